@@ -1,0 +1,1 @@
+"""Volumes, geometry, files, the store, measures and pictures; no torch."""

@@ -1,0 +1,1 @@
+"""The model catalogue (torch-free) and one network file per published system."""

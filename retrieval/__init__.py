@@ -1,0 +1,1 @@
+"""Anatomy structures and the words people use for them."""

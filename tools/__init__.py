@@ -1,0 +1,1 @@
+"""The typed tools, their results, the MCP server and the command line."""

@@ -1,0 +1,1 @@
+"""Data sets, objectives, the trainer, and evaluation."""

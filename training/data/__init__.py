@@ -1,0 +1,1 @@
+"""One file per data set: files, labels, split, licence, allowed use."""

@@ -1,0 +1,1 @@
+"""Processes that hold models: protocol, local pool and client."""
