@@ -43,7 +43,7 @@ def _checked_affine(affine: npt.ArrayLike) -> Affine:
     return matrix
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Grid:
     """Shape (x y z) and affine: what a mask must share with its image.
 
@@ -64,6 +64,16 @@ class Grid:
             )
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         object.__setattr__(self, "affine", _checked_affine(self.affine))
+
+    def __eq__(self, other: object) -> bool:
+        """Exactly the same shape, affine and knowledge of the spacing; see `same_as` for a tolerance."""
+        if not isinstance(other, Grid):
+            return NotImplemented
+        same = self.shape == other.shape and self.spacing_known == other.spacing_known
+        return same and bool(np.array_equal(self.affine, other.affine))
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.affine.tobytes(), self.spacing_known))
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
