@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from isal import igzip_lib, isal_zlib
+from isal import isal_zlib
+from isal.igzip_lib import IsalError
 
 from .errors import Failed
 from .volume import BoolArray, FloatArray
@@ -68,7 +69,7 @@ def read_bits(path: Path) -> BoolArray:
         count = int(np.prod(shape))
         if packed.size != -(-count // 8):
             raise ValueError(f"{packed.size} bytes for {count} voxels")
-    except (OSError, struct.error, ValueError, igzip_lib.IsalError) as error:
+    except (OSError, struct.error, ValueError, IsalError) as error:  # type: ignore[misc]  # isal types it loosely
         raise Failed(f"A stored mask cannot be read ({type(error).__name__}). Run `ostensor store repair`.") from error
     bits: BoolArray = np.unpackbits(packed, count=count).view(np.bool_).reshape(shape)
     return bits
