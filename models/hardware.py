@@ -1,0 +1,28 @@
+"""What the processor can do fast."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import torch
+
+FAST_BF16 = ("avx512_bf16", "amx_bf16")  # Linux names of the instruction sets; PERF.md §0.1
+
+
+@cache
+def cpu_flags() -> frozenset[str]:
+    """Instruction sets of this processor as Linux names them; empty where that cannot be read."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return frozenset()
+    lines = [line for line in text.splitlines() if line.startswith(("flags", "Features"))]
+    return frozenset(lines[0].split(":", 1)[1].split()) if lines else frozenset()
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """True when bfloat16 is done in hardware on the device; emulated it is far slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return any(flag in cpu_flags() for flag in FAST_BF16)

@@ -1,0 +1,122 @@
+"""A training run as a TOML file says it: data, network, view, schedule."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..imaging.errors import BadCall
+from ..models.late_fusion import SatMiniConfig
+from ..models.preprocess import Preparation
+from .cases import Dataset
+from .data import acdc, brain, btcv, hippocampus, hra_phantom
+from .sampling import View
+from .synthesis import Appearance
+from .trainer import Schedule
+
+DATASETS: Mapping[str, Dataset] = {
+    module.DATASET.name: module.DATASET for module in (acdc, brain, btcv, hippocampus, hra_phantom)
+}
+APPEARANCES: Mapping[str, Appearance] = {"brain": brain.APPEARANCE, "hra_phantom": hra_phantom.APPEARANCE}
+CONFIGS = Path(__file__).parent / "configs"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set of the run and how often it is drawn, relative to the others."""
+
+    dataset: Dataset
+    weight: float
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything a run needs; `title`, `modality` and `region` go onto the card."""
+
+    name: str
+    title: str
+    modality: str
+    sources: tuple[Source, ...]
+    network: SatMiniConfig
+    preparation: Preparation
+    view: View
+    schedule: Schedule
+    batch: int
+    real_share: float
+    negatives: int
+    queries: int
+
+    @property
+    def structures(self) -> dict[str, tuple[int, ...]]:
+        """Name -> label values over all sources; they must agree."""
+        merged: dict[str, tuple[int, ...]] = {}
+        for source in self.sources:
+            merged.update(source.dataset.structures)
+        return merged
+
+
+def data_folder() -> Path:
+    """Where the data sets lie: OSTENSOR_DATA, or `../shared/data` beside the project."""
+    return Path(os.environ.get("OSTENSOR_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+def read_config(name_or_path: str | Path) -> RunConfig:
+    """The run of a TOML file, or of a bundled configuration by its name.
+
+    Raises:
+        BadCall: no such file, a key that is not known, or a data set that is not known.
+    """
+    path = Path(name_or_path)
+    if not path.exists():
+        path = CONFIGS / f"{name_or_path}.toml"
+    if not path.exists():
+        known = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.toml")))
+        raise BadCall(f"No configuration '{name_or_path}'. Bundled ones: {known}. Give one of them or a TOML file.")
+    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        return _build(values)
+    except (KeyError, TypeError) as error:
+        raise BadCall(f"The configuration '{path.name}' is wrong: {error}. Compare it with a bundled one.") from error
+
+
+def _build(values: dict[str, Any]) -> RunConfig:
+    unknown = set(values) - {
+        "name",
+        "title",
+        "modality",
+        "data",
+        "network",
+        "preparation",
+        "view",
+        "schedule",
+        "batch",
+        "real_share",
+        "negatives",
+        "queries",
+    }
+    if unknown:
+        raise BadCall(f"Unknown keys {sorted(unknown)} in the configuration. Remove them.")
+    missing = set(values["data"]) - set(DATASETS)
+    if missing:
+        raise BadCall(f"Unknown data sets {sorted(missing)}. Known: {', '.join(DATASETS)}.")
+    view: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values["view"].items()
+    }
+    return RunConfig(
+        name=values["name"],
+        title=values["title"],
+        modality=values["modality"],
+        sources=tuple(Source(DATASETS[name], float(weight)) for name, weight in values["data"].items()),
+        network=SatMiniConfig.from_json(values["network"]),
+        preparation=Preparation.from_json(values["preparation"]),
+        view=View(**view),
+        schedule=Schedule(**values["schedule"]),
+        batch=int(values["batch"]),
+        real_share=float(values.get("real_share", 1.0)),
+        negatives=int(values.get("negatives", 2)),
+        queries=int(values.get("queries", 0)),
+    )

@@ -1,0 +1,147 @@
+"""One adult brain with FreeSurfer labels: its label map to make images from, and its T1 scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import edt
+import nibabel
+import numpy as np
+import numpy.typing as npt
+
+from ...imaging.volume import Grid, Volume
+from ..cases import Case, Dataset
+from ..synthesis import Appearance, Layers, Tissue
+
+# Our label value -> FreeSurfer's. Source: FreeSurferColorLUT.txt of FreeSurfer.
+FREESURFER = {
+    1: (2, 7, 41, 46, 77, 85, 251, 252, 253, 254, 255),  # white matter; 7 and 46 are split off below
+    3: (4, 5, 31),
+    4: (43, 44, 63),
+    5: (10,),
+    6: (49,),
+    7: (11,),
+    8: (50,),
+    9: (12,),
+    10: (51,),
+    11: (13,),
+    12: (52,),
+    13: (17,),
+    14: (53,),
+    15: (18,),
+    16: (54,),
+    17: (16,),
+    18: (8, 47),
+    19: (7, 46),
+    20: (14, 15, 24),
+    21: (26, 58),
+    22: (28, 60, 30, 62),
+}
+CORTEX, SHELL = 2, 200
+SHELLS, SHELL_MM = 15, 2.0
+
+STRUCTURES: dict[str, tuple[int, ...]] = {
+    "cerebral white matter": (1,),
+    "cerebral cortex": (2,),
+    "left lateral ventricle": (3,),
+    "right lateral ventricle": (4,),
+    "left thalamus": (5,),
+    "right thalamus": (6,),
+    "left caudate nucleus": (7,),
+    "right caudate nucleus": (8,),
+    "left putamen": (9,),
+    "right putamen": (10,),
+    "left pallidum": (11,),
+    "right pallidum": (12,),
+    "left hippocampus": (13,),
+    "right hippocampus": (14,),
+    "left amygdala": (15,),
+    "right amygdala": (16,),
+    "brain stem": (17,),
+    "cerebellum": (18, 19),
+    "lateral ventricles": (3, 4),
+    "thalami": (5, 6),
+    "caudate nuclei": (7, 8),
+    "putamina": (9, 10),
+    "pallida": (11, 12),
+    "hippocampi": (13, 14),
+    "amygdalae": (15, 16),
+}
+
+_TISSUE_OF = {
+    1: "white matter",
+    2: "grey matter",
+    3: "fluid",
+    4: "fluid",
+    **dict.fromkeys((5, 6), "thalamus"),
+    **dict.fromkeys((7, 8, 9, 10, 21), "striatum"),
+    **dict.fromkeys((11, 12), "pallidum"),
+    **dict.fromkeys((13, 14, 15, 16), "medial temporal"),
+    17: "brain stem",
+    18: "cerebellar cortex",
+    19: "white matter",
+    20: "fluid",
+    22: "brain stem",
+    23: "fluid",
+}
+
+# T1 brightness; our choice, read off no image: white matter bright, fluid dark, nuclei between.
+APPEARANCE = Appearance(
+    kind="mr",
+    tissues={
+        "outside": Tissue(0.0, 0.0, 0.01),
+        "white matter": Tissue(0.80, 0.08, 0.03),
+        "grey matter": Tissue(0.55, 0.07, 0.04),
+        "fluid": Tissue(0.18, 0.07, 0.03),
+        "thalamus": Tissue(0.66, 0.07, 0.03),
+        "striatum": Tissue(0.57, 0.06, 0.03),
+        "pallidum": Tissue(0.71, 0.06, 0.03),
+        "medial temporal": Tissue(0.55, 0.06, 0.03),
+        "brain stem": Tissue(0.75, 0.08, 0.03),
+        "cerebellar cortex": Tissue(0.55, 0.07, 0.04),
+        "skull": Tissue(0.15, 0.08, 0.05),
+        "scalp": Tissue(0.75, 0.20, 0.12),
+    },
+    tissue_of=_TISSUE_OF,
+    mixed={},
+    layers=Layers(SHELL, SHELLS, SHELL_MM, (("fluid", 1, 5), ("skull", 3, 9), ("scalp", 3, 12)), "outside"),
+    bare=0.4,
+    wild=0.35,
+)
+
+
+def _labels(path: Path) -> tuple[npt.NDArray[np.uint8], Grid]:
+    image = nibabel.load(path)
+    raw = np.asarray(image.dataobj).astype(np.int32)
+    ours = np.zeros(raw.shape, dtype=np.uint8)
+    ours[(raw >= 1000) | (raw == 3) | (raw == 42)] = CORTEX
+    for value, theirs in FREESURFER.items():
+        ours[np.isin(raw, theirs)] = value
+    distance = edt.edt(raw == 0, anisotropy=tuple(np.linalg.norm(image.affine[:3, :3], axis=0)))
+    shell = np.ceil(distance / SHELL_MM).astype(np.int32)
+    near = (raw == 0) & (shell <= SHELLS)
+    ours[near] = (SHELL - 1 + shell[near]).astype(np.uint8)
+    ours[(raw > 0) & (ours == 0)] = 23
+    return ours, Grid(raw.shape, image.affine.astype(np.float64))
+
+
+def _load(folder: Path) -> Iterator[Case]:
+    labels, grid = _labels(folder / "aparc.a2009s+aseg.mgz")
+    scan = np.asarray(nibabel.load(folder / "norm.mgz").dataobj)
+    yield Case("subject", "labels only", None, labels, grid)
+    yield Case("subject", "T1", Volume(scan, grid, "mr"), labels, grid)
+
+
+DATASET = Dataset(
+    name="brain",
+    folder="brain_t1",
+    structures=STRUCTURES,
+    absent=("liver", "left kidney", "urinary bladder", "myocardium", "aorta"),
+    licence="BSD-2-Clause (repository; origin of the subject not stated)",
+    use="any",
+    sources=("niivue demo images: one FreeSurfer-labelled T1 of an adult brain",),
+    load=_load,
+    held_out=lambda patients: set(),
+    mirrored={a: b for low in range(3, 17, 2) for a, b in ((low, low + 1), (low + 1, low))},
+)
