@@ -1,0 +1,128 @@
+"""Open any supported image, write masks and images: one door for every format."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from . import dicom
+from .errors import BadCall
+from .metaimage import read_itk, write_nrrd
+from .nifti import read_nifti, write_nifti
+from .opened import Opened, guess_modality, preflight
+from .raster import read_raster
+from .volume import MODALITIES, Grid, Modality, Volume
+
+Reader = Callable[[Path], tuple[npt.NDArray[Any], Grid, tuple[str, ...], bool]]
+READERS: dict[str, tuple[str, Reader]] = {
+    ".nii": ("nifti", read_nifti),
+    ".nii.gz": ("nifti", read_nifti),
+    ".nrrd": ("nrrd", read_itk),
+    ".mha": ("metaimage", read_itk),
+    ".mhd": ("metaimage", read_itk),
+    ".png": ("png", read_raster),
+    ".jpg": ("jpeg", read_raster),
+    ".jpeg": ("jpeg", read_raster),
+    ".tif": ("tiff", read_raster),
+    ".tiff": ("tiff", read_raster),
+}
+
+
+def read_image(path: Path, *, modality: Modality | Literal["auto"] = "auto", series: str | None = None) -> Opened:
+    """The scan in a file or folder.
+
+    Args:
+        path: NIfTI, NRRD, MHA/MHD, PNG, JPEG, TIFF, or DICOM as folder, file or zip.
+        modality: "auto" takes it from the DICOM header, or guesses CT from Hounsfield-like values.
+        series: alias of one DICOM series, when the folder holds several.
+
+    Raises:
+        BadCall: missing, damaged, or not one 3-D grey image with usable geometry.
+    """
+    if modality != "auto" and modality not in MODALITIES:
+        raise BadCall(f"Unknown modality '{modality}'. Allowed: auto, {', '.join(MODALITIES)}.")
+    if not path.exists():
+        raise BadCall(f"'{path.name}' does not exist. Give an existing file or folder. Check the spelling.")
+    if path.is_file() and path.stat().st_size == 0:
+        raise BadCall(f"'{path.name}' is empty (0 bytes). Copy it again.")
+    known = next(
+        (READERS[end] for end in sorted(READERS, key=len, reverse=True) if path.name.lower().endswith(end)), None
+    )
+    if path.is_file() and known is not None:
+        kind, reader = known
+        array, grid, notes, synthetic = reader(path)
+        return _opened(array, grid, notes, modality, kind, synthetic=synthetic)
+    if path.is_file() and not _is_dicom(path) and not zipfile.is_zipfile(path):
+        raise BadCall(
+            f"'{path.name}' is of no supported kind. Supported: {', '.join(READERS)}, and DICOM as file, folder or zip."
+        )
+    return _open_dicom(path, modality, series)
+
+
+def _open_dicom(path: Path, modality: Modality | Literal["auto"], series: str | None) -> Opened:
+    found = dicom.read_series(path)
+    listed = dicom.summaries(found)
+    if series is None and len(found) > 1:
+        return Opened(None, listed, (), "dicom")
+    alias = series or next(iter(found))
+    if alias not in found:
+        raise BadCall(f"There is no series '{alias}'. Choose one of: {', '.join(row.series for row in listed)}.")
+    array, grid, notes = dicom.assemble(found[alias])
+    chosen = dicom.modality_of(found[alias][0]) if modality == "auto" else modality
+    opened = _opened(array, grid, notes, chosen, "dicom", synthetic=False)
+    return Opened(opened.volume, listed, opened.warnings, "dicom")
+
+
+def _opened(
+    array: npt.NDArray[Any],
+    grid: Grid,
+    notes: tuple[str, ...],
+    modality: Modality | Literal["auto"],
+    kind: str,
+    *,
+    synthetic: bool,
+) -> Opened:
+    if array.dtype.byteorder == ">":
+        array = array.astype(array.dtype.newbyteorder("="))
+    if array.dtype in (np.float64, np.int64, np.uint64):
+        array = _narrowed(array)
+    chosen: Modality = guess_modality(array) if modality == "auto" else modality
+    if modality == "auto" and chosen == "ct" and kind != "dicom":
+        notes = (*notes, "CT is guessed from the values (air near -1000); pass modality if that is wrong.")
+    volume = Volume(array, grid, chosen, synthetic)
+    return Opened(volume, (), (*notes, *preflight(volume)), kind)
+
+
+def _narrowed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """64-bit values in half the room: whole numbers as int32 when they fit, the rest as float32."""
+    if array.dtype.kind in "iu" and array.size and abs(int(array.min())) < 2**31 and int(array.max()) < 2**31:
+        return array.astype(np.int32)
+    return array.astype(np.float32)
+
+
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(132)
+    return head[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".ima")
+
+
+def write_volume(path: Path, array: npt.NDArray[Any], grid: Grid, *, synthetic: bool = False) -> None:
+    """Write `.nii`, `.nii.gz` or `.nrrd`, whole or not at all.
+
+    Raises:
+        BadCall: another ending, or a folder that does not exist.
+    """
+    if not path.parent.is_dir():
+        raise BadCall(f"The folder for '{path.name}' does not exist. Create it first.")
+    name = path.name.lower()
+    if name.endswith((".nii", ".nii.gz")):
+        write_nifti(path, array, grid, synthetic=synthetic)
+    elif name.endswith(".nrrd"):
+        write_nrrd(path, array, grid, synthetic=synthetic)
+    else:
+        raise BadCall(f"'{path.name}' has no ending that can be written. Use .nii, .nii.gz or .nrrd.")

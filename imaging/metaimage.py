@@ -1,0 +1,88 @@
+"""NRRD and MHA/MHD through SimpleITK, whose LPS becomes our RAS."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from .arrays import write_atomically
+from .errors import BadCall
+from .volume import Affine, Grid
+
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+SYNTHETIC_KEY = "ostensor_synthetic"
+
+
+def read_itk(path: Path) -> tuple[npt.NDArray[Any], Grid, tuple[str, ...], bool]:
+    """Voxels, grid, warnings and whether the header says the image is synthetic.
+
+    Raises:
+        BadCall: damaged, colour or vector voxels, or not 2-D or 3-D.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        dimension, size = reader.GetDimension(), reader.GetSize()
+        if dimension > 3 and any(n > 1 for n in size[3:]):
+            raise BadCall(
+                f"'{path.name}' is a {dimension}-D series of shape {tuple(size)}. One 3-D volume is needed. Save a single time point."
+            )
+        if reader.GetNumberOfComponents() > 1:
+            raise BadCall(
+                f"'{path.name}' holds colour or vector voxels. One grey value per voxel is needed. Convert it first."
+            )
+        keys = reader.GetMetaDataKeys()
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise BadCall(
+            f"'{path.name}' cannot be read: it is damaged, cut short, or not what its ending says. Export it again."
+        ) from error
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise BadCall(f"'{path.name}' holds complex voxels. Real values are needed. Store the magnitude.")
+    array = sitk.GetArrayFromImage(image).T
+    if image.GetDimension() == 2:
+        affine = np.eye(4)
+        affine[:2, :2] = np.array(image.GetDirection()).reshape(2, 2) * np.array(image.GetSpacing())
+        affine[:2, 3] = image.GetOrigin()
+        grid = Grid((*array.shape, 1), _LPS_TO_RAS @ affine)
+        return array[..., None], grid, ("A 2-D file: its slice thickness is not known.",), SYNTHETIC_KEY in keys
+    return array, Grid(array.shape, itk_affine(image)), (), SYNTHETIC_KEY in keys
+
+
+def itk_affine(image: sitk.Image) -> Affine:
+    """Voxel index to RAS+ mm of a 3-D SimpleITK image."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    return _LPS_TO_RAS @ affine
+
+
+def write_nrrd(path: Path, array: npt.NDArray[Any], grid: Grid, *, synthetic: bool = False) -> None:
+    """Write `.nrrd` in one piece, compressed; booleans become 0 and 1.
+
+    Raises:
+        BadCall: the grid is sheared; SimpleITK can only write rotated ones.
+    """
+    affine = _LPS_TO_RAS @ grid.affine
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    directions = affine[:3, :3] / spacing
+    if not np.allclose(directions.T @ directions, np.eye(3), atol=1e-4):
+        raise BadCall("The grid is sheared, which NRRD as written here cannot hold. Export as nifti.")
+    values = array.astype(np.uint8) if array.dtype == np.bool_ else np.asarray(array)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(values.T))
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection(directions.ravel().tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    if synthetic:
+        image.SetMetaData(SYNTHETIC_KEY, "true")
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        temporary = Path(folder) / path.name
+        sitk.WriteImage(image, str(temporary), useCompression=True)
+        content = temporary.read_bytes()
+    write_atomically(path, lambda file: file.write(content))

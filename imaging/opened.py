@@ -1,0 +1,70 @@
+"""What opening a file gives, whatever its format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .volume import Modality, Volume
+
+
+@dataclass(frozen=True)
+class SeriesSummary:
+    """One series of a DICOM folder, without anything that names the patient.
+
+    Attributes:
+        series: short alias to pass back as `series`; made from the series UID, which stays hidden.
+        description: plain words about the acquisition, or "".
+        slices: files of the series.
+    """
+
+    series: str
+    modality: Modality
+    description: str
+    slices: int
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A scan, or the list of series to choose from.
+
+    Attributes:
+        volume: None when several series were found and none was chosen.
+        series: what the folder holds; empty for formats without series.
+        warnings: what a careful reader should know, one sentence each.
+    """
+
+    volume: Volume | None
+    series: tuple[SeriesSummary, ...]
+    warnings: tuple[str, ...]
+    format: str
+
+
+def preflight(volume: Volume) -> tuple[str, ...]:
+    """Warnings about a scan that was read without error but may mislead."""
+    found = []
+    if not volume.grid.spacing_known:
+        found.append("The file tells no voxel size: lengths and volumes cannot be given in mm or ml.")
+    spacing = volume.grid.spacing_mm
+    if volume.grid.spacing_known and max(spacing) > 3 * min(spacing) and not volume.grid.is_2d:
+        found.append(f"Voxels are long: {spacing[0]:.2f} x {spacing[1]:.2f} x {spacing[2]:.2f} mm.")
+    low, high = float(volume.array.min()), float(volume.array.max())
+    if low == high:
+        found.append(f"Every voxel has the value {low:g}: the scan is blank.")
+    elif volume.modality == "ct" and not volume.synthetic and (low > -500 or high > 32767):
+        found.append(f"The values run from {low:g} to {high:g}; Hounsfield units of a CT begin near -1000 in air.")
+    if volume.modality == "unknown":
+        found.append("The modality is not known; pass modality='ct' or 'mr' if you know it.")
+    return tuple(found)
+
+
+def guess_modality(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Modality:
+    """ "ct" when the values look like Hounsfield units, else "unknown".
+
+    The test: 16-bit-like whole numbers, air below -900 in at least 2 % of the voxels, nothing below -9000.
+    """
+    sample = np.asarray(array).ravel()[:: max(1, array.size // 500_000)].astype(np.float32)
+    air = float((sample < -900).mean())
+    looks = air >= 0.02 and sample.min() >= -9000 and 100 < sample.max() <= 32767
+    return "ct" if looks else "unknown"
