@@ -46,6 +46,8 @@ class Dataset:
         load: yields every case below the folder.
         held_out: patients never trained on.
         plausible: False when sizes of its structures mean nothing (no voxel size).
+        region_mm: lowest and highest corner in patient space where its labels are complete; masks
+            are compared only there. None is everywhere.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Dataset:
     held_out: Callable[[list[str]], set[str]]
     mirrored: Mapping[int, int]
     plausible: bool = True
+    region_mm: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
 
     def cases(self, data: Path, part: Literal["train", "test"]) -> list[Case]:
         """Every case of one side of the split.

@@ -13,13 +13,14 @@ from ..imaging.errors import BadCall
 from ..models.late_fusion import SatMiniConfig
 from ..models.preprocess import Preparation
 from .cases import Dataset
-from .data import acdc, brain, btcv, hippocampus, hra_phantom
+from .data import acdc, brain, btcv, example_ct, hippocampus, hra_phantom, mni_template
 from .sampling import View
 from .synthesis import Appearance
 from .trainer import Schedule
 
 DATASETS: Mapping[str, Dataset] = {
-    module.DATASET.name: module.DATASET for module in (acdc, brain, btcv, hippocampus, hra_phantom)
+    module.DATASET.name: module.DATASET
+    for module in (acdc, brain, btcv, example_ct, hippocampus, hra_phantom, mni_template)
 }
 APPEARANCES: Mapping[str, Appearance] = {"brain": brain.APPEARANCE, "hra_phantom": hra_phantom.APPEARANCE}
 CONFIGS = Path(__file__).parent / "configs"
@@ -41,6 +42,7 @@ class RunConfig:
     title: str
     modality: str
     sources: tuple[Source, ...]
+    tests: tuple[Dataset, ...]
     network: SatMiniConfig
     preparation: Preparation
     view: View
@@ -89,6 +91,7 @@ def _build(values: dict[str, Any]) -> RunConfig:
         "title",
         "modality",
         "data",
+        "tests",
         "network",
         "preparation",
         "view",
@@ -111,6 +114,7 @@ def _build(values: dict[str, Any]) -> RunConfig:
         title=values["title"],
         modality=values["modality"],
         sources=tuple(Source(DATASETS[name], float(weight)) for name, weight in values["data"].items()),
+        tests=tuple(DATASETS[name] for name in values.get("tests", values["data"])),
         network=SatMiniConfig.from_json(values["network"]),
         preparation=Preparation.from_json(values["preparation"]),
         view=View(**view),

@@ -1,0 +1,123 @@
+"""The bundled networks as predictors: features once per scan, then dot products per word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..imaging.errors import BadCall
+from ..imaging.geometry import Box
+from ..imaging.volume import Volume
+from .card import Card
+from .engine import Backend, Precision, build_engine
+from .interface import Decoded, Features, Progress
+from .late_fusion import SatMini
+from .preprocess import Preparation, Prepared, prepare, restore
+from .text import known_vectors, normalised_term
+from .windows import body_box, run_slices, run_tiles
+
+_QUERIES_AT_ONCE = 8  # logits of so many words are held together: 8 x 4 bytes per voxel
+_SLAB_VOXELS = 400_000  # features turned to float32 at a time
+
+
+@dataclass(frozen=True)
+class SatMiniFeatures:
+    """Features (channels x y z) in half precision of the part of a prepared scan inside `box`."""
+
+    array: npt.NDArray[np.float16]
+    box: Box
+    prepared: Prepared
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the features; the prepared scan is small beside them."""
+        return self.array.nbytes + self.prepared.array.nbytes
+
+
+class SatMiniPredictor:
+    """A loaded bundled network.
+
+    Attributes:
+        engine: name of the backend that runs it.
+    """
+
+    def __init__(
+        self,
+        net: SatMini,
+        how: Preparation,
+        card: Card,
+        *,
+        device: str = "cpu",
+        backend: Backend = "auto",
+        precision: Precision = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self.card, self.how, self._net = card, how, net.eval()
+        self._run, self.engine = build_engine(net, device=device, backend=backend, precision=precision, threads=threads)
+
+    def encode(self, volume: Volume, *, progress: Progress, cancelled: Callable[[], bool]) -> SatMiniFeatures:
+        """Prepare the scan and run the image half over the body."""
+        prepared = prepare(volume, self.how)
+        config = self._net.config
+        box = body_box(prepared.array) if config.dims == 3 else Box((0, 0, 0), prepared.grid.shape)
+        seen = prepared.array[tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))]
+        run = run_tiles if config.dims == 3 else run_slices
+        features = run(
+            seen, self._run, channels=config.embed, stride=config.stride, progress=progress, cancelled=cancelled
+        )
+        return SatMiniFeatures(features, box, prepared)
+
+    def decode(self, features: Features, structures: Sequence[str]) -> list[Decoded]:
+        """One mask per structure on the scan's own grid."""
+        if not isinstance(features, SatMiniFeatures):
+            raise TypeError(f"features of another model: {type(features).__name__}")
+        weights = self.query_weights(structures)
+        found: list[Decoded] = []
+        for first in range(0, len(structures), _QUERIES_AT_ONCE):
+            logits = dot_products(features.array, weights[first : first + _QUERIES_AT_ONCE])
+            found += [
+                _decoded(name, logit, features)
+                for name, logit in zip(structures[first : first + _QUERIES_AT_ONCE], logits, strict=True)
+            ]
+        return found
+
+    def query_weights(self, structures: Sequence[str]) -> npt.NDArray[np.float32]:
+        """What each word puts on the features, (n embed+1).
+
+        Raises:
+            BadCall: a word without a text vector.
+        """
+        vectors = known_vectors()
+        missing = [name for name in structures if normalised_term(name) not in vectors]
+        if missing:
+            raise BadCall(f"'{missing[0]}' is no known structure name. Call find_structures and use a canonical name.")
+        text = torch.from_numpy(np.stack([vectors[normalised_term(name)] for name in structures]))
+        with torch.inference_mode():
+            weights: npt.NDArray[np.float32] = self._net.query_weights(text).numpy()
+        return weights
+
+
+def dot_products(features: npt.NDArray[np.float16], weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Logits (n x y z) of features (c x y z) under weights (n c+1), slab by slab."""
+    flat = features.reshape(features.shape[0], -1)
+    logits = np.empty((len(weights), flat.shape[1]), dtype=np.float32)
+    for first in range(0, flat.shape[1], _SLAB_VOXELS):
+        slab = slice(first, first + _SLAB_VOXELS)
+        np.matmul(weights[:, :-1], flat[:, slab].astype(np.float32), out=logits[:, slab])
+    logits += weights[:, -1:]
+    return logits.reshape(len(weights), *features.shape[1:])
+
+
+def _decoded(name: str, logit: npt.NDArray[np.float32], features: SatMiniFeatures) -> Decoded:
+    mask = restore(logit, features.prepared, features.box)
+    inside = logit[logit > 0]
+    confidence = float(_sigmoid(inside).mean()) if inside.size else 0.0
+    return Decoded(name, mask, confidence, float(_sigmoid(logit.max())))
+
+
+def _sigmoid(logit: npt.NDArray[np.float32] | np.float32) -> npt.NDArray[np.float32]:
+    return np.asarray(1 / (1 + np.exp(-np.clip(logit, -30, 30))), dtype=np.float32)

@@ -1,0 +1,69 @@
+"""A predictor without weights: a structure is a threshold. Some names misbehave on purpose."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ostensor.imaging.errors import BadCall, Failed, Unavailable
+from ostensor.imaging.volume import Volume
+from ostensor.models.card import Card
+from ostensor.models.interface import Cancelled, Decoded
+
+
+@dataclass(frozen=True)
+class ToyFeatures:
+    array: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        return self.array.nbytes
+
+
+class Toy:
+    engine = "toy"
+
+    def __init__(self, name: str) -> None:
+        self.card = Card(
+            name=name, title="toy", system="toy", paper="", task="segment", modalities=("ct",), dimensions=(3,),
+            memory_mb=1000, licence="none", purpose="any", weights="none", weights_file="", fidelity="library",
+            text_encoder="", intensity="ct-hu", region=(), sha256="0" * 64,
+        )  # fmt: skip
+
+    def encode(self, volume: Volume, *, progress: Callable[[float], None], cancelled: Callable[[], bool]) -> Any:
+        if self.card.name == "slow":  # a hundred windows, each of which may be the last
+            for window in range(100_000):
+                if cancelled():
+                    raise Cancelled
+                progress(window / 100_000)
+                time.sleep(0.001)
+        if self.card.name == "stuck":
+            progress(0.5)
+            while True:
+                time.sleep(1)
+        progress(1.0)
+        return ToyFeatures(np.array(volume.array))
+
+    def decode(self, features: ToyFeatures, structures: Sequence[str]) -> list[Decoded]:
+        return [self._one(features, name) for name in structures]
+
+    def _one(self, features: ToyFeatures, name: str) -> Decoded:
+        if name == "die":
+            os.kill(os.getpid(), 9)
+        errors = {"bad": BadCall("your fault"), "gone": Unavailable("get it"), "ours": Failed("our fault")}
+        if name in errors:
+            raise errors[name]
+        if name == "bug":
+            raise ZeroDivisionError("secret details")
+        if name == "memory":
+            raise MemoryError
+        return Decoded(name, features.array > float(name), 0.75, 0.875)
+
+
+def load(name: str, *, device: str, threads: int | None) -> Toy:
+    if name == "missing":
+        raise Unavailable("no weights: run fit")
+    return Toy(name)

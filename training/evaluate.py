@@ -1,0 +1,192 @@
+"""`ostensor eval CONFIG`: Dice on held-out patients, beside the copied atlas, with intervals."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rich.progress import track
+
+from ..imaging.errors import Unavailable
+from ..imaging.volume import Grid
+from ..models.catalogue import card
+from ..models.late_fusion import SatMini
+from ..models.predictor import SatMiniPredictor
+from .atlas import best_atlas, copied, placed
+from .cases import Case, Dataset
+from .config import RunConfig, data_folder, read_config
+from .fit import RUNS
+
+_RESAMPLES = 2000  # of the patients, for the interval
+Counts = tuple[int, int, int]  # voxels in common, in the prediction, in the truth
+
+
+@dataclass(frozen=True)
+class Score:
+    """One structure on held-out patients.
+
+    Attributes:
+        dice: mean over cases that show the structure.
+        low, high: 95 % bootstrap interval of that mean, patients resampled.
+        atlas: the copied atlas's mean Dice on the same cases.
+        cases: how many.
+        false_ml: mean volume wrongly marked in cases without the structure; None when there is none or no voxel size.
+        truth_ml: smallest and largest true volume; None without voxel size.
+    """
+
+    structure: str
+    dataset: str
+    dice: float
+    low: float
+    high: float
+    atlas: float
+    cases: int
+    false_ml: float | None
+    truth_ml: tuple[float, float] | None
+
+    @property
+    def beats_atlas(self) -> bool:
+        """Whether the structure may be claimed."""
+        return self.dice > self.atlas
+
+
+def trained_model(plan: RunConfig, runs: Path = RUNS) -> SatMini:
+    """The averaged weights of a run.
+
+    Raises:
+        Unavailable: the run has no checkpoint yet.
+    """
+    path = runs / plan.name / "checkpoint.pt"
+    if not path.exists():
+        raise Unavailable(f"'{plan.name}' has not been trained here. Run `ostensor fit` first.")
+    model = SatMini(plan.network)
+    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
+    return model.eval()
+
+
+def evaluate(config: str | Path, *, runs: Path = RUNS, threads: int | None = None) -> list[Score]:
+    """Scores of every taught structure that a held-out case shows."""
+    plan = read_config(config)
+    predictor = SatMiniPredictor(trained_model(plan, runs), plan.preparation, card(plan.name), threads=threads)
+    scores: list[Score] = []
+    for dataset in plan.tests:
+        scores += _evaluate_on(dataset, plan, predictor)
+    return scores
+
+
+def _evaluate_on(dataset: Dataset, plan: RunConfig, predictor: SatMiniPredictor) -> list[Score]:
+    data = data_folder()
+    structures = [name for name in dataset.structures if name in plan.structures]
+    train = [case for source in plan.sources for case in source.dataset.cases(data, "train")]
+    train = [case for case in train if case.volume is None or dataset.name in {s.dataset.name for s in plan.sources}]
+    atlas = best_atlas(train, plan.preparation, plan.structures)
+    ours: dict[str, dict[tuple[str, str], Counts]] = defaultdict(dict)
+    theirs: dict[str, dict[tuple[str, str], Counts]] = defaultdict(dict)
+    voxel_ml: dict[tuple[str, str], float] = {}
+    for case in track(
+        dataset.cases(data, "test"), description=dataset.name, disable=not sys.stderr.isatty(), transient=True
+    ):
+        assert case.volume is not None
+        key = (case.patient, "" if case.grid.is_2d else case.name)  # slices of a patient count together
+        voxel_ml[key] = case.grid.voxel_ml
+        where = _region(case.grid, dataset)
+        features = predictor.encode(case.volume, progress=lambda share: None, cancelled=lambda: False)
+        target = placed(case, plan.preparation)
+        copy = copied(atlas, target)
+        for found in predictor.decode(features, structures):
+            values = dataset.structures[found.structure]
+            truth = np.isin(case.labels, values)
+            _add(ours[found.structure], key, _counts(found.array & where, truth))
+            rival = np.isin(copy, plan.structures[found.structure])
+            _add(theirs[found.structure], key, _rival_counts(rival, np.isin(target.labels, values), dataset))
+    return [_score(name, dataset, ours[name], theirs[name], voxel_ml) for name in structures if _shown(ours[name])]
+
+
+def _rival_counts(rival: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], dataset: Dataset) -> Counts:
+    if dataset.region_mm is not None:
+        rows = np.flatnonzero(truth.any(axis=(0, 1)))
+        outside = np.ones(truth.shape[2], dtype=bool)
+        outside[rows[0] : rows[-1] + 1] = False
+        rival = rival.copy()
+        rival[:, :, outside] = False
+    return _counts(rival, truth)
+
+
+def _region(grid: Grid, dataset: Dataset) -> npt.NDArray[np.bool_]:
+    """Where the data set's labels are complete."""
+    if dataset.region_mm is None:
+        return np.ones(grid.shape, dtype=np.bool_)
+    low, high = dataset.region_mm
+    index = np.indices(grid.shape, dtype=np.float32).reshape(3, -1)
+    points = grid.affine[:3, :3].astype(np.float32) @ index + grid.affine[:3, 3:].astype(np.float32)
+    inside = (points >= np.array(low)[:, None]) & (points <= np.array(high)[:, None])
+    return np.asarray(inside.all(axis=0).reshape(grid.shape))
+
+
+def _counts(found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> Counts:
+    return int(np.count_nonzero(found & truth)), int(np.count_nonzero(found)), int(np.count_nonzero(truth))
+
+
+def _add(counts: dict[tuple[str, str], Counts], key: tuple[str, str], more: Counts) -> None:
+    old = counts.get(key, (0, 0, 0))
+    counts[key] = (old[0] + more[0], old[1] + more[1], old[2] + more[2])
+
+
+def _shown(counts: dict[tuple[str, str], Counts]) -> bool:
+    return any(truth > 0 for _both, _found, truth in counts.values())
+
+
+def _score(
+    name: str,
+    dataset: Dataset,
+    ours: dict[tuple[str, str], Counts],
+    theirs: dict[tuple[str, str], Counts],
+    voxel_ml: dict[tuple[str, str], float],
+) -> Score:
+    keys = [key for key, (_b, _f, truth) in ours.items() if truth > 0]
+    empty = [key for key in ours if key not in keys]
+    dice = np.array([_dice(ours[key]) for key in keys])
+    low, high = patient_interval(dice, [patient for patient, _case in keys])
+    sizes = [ours[key][2] * voxel_ml[key] for key in keys]
+    wrong = [ours[key][1] * voxel_ml[key] for key in empty]
+    return Score(
+        structure=name,
+        dataset=dataset.name,
+        dice=float(dice.mean()),
+        low=low,
+        high=high,
+        atlas=float(np.mean([_dice(theirs[key]) for key in keys])),
+        cases=len(keys),
+        false_ml=float(np.mean(wrong)) if wrong and dataset.plausible else None,
+        truth_ml=(min(sizes), max(sizes)) if dataset.plausible else None,
+    )
+
+
+def _dice(counts: Counts) -> float:
+    both, found, truth = counts
+    return 2 * both / (found + truth) if found + truth else 1.0
+
+
+def patient_interval(values: npt.NDArray[np.float64], patients: Sequence[str]) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean, patients drawn with replacement; seed 0."""
+    names = sorted(set(patients))
+    groups = [values[[i for i, p in enumerate(patients) if p == name]] for name in names]
+    rng = np.random.default_rng(0)
+    means = []
+    for _ in range(_RESAMPLES):
+        drawn = rng.integers(len(groups), size=len(groups))
+        means.append(float(np.concatenate([groups[i] for i in drawn]).mean()))
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def train_volumes_ml(cases: Sequence[Case], values: tuple[int, ...]) -> list[float]:
+    """True volumes in ml over cases that show the structure."""
+    volumes = [float(np.isin(case.labels, values).sum()) * case.grid.voxel_ml for case in cases]
+    return [v for v in volumes if v > 0]

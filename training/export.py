@@ -1,0 +1,130 @@
+"""From a finished run to files a user may load: half-precision weights, a fact sheet, the card's table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from ..imaging.arrays import write_atomically
+from ..models.catalogue import WEIGHTS_FOLDER
+from .config import RunConfig, data_folder, read_config
+from .evaluate import Score, evaluate, train_volumes_ml, trained_model
+from .fit import RUNS
+
+_MARGIN = 0.5  # plausible volumes run from half the smallest seen to one and a half of the largest
+CARD = "CARD.md"
+
+
+def export(
+    config: str | Path, *, runs: Path = RUNS, folder: Path = WEIGHTS_FOLDER, scores: Sequence[Score] | None = None
+) -> Path:
+    """Write `<name>.safetensors`, `<name>.json` and the model's section of the card.
+
+    A structure is claimed when its Dice on held-out cases is above the copied atlas's; one
+    without a held-out case is not claimed.
+
+    Returns:
+        The weights file.
+    """
+    plan = read_config(config)
+    found = list(scores) if scores is not None else evaluate(config, runs=runs)
+    model = trained_model(plan, runs)
+    half = {
+        key: (value.half() if value.is_floating_point() else value).contiguous()
+        for key, value in model.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    content = save(half)
+    weights = folder / f"{plan.name}.safetensors"
+    write_atomically(weights, lambda file: file.write(content))
+    facts = _facts(plan, found, hashlib.sha256(content).hexdigest(), runs)
+    text = json.dumps(facts, indent=1) + "\n"
+    write_atomically(folder / f"{plan.name}.json", lambda file: file.write(text.encode()))
+    parameters = sum(value.numel() for value in model.parameters())
+    write_card(folder / CARD, plan.name, card_section(plan, found, facts, parameters, len(content)))
+    return weights
+
+
+def _facts(plan: RunConfig, scores: Sequence[Score], sha256: str, runs: Path) -> dict[str, Any]:
+    data = data_folder()
+    cases = [(source.dataset, case) for source in plan.sources for case in source.dataset.cases(data, "train")]
+    plausible = {}
+    for name, values in plan.structures.items():
+        volumes = train_volumes_ml([case for dataset, case in cases if dataset.plausible], values)
+        if volumes:
+            plausible[name] = [round((1 - _MARGIN) * min(volumes), 2), round((1 + _MARGIN) * max(volumes), 2)]
+    best = {score.structure: score for score in scores}
+    checkpoint = torch.load(runs / plan.name / "checkpoint.pt", map_location="cpu", weights_only=True)
+    restricted = any(source.dataset.use == "research-only" for source in plan.sources)
+    return {
+        "name": plan.name,
+        "title": plan.title,
+        "vocabulary": list(plan.structures),
+        "claimed": [name for name in plan.structures if name in best and best[name].beats_atlas],
+        "network": plan.network.to_json(),
+        "preparation": plan.preparation.to_json(),
+        "spacing_mm": None if plan.preparation.longest else list(plan.preparation.spacing_mm),
+        "modality": plan.modality,
+        "licence": "; ".join(sorted({source.dataset.licence for source in plan.sources})),
+        "purpose": "research-only" if restricted else "any",
+        "sources": [text for source in plan.sources for text in source.dataset.sources],
+        "seed": plan.schedule.seed,
+        "steps": int(checkpoint["step"]),
+        "sha256": sha256,
+        "metrics": {
+            name: {
+                "dice": round(score.dice, 4),
+                "low": round(score.low, 4),
+                "high": round(score.high, 4),
+                "atlas": round(score.atlas, 4),
+                "cases": score.cases,
+                "dataset": score.dataset,
+            }
+            for name, score in best.items()
+        },
+        "plausible_ml": plausible,
+    }
+
+
+def card_section(plan: RunConfig, scores: Sequence[Score], facts: dict[str, Any], parameters: int, size: int) -> str:
+    """The model's section of CARD.md, Markdown."""
+    short = plan.name.removeprefix("sat-mini-")
+    lines = [
+        f"## {plan.name}",
+        "",
+        f"{plan.title}. {parameters / 1e6:.2f} M parameters, {size / 1e6:.1f} MB, {facts['steps']} steps, seed {facts['seed']}.",
+        f"Trained on: {'; '.join(facts['sources'])}.",
+        f"Licence of the data: {facts['licence']}. Use of these weights: **{facts['purpose']}**.",
+        f"Reproduce: `ostensor fit {short}`, then `ostensor eval {short}`.",
+        "",
+        "| structure | tested on | cases | Dice | 95 % interval | copied atlas | claimed |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for score in scores:
+        claimed = "yes" if score.structure in facts["claimed"] else "no"
+        lines.append(
+            f"| {score.structure} | {score.dataset} | {score.cases} | {score.dice:.3f} | "
+            f"{score.low:.3f} to {score.high:.3f} | {score.atlas:.3f} | {claimed} |"
+        )
+    untested = [name for name in plan.structures if name not in {score.structure for score in scores}]
+    if untested:
+        lines += ["", f"Taught but without a held-out truth here, so not claimed: {', '.join(untested)}."]
+    return "\n".join(lines) + "\n"
+
+
+def write_card(path: Path, name: str, section: str) -> None:
+    """Put a model's section into the card, in place of its old one."""
+    marker = "## "
+    head = "# Bundled weights\n\nMeasured by `ostensor eval` on patients kept out of training. Not for clinical use.\n"
+    old = path.read_text(encoding="utf-8") if path.exists() else head
+    start, *sections = old.split(f"\n{marker}")
+    kept = {part.split("\n", 1)[0].strip(): f"{marker}{part}".rstrip() + "\n" for part in sections}
+    kept[name] = section.rstrip() + "\n"
+    text = start.rstrip() + "\n\n" + "\n".join(kept[key] for key in sorted(kept))
+    write_atomically(path, lambda file: file.write(text.encode()))

@@ -1,0 +1,166 @@
+"""The worker process: holds models and image features, answers one request at a time.
+
+Standard output belongs to the protocol of whoever started us, so everything printed here goes
+to standard error. The process ends when its parent does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.shared_memory import SharedMemory
+from typing import Any
+
+import numpy as np
+
+from ..imaging.errors import BadCall, Failed, Unavailable
+from ..imaging.volume import Volume
+from ..models.interface import Cancelled, Decoded, Features, Predictor
+from .protocol import Cancel, ErrorKind, MaskReply, Refused, SegmentReply, SegmentRequest, Stop, Told, WorkerOptions
+
+log = logging.getLogger(__name__)
+
+
+def main(connection: Connection, options: WorkerOptions) -> None:
+    """Serve requests from `connection` until told to stop or left alone."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning barriers cost 1.7 to 5 times on a shared box
+    if options.threads:
+        os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    os.dup2(sys.stderr.fileno(), 1)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="worker %(levelname)s %(message)s")
+    Host(connection, options).serve()
+
+
+class Host:
+    """The loop, its caches and the set of requests that were called off."""
+
+    def __init__(self, connection: Connection, options: WorkerOptions) -> None:
+        self.connection, self.options = connection, options
+        self.waiting: queue.Queue[SegmentRequest | Stop] = queue.Queue()
+        self.called_off: set[str] = set()
+        self.models: OrderedDict[str, Predictor] = OrderedDict()
+        self.features: OrderedDict[tuple[str, str], Features] = OrderedDict()
+        module, _, function = options.factory.partition(":")
+        self.load: Callable[..., Predictor] = getattr(importlib.import_module(module), function)
+
+    def serve(self) -> None:
+        """Answer requests in the order they come."""
+        threading.Thread(target=self._listen, daemon=True).start()
+        while not isinstance(request := self.waiting.get(), Stop):
+            self.connection.send(self._answer(request))
+        os._exit(0)  # the listening thread may still be reading
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                message = self.connection.recv()
+                if isinstance(message, Cancel):
+                    self.called_off.add(message.request_id)
+                else:
+                    self.waiting.put(message)
+        except (EOFError, OSError):  # the parent is gone
+            os._exit(1)
+
+    def _answer(self, request: SegmentRequest) -> SegmentReply | Refused:
+        try:
+            return self._segment(request)
+        except Cancelled:
+            return Refused(request.request_id, "cancelled", "The job was cancelled.")
+        except (BadCall, Unavailable, Failed) as error:
+            kinds: dict[type, ErrorKind] = {BadCall: "bad_call", Unavailable: "unavailable", Failed: "failed"}
+            return Refused(request.request_id, kinds[type(error)], str(error))
+        except MemoryError:
+            self.features.clear()
+            self.models.clear()
+            return Refused(
+                request.request_id,
+                "unavailable",
+                "The worker ran out of memory. Use a smaller image or a smaller model.",
+            )
+        except Exception as error:
+            log.exception("request %s failed", request.request_id)
+            return Refused(
+                request.request_id,
+                "failed",
+                f"The model failed ({type(error).__name__}). The worker's log has the details.",
+            )
+        finally:
+            self.called_off.discard(request.request_id)
+
+    def _segment(self, request: SegmentRequest) -> SegmentReply:
+        started = time.process_time()
+        predictor = self._model(request)
+        features, encoded = self._features(predictor, request)
+        self._tell(request, 0.9, "drawing masks")
+        found = predictor.decode(features, request.structures)
+        self._stop_if_called_off(request)
+        block, masks = _packed(found)
+        return SegmentReply(
+            request_id=request.request_id,
+            block=block,
+            masks=masks,
+            encoded=encoded,
+            engine=str(getattr(predictor, "engine", "")),
+            weights_sha256=predictor.card.sha256,
+            seconds=time.process_time() - started,
+        )
+
+    def _model(self, request: SegmentRequest) -> Predictor:
+        self._stop_if_called_off(request)
+        if request.model not in self.models:
+            self._tell(request, 0.02, f"loading {request.model}")
+            loaded = self.load(request.model, device=self.options.device, threads=self.options.threads)
+            self.models[request.model] = loaded
+        self.models.move_to_end(request.model)
+        while len(self.models) > 1 and sum(m.card.memory_mb for m in self.models.values()) > self.options.models_mb:
+            dropped, _ = self.models.popitem(last=False)
+            log.info("dropped model %s", dropped)
+        return self.models[request.model]
+
+    def _features(self, predictor: Predictor, request: SegmentRequest) -> tuple[Features, bool]:
+        key = (request.model, request.image_key)
+        if key in self.features:
+            self.features.move_to_end(key)
+            return self.features[key], False
+        self._tell(request, 0.05, "reading the image")
+        array: Any = np.load(request.array_path, mmap_mode="r", allow_pickle=False)
+        volume = Volume(array, request.grid, request.modality, request.synthetic)
+        features = predictor.encode(
+            volume,
+            progress=lambda share: self._tell(request, 0.1 + 0.8 * share, "looking at the image"),
+            cancelled=lambda: request.request_id in self.called_off,
+        )
+        self.features[key] = features
+        while len(self.features) > 1 and sum(f.nbytes for f in self.features.values()) > self.options.features_mb * 1e6:
+            self.features.popitem(last=False)
+        return features, True
+
+    def _tell(self, request: SegmentRequest, share: float, message: str) -> None:
+        self.connection.send(Told(request.request_id, min(1.0, share), message))
+
+    def _stop_if_called_off(self, request: SegmentRequest) -> None:
+        if request.request_id in self.called_off:
+            raise Cancelled
+
+
+def _packed(found: list[Decoded]) -> tuple[str, tuple[MaskReply, ...]]:
+    bits = [np.packbits(one.array) for one in found]
+    block = SharedMemory(create=True, size=max(1, sum(b.size for b in bits)))
+    masks, offset = [], 0
+    for one, packed in zip(found, bits, strict=True):
+        np.ndarray(packed.shape, np.uint8, block.buf, offset)[:] = packed
+        masks.append(MaskReply(one.structure, offset, one.confidence, one.peak))
+        offset += packed.size
+    name = block.name
+    block.close()
+    return name, tuple(masks)

@@ -1,0 +1,243 @@
+"""A resident worker process on this machine: started on first use, restarted after a crash.
+
+Torch-free. One request runs at a time; the others wait in line, first come first served.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from multiprocessing.shared_memory import SharedMemory
+
+import numpy as np
+
+from ..imaging.errors import BadCall, Failed, OstensorError, Unavailable
+from ..imaging.volume import BoolArray
+from ..models.interface import Cancelled
+from . import host
+from .protocol import Cancel, Refused, SegmentReply, SegmentRequest, Stop, Told, WorkerOptions
+
+log = logging.getLogger(__name__)
+
+KILL_AFTER_S = 2.0  # a worker that does not stop by itself in this time is killed
+_POLL_S = 0.05
+_ERRORS: dict[str, type[Exception]] = {
+    "bad_call": BadCall,
+    "unavailable": Unavailable,
+    "failed": Failed,
+    "cancelled": Cancelled,
+}
+
+
+@dataclass(frozen=True)
+class SegmentedMask:
+    """One mask as the worker found it, on the image's grid."""
+
+    structure: str
+    array: BoolArray
+    confidence: float
+    peak: float
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """Every mask of a request, and what made them."""
+
+    masks: tuple[SegmentedMask, ...]
+    encoded: bool
+    engine: str
+    weights_sha256: str
+    seconds: float
+
+
+class LocalWorkers:
+    """The one worker process of this machine, behind a queue.
+
+    Args:
+        budget_mb: requests whose estimate exceeds it are refused.
+        places: how many requests may wait or run at once.
+    """
+
+    def __init__(self, options: WorkerOptions | None = None, *, budget_mb: int | None = None, places: int = 16) -> None:
+        self.options = options or WorkerOptions()
+        self.budget_mb, self.places = budget_mb, places
+        self._line: list[str] = []
+        self._turn = threading.Condition()
+        self._process: BaseProcess | None = None
+        self._connection: Connection | None = None
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """Process number of the worker, or None while there is none."""
+        process = self._process
+        return process.pid if process is not None and process.is_alive() else None
+
+    def place(self, request_id: str) -> int | None:
+        """How many requests are before this one: 0 is running, None is not in line."""
+        with self._turn:
+            return self._line.index(request_id) if request_id in self._line else None
+
+    def run(
+        self,
+        request: SegmentRequest,
+        *,
+        on_progress: Callable[[float, str], None],
+        cancelled: threading.Event,
+        memory_mb: int = 0,
+    ) -> Segmented:
+        """Wait in line, then wait for the masks. Blocks; may be called from many threads.
+
+        Args:
+            memory_mb: estimate of what the request needs.
+
+        Raises:
+            Cancelled: `cancelled` was set; a running worker has stopped, or was killed after 2 s.
+            BadCall, Unavailable, Failed: as the worker says; Failed also when it crashed.
+        """
+        if self.budget_mb is not None and memory_mb > self.budget_mb:
+            raise Unavailable(
+                f"This needs about {memory_mb} MB, but the worker may use {self.budget_mb} MB. "
+                "Use a smaller image or a smaller model."
+            )
+        with self._my_turn(request.request_id, cancelled):
+            connection = self._ensure()
+            try:
+                connection.send(request)
+            except OSError as error:
+                self._drop()
+                raise self._crash() from error
+            return self._wait(connection, request, on_progress, cancelled)
+
+    def start(self) -> None:
+        """Start the process now, so that the first request does not wait for it."""
+        with self._turn:
+            if not self._line:
+                self._ensure()
+
+    def close(self) -> None:
+        """End the process; waiting requests are refused."""
+        self._closed = True
+        with self._turn:
+            self._turn.notify_all()
+        if self._connection is not None:
+            with contextlib.suppress(OSError):
+                self._connection.send(Stop())
+        process = self._process
+        if process is not None:
+            process.join(timeout=KILL_AFTER_S)
+        self._drop()
+
+    @contextlib.contextmanager
+    def _my_turn(self, request_id: str, cancelled: threading.Event) -> Iterator[None]:
+        with self._turn:
+            if self._closed:
+                raise Unavailable("The worker is shut down. Start the server again.")
+            if len(self._line) >= self.places:
+                raise Unavailable(f"{self.places} jobs are waiting already. Wait for one to end, then call again.")
+            self._line.append(request_id)
+        try:
+            with self._turn:
+                while self._line[0] != request_id:
+                    if cancelled.is_set():
+                        raise Cancelled
+                    if self._closed:
+                        raise Unavailable("The worker is shut down. Start the server again.")
+                    self._turn.wait(timeout=_POLL_S)
+            yield
+        finally:
+            with self._turn:
+                self._line.remove(request_id)
+                self._turn.notify_all()
+
+    def _ensure(self) -> Connection:
+        if self._process is not None and self._process.is_alive() and self._connection is not None:
+            return self._connection
+        self._drop()
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=host.main, args=(theirs, self.options), daemon=True, name="ostensor-worker")
+        process.start()
+        theirs.close()
+        self._process, self._connection = process, ours
+        return ours
+
+    def _wait(
+        self,
+        connection: Connection,
+        request: SegmentRequest,
+        on_progress: Callable[[float, str], None],
+        cancelled: threading.Event,
+    ) -> Segmented:
+        asked_to_stop: float | None = None
+        while True:
+            if cancelled.is_set() and asked_to_stop is None:
+                asked_to_stop = time.monotonic()
+                with contextlib.suppress(OSError):
+                    connection.send(Cancel(request.request_id))
+            if asked_to_stop is not None and time.monotonic() - asked_to_stop > KILL_AFTER_S:
+                log.warning("the worker did not stop within %.0f s and is killed", KILL_AFTER_S)
+                self._drop()
+                raise Cancelled
+            try:
+                if not connection.poll(_POLL_S):
+                    continue
+                message = connection.recv()
+            except (EOFError, OSError) as error:
+                self._drop()
+                raise (Cancelled() if asked_to_stop else self._crash()) from error
+            if message.request_id != request.request_id:
+                _free(message)  # the late answer of a request nobody waits for
+            elif isinstance(message, Told):
+                on_progress(message.share, message.message)
+            elif isinstance(message, Refused):
+                raise _ERRORS[message.kind](message.text)
+            else:
+                return _received(message, request)
+
+    def _crash(self) -> OstensorError:
+        return Failed(
+            "The worker process ended in the middle of the job (killed, crashed, or out of memory). "
+            "It starts again by itself: call the tool once more; if it ends again, use a smaller image."
+        )
+
+    def _drop(self) -> None:
+        process, connection = self._process, self._connection
+        self._process = self._connection = None
+        if process is not None:
+            if process.is_alive():
+                process.kill()
+            process.join(timeout=5)
+        if connection is not None:
+            connection.close()
+
+
+def _received(reply: SegmentReply, request: SegmentRequest) -> Segmented:
+    block = SharedMemory(name=reply.block)
+    count = int(np.prod(request.grid.shape))
+    try:
+        masks = []
+        for one in reply.masks:
+            packed = np.ndarray((-(-count // 8),), np.uint8, block.buf, one.offset)
+            bits: BoolArray = np.unpackbits(packed, count=count).view(np.bool_).reshape(request.grid.shape)
+            masks.append(SegmentedMask(one.structure, bits, one.confidence, one.peak))
+            del packed
+    finally:
+        block.close()
+        block.unlink()
+    return Segmented(tuple(masks), reply.encoded, reply.engine, reply.weights_sha256, reply.seconds)
+
+
+def _free(message: object) -> None:
+    if isinstance(message, SegmentReply):
+        with contextlib.suppress(FileNotFoundError):
+            block = SharedMemory(name=message.block)
+            block.close()
+            block.unlink()

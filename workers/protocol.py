@@ -1,0 +1,119 @@
+"""What server and worker say to each other. Small, frozen, torch-free.
+
+Voxels never travel: a request names a `.npy` file that both map, a reply names a block of
+shared memory with the masks as packed bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..imaging.volume import Grid, Modality
+
+VERSION = 1
+ErrorKind = Literal["bad_call", "unavailable", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """Find structures in an image.
+
+    Attributes:
+        request_id: unique; cancel refers to it.
+        array_path: `.npy` of the voxels (x y z) on `grid`.
+        image_key: content hash of the image; features are cached under it.
+    """
+
+    request_id: str
+    array_path: str
+    grid: Grid
+    modality: Modality
+    synthetic: bool
+    image_key: str
+    model: str
+    structures: tuple[str, ...]
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class MaskReply:
+    """One mask: its bits start at `offset` of the reply's block, packed along z first.
+
+    Attributes:
+        confidence, peak: as `models.interface.Decoded`.
+    """
+
+    structure: str
+    offset: int
+    confidence: float
+    peak: float
+
+
+@dataclass(frozen=True)
+class SegmentReply:
+    """Every mask of a request, in its order.
+
+    Attributes:
+        block: name of the shared memory that holds the bits; the receiver frees it.
+        encoded: False when the features were in the cache.
+        engine: what ran the network.
+        weights_sha256: of the file that was loaded.
+        seconds: processor time the worker spent.
+    """
+
+    request_id: str
+    block: str
+    masks: tuple[MaskReply, ...]
+    encoded: bool
+    engine: str
+    weights_sha256: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Told:
+    """Progress of a request, 0 to 1."""
+
+    request_id: str
+    share: float
+    message: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A request that ended without masks; `text` is fit for the user."""
+
+    request_id: str
+    kind: ErrorKind
+    text: str
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Stop a request at the next window."""
+
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    """End the process when idle."""
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """How a worker process works.
+
+    Attributes:
+        factory: "module:function" that loads a model by name (a toy in tests).
+        threads: of the CPU; None leaves the library's choice.
+        models_mb: models are dropped, oldest use first, when their estimates exceed this.
+        features_mb: the same for cached image features.
+    """
+
+    factory: str = "ostensor.models.load:load_predictor"
+    device: str = "cpu"
+    threads: int | None = None
+    models_mb: int = 4000
+    features_mb: int = 2000
