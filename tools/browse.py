@@ -1,0 +1,107 @@
+"""`find_structures` and `list_models`: what there is to ask for, without loading any model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ..models import catalogue
+from ..models.card import Card
+from ..models.card import Purpose as CardPurpose
+from ..retrieval.structures import Structure
+from .desk import Answer, Call, Desk
+from .results import ModelRow, ModelsResult, StructureRow, StructuresResult
+
+
+def allowed_use(desk: Desk) -> CardPurpose:
+    """What the answer is for, as cards say it."""
+    return "any" if desk.settings.purpose == "commercial" else "research-only"
+
+
+def find_structures(
+    desk: Desk,
+    call: Call,
+    query: Annotated[
+        str,
+        Field(
+            description="Any word for a structure: 'kidneys', 'lt femur', 'gall bladder'.", min_length=1, max_length=200
+        ),
+    ],
+    image_id: Annotated[str | None, Field(description="Limits `models` to those that take this image.")] = None,
+) -> Answer:
+    """Find the canonical name of a body structure and which models can segment it.
+
+    Use it when a name was refused, or to see synonyms, sides and parts. A pair such as 'kidneys'
+    has left and right rows. An empty `models` list means segment will answer 'unsupported'.
+    Matches words and spelling, not meaning. Example: find_structures(query="bladder")
+    """
+    del call
+    image = desk.store.image(image_id) if image_id else None
+    modality = image.modality if image else None
+    dims = (2 if image.grid.is_2d else 3) if image else None
+    rows = []
+    for row, score in desk.table.search(query, 6):
+        models = catalogue.models_for(row.name, modality, dims, purpose=allowed_use(desk))
+        rows.append(_row(row, score, [model.name for model in models]))
+    best = rows[0]
+    with_model = [row.structure for row in rows if row.models]
+    text = f"Best match for '{query[:60]}': {best.structure} (score {best.score:.2f}). "
+    text += f"Segmentable: {', '.join(with_model)}." if with_model else "No bundled model segments any of these."
+    return Answer(text, StructuresResult(structures=rows))
+
+
+def _row(row: Structure, score: float, models: list[str]) -> StructureRow:
+    return StructureRow(
+        structure=row.name,
+        score=score,
+        side=row.side,
+        regions=list(row.regions),
+        parent=row.parent,
+        synonyms=list(row.synonyms)[:6],
+        uberon=row.uberon,
+        models=models,
+    )
+
+
+def list_models(
+    desk: Desk,
+    call: Call,
+    structure: Annotated[str | None, Field(description="Only models that segment this structure.")] = None,
+    task: Annotated[str | None, Field(description="Only models of this task; today 'segment'.")] = None,
+) -> Answer:
+    """List models: what each takes, which structures it claims, its measured Dice, licence and memory.
+
+    Use it to choose `model` for segment, or to explain what is possible; 'auto' is usually right.
+    `dice` was measured by us on held-out scans. Nothing is loaded. Example: list_models(structure="liver")
+    """
+    del call
+    cards = list(catalogue.catalogue())
+    if structure is not None:
+        name = desk.table.resolve(structure).name
+        cards = [card for card in cards if name in card.claimed or card.open_text]
+    if task is not None:
+        cards = [card for card in cards if card.task == task]
+    ready = [card.name for card in cards if card.is_ready]
+    text = f"{len(cards)} models fit; ready to use: {', '.join(ready) or 'none'}."
+    return Answer(text, ModelsResult(models=[_model(card) for card in cards]))
+
+
+def _model(card: Card) -> ModelRow:
+    return ModelRow(
+        model=card.name,
+        title=card.title,
+        task=card.task,
+        modalities=list(card.modalities),
+        dimensions=list(card.dimensions),
+        structures=list(card.claimed),
+        open_text=card.open_text,
+        spacing_mm=list(card.spacing_mm) if card.spacing_mm else None,
+        memory_mb=card.memory_mb,
+        weights=card.weights,
+        licence=card.licence,
+        purpose=card.purpose,
+        fidelity=card.fidelity,
+        dice={name: round(card.measured[name].dice, 3) for name in card.claimed if name in card.measured},
+        notes=card.notes,
+    )

@@ -1,0 +1,67 @@
+"""The desk a tool works at: store, roots, workers, jobs and the anatomy table."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel
+
+from ..imaging.roots import Roots
+from ..imaging.store import Store
+from ..retrieval.structures import StructureTable
+from ..workers.local import LocalWorkers
+from ..workers.protocol import WorkerOptions
+from .jobs import Jobs
+from .settings import Settings
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a tool: where progress goes, and whether the caller has left."""
+
+    report: Callable[[float, str], None] = lambda share, message: None
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a tool says: a sentence or two that stand alone, the result, and pictures as PNG."""
+
+    text: str
+    result: BaseModel
+    pictures: tuple[bytes, ...] = ()
+
+
+class Desk:
+    """Everything tools share. Torch-free; the worker starts with the first job that needs it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.roots = Roots(settings.roots)
+        self.store = Store(settings.store)
+        self.table = StructureTable.bundled()
+        self.jobs = Jobs(self.store)
+
+    @cached_property
+    def workers(self) -> LocalWorkers:
+        """The worker process of this machine."""
+        options = WorkerOptions(
+            factory=self.settings.factory, device=self.settings.device, threads=self.settings.threads
+        )
+        return LocalWorkers(options, budget_mb=self.settings.memory_mb)
+
+    def close(self) -> None:
+        """Stop jobs and worker."""
+        self.jobs.close()
+        if "workers" in self.__dict__:
+            self.workers.close()
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()

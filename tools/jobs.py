@@ -1,0 +1,137 @@
+"""Jobs: work in threads, written down in the store, waited for by long polls."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..imaging.errors import Failed, OstensorError
+from ..imaging.records import Facts, JobRecord
+from ..imaging.store import Store
+from ..models.interface import Cancelled
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[float, str], None]
+Work = Callable[[str, Report, threading.Event], Mapping[str, Any]]
+"""Gets its job handle, a progress callback and the cancel event; answers the tool's result as JSON."""
+
+_WRITE_EVERY_S = 0.5  # progress is written to the store at most so often
+CANCELLED = "The job was cancelled. Nothing was saved; call the tool again if you still need it."
+
+
+@dataclass
+class _Live:
+    """A job of this process."""
+
+    key: str
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    done: threading.Event = field(default_factory=threading.Event)
+    progress: float = 0.0
+    message: str = ""
+    written_at: float = 0.0
+    error: OstensorError | None = None
+
+
+class Jobs:
+    """Starts, watches and stops jobs of this process; finished ones are read from the store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._live: dict[str, _Live] = {}
+        self._lock = threading.Lock()
+
+    def start(self, tool: str, arguments: Mapping[str, Any], work: Work) -> str:
+        """Begin, and answer the handle; the same call while it still runs joins the running job."""
+        key = json.dumps([tool, dict(arguments)], sort_keys=True, default=str)
+        with self._lock:
+            for job_id, live in self._live.items():
+                if live.key == key and not live.done.is_set() and not live.cancelled.is_set():
+                    return job_id
+            job_id = self.store.create_job(tool, arguments).job_id
+            self._live[job_id] = live = _Live(key)
+        threading.Thread(target=self._run, args=(job_id, live, work), daemon=True, name=job_id).start()
+        return job_id
+
+    def wait(
+        self,
+        job_id: str,
+        wait_s: float,
+        *,
+        on_progress: Report | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> JobRecord:
+        """The job once it is final, or as it stands after `wait_s` seconds.
+
+        Args:
+            cancelled: when set while waiting, the job is cancelled.
+
+        Raises:
+            BadCall: nothing has this handle.
+        """
+        live = self._live.get(job_id)
+        if live is None:
+            return self.store.job(job_id)
+        until = time.monotonic() + wait_s
+        while not live.done.wait(timeout=min(0.1, max(0.0, until - time.monotonic()))):
+            if on_progress is not None:
+                on_progress(live.progress, live.message)
+            if cancelled is not None and cancelled.is_set():
+                live.cancelled.set()
+                live.done.wait(timeout=10)
+                break
+            if time.monotonic() >= until:
+                break
+        record = self.store.job(job_id)
+        if record.is_final:
+            return record
+        return replace(record, progress=max(record.progress, live.progress), message=live.message or record.message)
+
+    def error_of(self, job_id: str) -> OstensorError | None:
+        """What a failed job of this process raised, with its kind."""
+        live = self._live.get(job_id)
+        return live.error if live else None
+
+    def cancel(self, job_id: str, *, wait_s: float = 5.0) -> JobRecord:
+        """Ask a job to stop and wait a little for it; a final job stays as it is."""
+        live = self._live.get(job_id)
+        if live is None:
+            record = self.store.job(job_id)
+            return record if record.is_final else self.store.update_job(job_id, state="cancelled", error=CANCELLED)
+        live.cancelled.set()
+        live.done.wait(timeout=wait_s)
+        return self.store.job(job_id)
+
+    def close(self) -> None:
+        """Cancel everything that still runs."""
+        for job_id, live in list(self._live.items()):
+            if not live.done.is_set():
+                self.cancel(job_id)
+
+    def _run(self, job_id: str, live: _Live, work: Work) -> None:
+        def report(share: float, message: str) -> None:
+            live.progress, live.message = max(live.progress, min(1.0, share)), message
+            if time.monotonic() - live.written_at >= _WRITE_EVERY_S:
+                live.written_at = time.monotonic()
+                self.store.update_job(job_id, progress=live.progress, message=message)
+
+        try:
+            self.store.update_job(job_id, state="running")
+            result: Facts = dict(work(job_id, report, live.cancelled))
+            self.store.update_job(job_id, state="done", progress=1.0, message="done", result=result)
+        except Cancelled:
+            self.store.update_job(job_id, state="cancelled", error=CANCELLED)
+        except OstensorError as error:
+            live.error = error
+            self.store.update_job(job_id, state="failed", error=str(error))
+        except Exception:
+            log.exception("job %s failed", job_id)
+            live.error = Failed("The job failed on our side. The server's log has the details.")
+            self.store.update_job(job_id, state="failed", error=str(live.error))
+        finally:
+            live.done.set()

@@ -1,0 +1,89 @@
+"""Every tool, once. Server, CLI, docs and tests are made from this tuple."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from ..imaging.errors import BadCall
+from . import results
+from .browse import find_structures, list_models
+from .desk import Answer
+from .editing import edit_mask
+from .exporting import export
+from .images import open_image
+from .measuring import compare_masks, measure
+from .pictures import render
+from .segmentation import segment
+from .waiting import cancel_job, get_job
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool and what hosts should know about calling it.
+
+    Attributes:
+        function: takes the desk, the call, then the arguments the caller sees.
+        result: type of its structured answer.
+        read_only: changes nothing anybody could miss.
+        destructive: may overwrite or end something.
+        idempotent: calling it again with the same arguments adds nothing.
+        open_world: reaches beyond store and roots.
+    """
+
+    function: Callable[..., Answer]
+    result: type[BaseModel]
+    toolset: str = "core"
+    read_only: bool = True
+    destructive: bool = False
+    idempotent: bool = True
+    open_world: bool = False
+
+    @property
+    def name(self) -> str:
+        """As callers know it."""
+        return str(self.function.__name__)
+
+    @property
+    def title(self) -> str:
+        """For people: "open_image" -> "Open image"."""
+        return self.name.replace("_", " ").capitalize()
+
+    @property
+    def summary(self) -> str:
+        """First line of its description."""
+        return (self.function.__doc__ or "").strip().splitlines()[0]
+
+
+TOOLS: tuple[Tool, ...] = (
+    Tool(open_image, results.ImageResult, read_only=False),
+    Tool(find_structures, results.StructuresResult),
+    Tool(list_models, results.ModelsResult),
+    Tool(segment, results.SegmentResult, read_only=False),
+    Tool(measure, results.MeasureResult),
+    Tool(compare_masks, results.CompareResult),
+    Tool(edit_mask, results.EditResult, read_only=False),
+    Tool(render, results.RenderResult),
+    Tool(export, results.ExportResult, read_only=False, destructive=True),
+    Tool(get_job, results.JobResult),
+    Tool(cancel_job, results.JobResult, read_only=False, destructive=True),
+)
+
+
+def tool(name: str) -> Tool:
+    """The tool of this name.
+
+    Raises:
+        BadCall: there is none.
+    """
+    for entry in TOOLS:
+        if entry.name == name:
+            return entry
+    raise BadCall(f"Unknown tool '{name}'. Tools: {', '.join(entry.name for entry in TOOLS)}.")
+
+
+def shown(toolsets: tuple[str, ...]) -> tuple[Tool, ...]:
+    """The tools of these toolsets, in the order of `TOOLS`."""
+    return tuple(entry for entry in TOOLS if "all" in toolsets or entry.toolset in toolsets)

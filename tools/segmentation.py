@@ -1,0 +1,299 @@
+"""`segment`: from words to masks, each with a verdict before any number."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from .. import __version__
+from ..imaging.errors import BadCall, Unavailable
+from ..imaging.records import ImageRecord
+from ..imaging.volume import Grid, Mask
+from ..models import catalogue
+from ..models.card import Card
+from ..retrieval.structures import Structure
+from ..workers.local import Segmented, SegmentedMask
+from ..workers.protocol import SegmentRequest
+from .browse import allowed_use
+from .desk import Answer, Call, Desk
+from .jobs import Report
+from .results import Geometry, MaskRow, Provenance, SegmentResult
+from .settings import MAX_STRUCTURES
+from .verdicts import judge, judge_missing
+
+MEMORY_PER_VOXEL_BYTES = 90  # features, copies and masks of one voxel of the image, rounded up
+_LANDMARKS = 12  # other structures asked for when one is missing, to see what the scan shows
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A structure, the words that asked for it, and the model that will look (None: nobody can)."""
+
+    asked_as: str
+    structure: str
+    card: Card | None
+    reason: str
+
+
+def segment(
+    desk: Desk,
+    call: Call,
+    image_id: Annotated[str, Field(description="Handle from open_image.")],
+    structures: Annotated[
+        list[str], Field(description="Names or synonyms, e.g. ['liver', 'left kidney', 'femora']; at most 100.")
+    ],
+    model: Annotated[str, Field(description="'auto', or a name from list_models.")] = "auto",
+    wait_s: Annotated[
+        float, Field(description="Seconds to wait before a job_id is returned instead.", ge=0, le=300)
+    ] = 20.0,
+) -> Answer:
+    """Segment body structures by name in a 3-D scan or slice; one verdict and mask per structure.
+
+    Verdicts: present; unsure (mask given, do not rely on it); absent (looked for, not there);
+    outside_view (the scan seems to show another region); unsupported (no model for it here).
+    mask_id is null unless present or unsure. volume_ml is a lower bound when truncated_at is not
+    empty. Left and right are the patient's. If it takes longer than wait_s, job_id is set: call
+    get_job. Not for lesions or free descriptions. Asking again on the same image is fast.
+    Example: segment(image_id="img_0123456789ab", structures=["liver", "spleen"])
+    """
+    wishes = plan(desk, image_id, structures, model)
+    arguments = {"image_id": image_id, "structures": [wish.structure for wish in wishes], "model": model}
+
+    def work(job_id: str, report: Report, cancelled: threading.Event) -> Mapping[str, Any]:
+        return look(desk, job_id, image_id, wishes, report, cancelled).model_dump(mode="json")
+
+    job_id = desk.jobs.start("segment", arguments, work)
+    record = desk.jobs.wait(job_id, wait_s, on_progress=call.report, cancelled=call.cancelled)
+    if record.state == "failed":
+        raise desk.jobs.error_of(job_id) or Unavailable(record.error or "The job failed.")
+    if record.state == "cancelled":
+        raise Unavailable(record.error or "The job was cancelled.")
+    if record.state == "done" and record.result is not None:
+        result = SegmentResult.model_validate(record.result)
+        return Answer(said(result), result)
+    waiting = SegmentResult(image_id=image_id, job_id=job_id, state=record.state, progress=record.progress)
+    text = f"Still working ({record.progress:.0%}): call get_job(job_id='{job_id}', wait_s=30) for the masks."
+    return Answer(text, waiting)
+
+
+def plan(desk: Desk, image_id: str, structures: Sequence[str], model: str) -> list[Wish]:
+    """Which model looks for which structure.
+
+    Raises:
+        BadCall: nothing asked, too much asked, an unknown word, or a model that cannot take the image.
+        Unavailable: the model's weights are missing or may not be used for this purpose.
+    """
+    image = desk.store.image(image_id)
+    if not structures:
+        raise BadCall(
+            "The list of structures is empty. Name at least one, e.g. ['liver']. find_structures knows the names."
+        )
+    if len(structures) > MAX_STRUCTURES:
+        raise BadCall(
+            f"{len(structures)} structures were asked for. At most {MAX_STRUCTURES} fit in one call. Split the list."
+        )
+    chosen = None if model == "auto" else _usable(desk, model, image)
+    wishes: dict[str, Wish] = {}
+    for asked in structures:
+        row = desk.table.resolve(asked)
+        for wish in _wishes(desk, asked, row, chosen, image):
+            wishes.setdefault(wish.structure, wish)
+    return list(wishes.values())
+
+
+def _usable(desk: Desk, model: str, image: ImageRecord) -> Card:
+    card = catalogue.card(model)
+    dims = 2 if image.grid.is_2d else 3
+    if dims not in card.dimensions:
+        kind = "a 2-D image (one slice)" if dims == 2 else "a 3-D scan"
+        raise BadCall(
+            f"'{model}' takes {'3-D scans' if dims == 2 else '2-D images'}, but {image.image_id} is {kind}. Use model='auto'."
+        )
+    if image.modality not in ("unknown", *card.modalities):
+        raise BadCall(
+            f"'{model}' takes {', '.join(card.modalities)} images, but {image.image_id} is {image.modality}. Use model='auto'."
+        )
+    if card.purpose == "research-only" and allowed_use(desk) == "any":
+        raise Unavailable(
+            f"The weights of '{model}' are for research only ({card.licence}), but this server runs with purpose 'commercial'."
+        )
+    if not card.is_ready:
+        how = (
+            "are not here; list_models shows which are"
+            if card.weights == "none"
+            else f"must be imported: ostensor models import {model} FILE"
+        )
+        raise Unavailable(f"The weights of '{model}' {how}.")
+    return card
+
+
+def _wishes(desk: Desk, asked: str, row: Structure, chosen: Card | None, image: ImageRecord) -> list[Wish]:
+    """The structure itself if a model knows it, else its parts, else nobody can."""
+    for names in ((row.name,), desk.table.expand(row.name)):
+        found = [(name, _model_for(desk, name, chosen, image)) for name in names]
+        if any(card is not None for _name, card in found):
+            return [
+                Wish(asked, name, card, "" if card else _why_not(desk, name, chosen, image)) for name, card in found
+            ]
+    return [Wish(asked, row.name, None, _why_not(desk, row.name, chosen, image))]
+
+
+def _model_for(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -> Card | None:
+    if chosen is not None:
+        return chosen if name in chosen.claimed else None
+    dims = 2 if image.grid.is_2d else 3
+    models = catalogue.models_for(name, image.modality, dims, purpose=allowed_use(desk))
+    models = tuple(card for card in models if image.grid.spacing_known or card.spacing_mm is None)
+    return models[0] if models else None
+
+
+def _why_not(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -> str:
+    if chosen is not None:
+        return f"'{chosen.name}' does not claim the {name}; it knows: {', '.join(chosen.claimed[:12])}."
+    able = [card for card in catalogue.catalogue() if card.is_ready and name in card.claimed]
+    if not able:
+        return f"No model here segments the {name}. list_models shows what can be segmented."
+    needs = "; ".join(
+        f"{card.name} takes {'/'.join(card.modalities)}, {'/'.join(f'{d}-D' for d in card.dimensions)}, {card.purpose}"
+        for card in able[:2]
+    )
+    kind = "2-D" if image.grid.is_2d else "3-D"
+    return f"This is a {kind} {image.modality} image; for the {name}: {needs}."
+
+
+def look(
+    desk: Desk, job_id: str, image_id: str, wishes: Sequence[Wish], report: Report, cancelled: threading.Event
+) -> SegmentResult:
+    """Ask the worker, one model after the other, and judge what comes back."""
+    rows: dict[str, MaskRow] = {}
+    cards = list(dict.fromkeys(wish.card for wish in wishes if wish.card is not None))
+    for number, card in enumerate(cards):
+        mine = [wish for wish in wishes if wish.card is card]
+
+        def partly(share: float, message: str, done: int = number) -> None:
+            report((done + share) / len(cards), message)
+
+        found = _ask(desk, job_id, image_id, card, [wish.structure for wish in mine], partly, cancelled)
+        seen = [mask.structure for mask in found.masks if mask.array.any()]
+        if len(seen) < len(mine):
+            others = [name for name in card.claimed if name not in {wish.structure for wish in mine}][:_LANDMARKS]
+            if others:
+                more = _ask(desk, job_id, image_id, card, others, lambda share, message: None, cancelled)
+                seen += [mask.structure for mask in more.masks if mask.array.any()]
+        for wish, mask in zip(mine, found.masks, strict=True):
+            rows[wish.structure] = _row(desk, image_id, wish, mask, found, seen)
+    for wish in wishes:
+        if wish.card is None:
+            rows[wish.structure] = MaskRow(
+                structure=wish.structure,
+                asked_as=wish.asked_as,
+                verdict="unsupported",
+                confidence=1.0,
+                confidence_is="certain: the catalogue holds no such model",
+                reason=wish.reason,
+                provenance=Provenance(tool="segment", version=__version__, inputs=[image_id]),
+            )
+    return SegmentResult(image_id=image_id, masks=[rows[wish.structure] for wish in wishes])
+
+
+def _ask(
+    desk: Desk, job_id: str, image_id: str, card: Card, names: Sequence[str], report: Report, cancelled: threading.Event
+) -> Segmented:
+    image = desk.store.image(image_id)
+    request = SegmentRequest(
+        request_id=job_id,
+        array_path=str(desk.store.array_path(image_id)),
+        grid=image.grid,
+        modality=image.modality,
+        synthetic=image.synthetic,
+        image_key=image.content_hash,
+        model=card.name,
+        structures=tuple(names),
+    )
+    needed = card.memory_mb + int(np.prod(image.grid.shape)) * MEMORY_PER_VOXEL_BYTES // 1_000_000
+    return desk.workers.run(request, on_progress=report, cancelled=cancelled, memory_mb=needed)
+
+
+def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segmented, seen: Sequence[str]) -> MaskRow:
+    card = wish.card
+    assert card is not None
+    provenance = Provenance(
+        tool="segment",
+        version=__version__,
+        inputs=[image_id],
+        model=card.name,
+        weights_sha256=found.weights_sha256,
+        licence=card.licence,
+        purpose=card.purpose,
+        engine=found.engine,
+    )
+    row = MaskRow(
+        structure=wish.structure, asked_as=wish.asked_as, verdict="absent", confidence=0.0, provenance=provenance
+    )
+    if not mask.array.any():
+        verdict, reason = judge_missing(wish.structure, mask.peak, seen)
+        return row.model_copy(
+            update={
+                "verdict": verdict,
+                "reason": reason,
+                "confidence": round(1 - mask.peak, 4),
+                "confidence_is": "one minus the greatest sigmoid in the scan",
+            }
+        )
+    image = desk.store.volume(image_id)
+    placed = Mask(mask.array, image.grid)
+    judged = judge(wish.structure, placed, image, mask.confidence, card, desk.table)
+    made_by = hashlib.sha256(f"segment {card.name} {found.weights_sha256}".encode()).hexdigest()
+    facts = {
+        "verdict": judged.verdict,
+        "confidence": mask.confidence,
+        "provenance": provenance.model_dump(mode="json"),
+        "warnings": list(judged.warnings),
+    }
+    record = desk.store.add_mask(placed, image_id=image_id, structure=wish.structure, made_by=made_by, facts=facts)
+    return row.model_copy(
+        update={
+            "verdict": judged.verdict,
+            "mask_id": record.mask_id,
+            "confidence": round(mask.confidence, 4),
+            "volume_ml": None if judged.volume_ml is None else round(judged.volume_ml, 2),
+            "volume_is": "not given" if judged.volume_ml is None else "complete" if judged.complete else "lower bound",
+            "truncated_at": list(judged.truncated_at),
+            "side": judged.side,
+            "reason": judged.reason,
+            "warnings": list(judged.warnings),
+            "geometry": receipt(placed.grid, image.grid, side_checked=judged.side_checked),
+        }
+    )
+
+
+def receipt(grid: Grid, image: Grid, *, side_checked: bool) -> Geometry:
+    """Proof that a mask lies on its image."""
+    return Geometry(
+        shape=list(grid.shape),
+        affine=np.round(grid.affine, 6).tolist(),
+        axis_codes=grid.axis_codes,
+        max_affine_difference=float(np.abs(grid.affine - image.affine).max()),
+        side_checked=side_checked,
+    )
+
+
+def said(result: SegmentResult) -> str:
+    """The answer in a few words: present structures with volumes, then the rest by verdict."""
+    groups: dict[str, list[str]] = {}
+    for row in result.masks:
+        extra = ""
+        if row.volume_ml is not None:
+            extra = f" {'at least ' if row.volume_is == 'lower bound' else ''}{row.volume_ml:g} ml"
+        groups.setdefault(row.verdict, []).append(row.structure + extra)
+    parts = [
+        f"{verdict.replace('_', ' ').capitalize()}: {', '.join(names[:20])}{' and more' if len(names) > 20 else ''}."
+        for verdict, names in groups.items()
+    ]
+    return " ".join(parts)[:1500]

@@ -1,0 +1,66 @@
+"""`get_job` and `cancel_job`: for work that outlasts a call."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ..imaging.records import JobRecord
+from .desk import Answer, Call, Desk
+from .results import JobResult, SegmentResult
+from .segmentation import said
+
+
+def get_job(
+    desk: Desk,
+    call: Call,
+    job_id: Annotated[str, Field(description="Handle from a tool that answered with a job_id.")],
+    wait_s: Annotated[float, Field(description="Wait up to so long for the end.", ge=0, le=300)] = 20.0,
+) -> Answer:
+    """Wait for a job and get its state, progress (0 to 1), place in the queue, and result or error.
+
+    States: queued, running, done, failed, cancelled, lost (its server ended; call the tool again).
+    Call it again while it is queued or running. Example: get_job(job_id="job_0123456789abcdef", wait_s=30)
+    """
+    record = desk.jobs.wait(job_id, wait_s, on_progress=call.report)
+    return _answer(desk, record)
+
+
+def cancel_job(
+    desk: Desk,
+    call: Call,
+    job_id: Annotated[str, Field(description="Handle of a job that is queued or running.")],
+) -> Answer:
+    """Stop a job. A finished job stays as it is. The worker is free within about 2 seconds.
+
+    Example: cancel_job(job_id="job_0123456789abcdef")
+    """
+    del call
+    return _answer(desk, desk.jobs.cancel(job_id))
+
+
+def _answer(desk: Desk, record: JobRecord) -> Answer:
+    place = None
+    if not record.is_final and "workers" in desk.__dict__:
+        place = desk.workers.place(record.job_id)
+    result = JobResult(
+        job_id=record.job_id,
+        tool=record.tool,
+        state=record.state,
+        progress=round(record.progress, 4),
+        message=record.message,
+        queue_place=place,
+        result=record.result,
+        error=record.error,
+    )
+    text = f"Job {record.job_id} ({record.tool}) is {record.state}"
+    if not record.is_final:
+        text += f", {record.progress:.0%}, {record.message or 'waiting'}. Call get_job again."
+    elif record.error:
+        text += f": {record.error}"
+    elif record.tool == "segment" and record.result is not None:
+        text += f". {said(SegmentResult.model_validate(record.result))}"
+    else:
+        text += "."
+    return Answer(text, result)
