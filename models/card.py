@@ -113,4 +113,4 @@ class Card:
     @property
     def is_ready(self) -> bool:
         """True when its weights lie here, so that it can be asked at once."""
-        return self.weights == "bundled"
+        return self.weights == "bundled" or (self.weights == "user-file" and bool(self.sha256))

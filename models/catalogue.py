@@ -14,10 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 from ..imaging.errors import BadCall, Failed
 from .card import Card, Measured, Purpose
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+USER_FOLDER = platformdirs.user_data_path("ostensor", appauthor=False) / "weights"  # weights the user imported
 _PERMISSIONS: Mapping[str, tuple[Purpose, ...]] = {"any": ("any",), "research-only": ("any", "research-only")}
 
 
@@ -223,6 +226,8 @@ def _dice(entry: Card, structure: str) -> float:
 
 def _completed(entry: Card, folder: Path) -> Card:
     """A bundled entry with the facts of its file; unchanged (weights "none") when the files are missing."""
+    if entry.weights == "user-file":
+        return _imported(entry)
     if entry.weights != "none":
         return entry
     beside = folder / f"{entry.name}.json"
@@ -249,6 +254,22 @@ def _completed(entry: Card, folder: Path) -> Card:
             f"The file {beside.name} beside the weights is damaged ({type(error).__name__}: {error}). "
             "It must hold vocabulary, claimed and sha256. Export the network again with `ostensor fit --export`."
         ) from error
+
+
+def _imported(entry: Card) -> Card:
+    """A card whose weights the user has imported, with their hash; unchanged when they have not."""
+    beside, weights = USER_FOLDER / f"{entry.name}.json", USER_FOLDER / f"{entry.name}.safetensors"
+    if not beside.is_file() or not weights.is_file():
+        return entry
+    facts = json.loads(beside.read_text(encoding="utf-8"))
+    return replace(
+        entry, weights_file=str(weights), sha256=facts["sha256"], size_bytes=weights.stat().st_size, facts=facts
+    )
+
+
+def forget_cards() -> None:
+    """Read the files beside the weights again on the next question."""
+    catalogue.cache_clear()
 
 
 def _measured(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Measured]:

@@ -52,6 +52,7 @@ class Predictor(Protocol):
     """A loaded model."""
 
     card: Card
+    engine: str
 
     def encode(self, volume: Volume, *, progress: Progress, cancelled: Callable[[], bool]) -> Features:
         """The expensive step, once per scan.

@@ -9,12 +9,17 @@ import torch
 from safetensors.torch import load_file
 
 from ..imaging.errors import Failed, Unavailable
+from .card import Card
 from .catalogue import WEIGHTS_FOLDER, card
 from .engine import Backend, Precision
+from .importing import ENCODER_FOLDER
 from .interface import Predictor
 from .late_fusion import SatMini, SatMiniConfig
 from .predictor import SatMiniPredictor
 from .preprocess import Preparation
+from .sat_loader import load_sat, load_text_head, sat_config
+from .sat_predictor import SatPredictor
+from .text import CachedEncoder, TransformerEncoder
 
 
 def load_predictor(
@@ -38,19 +43,34 @@ def load_predictor(
         raise Unavailable(
             f"The weights of '{name}' are not here. Train them with `ostensor fit {name.removeprefix('sat-mini-')}`."
         )
-    if entry.weights != "bundled":
+    if not entry.is_ready:
         raise Unavailable(
-            f"'{name}' needs its published weights. Get them from its authors, then `ostensor models import {name} FILE`."
+            f"'{name}' needs its published weights. Get them from its authors, then `ostensor models import {name}`."
         )
     path = folder / entry.weights_file
     if hashlib.sha256(path.read_bytes()).hexdigest() != entry.sha256:
         raise Failed(
             f"The weights file '{path.name}' is damaged: its sha256 is not the catalogue's. Install the package again."
         )
+    torch.set_grad_enabled(False)
+    if entry.weights == "user-file":
+        return _sat(entry, path, device)
     net = SatMini(SatMiniConfig.from_json(entry.facts["network"]))
     net.load_state_dict(
         {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
     )
-    torch.set_grad_enabled(False)
     how = Preparation.from_json(entry.facts["preparation"])
     return SatMiniPredictor(net, how, entry, device=device, backend=backend, precision=precision, threads=threads)
+
+
+def _sat(entry: Card, path: Path, device: str) -> Predictor:
+    """SAT with the user's weights; its language model lies beside them."""
+    state = load_file(path)
+    parts: dict[str, dict[str, torch.Tensor]] = {"segmentation": {}, "text": {}, "words": {}}
+    for key, value in state.items():
+        part, _, name = key.partition(".")
+        parts[part][name] = value
+    net = load_sat(parts["segmentation"], sat_config(parts["segmentation"]))
+    encoder = TransformerEncoder(path.parent / ENCODER_FOLDER, state=parts["words"])
+    words = CachedEncoder(encoder, path.parent / f"vectors-{entry.sha256[:12]}.npz")
+    return SatPredictor(net, load_text_head(parts["text"]), words, entry, device=device)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, create_model
 
 from ..imaging.errors import BadCall
 from . import results
@@ -18,6 +22,8 @@ from .measuring import compare_masks, measure
 from .pictures import render
 from .segmentation import segment
 from .waiting import cancel_job, get_job
+
+HIDDEN = ("desk", "call")  # parameters the caller does not see
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,17 @@ class Tool:
     def name(self) -> str:
         """As callers know it."""
         return str(self.function.__name__)
+
+    @cached_property
+    def arguments(self) -> type[BaseModel]:
+        """What callers may pass, as a model that refuses everything else."""
+        hints = typing.get_type_hints(self.function, include_extras=True)
+        fields: dict[str, Any] = {
+            parameter.name: (hints[parameter.name], ... if parameter.default is parameter.empty else parameter.default)
+            for parameter in inspect.signature(self.function).parameters.values()
+            if parameter.name not in HIDDEN
+        }
+        return create_model(f"{self.name}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
 
     @property
     def title(self) -> str:

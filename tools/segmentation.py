@@ -127,7 +127,7 @@ def _usable(desk: Desk, model: str, image: ImageRecord) -> Card:
         how = (
             "are not here; list_models shows which are"
             if card.weights == "none"
-            else f"must be imported: ostensor models import {model} FILE"
+            else f"must be imported with `ostensor models import {model}`"
         )
         raise Unavailable(f"The weights of '{model}' {how}.")
     return card
@@ -146,7 +146,7 @@ def _wishes(desk: Desk, asked: str, row: Structure, chosen: Card | None, image: 
 
 def _model_for(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -> Card | None:
     if chosen is not None:
-        return chosen if name in chosen.claimed else None
+        return chosen if chosen.open_text or name in chosen.claimed else None
     dims = 2 if image.grid.is_2d else 3
     models = catalogue.models_for(name, image.modality, dims, purpose=allowed_use(desk))
     models = tuple(card for card in models if image.grid.spacing_known or card.spacing_mm is None)

@@ -35,7 +35,7 @@ def judge(structure: str, mask: Mask, image: Volume, confidence: float, card: Ca
     voxels = int(mask.array.sum())
     volume = measures.volume_ml(mask)
     faces = measures.truncated_faces(mask, image)
-    side = measures.side(mask)
+    side = measures.side(mask) if _shows_both_sides(mask) else None
     warnings, doubts = [], []
     if voxels < LEAST_VOXELS:
         doubts.append(f"Only {voxels} voxels were marked.")
@@ -84,11 +84,14 @@ def judge_missing(structure: str, peak: float, seen: Sequence[str]) -> tuple[Ver
     return "absent", f"No voxel reached the threshold (highest {peak:.2f}), while {near} were found in the same scan."
 
 
+def _shows_both_sides(mask: Mask) -> bool:
+    return mask.grid.spacing_known and max(measures.covered_mm(mask.grid)) >= _SIDE_FIELD_MM
+
+
 def _side(structure: str, found: str | None, mask: Mask, table: StructureTable) -> tuple[bool, str]:
     row = table.get(structure)
     wanted = row.side if row is not None else ""
-    across = max(measures.covered_mm(mask.grid))
-    if wanted not in ("left", "right") or not mask.grid.spacing_known or across < _SIDE_FIELD_MM:
+    if wanted not in ("left", "right") or found is None:
         return False, ""
     if found in ("left", "right") and found != wanted:
         return True, f"It lies on the patient's {found}, but '{structure}' was asked for."

@@ -51,6 +51,7 @@ class RunConfig:
     real_share: float
     negatives: int
     queries: int
+    balance: float
 
     @property
     def structures(self) -> dict[str, tuple[int, ...]]:
@@ -100,12 +101,19 @@ def _build(values: dict[str, Any]) -> RunConfig:
         "real_share",
         "negatives",
         "queries",
+        "balance",
     }
     if unknown:
         raise BadCall(f"Unknown keys {sorted(unknown)} in the configuration. Remove them.")
     missing = set(values["data"]) - set(DATASETS)
     if missing:
         raise BadCall(f"Unknown data sets {sorted(missing)}. Known: {', '.join(DATASETS)}.")
+    network = SatMiniConfig.from_json(values["network"])
+    stride = 2 ** (len(network.features) - 1)
+    if any(size % stride for size in values["view"]["patch"]):
+        raise BadCall(
+            f"The patch {values['view']['patch']} is not a multiple of {stride}, the network's stride. Change it."
+        )
     view: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in values["view"].items()
     }
@@ -115,7 +123,7 @@ def _build(values: dict[str, Any]) -> RunConfig:
         modality=values["modality"],
         sources=tuple(Source(DATASETS[name], float(weight)) for name, weight in values["data"].items()),
         tests=tuple(DATASETS[name] for name in values.get("tests", values["data"])),
-        network=SatMiniConfig.from_json(values["network"]),
+        network=network,
         preparation=Preparation.from_json(values["preparation"]),
         view=View(**view),
         schedule=Schedule(**values["schedule"]),
@@ -123,4 +131,5 @@ def _build(values: dict[str, Any]) -> RunConfig:
         real_share=float(values.get("real_share", 1.0)),
         negatives=int(values.get("negatives", 2)),
         queries=int(values.get("queries", 0)),
+        balance=float(values.get("balance", 0.0)),
     )

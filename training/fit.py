@@ -55,6 +55,7 @@ def objective_of(plan: RunConfig) -> TextPrompted:
         absent=absent,
         negatives=plan.negatives,
         queries=plan.queries,
+        balance=plan.balance,
     )
 
 

@@ -42,6 +42,21 @@ def soft_dice_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return (1 - overlap / size).mean()
 
 
+def balanced_cross_entropy(logits: torch.Tensor, targets: torch.Tensor, balance: float) -> torch.Tensor:
+    """Binary cross-entropy in which the voxels inside a structure count `balance` in all, those outside the rest.
+
+    With the plain mean (balance 0) a structure of one voxel in a thousand is soon answered with
+    "nowhere", and the sigmoid saturates there. Our choice; a query without a target counts its outside only.
+    """
+    each = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    if balance == 0:
+        return each.mean()
+    axes = [0, *range(2, logits.dim())]
+    inside = (each * targets).sum(axes) / targets.sum(axes).clamp(min=1)
+    outside = (each * (1 - targets)).sum(axes) / (1 - targets).sum(axes).clamp(min=1)
+    return (balance * inside + (1 - balance) * outside).mean()
+
+
 @dataclass(frozen=True)
 class TextPrompted:
     """Segment by words: each step asks for every structure by a random one of its names.
@@ -57,6 +72,7 @@ class TextPrompted:
         absent: structures to ask for in vain.
         negatives: how many absent ones per step.
         queries: at most so many structures per step, drawn at random; 0 asks for all.
+        balance: see `balanced_cross_entropy`.
     """
 
     structures: Mapping[str, tuple[int, ...]]
@@ -65,6 +81,7 @@ class TextPrompted:
     absent: Sequence[str] = ()
     negatives: int = 2
     queries: int = 0
+    balance: float = 0.0
 
     def losses(self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
         """Terms "cross_entropy" and "dice"."""
@@ -84,7 +101,7 @@ class TextPrompted:
         for n, (logits, weight) in enumerate(zip(scales, weights, strict=True)):
             targets = self._targets(batch.labels, wanted, 2**n, len(drawn))
             logits = logits.float()
-            cross_entropy = cross_entropy + float(weight) * F.binary_cross_entropy_with_logits(logits, targets)
+            cross_entropy = cross_entropy + float(weight) * balanced_cross_entropy(logits, targets, self.balance)
             dice = dice + float(weight) * soft_dice_loss(logits, targets)
         return {"cross_entropy": cross_entropy, "dice": dice}
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
+import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -164,7 +166,8 @@ class LocalWorkers:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=host.main, args=(theirs, self.options), daemon=True, name="ostensor-worker")
-        process.start()
+        with _script_not_imported_again():
+            process.start()
         theirs.close()
         self._process, self._connection = process, ours
         return ours
@@ -217,6 +220,21 @@ class LocalWorkers:
             process.join(timeout=5)
         if connection is not None:
             connection.close()
+
+
+@contextlib.contextmanager
+def _script_not_imported_again() -> Iterator[None]:
+    """Keep a spawned process from running the caller's script, which may lack the `__main__` guard.
+
+    multiprocessing imports the parent's main module in the child so that functions defined there
+    can be unpickled; the worker needs nothing from it.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _received(reply: SegmentReply, request: SegmentRequest) -> Segmented:

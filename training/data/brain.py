@@ -107,7 +107,7 @@ APPEARANCE = Appearance(
     mixed={},
     layers=Layers(SHELL, SHELLS, SHELL_MM, (("fluid", 1, 5), ("skull", 3, 9), ("scalp", 3, 12)), "outside"),
     bare=0.4,
-    wild=0.35,
+    wild=0.0,  # T1 only, as the card says
 )
 
 

@@ -1,0 +1,69 @@
+"""`ostensor models`: what there is, whether it is intact, and how to add weights you have."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ..imaging.errors import Failed
+from ..models import catalogue
+
+app = typer.Typer(help="List, show, verify and import models.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="Name of the model, as `models list` shows it.")]
+
+
+@app.command("list")
+def list_models(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+    """Every model, whether its weights are here or not."""
+    cards = catalogue.catalogue()
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(card) for card in cards]))
+        return
+    table = Table("model", "ready", "takes", "structures", "use", "licence")
+    for card in cards:
+        takes = f"{'/'.join(card.modalities)} {'/'.join(f'{d}-D' for d in card.dimensions)}"
+        known = "any term" if card.open_text else str(len(card.claimed))
+        table.add_row(card.name, "yes" if card.is_ready else card.weights, takes, known, card.purpose, card.licence)
+    Console().print(table)
+
+
+@app.command()
+def show(name: Name) -> None:
+    """A model's card as JSON."""
+    typer.echo(json.dumps(dataclasses.asdict(catalogue.card(name)), indent=1))
+
+
+@app.command()
+def verify(name: Annotated[str | None, typer.Argument(help="Default: every model that is ready.")] = None) -> None:
+    """Load weights and compare their hash with the card's."""
+    from ..models.load import load_predictor
+
+    cards = [catalogue.card(name)] if name else [card for card in catalogue.catalogue() if card.is_ready]
+    if not cards:
+        raise Failed("No model is ready here. The bundled weights are missing from this installation.")
+    for card in cards:
+        loaded = load_predictor(card.name, device="cpu", threads=None)
+        typer.echo(f"{card.name}: intact, sha256 {loaded.card.sha256[:12]}, runs on {loaded.engine}.")
+
+
+@app.command("import")
+def import_model(
+    name: Name,
+    segmentation: Annotated[Path, typer.Argument(help="The segmentation checkpoint, e.g. SAT_Nano_UNET.pth.")],
+    text: Annotated[Path, typer.Argument(help="Its text checkpoint, e.g. text_encoder.pth.")],
+    accept_licence: Annotated[bool, typer.Option(help="You have read the model's licence note.")] = False,
+) -> None:
+    """Check and convert published weights you have. The text encoder's own folder goes beside them."""
+    from ..models.importing import ENCODER_FOLDER, import_weights
+
+    card = import_weights(name, segmentation, text, accept_licence=accept_licence)
+    typer.echo(f"{card.name}: imported, sha256 {card.sha256[:12]}.")
+    encoder = catalogue.USER_FOLDER / ENCODER_FOLDER
+    if not encoder.is_dir():
+        typer.echo(f"Still needed: the files of {card.text_encoder}, copied to {encoder}")

@@ -1,0 +1,86 @@
+"""`ostensor fit`, `eval` and `bench`: training and measuring, loaded only when asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ..imaging.errors import Unavailable
+
+Config = Annotated[str, typer.Argument(help="A TOML file, or a bundled configuration, e.g. hippocampus.")]
+bench = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Put the commands into the application."""
+    app.command()(fit)
+    app.command("eval")(evaluate)
+    app.add_typer(bench, name="bench")
+
+
+def fit(
+    config: Config,
+    device: Annotated[str, typer.Option(help="'cpu' or 'cuda'.")] = "cpu",
+    resume: Annotated[bool, typer.Option(help="Go on from the run's checkpoint.")] = True,
+    until: Annotated[int | None, typer.Option(help="Stop after this many steps; the schedule stays.")] = None,
+) -> None:
+    """Train a network; killed at any time, it goes on from its last checkpoint."""
+    from ..training.fit import fit as train
+
+    typer.echo(f"Run folder: {train(config, device=device, resume=resume, until=until)}")
+
+
+def evaluate(
+    config: Config,
+    export: Annotated[bool, typer.Option(help="Also write weights, facts and card to models/weights.")] = False,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+) -> None:
+    """Dice on held-out patients, with intervals, beside the copied atlas."""
+    from ..training.evaluate import evaluate as measure
+
+    scores = measure(config, threads=threads)
+    table = Table("structure", "tested on", "cases", "Dice", "95 % interval", "copied atlas")
+    for score in scores:
+        interval = f"{score.low:.3f} to {score.high:.3f}"
+        table.add_row(
+            score.structure, score.dataset, str(score.cases), f"{score.dice:.3f}", interval, f"{score.atlas:.3f}"
+        )
+    Console().print(table)
+    if export:
+        from ..training.export import export as write
+
+        typer.echo(f"Wrote {write(config, scores=scores).name} and its card.")
+
+
+@bench.command("segment")
+def bench_segment(
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds.", min=1)] = 5,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """Our path against MONAI's default sliding window with the same network."""
+    try:
+        from ..benchmarks.segment import run
+    except ImportError as error:
+        raise Unavailable(f"The benchmark needs '{error.name}'. Install with: pip install 'ostensor[train]'.") from None
+    _show(run(rounds=rounds), out)
+
+
+@bench.command("start")
+def bench_start(
+    rounds: Annotated[int, typer.Option(help="How often.", min=1)] = 5,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """From process start to the first list of tools."""
+    from ..benchmarks.start import run
+
+    _show(run(rounds=rounds), out)
+
+
+def _show(text: str, out: Path | None) -> None:
+    typer.echo(text)
+    if out is not None:
+        out.write_text(text + "\n", encoding="utf-8")

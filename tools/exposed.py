@@ -1,0 +1,149 @@
+"""From a tool of ours to a tool of the MCP server: signature, schema, threads, progress, cancellation, errors."""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import logging
+import threading
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import anyio
+import anyio.to_thread
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool as McpTool
+from mcp_types import CallToolResult, ContentBlock, ImageContent, TextContent, ToolAnnotations
+from pydantic import ValidationError
+
+from ..imaging.errors import OstensorError
+from .desk import Answer, Call, Desk
+from .registry import HIDDEN, Tool
+from .running import explained, run_tool
+
+log = logging.getLogger(__name__)
+
+_THREADS = 128  # calls that wait for jobs hold a thread each
+_PROGRESS_EVERY_S = 0.2
+
+
+class ExposedTool(McpTool):
+    """A tool that refuses unknown arguments and explains wrong ones in one line each."""
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        """Run it; see the base class."""
+        try:
+            return await super().run(arguments, context, convert_result=convert_result)
+        except ToolError as error:
+            if isinstance(error.__cause__, ValidationError):
+                allowed = list(self.parameters.get("properties", {}))
+                raise ToolError(explained(error.__cause__, self.name, allowed)) from None
+            raise
+
+
+def expose(entry: Tool, desk: Desk) -> ExposedTool:
+    """The MCP server's form of a tool, bound to a desk."""
+    hints = typing.get_type_hints(entry.function, include_extras=True)
+    visible = [
+        parameter.replace(annotation=hints[parameter.name])
+        for parameter in inspect.signature(entry.function).parameters.values()
+        if parameter.name not in HIDDEN
+    ]
+    limiter = anyio.CapacityLimiter(_THREADS)
+
+    async def called(ctx: Context[Any, Any], **arguments: Any) -> CallToolResult:
+        answer = await _in_thread(entry, desk, arguments, ctx, limiter)
+        return as_content(answer)
+
+    ctx = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Context)
+    returns = Annotated[CallToolResult, entry.result]
+    described: Any = called
+    described.__name__ = entry.name
+    described.__signature__ = inspect.Signature([ctx, *visible], return_annotation=returns)
+    described.__annotations__ = {"ctx": Context, **{p.name: p.annotation for p in visible}, "return": returns}
+    made = ExposedTool.from_function(
+        described,
+        title=entry.title,
+        description=inspect.cleandoc(entry.function.__doc__ or ""),
+        annotations=ToolAnnotations(
+            title=entry.title,
+            read_only_hint=entry.read_only,
+            destructive_hint=entry.destructive,
+            idempotent_hint=entry.idempotent,
+            open_world_hint=entry.open_world,
+        ),
+    )
+    model = made.fn_metadata.arg_model
+    model.model_config["extra"] = "forbid"
+    model.model_rebuild(force=True)
+    made.parameters = without_titles(model.model_json_schema(by_alias=True))
+    if made.fn_metadata.output_schema is not None:
+        made.fn_metadata.output_schema = without_titles(made.fn_metadata.output_schema)
+    assert isinstance(made, ExposedTool)
+    return made
+
+
+def as_content(answer: Answer) -> CallToolResult:
+    """Text first, then pictures; the result model as structured content."""
+    content: list[ContentBlock] = [TextContent(type="text", text=answer.text)]
+    content += [
+        ImageContent(type="image", data=base64.b64encode(png).decode("ascii"), mime_type="image/png")
+        for png in answer.pictures
+    ]
+    return CallToolResult(content=content, structured_content=answer.result.model_dump(mode="json"))
+
+
+def without_titles(schema: dict[str, Any]) -> dict[str, Any]:
+    """A JSON schema without the titles pydantic makes out of names: they cost tokens and say nothing."""
+
+    def cleaned(node: Any, names: bool = False) -> Any:
+        if isinstance(node, list):
+            return [cleaned(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        kept = {k: v for k, v in node.items() if names or not (k == "title" and isinstance(v, str))}
+        return {k: cleaned(v, names=k in ("properties", "$defs") and not names) for k, v in kept.items()}
+
+    result: dict[str, Any] = cleaned(schema)
+    return result
+
+
+async def _in_thread(
+    entry: Tool, desk: Desk, arguments: Mapping[str, Any], ctx: Context[Any, Any], limiter: anyio.CapacityLimiter
+) -> Answer:
+    """Run the tool in a thread; send its progress; tell it when the caller has left."""
+    latest: list[tuple[float, str]] = []
+    cancelled = threading.Event()
+    call = Call(report=lambda share, message: latest.append((share, message)), cancelled=cancelled)
+    done: list[Answer | Exception] = []
+
+    def work() -> None:
+        try:
+            done.append(run_tool(entry, desk, call, arguments))
+        except Exception as error:  # outer loop: raised again below, outside the task group
+            done.append(error)
+
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_send_progress, ctx, latest)
+            await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
+            group.cancel_scope.cancel()
+    finally:
+        cancelled.set()
+    outcome = done[0]
+    if isinstance(outcome, OstensorError):
+        raise ToolError(str(outcome)) from outcome
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+async def _send_progress(ctx: Context[Any, Any], latest: list[tuple[float, str]]) -> None:
+    sent = -1.0
+    while True:
+        await anyio.sleep(_PROGRESS_EVERY_S)
+        if latest and latest[-1][0] > sent:
+            sent = latest[-1][0]
+            await ctx.report_progress(sent, 1.0, latest[-1][1])

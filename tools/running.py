@@ -1,0 +1,73 @@
+"""Running a tool with checked arguments: what the server, the command line and Python scripts share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..imaging.errors import BadCall, OstensorError
+from ..retrieval.structures import UnknownStructure
+from .desk import Answer, Call, Desk
+from .registry import Tool, tool
+
+
+def use(desk: Desk, name: str, **arguments: Any) -> Answer:
+    """Run a tool by name, as an MCP client would: the same checks, the same errors.
+
+    Example: `use(desk, "open_image", path="ct.nii.gz").result`
+
+    Raises:
+        OstensorError: BadCall, Unavailable or Failed.
+    """
+    entry = tool(name)
+    return run_tool(entry, desk, Call(), checked(entry, arguments))
+
+
+def checked(entry: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, converted and with defaults.
+
+    Raises:
+        BadCall: one is missing, unknown or out of range.
+    """
+    try:
+        model = entry.arguments.model_validate(dict(arguments))
+    except ValidationError as error:
+        raise BadCall(explained(error, entry.name, list(entry.arguments.model_fields))) from None
+    return {name: getattr(model, name) for name in entry.arguments.model_fields}
+
+
+def run_tool(entry: Tool, desk: Desk, call: Call, arguments: Mapping[str, Any]) -> Answer:
+    """Run a tool here and now, and write the call to the audit log.
+
+    Raises:
+        OstensorError: BadCall, Unavailable or Failed; an unknown structure is a BadCall.
+    """
+    outcome = "failed"
+    try:
+        answer: Answer = entry.function(desk, call, **arguments)
+        outcome = "ok"
+    except UnknownStructure as error:
+        outcome = str(error)
+        raise BadCall(str(error)) from None
+    except OstensorError as error:
+        outcome = str(error)
+        raise
+    finally:
+        desk.store.write_audit(entry.name, dict(arguments), outcome)
+    return answer
+
+
+def explained(error: ValidationError, tool: str, allowed: Sequence[str]) -> str:
+    """What is wrong with the arguments, without echoing long values."""
+    lines = []
+    for fault in error.errors(include_url=False, include_context=False)[:5]:
+        where = ".".join(str(part) for part in fault["loc"]) or "arguments"
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"'{where}' is not an argument.")
+        elif fault["type"] == "missing":
+            lines.append(f"'{where}' is missing.")
+        else:
+            lines.append(f"'{where}': {fault['msg'][:160]}.")
+    return f"{' '.join(lines)} Arguments of {tool}: {', '.join(allowed)}."

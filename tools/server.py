@@ -1,0 +1,189 @@
+"""The MCP server: tools, resources and completions over one desk, on stdio or HTTP."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import json
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ResourceNotFoundError
+from mcp.server.transport_security import TransportSecuritySettings
+from mcp_types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
+
+from .. import __version__
+from ..imaging.errors import BadCall
+from ..models import catalogue
+from ..models.card import Card
+from .desk import Desk
+from .exposed import expose
+from .registry import shown
+
+log = logging.getLogger(__name__)
+
+NAME = "ostensor"
+DESCRIPTION = "Medical image segmentation by words. Research software, not a medical device."
+INSTRUCTIONS = """Work in this order: open_image (a path inside the allowed roots) -> segment (names) -> measure, render or \
+export. Everything is passed by handles: img_..., msk_..., job_.... They stay valid after a restart.
+Read the verdict before any number: only 'present' may be reported as found; 'unsure' must be called unsure. A volume \
+with truncated_at set is a lower bound. Left and right are the patient's. Quote numbers as the tools give them, with \
+their unit; never compute volumes from voxel counts yourself. If an answer has a job_id, call get_job. Research \
+software, not a medical device: a physician decides."""
+
+
+def build_server(desk: Desk) -> MCPServer[Any]:
+    """The server for a desk; the caller owns the desk and closes it."""
+    server: MCPServer[Any] = MCPServer(
+        NAME,
+        title="Ostensor",
+        description=DESCRIPTION,
+        instructions=INSTRUCTIONS,
+        version=__version__,
+        tools=[expose(entry, desk) for entry in shown(desk.settings.toolsets)],
+        log_level="WARNING",
+    )
+    _add_resources(server, desk)
+    return server
+
+
+def serve(desk: Desk, http: str | None = None) -> None:
+    """Serve until the client leaves (stdio) or the process is stopped (HTTP).
+
+    Args:
+        http: "HOST:PORT" for streamable HTTP; None for stdio.
+
+    Raises:
+        BadCall: the address cannot be used safely.
+    """
+    for line in desk.store.repair():
+        log.warning("%s", line)
+    server = build_server(desk)
+    log_to_stderr()
+    if http is None:
+        server.run("stdio")
+        return
+    host, port = address(http)
+    hosts = [host, f"{host}:*", "localhost", "localhost:*"]
+    security = TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=[f"http://{name}" for name in hosts])
+    server.run("streamable-http", host=host, port=port, transport_security=security)
+
+
+def address(http: str) -> tuple[str, int]:
+    """Host and port of "HOST:PORT".
+
+    Raises:
+        BadCall: it is not an address, or one that listens on every interface: there is no
+            authentication yet, so only a named one may be used.
+    """
+    host, _, port = http.rpartition(":")
+    if not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise BadCall(f"'{http}' is not HOST:PORT. Give e.g. 127.0.0.1:8765.")
+    host = host.strip("[]") or "127.0.0.1"
+    try:
+        everywhere = ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        everywhere = False
+    if everywhere:
+        raise BadCall(
+            f"'{host}' would offer your files on every network without a password. Use 127.0.0.1, behind a proxy that asks who calls."
+        )
+    return host, int(port)
+
+
+def log_to_stderr(level: int = logging.WARNING) -> None:
+    """One line per record on standard error; the MCP library's own set-up is replaced."""
+    logging.basicConfig(
+        stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+
+
+def _add_resources(server: MCPServer[Any], desk: Desk) -> None:
+    @server.resource("ostensor://image/{image_id}", mime_type="application/json", description="An opened image.")
+    def image(image_id: str) -> str:
+        record = _found(lambda: desk.store.image(image_id))
+        grid = record.grid
+        return _text(
+            image_id=record.image_id,
+            modality=record.modality,
+            shape=list(grid.shape),
+            spacing_mm=list(grid.spacing_mm) if grid.spacing_known else None,
+            orientation=grid.axis_codes,
+            synthetic=record.synthetic,
+            masks=[mask.mask_id for mask in desk.store.masks_of(image_id)],
+        )
+
+    @server.resource("ostensor://mask/{mask_id}", mime_type="application/json", description="A mask's record.")
+    def mask(mask_id: str) -> str:
+        record = _found(lambda: desk.store.mask_record(mask_id))
+        return _text(
+            mask_id=record.mask_id,
+            image_id=record.image_id,
+            structure=record.structure,
+            voxels=record.voxels,
+            **record.facts,
+        )
+
+    @server.resource("ostensor://job/{job_id}", mime_type="application/json", description="A job as it stands.")
+    def job(job_id: str) -> str:
+        record = _found(lambda: desk.jobs.wait(job_id, 0.0))
+        return _text(
+            job_id=record.job_id,
+            tool=record.tool,
+            state=record.state,
+            progress=record.progress,
+            result=record.result,
+            error=record.error,
+        )
+
+    @server.resource("ostensor://model/{model}", mime_type="application/json", description="A model's card.")
+    def model(model: str) -> str:
+        card: Card = _found(lambda: catalogue.card(model))
+        return _text(**dataclasses.asdict(card))
+
+    async def complete(
+        ref: PromptReference | ResourceTemplateReference,
+        argument: CompletionArgument,
+        context: CompletionContext | None,
+    ) -> Completion | None:
+        del ref, context
+        choices = {
+            "image_id": lambda: [record.image_id for record in desk.store.images()],
+            "mask_id": lambda: [
+                m.mask_id for record in desk.store.images() for m in desk.store.masks_of(record.image_id)
+            ],
+            "job_id": lambda: [record.job_id for record in desk.store.jobs()],
+            "model": lambda: [card.name for card in catalogue.catalogue()],
+        }
+        if argument.name not in choices:
+            return None
+        fitting = [value for value in choices[argument.name]() if value.startswith(argument.value)]
+        return Completion(values=fitting[:100], total=len(fitting), has_more=len(fitting) > 100)
+
+    register: Callable[..., Any] = server.completion
+    register()(complete)
+
+
+def _found(look: Any) -> Any:
+    try:
+        return look()
+    except BadCall as error:
+        raise ResourceNotFoundError(str(error)) from None
+
+
+def _text(**values: Any) -> str:
+    return json.dumps(values, indent=1)
+
+
+def main() -> None:
+    """`python -m ostensor.tools.server`: the same as `ostensor serve`, with its options."""
+    from .cli import app
+
+    app(["serve", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()
