@@ -60,6 +60,8 @@ class Card:
         text_encoder: what turns a term into the vector this model expects.
         intensity: "ct-hu" for Hounsfield units, "percentile" for everything without a unit.
         region: parts of the body whose scans it understands.
+        field_mm: shortest and longest extent of a scan it understands; a network taught on crops
+            sees things everywhere in a whole head.
         notes: anything else a user should know.
         measured: structure -> its result on held-out cases; ours, never a published score.
         plausible_ml: structure -> lowest and highest volume in millilitres seen in the data.
@@ -88,6 +90,7 @@ class Card:
     spacing_mm: tuple[float, float, float] | None = None
     sha256: str = ""
     size_bytes: int = 0
+    field_mm: tuple[float, float] = (0.0, float("inf"))
     deviations: tuple[str, ...] = ()
     notes: str = ""
     measured: Mapping[str, Measured] = field(default_factory=dict, hash=False)
@@ -109,6 +112,10 @@ class Card:
         wrong = [name for name, fine in checks.items() if not fine]
         if wrong:
             raise ValueError(f"The card '{self.name}' is wrong in: {', '.join(wrong)}.")
+
+    def takes_extent(self, extent_mm: float | None) -> bool:
+        """Whether a scan of this longest extent (None: unknown) is of the kind it was taught."""
+        return extent_mm is None or self.field_mm[0] <= extent_mm <= self.field_mm[1]
 
     @property
     def is_ready(self) -> bool:

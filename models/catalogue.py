@@ -50,6 +50,7 @@ ENTRIES: tuple[Card, ...] = (
         purpose="any",
         intensity="percentile",
         region=("head",),
+        field_mm=(20.0, 80.0),
         notes="Expects a crop around one hippocampus, as the data it was trained on.",
     ),
     _bundled(
@@ -96,6 +97,7 @@ ENTRIES: tuple[Card, ...] = (
         purpose="any",
         intensity="percentile",
         region=("head",),
+        field_mm=(110.0, 400.0),
         notes="Trained on pictures made from one labelled head.",
     ),
     # Source of both: specs of SAT, arXiv 2312.17183; the published GPU memory of one window.
@@ -196,6 +198,7 @@ def models_for(
     modality: str | None = None,
     dims: int | None = None,
     *,
+    extent_mm: float | None = None,
     purpose: Purpose = "research-only",
     folder: Path = WEIGHTS_FOLDER,
 ) -> tuple[Card, ...]:
@@ -205,6 +208,7 @@ def models_for(
         structure: canonical name.
         modality: of the image; None or "unknown" matches every model.
         dims: 3 for a volume, 2 for a single slice; None matches every model.
+        extent_mm: longest side of the image; None matches every model.
         purpose: what the answer is for; "any" leaves out models for research only.
     """
     fitting = [
@@ -214,6 +218,7 @@ def models_for(
         and structure in entry.claimed
         and (modality in (None, "unknown") or modality in entry.modalities)
         and (dims is None or dims in entry.dimensions)
+        and entry.takes_extent(extent_mm)
         and entry.purpose in _PERMISSIONS[purpose]
     ]
     return tuple(sorted(fitting, key=lambda entry: (-_dice(entry, structure), entry.memory_mb)))

@@ -70,7 +70,7 @@ def _sat(entry: Card, path: Path, device: str) -> Predictor:
     for key, value in state.items():
         part, _, name = key.partition(".")
         parts[part][name] = value
-    net = load_sat(parts["segmentation"], sat_config(parts["segmentation"]))
+    net = load_sat(parts["segmentation"], sat_config(parts["segmentation"], expected=entry.name))
     encoder = TransformerEncoder(path.parent / ENCODER_FOLDER, state=parts["words"])
     words = CachedEncoder(encoder, path.parent / f"vectors-{entry.sha256[:12]}.npz")
     return SatPredictor(net, load_text_head(parts["text"]), words, entry, device=device)

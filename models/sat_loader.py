@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ..imaging.errors import BadCall
-from .sat import VARIANTS, Sat, SatConfig, SatTextHead, config_of
+from .sat import NANO, VARIANTS, Sat, SatConfig, SatTextHead, config_of
 
 State = dict[str, torch.Tensor]
 
@@ -49,7 +49,7 @@ def read_checkpoint(path: Path) -> State:
         raise BadCall(
             f"'{path.name}' holds more than tensors and might run code when opened, so it is not. Use the authors' original."
         ) from error
-    except (RuntimeError, EOFError, zipfile.BadZipFile, SafetensorError, ValueError, KeyError) as error:
+    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, SafetensorError, ValueError, KeyError) as error:
         raise BadCall(f"'{path.name}' is not a checkpoint, or is truncated. Download it again.") from error
     state = content.get("model_state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
@@ -90,7 +90,7 @@ def sat_config(state: Mapping[str, torch.Tensor], *, expected: str | None = None
     if missing:
         raise BadCall(f"This is no SAT segmentation checkpoint: '{missing[0]}' is missing.")
     try:
-        config = config_of(state)
+        config = config_of(state, VARIANTS[expected] if expected else NANO)
     except KeyError as error:
         raise BadCall(f"This is no complete SAT segmentation checkpoint: {error} is missing.") from None
     if expected is not None and config != VARIANTS[expected]:

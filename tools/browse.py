@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ..imaging.measures import covered_mm
 from ..models import catalogue
 from ..models.card import Card
 from ..models.card import Purpose as CardPurpose
@@ -40,9 +41,10 @@ def find_structures(
     image = desk.store.image(image_id) if image_id else None
     modality = image.modality if image else None
     dims = (2 if image.grid.is_2d else 3) if image else None
+    extent = max(covered_mm(image.grid)) if image and image.grid.spacing_known else None
     rows = []
     for row, score in desk.table.search(query, 6):
-        models = catalogue.models_for(row.name, modality, dims, purpose=allowed_use(desk))
+        models = catalogue.models_for(row.name, modality, dims, extent_mm=extent, purpose=allowed_use(desk))
         rows.append(_row(row, score, [model.name for model in models]))
     best = rows[0]
     with_model = [row.structure for row in rows if row.models]

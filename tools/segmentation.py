@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from .. import __version__
+from ..imaging import measures
 from ..imaging.errors import BadCall, Unavailable
 from ..imaging.records import ImageRecord
 from ..imaging.volume import Grid, Mask
@@ -107,6 +108,11 @@ def plan(desk: Desk, image_id: str, structures: Sequence[str], model: str) -> li
     return list(wishes.values())
 
 
+def extent_mm(image: ImageRecord) -> float | None:
+    """Longest side of the scan's field of view; None without a voxel size."""
+    return max(measures.covered_mm(image.grid)) if image.grid.spacing_known else None
+
+
 def _usable(desk: Desk, model: str, image: ImageRecord) -> Card:
     card = catalogue.card(model)
     dims = 2 if image.grid.is_2d else 3
@@ -118,6 +124,12 @@ def _usable(desk: Desk, model: str, image: ImageRecord) -> Card:
     if image.modality not in ("unknown", *card.modalities):
         raise BadCall(
             f"'{model}' takes {', '.join(card.modalities)} images, but {image.image_id} is {image.modality}. Use model='auto'."
+        )
+    extent = extent_mm(image)
+    if not card.takes_extent(extent):
+        low, high = card.field_mm
+        raise BadCall(
+            f"'{model}' takes scans of {low:g} to {high:g} mm, but {image.image_id} is {extent:.0f} mm long. {card.notes}"
         )
     if card.purpose == "research-only" and allowed_use(desk) == "any":
         raise Unavailable(
@@ -148,7 +160,7 @@ def _model_for(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -
     if chosen is not None:
         return chosen if chosen.open_text or name in chosen.claimed else None
     dims = 2 if image.grid.is_2d else 3
-    models = catalogue.models_for(name, image.modality, dims, purpose=allowed_use(desk))
+    models = catalogue.models_for(name, image.modality, dims, extent_mm=extent_mm(image), purpose=allowed_use(desk))
     models = tuple(card for card in models if image.grid.spacing_known or card.spacing_mm is None)
     return models[0] if models else None
 
@@ -161,10 +173,13 @@ def _why_not(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -> 
         return f"No model here segments the {name}. list_models shows what can be segmented."
     needs = "; ".join(
         f"{card.name} takes {'/'.join(card.modalities)}, {'/'.join(f'{d}-D' for d in card.dimensions)}, {card.purpose}"
+        + (f", {card.field_mm[0]:g} to {card.field_mm[1]:g} mm long" if card.field_mm[0] else "")
         for card in able[:2]
     )
     kind = "2-D" if image.grid.is_2d else "3-D"
-    return f"This is a {kind} {image.modality} image; for the {name}: {needs}."
+    extent = extent_mm(image)
+    size = f" of {extent:.0f} mm" if extent is not None else ""
+    return f"This is a {kind} {image.modality} image{size}; for the {name}: {needs}."
 
 
 def look(

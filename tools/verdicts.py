@@ -56,6 +56,8 @@ def judge(structure: str, mask: Mask, image: Volume, confidence: float, card: Ca
         warnings.append(f"The structure reaches the {', '.join(faces)} edge of the scan: its volume is a lower bound.")
     if _far_too_small(structure, volume, bool(faces), card):
         doubts.append("The volume is less than a fifth of the smallest plausible one.")
+    if volume is not None and volume > 2 * card.plausible_ml.get(structure, (0, float("inf")))[1]:
+        doubts.append("The volume is more than twice the largest plausible one.")
     return Judged(
         verdict="unsure" if doubts else "present",
         reason=" ".join(doubts),

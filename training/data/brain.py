@@ -10,6 +10,7 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 
+from ...imaging.geometry import Box, crop
 from ...imaging.volume import Grid, Volume
 from ..cases import Case, Dataset
 from ..synthesis import Appearance, Layers, Tissue
@@ -40,6 +41,7 @@ FREESURFER = {
 }
 CORTEX, SHELL = 2, 200
 SHELLS, SHELL_MM = 15, 2.0
+MARGIN = 16  # voxels of 1 mm kept around the brain
 
 STRUCTURES: dict[str, tuple[int, ...]] = {
     "cerebral white matter": (1,),
@@ -129,8 +131,12 @@ def _labels(path: Path) -> tuple[npt.NDArray[np.uint8], Grid]:
 def _load(folder: Path) -> Iterator[Case]:
     labels, grid = _labels(folder / "aparc.a2009s+aseg.mgz")
     scan = np.asarray(nibabel.load(folder / "norm.mgz").dataobj)
-    yield Case("subject", "labels only", None, labels, grid)
-    yield Case("subject", "T1", Volume(scan, grid, "mr"), labels, grid)
+    box = Box.of((labels > 0) & (labels < SHELL), margin=MARGIN)  # most of the conformed cube is air
+    assert box is not None
+    labels, small = crop(labels, grid, box)
+    scan, _ = crop(scan, grid, box)
+    yield Case("subject", "labels only", None, labels, small)
+    yield Case("subject", "T1", Volume(scan, small, "mr"), labels, small)
 
 
 DATASET = Dataset(
