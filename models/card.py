@@ -90,7 +90,7 @@ class Card:
     spacing_mm: tuple[float, float, float] | None = None
     sha256: str = ""
     size_bytes: int = 0
-    field_mm: tuple[float, float] = (0.0, float("inf"))
+    field_mm: tuple[float, float] = (0.0, 10_000.0)
     deviations: tuple[str, ...] = ()
     notes: str = ""
     measured: Mapping[str, Measured] = field(default_factory=dict, hash=False)

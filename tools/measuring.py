@@ -115,10 +115,10 @@ def compare_masks(
     desk: Desk,
     call: Call,
     mask_a: Annotated[str, Field(description="First mask handle.")],
-    mask_b: Annotated[str, Field(description="Second mask handle, of the same image.")],
+    mask_b: Annotated[str, Field(description="Second mask handle, on the same grid.")],
     tolerance_mm: Annotated[float, Field(description="Band for NSD; 1 to 3 mm is usual.", gt=0, le=100)] = 1.0,
 ) -> Answer:
-    """Compare two masks of one image: Dice, IoU, NSD, HD95, ASSD (mm), volume difference (ml).
+    """Compare two masks on one grid: Dice, IoU, NSD, HD95, ASSD (mm), volume difference (ml).
 
     Use it for two models, two readers, or before and after an edit. Distances are null, with a
     reason, when a mask is empty or the voxel size is unknown. volume_difference_ml is a minus b.

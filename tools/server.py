@@ -80,7 +80,7 @@ def address(http: str) -> tuple[str, int]:
             authentication yet, so only a named one may be used.
     """
     host, _, port = http.rpartition(":")
-    if not port.isdigit() or not 0 <= int(port) <= 65535:
+    if ":" not in http or not port.isdigit() or not 0 <= int(port) <= 65535:
         raise BadCall(f"'{http}' is not HOST:PORT. Give e.g. 127.0.0.1:8765.")
     host = host.strip("[]") or "127.0.0.1"
     try:
