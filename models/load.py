@@ -52,7 +52,6 @@ def load_predictor(
         raise Failed(
             f"The weights file '{path.name}' is damaged: its sha256 is not the catalogue's. Install the package again."
         )
-    torch.set_grad_enabled(False)
     if entry.weights == "user-file":
         return _sat(entry, path, device)
     net = SatMini(SatMiniConfig.from_json(entry.facts["network"]))

@@ -59,10 +59,10 @@ def serve(desk: Desk, http: str | None = None) -> None:
     Raises:
         BadCall: the address cannot be used safely.
     """
-    for line in desk.store.repair():
-        log.warning("%s", line)
     server = build_server(desk)
     log_to_stderr()
+    for line in desk.store.repairs:
+        log.warning("%s", line)
     if http is None:
         server.run("stdio")
         return

@@ -17,6 +17,7 @@ from ..imaging.errors import Unavailable
 from ..imaging.volume import Grid
 from ..models.catalogue import card
 from ..models.late_fusion import SatMini
+from ..models.load import load_predictor
 from ..models.predictor import SatMiniPredictor
 from .atlas import best_atlas, copied, placed
 from .cases import Case, Dataset
@@ -71,13 +72,25 @@ def trained_model(plan: RunConfig, runs: Path = RUNS) -> SatMini:
 
 
 def evaluate(config: str | Path, *, runs: Path = RUNS, threads: int | None = None) -> list[Score]:
-    """Scores of every taught structure that a held-out case shows."""
+    """Scores of every taught structure that a held-out case shows.
+
+    The run's averaged weights are measured; where there is no run, the bundled ones.
+    """
     plan = read_config(config)
-    predictor = SatMiniPredictor(trained_model(plan, runs), plan.preparation, card(plan.name), threads=threads)
+    predictor = _predictor(plan, runs, threads)
     scores: list[Score] = []
     for dataset in plan.tests:
         scores += _evaluate_on(dataset, plan, predictor)
     return scores
+
+
+def _predictor(plan: RunConfig, runs: Path, threads: int | None) -> SatMiniPredictor:
+    entry = card(plan.name)
+    if entry.is_ready and not (runs / plan.name / "checkpoint.pt").exists():
+        loaded = load_predictor(plan.name, threads=threads)
+        assert isinstance(loaded, SatMiniPredictor)
+        return loaded
+    return SatMiniPredictor(trained_model(plan, runs), plan.preparation, entry, threads=threads)
 
 
 def _evaluate_on(dataset: Dataset, plan: RunConfig, predictor: SatMiniPredictor) -> list[Score]:

@@ -188,7 +188,7 @@ def test_masked_queries_cost_nothing_and_teach_nothing() -> None:
 
 
 def test_swapping_the_word_swaps_the_mask() -> None:
-    """Overfits two shapes named by two query vectors; sixty steps are enough."""
+    """Overfits two shapes named by two query vectors; forty steps are enough."""
     torch.manual_seed(0)
     small = Sat(TINY).train()
     image = torch.zeros(1, 3, 64, 32, 32)
@@ -199,7 +199,7 @@ def test_swapping_the_word_swaps_the_mask() -> None:
     asked = queries(2)
     optimizer = torch.optim.AdamW(small.parameters(), lr=2e-3)
     valid = torch.ones(1, 2, dtype=torch.bool)
-    for _ in range(60):
+    for _ in range(40):
         optimizer.zero_grad()
         loss = deep_supervision_loss(small(image, asked), target > 0, valid)
         loss.backward()

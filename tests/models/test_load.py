@@ -1,0 +1,60 @@
+"""Every bundled model loads, is what its card says, and refuses damage."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ostensor.imaging.errors import Failed, Unavailable
+from ostensor.imaging.volume import Grid, Volume
+from ostensor.models import catalogue
+from ostensor.models.catalogue import WEIGHTS_FOLDER
+from ostensor.models.load import load_predictor
+from ostensor.models.predictor import SatMiniPredictor
+
+READY = [card.name for card in catalogue.catalogue() if card.weights == "bundled"]
+
+
+def test_there_are_bundled_models_and_they_stay_small() -> None:
+    files = list(WEIGHTS_FOLDER.glob("*.safetensors"))
+    assert len(files) == len(READY) >= 3
+    assert max(file.stat().st_size for file in files) <= 16e6
+    assert sum(file.stat().st_size for file in files) <= 80e6
+
+
+@pytest.mark.parametrize("name", READY)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_bundled_model_answers_on_the_scans_grid(name: str) -> None:
+    card = catalogue.card(name)
+    assert card.claimed
+    loaded = load_predictor(name, threads=1)
+    assert isinstance(loaded, SatMiniPredictor)
+    shape = (70, 64, 6) if 2 in card.dimensions else (40, 48, 44)
+    array = np.random.default_rng(0).normal(40, 60, shape).astype(np.int16)
+    volume = Volume(array, Grid(shape, np.diag([1.5, 1.5, 2.0, 1.0])), card.modalities[0])  # type: ignore[arg-type]
+    features = loaded.encode(volume, progress=lambda share: None, cancelled=lambda: False)
+    assert features.nbytes > 0
+    found = loaded.decode(features, list(card.claimed))
+    assert [one.structure for one in found] == list(card.claimed)
+    for one in found:
+        assert one.array.shape == shape
+        assert one.array.dtype == np.bool_
+        assert 0 <= one.confidence <= 1
+    again = loaded.decode(features, [card.claimed[-1]])[0]
+    assert np.array_equal(again.array, found[-1].array), "asked alone or together"
+
+
+def test_damaged_and_missing_weights(tmp_path: Path) -> None:
+    name = READY[0]
+    for ending in (".safetensors", ".json"):
+        shutil.copy(WEIGHTS_FOLDER / f"{name}{ending}", tmp_path)
+    content = bytearray((tmp_path / f"{name}.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / f"{name}.safetensors").write_bytes(bytes(content))
+    with pytest.raises(Failed, match="damaged"):
+        load_predictor(name, folder=tmp_path)
+    with pytest.raises(Unavailable, match="ostensor fit"):
+        load_predictor(name, folder=tmp_path / "none")
+    with pytest.raises(Unavailable, match="models import sat-nano"):
+        load_predictor("sat-nano")

@@ -1,0 +1,115 @@
+"""From a configuration to weights a user loads: fit, evaluate, export, load, ask."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ostensor.imaging.errors import BadCall, Unavailable
+from ostensor.models import catalogue
+from ostensor.models.load import load_predictor
+from ostensor.training.atlas import copied, placed
+from ostensor.training.config import CONFIGS, DATASETS, read_config
+from ostensor.training.evaluate import evaluate, patient_interval
+from ostensor.training.export import export
+from ostensor.training.fit import fit
+
+# OpenVINO traces the network through torch.jit, which torch calls deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+
+
+def test_fit_evaluate_export_load_ask(tiny_plan: Path, tmp_path: Path) -> None:
+    import tiny
+
+    fit("tiny", runs=tiny_plan)
+    scores = evaluate("tiny", runs=tiny_plan, threads=1)
+    assert [score.structure for score in scores] == ["liver", "spleen"]
+    for score in scores:
+        assert score.cases == 2
+        assert score.low <= score.dice <= score.high
+        assert score.dice > 0.7, "boxes of clear contrast"
+        assert score.beats_atlas
+    weights = export("tiny", runs=tiny_plan, folder=tmp_path / "out", scores=scores)
+    facts = json.loads(weights.with_suffix(".json").read_text())
+    assert facts["claimed"] == ["liver", "spleen"]
+    assert facts["plausible_ml"]["liver"][0] < 7 * 6 * 8 * 8 / 1000 < facts["plausible_ml"]["liver"][1]
+    card_text = (tmp_path / "out" / "CARD.md").read_text()
+    assert "| liver | tiny | 2 |" in card_text
+    catalogue.forget_cards()
+    loaded = load_predictor("sat-mini-torso", folder=tmp_path / "out", threads=1)
+    case = tiny.DATASET.cases(tmp_path, "test")[0]
+    features = loaded.encode(case.volume, progress=lambda s: None, cancelled=lambda: False)
+    words = ["liver", "spleen", "hepar"]
+    masks = {one.structure: one.array for one in loaded.decode(features, words[:2])}
+    for number, name in ((1, "liver"), (2, "spleen")):
+        truth = case.labels == number
+        assert 2 * (masks[name] & truth).sum() / (masks[name].sum() + truth.sum()) > 0.7, "the text steers"
+    assert not (masks["liver"] & masks["spleen"]).sum() > 0.1 * masks["liver"].sum()
+    catalogue.forget_cards()
+
+
+def test_an_untrained_run_says_what_to_do(tiny_plan: Path) -> None:
+    import dataclasses
+
+    import tiny
+
+    from ostensor.training.evaluate import trained_model
+
+    with pytest.raises(Unavailable, match="ostensor fit"):
+        trained_model(dataclasses.replace(tiny.plan(), name="none"), tiny_plan)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_bundled_configuration_reads(path: Path) -> None:
+    plan = read_config(path.stem)
+    assert plan.name == f"sat-mini-{path.stem}"
+    assert plan.structures
+    assert catalogue.card(plan.name).modalities == (plan.modality,)
+
+
+def test_wrong_configurations_are_refused(tmp_path: Path) -> None:
+    good = (CONFIGS / "hippocampus.toml").read_text(encoding="utf-8")
+    for old, new, fact in (
+        ("hippocampus = 1.0", "narnia = 1.0", "Unknown data sets"),
+        ('name = "', 'colour = "red"\nname = "', "Unknown keys"),
+        ("[schedule]", "[schedule]\nmood = 3", "is wrong"),
+    ):
+        path = tmp_path / "c.toml"
+        path.write_text(good.replace(old, new, 1), encoding="utf-8")
+        with pytest.raises(BadCall, match=fact):
+            read_config(path)
+    with pytest.raises(BadCall, match="Bundled ones"):
+        read_config("none")
+
+
+def test_the_interval_is_that_of_patients_not_of_cases() -> None:
+    """Two patients with many cases each: the interval reaches both patients' means."""
+    values = np.array([0.2] * 10 + [0.8] * 10)
+    low, high = patient_interval(values, ["a"] * 10 + ["b"] * 10)
+    assert (low, high) == (pytest.approx(0.2), pytest.approx(0.8))
+    low, high = patient_interval(values, [str(n) for n in range(20)])
+    assert 0.3 < low < 0.5 < high < 0.7
+
+
+def test_a_copied_atlas_fits_itself(tiny_plan: Path, tmp_path: Path) -> None:
+    import tiny
+
+    case = tiny.DATASET.cases(tmp_path, "test")[0]
+    atlas = placed(case, tiny.plan().preparation)
+    assert np.array_equal(copied(atlas, atlas), case.labels)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", [n for n, d in DATASETS.items() if d.folder != "."])
+def test_no_patient_is_on_both_sides_of_a_split(name: str, shared_data: Path) -> None:
+    dataset = DATASETS[name]
+    train, test = ({case.patient for case in dataset.cases(shared_data, part)} for part in ("train", "test"))
+    assert not train & test
+    assert train | test
+
+
+@pytest.mark.data
+def test_an_absent_data_folder_is_named() -> None:
+    with pytest.raises(Unavailable, match="OSTENSOR_DATA"):
+        DATASETS["acdc"].cases(Path("/nonexistent"), "train")

@@ -1,0 +1,87 @@
+"""Random views and synthetic pictures: a function of the seed, with the labels in step."""
+
+import numpy as np
+import pytest
+import torch
+
+from ostensor.training.data import brain, hra_phantom
+from ostensor.training.sampling import Ready, View, draw
+from ostensor.training.synthesis import synthesise
+
+
+def body() -> torch.Tensor:
+    labels = torch.zeros(24, 20, 16, dtype=torch.long)
+    labels[3:21, 3:17, 2:14] = 1
+    labels[5:11, 5:12, 4:9] = 16  # liver
+    labels[13:19, 6:10, 4:9] = 2  # hip bone
+    return labels
+
+
+def test_the_same_seed_gives_the_same_picture_and_another_a_different_one() -> None:
+    one, two, other = (synthesise(body(), hra_phantom.APPEARANCE, np.random.default_rng(s)) for s in (1, 1, 2))
+    assert torch.equal(one, two)
+    assert not torch.allclose(one, other, atol=0.1)
+
+
+def test_synthetic_ct_has_bone_above_liver_above_air() -> None:
+    for seed in range(5):
+        labels = body()
+        picture = synthesise(labels, hra_phantom.APPEARANCE, np.random.default_rng(seed))
+        assert picture[labels == 2].mean() > picture[labels == 16].mean() > picture[labels == 0].mean() + 0.5
+
+
+def test_synthetic_mr_varies_its_contrast_but_keeps_fluid_darkest_in_t1() -> None:
+    labels = torch.zeros(20, 20, 20, dtype=torch.long)
+    labels[2:18, 2:18, 2:18] = 1
+    labels[6:12, 6:12, 6:12] = 3
+    differences = []
+    for seed in range(6):
+        picture = synthesise(labels, brain.APPEARANCE, np.random.default_rng(seed))
+        differences.append(float(picture[labels == 1].mean() - picture[labels == 3].mean()))
+    assert min(differences) > 0
+    assert np.std(differences) > 0.05
+
+
+VIEW = View(patch=(16, 12, 8), rotate_deg=10, scale=0.1, elastic=1.0)
+
+
+def ready(image: bool = True) -> Ready:
+    labels = body().to(torch.uint8)
+    return Ready("case", labels.half() if image else None, labels)
+
+
+def test_views_are_patches_that_depend_on_the_seed_only() -> None:
+    one, two = (draw(ready(), VIEW, np.random.default_rng(5), {}, None) for _ in range(2))
+    assert one[0].shape == (1, 16, 12, 8)
+    assert one[1].shape == (16, 12, 8)
+    assert torch.equal(one[0], two[0])
+    assert torch.equal(one[1], two[1])
+
+
+def test_image_and_labels_move_together() -> None:
+    """The image is the label map itself, so a view's image must be its labels."""
+    view = View(patch=(16, 12, 8), rotate_deg=0, scale=0, elastic=0, noise=0, gamma=0, bias=0, coarse=0)
+    agree = []
+    for seed in range(4):
+        image, labels = draw(ready(), view, np.random.default_rng(seed), {}, None)
+        agree.append(float((image[0] - labels).abs().lt(0.51).float().mean()))
+    assert min(agree) > 0.7, "borders are interpolated"
+
+
+def test_mirroring_swaps_the_names_of_sides() -> None:
+    view = View(
+        patch=(24, 20, 16), rotate_deg=0, scale=0, elastic=0, shift=0, foreground=0, mirror=True, noise=0, gamma=0,
+        bias=0, coarse=0,
+    )  # fmt: skip
+    seen = set()
+    for seed in range(12):
+        _, labels = draw(ready(), view, np.random.default_rng(seed), {16: 2, 2: 16}, None)
+        left = set(labels[:12].unique().tolist()) & {2, 16}
+        seen.add(tuple(left))
+        assert left == {16}, "after mirroring, the structure on the low side has the low side's name"
+    assert len(seen) == 1
+
+
+def test_labels_without_image_or_appearance_are_refused() -> None:
+    with pytest.raises(ValueError, match="no image"):
+        draw(ready(image=False), VIEW, np.random.default_rng(0), {}, None)
