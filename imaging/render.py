@@ -29,8 +29,12 @@ WINDOWS_HU: dict[str, tuple[float, float]] = {
     "brain": (40, 80),
     "liver": (80, 150),
 }
-# Okabe and Ito's colours, told apart by colour-blind readers; black is left out.
-COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178))
+# Okabe and Ito's colours first, told apart by colour-blind readers (black is left out); then lighter and darker ones.
+COLOURS = (
+    *((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178)),
+    *((255, 152, 150), (148, 103, 189), (152, 223, 138), (23, 190, 207), (140, 86, 75), (199, 199, 199)),
+    *((65, 105, 225), (188, 189, 34), (255, 20, 147), (174, 199, 232), (50, 205, 50), (255, 187, 120), (128, 0, 0)),
+)
 MAX_BYTES = 700_000
 _FILL = 0.35
 _MARGIN = 26  # pixels around a panel for letters and ticks
@@ -85,7 +89,8 @@ def render(
 
     Args:
         masks: label for the legend -> mask on the scan's grid.
-        slice_index: counted from the patient's left, back or feet; None goes through the largest mask area.
+        slice_index: counted from the patient's left, back or feet; None shows most of the masks,
+            each counted by the share of its own largest area.
         window: "auto", a name of `WINDOWS_HU` (CT only), or (centre, width).
         width: pixels of the widest panel.
 
@@ -150,10 +155,11 @@ def _slice(overlays: Mapping[str, BoolArray], axis: int, count: int, asked: int 
         if not 0 <= asked < count:
             raise BadCall(f"Slice {asked} is outside the scan. The {view} view has slices 0 to {count - 1}.")
         return asked
-    areas = np.zeros(count)
+    shown = np.zeros(count)
     for mask in overlays.values():
-        areas += mask.sum(axis=tuple(a for a in range(3) if a != axis))
-    return int(areas.argmax()) if areas.any() else count // 2
+        areas = mask.sum(axis=tuple(a for a in range(3) if a != axis))
+        shown += areas / max(1, areas.max())
+    return int(shown.argmax()) if shown.any() else count // 2
 
 
 def _panel(
@@ -233,8 +239,7 @@ def _ruler(canvas: Image.Image, zoom: float, mm_across: float) -> None:
     for mm in range(0, int(mm_across) + 1, step):
         x = _MARGIN + round(mm * zoom)
         draw.line([(x, base), (x, base + (8 if mm % 50 == 0 else 4))], fill=(200, 200, 200))
-        if mm % 100 == 0 and mm:
-            draw.text((x, base + 17), f"{mm} mm", fill=(200, 200, 200), font=_font(10), anchor="mm")
+    draw.text((_MARGIN, base + 17), f"{step} mm ticks", fill=(200, 200, 200), font=_font(10), anchor="lm")
 
 
 def _with_legend(panels: list[Image.Image], names: list[str], *, synthetic: bool) -> Image.Image:

@@ -33,15 +33,16 @@ def template_folder() -> Path:
     return Path(found.origin).parent / "datasets" / "data"
 
 
-def _read(kind: str) -> tuple[npt.NDArray[Any], Grid]:
+def read_template(kind: str) -> tuple[npt.NDArray[Any], Grid]:
+    """An image of the template by its kind: "t1", "gm" or "wm"."""
     image = nibabel.load(template_folder() / f"mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz")
     array = np.asarray(image.dataobj)
     return array, Grid(array.shape, image.affine)
 
 
 def _load(_folder: Path) -> Iterator[Case]:
-    scan, grid = _read("t1")
-    grey, white = _read("gm")[0], _read("wm")[0]
+    scan, grid = read_template("t1")
+    grey, white = read_template("gm")[0], read_template("wm")[0]
     height = grid.affine[2, 3] + grid.affine[2, 2] * np.arange(grid.shape[2])
     labels = np.zeros(grid.shape, dtype=np.uint8)
     labels[(grey > white) & (grey > 0.5 * grey.max())] = 1
