@@ -9,8 +9,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..imaging.errors import Unavailable
-
 Config = Annotated[str, typer.Argument(help="A TOML file, or a bundled configuration, e.g. hippocampus.")]
 bench = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
 
@@ -59,14 +57,15 @@ def evaluate(
 @bench.command("segment")
 def bench_segment(
     rounds: Annotated[int, typer.Option(help="Interleaved rounds.", min=1)] = 5,
+    scan: Annotated[
+        str, typer.Option(help="'phantom', or a CT file that is resampled to 256 x 256 x 160.")
+    ] = "phantom",
     out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
 ) -> None:
     """Our path against MONAI's default sliding window with the same network."""
-    try:
-        from ..benchmarks.segment import run
-    except ImportError as error:
-        raise Unavailable(f"The benchmark needs '{error.name}'. Install with: pip install 'ostensor[train]'.") from None
-    _show(run(rounds=rounds), out)
+    from ..benchmarks.segment import run
+
+    _show(run(rounds=rounds, scan=scan), out)
 
 
 @bench.command("start")
