@@ -13,16 +13,20 @@ from ..imaging.errors import BadCall
 from ..models.late_fusion import SatMiniConfig
 from ..models.preprocess import Preparation
 from .cases import Dataset
-from .data import acdc, brain, btcv, example_ct, hippocampus, hra_phantom, mni_meshnet, mni_template
+from .data import acdc, brain, btcv, example_ct, hippocampus, hra_phantom, mni_meshnet, mni_template, torso_phantom
 from .sampling import View
 from .synthesis import Appearance
 from .trainer import Schedule
 
 DATASETS: Mapping[str, Dataset] = {
     module.DATASET.name: module.DATASET
-    for module in (acdc, brain, btcv, example_ct, hippocampus, hra_phantom, mni_meshnet, mni_template)
+    for module in (acdc, brain, btcv, example_ct, hippocampus, hra_phantom, mni_meshnet, mni_template, torso_phantom)
 }
-APPEARANCES: Mapping[str, Appearance] = {"brain": brain.APPEARANCE, "hra_phantom": hra_phantom.APPEARANCE}
+APPEARANCES: Mapping[str, Appearance] = {
+    "brain": brain.APPEARANCE,
+    "hra_phantom": hra_phantom.APPEARANCE,
+    "torso_phantom": hra_phantom.APPEARANCE,
+}
 CONFIGS = Path(__file__).parent / "configs"
 
 
