@@ -27,6 +27,9 @@ test: check
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest tests
 
+docs: $(VENV)/.ready
+	$(BIN)/python -m ostensor.tools.tables README.md
+
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .

@@ -1,0 +1,62 @@
+"""Every example runs as its reader would run it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+from mcp import Client, StdioServerParameters
+
+from ostensor.imaging.files import write_volume
+from ostensor.imaging.phantoms import torso_ct
+from ostensor.tools.registry import TOOLS
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+HOSTS = sorted((EXAMPLES / "hosts").glob("*.json"))
+
+
+def run(script: str, *words: str, cwd: Path) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / script), *words], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_mcp_client_example(tmp_path: Path) -> None:
+    phantom = torso_ct(spacing_mm=(4.0, 4.0, 4.0))
+    write_volume(tmp_path / "torso.nii.gz", phantom.volume.array, phantom.volume.grid, synthetic=True)
+    said = run("mcp_client.py", "torso.nii.gz", "liver", "prostate", cwd=tmp_path)
+    assert "tools: open_image, " in said
+    assert "liver: present" in said
+    assert "prostate: unsupported" in said
+    assert (tmp_path / "picture.png").stat().st_size > 1000
+
+
+def test_the_python_example(tmp_path: Path) -> None:
+    said = run("python_tools.py", str(tmp_path), cwd=tmp_path)
+    assert "liver" in said
+    liver = next(line for line in said.splitlines() if line.startswith("liver: "))
+    found, known = (
+        float(part.split()[n]) for part, n in zip(liver.removeprefix("liver: ").split(", "), (0, 1), strict=True)
+    )
+    assert found == pytest.approx(known, rel=0.25)
+
+
+@pytest.mark.parametrize("path", HOSTS, ids=lambda path: path.stem)
+def test_a_hosts_configuration_starts_the_server(path: Path, tmp_path: Path) -> None:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    entry = (values.get("mcpServers") or values["servers"])["ostensor"]
+    words = [str(tmp_path) if word == "SCANS" else word for word in entry["args"]]
+    command = str(Path(sys.executable).with_name(entry["command"]))
+
+    async def listed() -> int:
+        server = StdioServerParameters(command=command, args=[*words, "--store", str(tmp_path / "store")])
+        async with Client(server) as client:
+            return len((await client.list_tools()).tools)
+
+    assert anyio.run(listed) == len(TOOLS)
