@@ -34,11 +34,15 @@ def serve(
     root: RootOption = None,
     toolsets: ToolsetsOption = None,
     purpose: PurposeOption = "research",
+    device: Annotated[str, typer.Option(help="'cpu' or 'cuda'.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the worker; default: all.", min=1)] = None,
+    memory_mb: Annotated[int | None, typer.Option(help="Refuse jobs that need more, by estimate.", min=1)] = None,
 ) -> None:
     """Serve the tools over MCP."""
     from .server import serve as serve_mcp
 
-    with opened_desk(store, root, toolsets, purpose) as desk:
+    limits = {"device": device, "threads": threads, "memory_mb": memory_mb}
+    with opened_desk(store, root, toolsets, purpose, **limits) as desk:
         serve_mcp(desk, http)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,12 +18,17 @@ ToolsetsOption = Annotated[str | None, typer.Option(help="Comma-separated, or 'a
 PurposeOption = Annotated[Purpose, typer.Option(help="'commercial' refuses weights for research only.")]
 
 
-def opened_desk(store: Path | None, root: list[Path] | None, toolsets: str | None, purpose: Purpose) -> Desk:
+def opened_desk(
+    store: Path | None, root: list[Path] | None, toolsets: str | None, purpose: Purpose, **limits: Any
+) -> Desk:
     """A desk for these options.
+
+    Args:
+        limits: `device`, `threads` and `memory_mb` of the worker (`Settings`).
 
     Raises:
         BadCall: a root is not a folder, or a toolset is unknown.
     """
     names = tuple(part.strip() for part in toolsets.split(",")) if toolsets else DEFAULT_TOOLSETS
     roots = tuple(root) if root else (Path.cwd(),)
-    return Desk(Settings(store=store or default_store(), roots=roots, toolsets=names, purpose=purpose))
+    return Desk(Settings(store=store or default_store(), roots=roots, toolsets=names, purpose=purpose, **limits))
