@@ -25,7 +25,10 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="For machin
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(card) for card in cards]))
         return
-    table = Table("model", "ready", "takes", "structures", "use", "licence")
+    table = Table()
+    for heading in ("model", "ready", "takes", "structures", "use"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("licence")
     for card in cards:
         takes = f"{'/'.join(card.modalities)} {'/'.join(f'{d}-D' for d in card.dimensions)}"
         known = "any term" if card.open_text else str(len(card.claimed))

@@ -19,6 +19,11 @@ from .fit import RUNS
 
 _MARGIN = 0.5  # plausible volumes run from half the smallest seen to one and a half of the largest
 CARD = "CARD.md"
+CARD_NOTE = """Measured by `ostensor eval` on patients kept out of training (`training/data` says which). "Copied atlas" is the
+trivial rival: the training case that fits the other training cases best, copied over and stretched to the body.
+A structure is claimed only when it beats that. Intervals are bootstraps over patients; with one scan they are empty.
+`mni_meshnet` and `example_ct` hold labels made by other networks, so those rows are agreement, not accuracy.
+Not for clinical use."""
 
 
 def export(
@@ -124,10 +129,10 @@ def card_section(plan: RunConfig, scores: Sequence[Score], facts: dict[str, Any]
 def write_card(path: Path, name: str, section: str) -> None:
     """Put a model's section into the card, in place of its old one."""
     marker = "## "
-    head = "# Bundled weights\n\nMeasured by `ostensor eval` on patients kept out of training. Not for clinical use.\n"
+    head = f"# Bundled weights\n\n{CARD_NOTE}\n"
     old = path.read_text(encoding="utf-8") if path.exists() else head
-    start, *sections = old.split(f"\n{marker}")
+    _start, *sections = old.split(f"\n{marker}")
     kept = {part.split("\n", 1)[0].strip(): f"{marker}{part}".rstrip() + "\n" for part in sections}
     kept[name] = section.rstrip() + "\n"
-    text = start.rstrip() + "\n\n" + "\n".join(kept[key] for key in sorted(kept))
+    text = head + "\n" + "\n".join(kept[key] for key in sorted(kept))
     write_atomically(path, lambda file: file.write(text.encode()))
