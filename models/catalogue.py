@@ -38,6 +38,12 @@ def _bundled(name: str, **facts: Any) -> Card:
     )
 
 
+# What `models/meshnet.py` knows; repeated here because that file imports torch. A test compares both.
+MESHNET_STRUCTURES = (
+    "cerebral white matter", "cerebral cortex", "lateral ventricles", "cerebellum", "thalami", "caudate nuclei",
+    "putamina", "pallida", "third ventricle", "fourth ventricle", "brain stem", "hippocampi", "amygdalae",
+)  # fmt: skip
+
 # memory_mb: interpreter, torch and features of an image of the usual size, rounded up.
 ENTRIES: tuple[Card, ...] = (
     _bundled(
@@ -99,6 +105,29 @@ ENTRIES: tuple[Card, ...] = (
         region=("head",),
         field_mm=(110.0, 400.0),
         notes="Trained on pictures made from one labelled head.",
+    ),
+    Card(
+        name="meshnet",
+        title="MeshNet: brain tissues and nuclei in T1 MR, published weights brought by the user",
+        system="MeshNet",
+        paper="Fedorov et al. 2017, End-to-end learning of brain tissue segmentation, arXiv 1612.00940",
+        task="segment",
+        modalities=("mr",),
+        dimensions=(3,),
+        memory_mb=3_000,
+        licence="not stated by the authors (the application brainchop is MIT)",
+        purpose="research-only",
+        weights="user-file",
+        weights_file="model.pth",
+        fidelity="parity",
+        text_encoder="none; a fixed list of classes",
+        intensity="percentile",
+        region=("head",),
+        deviations=("Scans of any axis order and size are turned into its cube, and masks back onto the scan.",),
+        vocabulary=MESHNET_STRUCTURES,
+        claimed=MESHNET_STRUCTURES,
+        field_mm=(110.0, 400.0),
+        notes="Tells no sides. Not measured by us on people's outlines.",
     ),
     # Source of both: specs of SAT, arXiv 2312.17183; the published GPU memory of one window.
     Card(

@@ -15,6 +15,7 @@ from .engine import Backend, Precision
 from .importing import ENCODER_FOLDER
 from .interface import Predictor
 from .late_fusion import SatMini, SatMiniConfig
+from .meshnet import MeshNetPredictor, load_meshnet
 from .predictor import SatMiniPredictor
 from .preprocess import Preparation
 from .sat_loader import load_sat, load_text_head, sat_config
@@ -53,6 +54,8 @@ def load_predictor(
             f"The weights file '{path.name}' is damaged: its sha256 is not the catalogue's. Install the package again."
         )
     if entry.weights == "user-file":
+        if name == "meshnet":
+            return MeshNetPredictor(load_meshnet(load_file(path)), entry)
         return _sat(entry, path, device)
     net = SatMini(SatMiniConfig.from_json(entry.facts["network"]))
     net.load_state_dict(

@@ -1,19 +1,14 @@
-"""Published SAT checkpoints: read safely, cleaned, and refused when they are something else."""
+"""Published SAT checkpoints: cleaned, and refused when they are something else."""
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from ..imaging.errors import BadCall
+from .checkpoints import read_checkpoint
 from .sat import NANO, VARIANTS, Sat, SatConfig, SatTextHead, config_of
 
 State = dict[str, torch.Tensor]
@@ -22,39 +17,11 @@ _PREFIX = "module."  # of the parallel wrapper the authors saved with
 _ALIAS = ".all_modules."  # second names of the same tensors
 _EXTRA = "backbone.decoder.encoder."  # added by the library's own decoder
 _TOWERS = ("atlas_tower", "temperature", "text_tower")
-# The optimiser state of the Nano file holds numpy scalars, under their old or new home; nothing else is allowed.
-_SCALAR: Any = np.float64(0).__reduce__()[0]
-_ALLOWED: list[Any] = [
-    (_SCALAR, "numpy.core.multiarray.scalar"),
-    (_SCALAR, "numpy._core.multiarray.scalar"),
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64")),
-]
 
 
-def read_checkpoint(path: Path) -> State:
-    """The tensors of a file, clean names.
-
-    Raises:
-        BadCall: no such file, not a checkpoint, or one that would run code when opened.
-    """
-    if not path.is_file():
-        raise BadCall(f"There is no file '{path.name}'. Give the checkpoint as it was downloaded.")
-    try:
-        if path.suffix == ".safetensors":
-            return cleaned(load_file(path))
-        with torch.serialization.safe_globals(_ALLOWED):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise BadCall(
-            f"'{path.name}' holds more than tensors and might run code when opened, so it is not. Use the authors' original."
-        ) from error
-    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, SafetensorError, ValueError, KeyError) as error:
-        raise BadCall(f"'{path.name}' is not a checkpoint, or is truncated. Download it again.") from error
-    state = content.get("model_state_dict", content) if isinstance(content, Mapping) else None
-    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise BadCall(f"'{path.name}' holds no state dict of tensors. Give a SAT segmentation or text checkpoint.")
-    return cleaned(state)
+def read_sat(path: Path) -> State:
+    """The tensors of a published file under clean names; errors as `read_checkpoint`."""
+    return cleaned(read_checkpoint(path))
 
 
 def cleaned(state: Mapping[str, torch.Tensor]) -> State:

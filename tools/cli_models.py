@@ -58,15 +58,14 @@ def verify(name: Annotated[str | None, typer.Argument(help="Default: every model
 @app.command("import")
 def import_model(
     name: Name,
-    segmentation: Annotated[Path, typer.Argument(help="The segmentation checkpoint, e.g. SAT_Nano_UNET.pth.")],
-    text: Annotated[Path, typer.Argument(help="Its text checkpoint, e.g. text_encoder.pth.")],
+    files: Annotated[list[Path], typer.Argument(help="SAT: segmentation and text checkpoint; MeshNet: model.pth.")],
     accept_licence: Annotated[bool, typer.Option(help="You have read the model's licence note.")] = False,
 ) -> None:
-    """Check and convert published weights you have. The text encoder's own folder goes beside them."""
+    """Check and convert published weights you have."""
     from ..models.importing import ENCODER_FOLDER, import_weights
 
-    card = import_weights(name, segmentation, text, accept_licence=accept_licence)
+    card = import_weights(name, files, accept_licence=accept_licence)
     typer.echo(f"{card.name}: imported, sha256 {card.sha256[:12]}.")
     encoder = catalogue.USER_FOLDER / ENCODER_FOLDER
-    if not encoder.is_dir():
+    if card.system == "SAT" and not encoder.is_dir():
         typer.echo(f"Still needed: the files of {card.text_encoder}, copied to {encoder}")

@@ -14,7 +14,7 @@ from ostensor.models.sat_loader import (
     language_model_state,
     load_sat,
     load_text_head,
-    read_checkpoint,
+    read_sat,
     sat_config,
 )
 
@@ -44,14 +44,14 @@ def checkpoint(tmp_path: Path) -> Path:
 def test_an_official_file_loads_with_every_weight(checkpoint: Path) -> None:
     torch.manual_seed(0)
     expected = Sat(TINY).state_dict()
-    state = read_checkpoint(checkpoint)
+    state = read_sat(checkpoint)
     found = load_sat(state, sat_config(state)).state_dict()
     assert set(found) == set(expected)
     assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
 def test_missing_and_unexpected_keys_are_named(checkpoint: Path) -> None:
-    state = read_checkpoint(checkpoint)
+    state = read_sat(checkpoint)
     config = sat_config(state)
     state["mask_embed_proj.9.bias"] = state.pop("mask_embed_proj.2.bias")
     with pytest.raises(BadCall, match=r"1 missing \(first: mask_embed_proj.2.bias\).*unexpected"):
@@ -59,7 +59,7 @@ def test_missing_and_unexpected_keys_are_named(checkpoint: Path) -> None:
 
 
 def test_a_wrong_shape_is_refused(checkpoint: Path) -> None:
-    state = read_checkpoint(checkpoint)
+    state = read_sat(checkpoint)
     config = sat_config(state)
     state["mask_embed_proj.2.bias"] = torch.zeros(3)
     with pytest.raises(BadCall, match="does not fit"):
@@ -71,19 +71,19 @@ def test_pre_training_files_are_refused_by_name(tmp_path: Path, key: str) -> Non
     path = tmp_path / "multimodal.pth"
     torch.save({"model_state_dict": {key: torch.zeros(2)}}, path)
     with pytest.raises(BadCall, match="not segmentation weights"):
-        sat_config(read_checkpoint(path))
+        sat_config(read_sat(path))
 
 
 def test_another_variant_is_refused(checkpoint: Path) -> None:
     with pytest.raises(BadCall, match="not sat-nano"):
-        sat_config(read_checkpoint(checkpoint), expected="sat-nano")
+        sat_config(read_sat(checkpoint), expected="sat-nano")
 
 
 def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.pth"
     torch.save({"layer.weight": torch.zeros(2)}, path)
     with pytest.raises(BadCall, match="no SAT segmentation checkpoint"):
-        sat_config(read_checkpoint(path))
+        sat_config(read_sat(path))
 
 
 class _Evil:
@@ -95,7 +95,7 @@ def test_a_file_that_would_run_code_is_not_opened(tmp_path: Path, capsys: pytest
     path = tmp_path / "evil.pth"
     torch.save({"model_state_dict": _Evil()}, path)
     with pytest.raises(BadCall, match="more than tensors"):
-        read_checkpoint(path)
+        read_sat(path)
     assert "code ran" not in capsys.readouterr().out
 
 
@@ -103,17 +103,17 @@ def test_truncated_missing_and_foreign_files(tmp_path: Path, checkpoint: Path) -
     short = tmp_path / "short.pth"
     short.write_bytes(checkpoint.read_bytes()[:5000])
     with pytest.raises(BadCall, match="truncated"):
-        read_checkpoint(short)
+        read_sat(short)
     with pytest.raises(BadCall, match="no file"):
-        read_checkpoint(tmp_path / "none.pth")
+        read_sat(tmp_path / "none.pth")
     numbers = tmp_path / "numbers.pth"
     torch.save([1, 2], numbers)
     with pytest.raises(BadCall, match="no state dict"):
-        read_checkpoint(numbers)
+        read_sat(numbers)
     plain = tmp_path / "plain.pth"
     plain.write_bytes(pickle.dumps({"a": 1}, protocol=2))
     with pytest.raises(BadCall):
-        read_checkpoint(plain)
+        read_sat(plain)
 
 
 def test_a_text_file_gives_head_and_language_model(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_text_file_gives_head_and_language_model(tmp_path: Path) -> None:
     state["module.text_tower.biolord.embeddings.weight"] = torch.ones(2)
     state["module.temperature"] = torch.ones(1)
     torch.save({"model_state_dict": state}, tmp_path / "text.pth")
-    found = read_checkpoint(tmp_path / "text.pth")
+    found = read_sat(tmp_path / "text.pth")
     assert torch.equal(load_text_head(found).modality_embed.weight, head.modality_embed.weight)
     assert list(language_model_state(found)) == ["embeddings.weight"]
     with pytest.raises(BadCall, match="text checkpoint"):
@@ -131,11 +131,13 @@ def test_a_text_file_gives_head_and_language_model(tmp_path: Path) -> None:
 
 def test_import_needs_the_licence_and_the_right_model(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(BadCall, match="--accept-licence"):
-        importing.import_weights("sat-nano", checkpoint, checkpoint, accept_licence=False, folder=tmp_path)
+        importing.import_weights("sat-nano", [checkpoint, checkpoint], accept_licence=False, folder=tmp_path)
     with pytest.raises(BadCall, match="takes no file"):
-        importing.import_weights("sat-mini-brain", checkpoint, checkpoint, accept_licence=True, folder=tmp_path)
+        importing.import_weights("sat-mini-brain", [checkpoint], accept_licence=True, folder=tmp_path)
     with pytest.raises(BadCall, match="not sat-nano"):
-        importing.import_weights("sat-nano", checkpoint, checkpoint, accept_licence=True, folder=tmp_path)
+        importing.import_weights("sat-nano", [checkpoint, checkpoint], accept_licence=True, folder=tmp_path)
+    with pytest.raises(BadCall, match="needs two files"):
+        importing.import_weights("sat-nano", [checkpoint], accept_licence=True, folder=tmp_path)
 
 
 def test_an_imported_model_loads_and_answers(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +152,6 @@ def test_an_imported_model_loads_and_answers(checkpoint: Path, tmp_path: Path, m
 
     folder = tmp_path / "weights"
     monkeypatch.setattr(catalogue, "USER_FOLDER", folder)
-    monkeypatch.setattr(importing, "VARIANTS", {"sat-nano": TINY})
     monkeypatch.setattr("ostensor.models.sat_loader.VARIANTS", {"sat-nano": TINY})
     torch.manual_seed(4)
     words = BertModel(
@@ -167,7 +168,7 @@ def test_an_imported_model_loads_and_answers(checkpoint: Path, tmp_path: Path, m
     torch.save({"model_state_dict": text}, tmp_path / "text.pth")
     try:
         card = importing.import_weights(
-            "sat-nano", checkpoint, tmp_path / "text.pth", accept_licence=True, folder=folder
+            "sat-nano", [checkpoint, tmp_path / "text.pth"], accept_licence=True, folder=folder
         )
         assert card.is_ready
         loaded = load_predictor("sat-nano")

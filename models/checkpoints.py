@@ -1,0 +1,52 @@
+"""Checkpoints somebody else made: read without running anything they contain."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from ..imaging.errors import BadCall
+
+# The optimiser state of SAT Nano holds numpy scalars, under their old or new home; nothing else is allowed.
+_SCALAR: Any = np.float64(0).__reduce__()[0]
+_ALLOWED: list[Any] = [
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64")),
+]
+
+
+def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file, a pickle of torch or safetensors whatever its ending.
+
+    Raises:
+        BadCall: no such file, not a checkpoint, or one that would run code when opened.
+    """
+    if not path.is_file():
+        raise BadCall(f"There is no file '{path.name}'. Give the checkpoint as it was downloaded.")
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+        if start[8:] == b"{":  # eight bytes of length, then JSON
+            return dict(load_file(path))
+        with torch.serialization.safe_globals(_ALLOWED):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise BadCall(
+            f"'{path.name}' holds more than tensors and might run code when opened, so it is not. Use the authors' original."
+        ) from error
+    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, SafetensorError, ValueError, KeyError) as error:
+        raise BadCall(f"'{path.name}' is not a checkpoint, or is truncated. Download it again.") from error
+    state = content.get("model_state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise BadCall(f"'{path.name}' holds no state dict of tensors. Give the checkpoint itself.")
+    return dict(state)
