@@ -6,7 +6,6 @@ import base64
 import html
 import time
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,14 @@ from mcp import Client
 from mcp_types import ImageContent, TextContent
 from rich.console import Console
 
-from ..imaging.errors import Failed, Unavailable
+from ..imaging.errors import Failed
 from ..imaging.files import write_volume
 from ..imaging.phantoms import torso_ct
+from ..imaging.samples import mni_template
 from .desk import Desk
 from .server import build_server, log_to_stderr
 from .settings import Settings
 
-HEAD = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 HEAD_WORDS = (
     "lateral ventricles", "left thalamus", "right thalamus", "caudate nuclei", "putamina", "hippocampi",
     "cerebellum", "brainstem", "white matter", "liver",
@@ -61,7 +60,7 @@ def run_demo(folder: Path, console: Console) -> Path:
         Failed: a tool answered with an error.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    head = head_scan()
+    head = mni_template()
     phantom = torso_ct()
     write_volume(folder / "torso_phantom.nii.gz", phantom.volume.array, phantom.volume.grid, synthetic=True)
     settings = Settings(store=folder / "store", roots=(folder, head.parent))
@@ -76,18 +75,6 @@ def run_demo(folder: Path, console: Console) -> Path:
     for number, picture in enumerate(picture for call in calls for picture in call.pictures):
         (folder / f"picture_{number + 1}.png").write_bytes(picture)
     return report
-
-
-def head_scan() -> Path:
-    """The MNI152 average T1 that ships inside nilearn.
-
-    Raises:
-        Unavailable: nilearn is not installed.
-    """
-    found = find_spec("nilearn")
-    if found is None or found.origin is None:
-        raise Unavailable("The demo's head scan comes with nilearn, which is missing. Install it: pip install nilearn")
-    return Path(found.origin).parent / "datasets" / "data" / HEAD
 
 
 async def _walk(desk: Desk, console: Console) -> list[Told]:
@@ -119,7 +106,7 @@ async def _walk(desk: Desk, console: Console) -> list[Told]:
             await call("export", mask_ids=masks[:1], folder=str(desk.settings.roots[0].resolve()))
 
         await call("find_structures", query="ventricles of the brain")
-        await look(str(head_scan()), "mr", HEAD_WORDS, "auto", False)
+        await look(str(mni_template()), "mr", HEAD_WORDS, "auto", False)
         await look(
             str(desk.settings.roots[0].resolve() / "torso_phantom.nii.gz"), "auto", TORSO_WORDS, "soft_tissue", True
         )

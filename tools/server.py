@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import ipaddress
-import json
 import logging
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from mcp.server.mcpserver import MCPServer
-from mcp.server.mcpserver.exceptions import ResourceNotFoundError
 from mcp.server.transport_security import TransportSecuritySettings
-from mcp_types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
 
 from .. import __version__
 from ..imaging.errors import BadCall
-from ..models import catalogue
-from ..models.card import Card
 from .desk import Desk
 from .exposed import expose
 from .registry import shown
+from .resources import add_resources
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +40,7 @@ def build_server(desk: Desk) -> MCPServer[Any]:
         tools=[expose(entry, desk) for entry in shown(desk.settings.toolsets)],
         log_level="WARNING",
     )
-    _add_resources(server, desk)
+    add_resources(server, desk)
     return server
 
 
@@ -99,83 +93,6 @@ def log_to_stderr(level: int = logging.WARNING) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
-
-
-def _add_resources(server: MCPServer[Any], desk: Desk) -> None:
-    @server.resource("ostensor://image/{image_id}", mime_type="application/json", description="An opened image.")
-    def image(image_id: str) -> str:
-        record = _found(lambda: desk.store.image(image_id))
-        grid = record.grid
-        return _text(
-            image_id=record.image_id,
-            modality=record.modality,
-            shape=list(grid.shape),
-            spacing_mm=list(grid.spacing_mm) if grid.spacing_known else None,
-            orientation=grid.axis_codes,
-            synthetic=record.synthetic,
-            masks=[mask.mask_id for mask in desk.store.masks_of(image_id)],
-        )
-
-    @server.resource("ostensor://mask/{mask_id}", mime_type="application/json", description="A mask's record.")
-    def mask(mask_id: str) -> str:
-        record = _found(lambda: desk.store.mask_record(mask_id))
-        return _text(
-            mask_id=record.mask_id,
-            image_id=record.image_id,
-            structure=record.structure,
-            voxels=record.voxels,
-            **record.facts,
-        )
-
-    @server.resource("ostensor://job/{job_id}", mime_type="application/json", description="A job as it stands.")
-    def job(job_id: str) -> str:
-        record = _found(lambda: desk.jobs.wait(job_id, 0.0))
-        return _text(
-            job_id=record.job_id,
-            tool=record.tool,
-            state=record.state,
-            progress=record.progress,
-            result=record.result,
-            error=record.error,
-        )
-
-    @server.resource("ostensor://model/{model}", mime_type="application/json", description="A model's card.")
-    def model(model: str) -> str:
-        card: Card = _found(lambda: catalogue.card(model))
-        return _text(**dataclasses.asdict(card))
-
-    async def complete(
-        ref: PromptReference | ResourceTemplateReference,
-        argument: CompletionArgument,
-        context: CompletionContext | None,
-    ) -> Completion | None:
-        del ref, context
-        choices = {
-            "image_id": lambda: [record.image_id for record in desk.store.images()],
-            "mask_id": lambda: [
-                m.mask_id for record in desk.store.images() for m in desk.store.masks_of(record.image_id)
-            ],
-            "job_id": lambda: [record.job_id for record in desk.store.jobs()],
-            "model": lambda: [card.name for card in catalogue.catalogue()],
-        }
-        if argument.name not in choices:
-            return None
-        fitting = [value for value in choices[argument.name]() if value.startswith(argument.value)]
-        return Completion(values=fitting[:100], total=len(fitting), has_more=len(fitting) > 100)
-
-    register: Callable[..., Any] = server.completion
-    register()(complete)
-
-
-def _found(look: Any) -> Any:
-    try:
-        return look()
-    except BadCall as error:
-        raise ResourceNotFoundError(str(error)) from None
-
-
-def _text(**values: Any) -> str:
-    return json.dumps(values, indent=1)
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ Its grey and white matter maps come from the template's authors; only they are t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +13,14 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 
-from ...imaging.errors import Unavailable
+from ...imaging.samples import mni_template
 from ...imaging.volume import Grid, Volume
 from ..cases import Case, Dataset
 
 
-def template_folder() -> Path:
-    """Where nilearn keeps the template.
-
-    Raises:
-        Unavailable: nilearn is not installed.
-    """
-    found = find_spec("nilearn")
-    if found is None or found.origin is None:
-        raise Unavailable(
-            "The head scan comes with nilearn, which is not installed. Install it with `pip install nilearn`."
-        )
-    return Path(found.origin).parent / "datasets" / "data"
-
-
 def read_template(kind: str) -> tuple[npt.NDArray[Any], Grid]:
     """An image of the template by its kind: "t1", "gm" or "wm"."""
-    image = nibabel.load(template_folder() / f"mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz")
+    image = nibabel.load(mni_template(kind))
     array = np.asarray(image.dataobj)
     return array, Grid(array.shape, image.affine)
 
