@@ -1,0 +1,51 @@
+"""The benchmarks measure what they say; speed itself is not tested here."""
+
+import re
+
+import numpy as np
+import pytest
+
+from ostensor.benchmarks import segment, start
+from ostensor.benchmarks.machine import described
+from ostensor.benchmarks.segment_side import SHAPE, SPACING_MM, scan
+
+
+def test_the_scan_has_the_stated_size() -> None:
+    volume = scan("phantom")
+    assert volume.grid.shape == SHAPE == (256, 256, 160)
+    assert volume.grid.spacing_mm == pytest.approx(SPACING_MM)
+    assert volume.modality == "ct"
+
+
+def test_the_machine_is_described_with_versions_and_commit() -> None:
+    text = described()
+    assert re.search(r"commit ([0-9a-f]{7,}\+?|unknown)$", text)
+    assert "torch 2" in text
+    assert "logical cores" in text
+
+
+def test_the_table_holds_medians_and_ratios() -> None:
+    def rows(times: list[float], peak: float) -> list[dict[str, object]]:
+        return [
+            {"first": [t, t], "second": [t / 20, t / 20], "peak_mb": peak, "before_mb": 1.0, "structures": 3}
+            for t in times
+        ]
+
+    results = {("monai", 1): rows([30.0, 10.0, 20.0], 4000), ("ours", 1): rows([1.0, 2.0, 9.0], 1000)}
+    text = segment._table(results, [1], 3, "phantom", [0.99, 1.0])
+    assert "| first query, all structures, CPU seconds, 1 thread | 20.00 | 2.000 | 10.0x |" in text
+    assert "| 4000 | 1000 | 4.0x |" in text
+    assert "Second query / first, ours: 0.050" in text
+    assert "mean Dice 0.9950, least 0.9900, 2 structures" in text
+
+
+@pytest.mark.slow
+def test_one_round_of_each_benchmark_and_both_sides_agree() -> None:
+    text = segment.run(rounds=1)
+    found = re.search(r"mean Dice ([0-9.]+), least", text)
+    assert found is not None
+    assert float(found.group(1)) >= 0.997
+    ratios = [float(part) for part in re.findall(r"([0-9.]+)x \|", text)]
+    assert len(ratios) >= 3
+    assert np.all(np.array(ratios) > 0)
+    assert "first list / library import" in start.run(rounds=1)
