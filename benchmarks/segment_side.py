@@ -33,11 +33,15 @@ PATCH = (80, 64, 80)  # what the network was trained on, as MONAI's users set ro
 Masks = npt.NDArray[np.bool_]
 
 
-def scan(name: str) -> Volume:
-    """A torso CT of 256 x 256 x 160 voxels: made ("phantom"), or a real one from a file, resampled."""
+def scan(name: str) -> tuple[Volume, dict[str, Masks]]:
+    """A torso CT of 256 x 256 x 160 voxels with its true masks: made ("phantom"), or a real one from a file.
+
+    A real scan is resampled to this size and has no true masks.
+    """
     if name == "phantom":
         field = ((-192.0, 192.0), (-192.0, 192.0), (-230.0, 250.0))
-        return torso_ct(spacing_mm=SPACING_MM, field_mm=field).volume
+        made = torso_ct(spacing_mm=SPACING_MM, field_mm=field)
+        return made.volume, {structure: mask.array for structure, mask in made.masks.items()}
     from ..imaging.files import read_image
 
     opened = read_image(Path(name)).volume
@@ -46,7 +50,7 @@ def scan(name: str) -> Volume:
     affine = opened.grid.affine @ np.diag([*(np.array(opened.grid.shape) / np.array(SHAPE)), 1.0])
     grid = Grid(SHAPE, affine)
     assert np.allclose(np.array(grid.spacing_mm) * np.array(SHAPE), extent, rtol=1e-3)
-    return Volume(resample(opened.array.astype(np.float32), opened.grid, grid).astype(np.int16), grid, "ct")
+    return Volume(resample(opened.array.astype(np.float32), opened.grid, grid).astype(np.int16), grid, "ct"), {}
 
 
 def ours(volume: Volume, threads: int) -> tuple[Callable[[], Any], Callable[[Any, list[str]], Masks]]:
@@ -104,7 +108,7 @@ def monai(volume: Volume, threads: int) -> tuple[Callable[[], Any], Callable[[An
 
 def main(side: str, name: str, threads: int, out: Path) -> None:
     """Time everything once, after a warm-up of the network on a corner of the scan."""
-    volume = scan(name)
+    volume, truth = scan(name)
     names = list(card(MODEL).claimed)
     corner = Volume(volume.array[:64, :64, :32], Grid((64, 64, 32), volume.grid.affine), "ct")
     make = ours if side == "ours" else monai
@@ -129,6 +133,10 @@ def main(side: str, name: str, threads: int, out: Path) -> None:
         "structures": len(names),
     }
     sys.stdout.write(json.dumps(found) + "\n")
+
+
+def _dice(one: Masks, other: Masks) -> float:
+    return 2 * int((one & other).sum()) / max(1, int(one.sum()) + int(other.sum()))
 
 
 if __name__ == "__main__":
