@@ -125,7 +125,9 @@ def main(side: str, name: str, threads: int, out: Path) -> None:
     second = (time.process_time() - cpu, time.perf_counter() - wall)
     np.savez_compressed(out, masks=np.packbits(masks))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    known = {structure: n for n, structure in enumerate(names) if structure in truth}
     found = {
+        "dice": {structure: _dice(masks[n], truth[structure]) for structure, n in known.items()},
         "first": first,
         "second": second,
         "peak_mb": peak / 1024,
