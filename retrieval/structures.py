@@ -110,7 +110,7 @@ class StructureTable:
 
         Letters and words count, not meaning: "lever" finds the liver, "filter organ" does not find the kidney.
         """
-        scored = [(row, max(_likeness(query, term) for term in row.terms)) for row in self.rows]
+        scored = [(row, max(_likeness(query, term, row.regions) for term in row.terms)) for row in self.rows]
         scored.sort(key=lambda pair: (-pair[1], pair[0].name))
         return scored[:count]
 
@@ -136,11 +136,19 @@ def _forms(text: str) -> list[str]:
     return [plain, sided, turned, american]
 
 
-def _likeness(query: str, term: str) -> float:
+def _likeness(query: str, term: str, regions: tuple[str, ...]) -> float:
     asked = _forms(query)[-1]
     if asked == term:
         return 1.0
-    letters = difflib.SequenceMatcher(None, asked, term).ratio()
-    a, b = set(asked.split()), set(term.split())
-    words = 2 * len(a & b) / (len(a) + len(b)) if a and b else 0.0
-    return round(0.99 * max(0.6 * letters + 0.4 * words, 0.9 * letters), 4)
+    a, b = _words(asked), _words(term)
+    letters = difflib.SequenceMatcher(None, " ".join(a), " ".join(b)).ratio()
+    where = (set(a) & set(regions)) - set(b)  # "of the brain" says where, not what
+    shared = len(set(a) & set(b)) + len(where)
+    words = 2 * shared / (len(set(a)) + len(set(b)) + len(where)) if a and b else 0.0
+    return round(0.99 * max(0.5 * letters + 0.5 * words, 0.9 * letters), 4)
+
+
+def _words(text: str) -> list[str]:
+    """Words without small ones, singular."""
+    found = [word for word in re.findall(r"\w+", text) if word not in ("of", "the", "in", "and", "a")]
+    return [word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in found]
