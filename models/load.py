@@ -62,7 +62,10 @@ def load_predictor(
         {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
     )
     how = Preparation.from_json(entry.facts["preparation"])
-    return SatMiniPredictor(net, how, entry, device=device, backend=backend, precision=precision, threads=threads)
+    sided = {name: (pair, side) for name, (pair, side) in entry.facts.get("sided", {}).items()}
+    return SatMiniPredictor(
+        net, how, entry, device=device, backend=backend, precision=precision, threads=threads, sided=sided
+    )
 
 
 def _sat(entry: Card, path: Path, device: str) -> Predictor:

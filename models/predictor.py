@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,19 +18,25 @@ from .interface import Decoded, Features, Progress
 from .late_fusion import SatMini
 from .preprocess import Preparation, Prepared, prepare, restore
 from .text import known_vectors, normalised_term
-from .windows import body_box, run_slices, run_tiles
+from .windows import BODY, body_box, run_slices, run_tiles
 
 _QUERIES_AT_ONCE = 8  # logits of so many words are held together: 8 x 4 bytes per voxel
+OUTSIDE = -8.0  # logit of what is certainly outside
 _SLAB_VOXELS = 400_000  # features turned to float32 at a time
 
 
 @dataclass(frozen=True)
 class SatMiniFeatures:
-    """Features (channels x y z) in half precision of the part of a prepared scan inside `box`."""
+    """Features (channels x y z) in half precision of the part of a prepared scan inside `box`.
+
+    Attributes:
+        middle: index along the prepared scan's x axis of the body's middle plane.
+    """
 
     array: npt.NDArray[np.float16]
     box: Box
     prepared: Prepared
+    middle: float
 
     @property
     def nbytes(self) -> int:
@@ -40,6 +46,10 @@ class SatMiniFeatures:
 
 class SatMiniPredictor:
     """A loaded bundled network.
+
+    Args:
+        sided: name -> (pair, side) of structures that are answered by their pair, cut at the body's
+            middle plane; for networks that find both halves but do not tell them apart.
 
     Attributes:
         engine: name of the backend that runs it.
@@ -55,8 +65,10 @@ class SatMiniPredictor:
         backend: Backend = "auto",
         precision: Precision = "auto",
         threads: int | None = None,
+        sided: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         self.card, self.how, self._net = card, how, net.eval()
+        self._sided = dict(sided or {}) if how.canonical else {}
         self._run, self.engine = build_engine(net, device=device, backend=backend, precision=precision, threads=threads)
 
     def encode(self, volume: Volume, *, progress: Progress, cancelled: Callable[[], bool]) -> SatMiniFeatures:
@@ -69,21 +81,33 @@ class SatMiniPredictor:
         features = run(
             seen, self._run, channels=config.embed, stride=config.stride, progress=progress, cancelled=cancelled
         )
-        return SatMiniFeatures(features, box, prepared)
+        return SatMiniFeatures(features, box, prepared, body_middle(prepared.array))
 
     def decode(self, features: Features, structures: Sequence[str]) -> list[Decoded]:
         """One mask per structure on the scan's own grid."""
         if not isinstance(features, SatMiniFeatures):
             raise TypeError(f"features of another model: {type(features).__name__}")
-        weights = self.query_weights(structures)
+        weights = self.query_weights([self._sided.get(name, (name, ""))[0] for name in structures])
         found: list[Decoded] = []
         for first in range(0, len(structures), _QUERIES_AT_ONCE):
             logits = dot_products(features.array, weights[first : first + _QUERIES_AT_ONCE])
             found += [
-                _decoded(name, logit, features)
+                _decoded(name, self._one_side(name, logit, features), features)
                 for name, logit in zip(structures[first : first + _QUERIES_AT_ONCE], logits, strict=True)
             ]
         return found
+
+    def _one_side(
+        self, name: str, logit: npt.NDArray[np.float32], features: SatMiniFeatures
+    ) -> npt.NDArray[np.float32]:
+        if name not in self._sided:
+            return logit
+        cut = round(features.middle) - features.box.start[0]
+        cut = min(max(cut, 0), logit.shape[0])
+        half = np.full_like(logit, OUTSIDE)
+        kept = slice(0, cut) if self._sided[name][1] == "left" else slice(cut, None)  # x runs to the right
+        half[kept] = logit[kept]
+        return half
 
     def query_weights(self, structures: Sequence[str]) -> npt.NDArray[np.float32]:
         """What each word puts on the features, (n embed+1).
@@ -99,6 +123,15 @@ class SatMiniPredictor:
         with torch.inference_mode():
             weights: npt.NDArray[np.float32] = self._net.query_weights(text).numpy()
         return weights
+
+
+def body_middle(array: npt.NDArray[np.float32]) -> float:
+    """Index along x of the plane with as much body on either side, of a prepared scan (x y z)."""
+    low, high = float(array.min()), float(np.percentile(array, 99.5))
+    across = (array > low + BODY * (high - low)).sum(axis=(1, 2), dtype=np.float64)
+    if not across.any():
+        return float(array.shape[0]) / 2
+    return int(np.searchsorted(np.cumsum(across), across.sum() / 2)) + 0.5
 
 
 def dot_products(features: npt.NDArray[np.float16], weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

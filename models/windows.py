@@ -20,7 +20,7 @@ from .interface import Cancelled, Progress
 MAX_TILE_VOXELS = 3_000_000  # one 144-cube; more only costs memory
 HALO = 24  # voxels thrown away at inner tile borders
 _STRIDE = 4  # the body is looked for on every fourth voxel
-_BODY = 0.08  # share of the intensity range above the background that counts as body
+BODY = 0.08  # share of the intensity range above the background that counts as body
 _PART = 0.02  # parts smaller than this share of the largest are dust
 
 Float = npt.NDArray[np.float32]
@@ -33,7 +33,7 @@ def body_box(array: Float, *, margin: int = 6) -> Box:
     """
     small = array[::_STRIDE, ::_STRIDE, ::_STRIDE]
     low, high = float(small.min()), float(np.percentile(small, 99.5))
-    bright = np.ascontiguousarray(small > low + _BODY * (high - low))
+    bright = np.ascontiguousarray(small > low + BODY * (high - low))
     whole = Box((0, 0, 0), (array.shape[0], array.shape[1], array.shape[2]))
     if not bright.any():
         return whole

@@ -12,6 +12,7 @@ from typing import Any
 from ..imaging.errors import BadCall
 from ..models.late_fusion import SatMiniConfig
 from ..models.preprocess import Preparation
+from ..retrieval.structures import StructureTable
 from .cases import Dataset
 from .data import acdc, brain, btcv, example_ct, hippocampus, hra_phantom, mni_meshnet, mni_template, torso_phantom
 from .sampling import View
@@ -40,7 +41,11 @@ class Source:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything a run needs; `title`, `modality` and `region` go onto the card."""
+    """Everything a run needs; `title` and `modality` go onto the card.
+
+    Attributes:
+        sides: "network" when the network tells left from right, "midplane" when the body's middle plane does.
+    """
 
     name: str
     title: str
@@ -56,6 +61,19 @@ class RunConfig:
     negatives: int
     queries: int
     balance: float
+    sides: str
+
+    @property
+    def sided(self) -> dict[str, tuple[str, str]]:
+        """Name -> (pair, side) of structures answered by cutting their pair at the body's middle plane."""
+        if self.sides != "midplane":
+            return {}
+        rows = [StructureTable.bundled().resolve(name) for name in self.structures]
+        return {
+            row.name: (row.parent, row.side)
+            for row in rows
+            if row.side in ("left", "right") and row.parent in self.structures
+        }
 
     @property
     def structures(self) -> dict[str, tuple[int, ...]]:
@@ -106,6 +124,7 @@ def _build(values: dict[str, Any]) -> RunConfig:
         "negatives",
         "queries",
         "balance",
+        "sides",
     }
     if unknown:
         raise BadCall(f"Unknown keys {sorted(unknown)} in the configuration. Remove them.")
@@ -136,4 +155,5 @@ def _build(values: dict[str, Any]) -> RunConfig:
         negatives=int(values.get("negatives", 2)),
         queries=int(values.get("queries", 0)),
         balance=float(values.get("balance", 0.0)),
+        sides=str(values.get("sides", "network")),
     )

@@ -90,7 +90,7 @@ def _predictor(plan: RunConfig, runs: Path, threads: int | None) -> SatMiniPredi
         loaded = load_predictor(plan.name, threads=threads)
         assert isinstance(loaded, SatMiniPredictor)
         return loaded
-    return SatMiniPredictor(trained_model(plan, runs), plan.preparation, entry, threads=threads)
+    return SatMiniPredictor(trained_model(plan, runs), plan.preparation, entry, threads=threads, sided=plan.sided)
 
 
 def _evaluate_on(dataset: Dataset, plan: RunConfig, predictor: SatMiniPredictor) -> list[Score]:

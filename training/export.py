@@ -79,6 +79,7 @@ def _facts(plan: RunConfig, scores: Sequence[Score], sha256: str, runs: Path) ->
         "preparation": plan.preparation.to_json(),
         "spacing_mm": None if plan.preparation.longest else list(plan.preparation.spacing_mm),
         "modality": plan.modality,
+        "sided": {name: list(how) for name, how in plan.sided.items()},
         "licence": "; ".join(sorted({source.dataset.licence for source in plan.sources})),
         "purpose": "research-only" if restricted else "any",
         "sources": [text for source in plan.sources for text in source.dataset.sources],
@@ -120,6 +121,11 @@ def card_section(plan: RunConfig, scores: Sequence[Score], facts: dict[str, Any]
             f"| {score.structure} | {score.dataset} | {score.cases} | {score.dice:.3f} | "
             f"{score.low:.3f} to {score.high:.3f} | {score.atlas:.3f} | {claimed} |"
         )
+    if plan.sided:
+        lines += [
+            "",
+            "Left and right are told by the body's middle plane, which halves the pair's mask; the network does not tell them.",
+        ]
     untested = [name for name in plan.structures if name not in {score.structure for score in scores}]
     if untested:
         lines += ["", f"Taught but without a held-out truth here, so not claimed: {', '.join(untested)}."]

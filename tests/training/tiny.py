@@ -51,4 +51,5 @@ def plan(steps: int = 60) -> RunConfig:
         negatives=1,
         queries=0,
         balance=0.0,
+        sides="network",
     )
