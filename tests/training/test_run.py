@@ -101,8 +101,9 @@ def test_a_copied_atlas_fits_itself(tiny_plan: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", [n for n, d in DATASETS.items() if d.folder != "."])
+@pytest.mark.parametrize("name", [n for n, d in DATASETS.items() if d.folder != "." and n != "mni_meshnet"])
 def test_no_patient_is_on_both_sides_of_a_split(name: str, shared_data: Path) -> None:
+    """mni_meshnet has one patient, held out, and takes a minute to label, so it is left out."""
     dataset = DATASETS[name]
     train, test = ({case.patient for case in dataset.cases(shared_data, part)} for part in ("train", "test"))
     assert not train & test

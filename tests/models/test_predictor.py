@@ -1,0 +1,81 @@
+"""Bundled predictors: words, sides, and where masks land."""
+
+import numpy as np
+import pytest
+import torch
+
+from ostensor.imaging.errors import BadCall
+from ostensor.imaging.volume import Grid, Volume
+from ostensor.models.catalogue import card
+from ostensor.models.late_fusion import SatMini, SatMiniConfig
+from ostensor.models.predictor import SatMiniPredictor, body_middle, dot_products
+from ostensor.models.preprocess import Preparation
+
+SIDED = {"left kidney": ("kidneys", "left"), "right kidney": ("kidneys", "right")}
+AFFINE = np.array([[-2.0, 0, 0, 30.0], [0, -2.0, 0, 10.0], [0, 0, 2.0, -50.0], [0, 0, 0, 1]])
+
+
+def predictor() -> SatMiniPredictor:
+    torch.manual_seed(3)
+    net = SatMini(SatMiniConfig(dims=3, features=(4, 8, 12), finest=8, embed=6))
+    with torch.no_grad():  # every word is answered with "everywhere"
+        net.text[2].weight.zero_()
+        net.text[2].bias.zero_()
+        net.text[2].bias[-1] = 0.5
+    how = Preparation(dims=3, spacing_mm=(2.0, 2.0, 2.0), intensity="ct")
+    return SatMiniPredictor(net, how, card("sat-mini-torso"), backend="torch", threads=1, sided=SIDED)
+
+
+def scan() -> Volume:
+    """A body that is not in the middle of the scan; the file's x axis runs to the left."""
+    array = np.full((60, 40, 44), -1000, np.int16)
+    array[6:46, 5:35, :] = 40 + np.random.default_rng(0).integers(-30, 200, (40, 30, 44))
+    return Volume(array, Grid(array.shape, AFFINE), "ct")
+
+
+def masks(*names: str) -> list[np.ndarray]:
+    made = predictor()
+    features = made.encode(scan(), progress=lambda share: None, cancelled=lambda: False)
+    return [one.array for one in made.decode(features, names)]
+
+
+def test_a_pair_is_cut_in_two_at_the_middle_of_the_body() -> None:
+    pair, left, right = masks("kidneys", "left kidney", "right kidney")
+    assert pair.any()
+    assert not (left & right).any()
+    borders = np.zeros_like(pair)
+    borders[23:29] = True  # interpolation between the halves
+    assert np.array_equal((left | right)[~borders], pair[~borders])
+    where = [np.argwhere(mask)[:, 0].mean() for mask in (left, right)]
+    assert where[0] > where[1], "x runs to the left in this file, so the left half has the higher index"
+    assert np.argwhere(left)[:, 0].min() >= 24
+    assert np.argwhere(right)[:, 0].max() <= 27
+
+
+def test_the_middle_is_the_bodys_not_the_scans() -> None:
+    array = np.full((50, 20, 20), -2.0, np.float32)
+    array[10:31, 5:15, :] = 1.0
+    assert body_middle(array) == pytest.approx(20.5)
+    assert body_middle(np.zeros((50, 20, 20), np.float32)) == 25
+
+
+def test_words_without_a_vector_are_refused() -> None:
+    with pytest.raises(BadCall, match="find_structures"):
+        predictor().query_weights(["flux capacitor"])
+
+
+def test_features_of_another_model_are_refused() -> None:
+    class Other:
+        nbytes = 0
+
+    with pytest.raises(TypeError, match="Other"):
+        predictor().decode(Other(), ["liver"])
+
+
+def test_dot_products_are_those_of_numpy() -> None:
+    rng = np.random.default_rng(0)
+    features, weights = rng.normal(size=(3, 5, 7, 11)).astype(np.float16), rng.normal(size=(2, 4)).astype(np.float32)
+    expected = (
+        np.einsum("cxyz,nc->nxyz", features.astype(np.float64), weights[:, :3]) + weights[:, 3][:, None, None, None]
+    )
+    assert np.allclose(dot_products(features, weights), expected, atol=1e-4)
