@@ -19,7 +19,7 @@ def main(folder: Path) -> None:
     write_volume(folder / "torso.nii.gz", phantom.volume.array, phantom.volume.grid, synthetic=True)
     with Desk(Settings(store=folder / "store", roots=(folder,))) as desk:
         image = use(desk, "open_image", path="torso.nii.gz").result
-        answer = use(desk, "segment", image_id=image.image_id, structures=["liver", "kidneys", "bladder"], wait_s=120)
+        answer = use(desk, "segment", image_id=image.image_id, structures=["liver", "hip bones", "femora"], wait_s=120)
         print(answer.text)
         masks = [row.mask_id for row in answer.result.masks if row.mask_id]
         if not masks:

@@ -50,18 +50,17 @@ def judge(structure: str, mask: Mask, image: Volume, confidence: float, card: Ca
     if not mask.grid.spacing_known:
         warnings.append(measures.NO_SPACING)
     if image.synthetic:
-        volume = None
         warnings.append("The image is synthetic, so no volume is given; measure with allow_synthetic=true to get one.")
     if faces:
         warnings.append(f"The structure reaches the {', '.join(faces)} edge of the scan: its volume is a lower bound.")
     if _far_too_small(structure, volume, bool(faces), card):
         doubts.append("The volume is less than a fifth of the smallest plausible one.")
-    if volume is not None and volume > 2 * card.plausible_ml.get(structure, (0, float("inf")))[1]:
-        doubts.append("The volume is more than twice the largest plausible one.")
+    if volume is not None and volume > card.plausible_ml.get(structure, (0, float("inf")))[1]:
+        doubts.append("The volume is above what the training bodies suggest.")
     return Judged(
         verdict="unsure" if doubts else "present",
         reason=" ".join(doubts),
-        volume_ml=volume,
+        volume_ml=None if image.synthetic else volume,
         complete=not faces,
         truncated_at=faces,
         side=side,

@@ -24,6 +24,7 @@ from .cases import Case, Dataset
 from .config import RunConfig, data_folder, read_config
 from .fit import RUNS
 
+LEAST_DICE = 0.3  # below this a structure is not claimed whatever its rival does; our choice
 _RESAMPLES = 2000  # of the patients, for the interval
 Counts = tuple[int, int, int]  # voxels in common, in the prediction, in the truth
 
@@ -52,9 +53,9 @@ class Score:
     truth_ml: tuple[float, float] | None
 
     @property
-    def beats_atlas(self) -> bool:
-        """Whether the structure may be claimed."""
-        return self.dice > self.atlas
+    def may_be_claimed(self) -> bool:
+        """It beats the copied atlas, and is more than a rough idea of the place."""
+        return self.dice > self.atlas and self.dice >= LEAST_DICE
 
 
 def trained_model(plan: RunConfig, runs: Path = RUNS) -> SatMini:

@@ -21,7 +21,7 @@ _MARGIN = 0.5  # plausible volumes run from half the smallest seen to one and a 
 CARD = "CARD.md"
 CARD_NOTE = """Measured by `ostensor eval` on patients kept out of training (`training/data` says which). "Copied atlas" is the
 trivial rival: the training case that fits the other training cases best, copied over and stretched to the body.
-A structure is claimed only when it beats that. Intervals are bootstraps over patients; with one scan they are empty.
+A structure is claimed only when it beats that and reaches 0.30. Intervals are bootstraps over patients; with one scan they are empty.
 `mni_meshnet` and `example_ct` hold labels made by other networks, so those rows are agreement, not accuracy.
 Not for clinical use."""
 
@@ -31,8 +31,8 @@ def export(
 ) -> Path:
     """Write `<name>.safetensors`, `<name>.json` and the model's section of the card.
 
-    A structure is claimed when its Dice on held-out cases is above the copied atlas's in every
-    test; one without a held-out case is not claimed.
+    A structure is claimed when its Dice on held-out cases is above the copied atlas's, and at least
+    `LEAST_DICE`, in every test; one without a held-out case is not claimed.
 
     Returns:
         The weights file.
@@ -67,14 +67,14 @@ def _facts(plan: RunConfig, scores: Sequence[Score], sha256: str, runs: Path) ->
     best: dict[str, Score] = {}
     for score in scores:
         best.setdefault(score.structure, score)  # the first test of a configuration is its main one
-    beaten = {score.structure for score in scores if not score.beats_atlas}
+    unfit = {score.structure for score in scores if not score.may_be_claimed}
     checkpoint = torch.load(runs / plan.name / "checkpoint.pt", map_location="cpu", weights_only=True)
     restricted = any(source.dataset.use == "research-only" for source in plan.sources)
     return {
         "name": plan.name,
         "title": plan.title,
         "vocabulary": list(plan.structures),
-        "claimed": [name for name in plan.structures if name in best and name not in beaten],
+        "claimed": [name for name in plan.structures if name in best and name not in unfit],
         "network": plan.network.to_json(),
         "preparation": plan.preparation.to_json(),
         "spacing_mm": None if plan.preparation.longest else list(plan.preparation.spacing_mm),
