@@ -23,7 +23,7 @@ CARD_NOTE = """Measured by `ostensor eval` on patients kept out of training (`tr
 trivial rival: the training case that fits the other training cases best, copied over and stretched to the body.
 A structure is claimed only when it beats that and reaches 0.30. Intervals are bootstraps over patients; with one scan they are empty.
 `mni_meshnet` and `example_ct` hold labels made by other networks, so those rows are agreement, not accuracy.
-Not for clinical use."""
+How the runs of this edition departed from their configurations stands in `docs/training.md`. Not for clinical use."""
 
 
 def export(

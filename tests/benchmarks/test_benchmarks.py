@@ -49,11 +49,11 @@ def test_the_table_holds_medians_and_ratios() -> None:
 
 
 @pytest.mark.slow
-def test_one_round_of_each_benchmark_and_both_sides_agree() -> None:
+def test_one_round_of_each_benchmark_loses_no_dice() -> None:
     text = segment.run(rounds=1)
-    found = re.search(r"mean Dice ([0-9.]+), least", text)
+    found = re.search(r"true masks \| ([0-9.]+) \| ([0-9.]+) \|", text)
     assert found is not None
-    assert float(found.group(1)) >= 0.9, "MONAI cuts windows that hide context; ours sees the whole body"
+    assert float(found.group(2)) >= float(found.group(1)) - 0.003, "MONAI's windows hide context; ours never loses Dice"
     ratios = [float(part) for part in re.findall(r"([0-9.]+)x \|", text)]
     assert len(ratios) >= 3
     assert np.all(np.array(ratios) > 0)
