@@ -1,6 +1,6 @@
-"""How much of what should be found is found, per channel and kind of query.
+"""How much of what should be found is found: structures by phrasing, passages by channel.
 
-A query file is tab-separated: query, expected (canonical structure), kind. A passage is relevant when it is about the
+A phrasing file is tab-separated: phrasing, expected (canonical structure), kind, half. A query file is tab-separated: query, expected (canonical structure), kind. A passage is relevant when it is about the
 expected structure. Recall at k is the share of relevant passages among the first k, of the most that could be there.
 """
 
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 from .search import Channel, Retriever
+from .structures import StructureTable
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,37 @@ class Recall:
     recall: float
     hit: float
     median_ms: float
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """How many phrasings of a kind find the expected structure first and above the threshold; time in ms."""
+
+    kind: str
+    phrasings: int
+    right: int
+    median_ms: float
+    slowest_ms: float
+
+
+def resolve_phrasings(table: StructureTable, file: Path) -> list[Resolved]:
+    """One line per kind, per half, and over all."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        asked = list(csv.DictReader(lines, delimiter="\t"))
+    table.find("warm up what is built on first use")
+    right: dict[str, list[bool]] = defaultdict(list)
+    times: dict[str, list[float]] = defaultdict(list)
+    for line in asked:
+        started = perf_counter()
+        found = table.find(line["phrasing"], 3)
+        took = (perf_counter() - started) * 1000
+        for kind in (line["kind"], f"half: {line['half']}", "all"):
+            right[kind].append(bool(found) and found[0][0].name == line["expected"])
+            times[kind].append(took)
+    return [
+        Resolved(kind, len(right[kind]), sum(right[kind]), statistics.median(times[kind]), max(times[kind]))
+        for kind in sorted(right, key=lambda kind: (kind == "all", kind.startswith("half"), kind))
+    ]
 
 
 def read_queries(file: Path) -> tuple[Query, ...]:

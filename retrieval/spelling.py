@@ -79,7 +79,7 @@ def distance(a: str, b: str, most: int) -> int:
                 row[j] = min(row[j], above[j - 2] + 1)
         if min(row) > most:
             return most + 1
-    return row[-1]
+    return min(row[-1], most + 1)
 
 
 def _allowed(letters: int) -> int:

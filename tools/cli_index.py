@@ -111,3 +111,30 @@ def measure(
     Console().print(table)
     if knowledge.lacking:
         typer.echo(f"The lexical channel alone. {knowledge.lacking}")
+
+
+@app.command()
+def phrasings(
+    file: Annotated[Path, typer.Argument(help="Tab-separated file: phrasing, expected, kind, half.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Share of phrasings that find the expected structure, with the time of one look-up; needs no index."""
+    from ..retrieval.evaluate import resolve_phrasings
+    from ..retrieval.structures import StructureTable
+
+    try:
+        lines = resolve_phrasings(StructureTable.bundled(), file)
+    except (OSError, KeyError, UnicodeDecodeError):
+        raise BadCall(
+            f"'{file.name}' is no file of phrasings. It needs the columns phrasing, expected, kind and half."
+        ) from None
+    if as_json:
+        typer.echo(json.dumps([asdict(line) for line in lines]))
+        return
+    table = Table("kind", "phrasings", "right", "share", "median ms", "slowest ms")
+    for line in lines:
+        share, median, slowest = line.right / line.phrasings, line.median_ms, line.slowest_ms
+        table.add_row(
+            line.kind, str(line.phrasings), str(line.right), f"{share:.3f}", f"{median:.1f}", f"{slowest:.1f}"
+        )
+    Console().print(table)

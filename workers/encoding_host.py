@@ -71,7 +71,10 @@ def main(connection: Connection, factory: str, cache: Path | None, threads: int 
         except Exception as error:
             log.exception("encoding failed")
             reply = EncodeRefused("failed", f"Encoding failed ({type(error).__name__}). The log has the details.")
-        connection.send(reply)
+        try:
+            connection.send(reply)
+        except OSError:  # the parent is gone
+            return
 
 
 def _loaded(factory: str, cache: Path | None, threads: int | None) -> Any:
