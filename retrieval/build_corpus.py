@@ -62,7 +62,10 @@ def _composed(row: Structure, table: StructureTable) -> Iterator[Passage]:
     halves = table.expand(row.name)
     if row.side == "both" and len(halves) >= 2:
         named = " and ".join(half for half in halves if re.search(r"\b(left|right)\b", half))
-        yield passage("sides", f"The {row.name} {'come' if _plural(row, table) else 'comes'} in a pair: {named}. Left and right are the patient's own.")
+        yield passage(
+            "sides",
+            f"The {row.name} {'come' if _plural(row, table) else 'comes'} in a pair: {named}. Left and right are the patient's own.",
+        )
     if row.volume_ml is not None:
         low, high = row.volume_ml
         yield passage("size", f"The {row.name} measured {low:g} to {high:g} ml in {row.volume_source}.")

@@ -45,7 +45,12 @@ _ONE_ORGAN = re.compile(
 _EDITS = {"secondary ": "", "hepatic portal vein": "portal vein", "extra-ocular": "extraocular"}
 _EDITS |= {"infraspinatus muscle": "infraspinatus", "posterior vein of the left": "posterior vein of left"}
 _RENAMED = {"ethmoid": "ethmoid bone", "midbrain tectum": "tectum of midbrain", "musculus uvulae": "uvular muscle"}
-_RENAMED |= {"digastric muscle": "digastric", "tibalis anterior": "tibialis anterior", "mucleus accumbens": "nucleus accumbens", "paraaortic lymph node": "para-aortic lymph node"}
+_RENAMED |= {
+    "digastric muscle": "digastric",
+    "tibalis anterior": "tibialis anterior",
+    "mucleus accumbens": "nucleus accumbens",
+    "paraaortic lymph node": "para-aortic lymph node",
+}
 
 
 @dataclass
@@ -131,7 +136,9 @@ def build(data: Path) -> list[Row]:
         _counted_terms(draft, row)
         _disc_terms(draft, row)
     _codes(draft, sources.hra_codes(anatomy))
-    _volumes(draft, sources.hra_volumes_ml(data / "hra_phantom"), "two reference bodies of the Human Reference Atlas", HRA)
+    _volumes(
+        draft, sources.hra_volumes_ml(data / "hra_phantom"), "two reference bodies of the Human Reference Atlas", HRA
+    )
     crops = sources.hippocampus_volumes_ml(data / "hippocampus_msd")
     _volumes(draft, crops, "5th-95th percentile of 200 crops, Medical Segmentation Decathlon", MSD)
     return list(draft.rows.values())
@@ -147,7 +154,15 @@ def write(rows: Iterable[Row], file: Path) -> None:
 
 def _core_row(line: dict[str, str]) -> Row:
     synonyms = [term for term in line["synonyms"].split("|") if term]
-    return Row(line["name"], line["side"], line["region"], line["parent"], synonyms, [OWN, HRA] if line["uberon"] else [OWN], line["uberon"])
+    return Row(
+        line["name"],
+        line["side"],
+        line["region"],
+        line["parent"],
+        synonyms,
+        [OWN, HRA] if line["uberon"] else [OWN],
+        line["uberon"],
+    )
 
 
 def _hand_rows(line: dict[str, str]) -> list[Row]:
@@ -227,7 +242,20 @@ def _more_terms(draft: Draft, line: dict[str, str]) -> bool:
     return True
 
 
-_ORDER = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
+_ORDER = [
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "twelfth",
+]
 
 
 def _counted_terms(draft: Draft, row: Row) -> None:

@@ -26,7 +26,9 @@ def find_structures(
     query: Annotated[
         str,
         Field(
-            description="Any word for a structure: 'kidneys', 'lt femur', 'A. renalis', 'belly'.", min_length=1, max_length=200
+            description="Any word for a structure: 'kidneys', 'lt femur', 'A. renalis', 'belly'.",
+            min_length=1,
+            max_length=200,
         ),
     ],
     image_id: Annotated[str | None, Field(description="Limits `models` to those that take this image.")] = None,

@@ -47,7 +47,10 @@ def show(store: StoreOption = None, as_json: JsonOption = False) -> None:
     except IndexUnusable as error:
         raise Unavailable(str(error)) from None
     knowledge = Knowledge(store or default_store())
-    facts = asdict(manifest) | {"usable": not knowledge.lacking, "memory_mb": round(knowledge.retriever.nbytes / 1e6, 1)}
+    facts = asdict(manifest) | {
+        "usable": not knowledge.lacking,
+        "memory_mb": round(knowledge.retriever.nbytes / 1e6, 1),
+    }
     knowledge.close()
     if as_json:
         typer.echo(json.dumps(facts))
@@ -93,7 +96,9 @@ def measure(
     try:
         asked = read_queries(queries)
     except (OSError, KeyError, UnicodeDecodeError):
-        raise BadCall(f"'{queries.name}' is no file of queries. It needs the columns query, expected and kind.") from None
+        raise BadCall(
+            f"'{queries.name}' is no file of queries. It needs the columns query, expected and kind."
+        ) from None
     knowledge = Knowledge(store or default_store(), threads=threads)
     try:
         lines = evaluate(knowledge.retriever, asked, k)

@@ -77,7 +77,9 @@ class EncodingWorker:
                 reply = connection.recv()
             except (OSError, EOFError) as error:  # a TimeoutError is an OSError
                 self._drop()
-                raise Failed("The process that encodes words ended or took too long. Call again; it starts anew.") from error
+                raise Failed(
+                    "The process that encodes words ended or took too long. Call again; it starts anew."
+                ) from error
         if isinstance(reply, encoding_host.EncodeRefused):
             raise _ERRORS[reply.kind](reply.text)
         vectors: Vectors = np.frombuffer(reply.vectors, dtype=np.float32).reshape(len(texts), -1)

@@ -33,7 +33,13 @@ def test_the_distance_is_that_of_the_definition_up_to_the_limit() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "right"),
-    [("kindey", "kidney"), ("diafragm", "diaphragm"), ("appendicks", "appendix"), ("femer", "femur"), ("larinx", "larynx")],
+    [
+        ("kindey", "kidney"),
+        ("diafragm", "diaphragm"),
+        ("appendicks", "appendix"),
+        ("femer", "femur"),
+        ("larinx", "larynx"),
+    ],
 )
 def test_a_misspelt_word_is_read_as_the_known_one(wrong: str, right: str) -> None:
     speller = Speller(["kidney", "diaphragm", "appendix", "femur", "larynx", "tibia"])
