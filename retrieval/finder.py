@@ -116,7 +116,8 @@ class Finder:
             return np.zeros(len(self.entries))
         shared = np.bincount(np.concatenate(lists), minlength=len(self.entries))
         dice = 2 * shared / (len(asked) + self._piece_count)
-        return SAME_PIECES * np.where(dice > 0.5, dice, 0.5 * dice)
+        likeness: Scores = SAME_PIECES * np.where(dice > 0.5, dice, 0.5 * dice)
+        return likeness
 
     def _side_fit(self, side: str) -> Scores:
         has = (self._sides == "left") | (self._sides == "right")

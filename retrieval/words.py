@@ -88,8 +88,31 @@ _PHRASES = (
     (re.compile(r"oesoph"), "esoph"),
 )
 _WHOLE = frozenset({"spinalis", "trapezius", "trapezium", "splenial", "spine"})  # cut, they would fall together
-_ENDINGS = ("alis", "aris", "icus", "icum", "ica", "eal", "ial", "ary", "ean", "ian", "eus", "eum")
-_ENDINGS += ("al", "ar", "ic", "ae", "us", "um", "is", "a", "e")
+_ENDINGS = tuple(
+    [
+        "alis",
+        "aris",
+        "icus",
+        "icum",
+        "ica",
+        "eal",
+        "ial",
+        "ary",
+        "ean",
+        "ian",
+        "eus",
+        "eum",
+        "al",
+        "ar",
+        "ic",
+        "ae",
+        "us",
+        "um",
+        "is",
+        "a",
+        "e",
+    ]
+)  # longer ones first
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def main() -> None:
         known |= dict(zip(part, encoder.encode(part).astype(np.float16), strict=True))
     terms = sorted(known)
     values = {"terms": np.array(terms), "vectors": np.stack([known[term] for term in terms])}
-    write_atomically(KNOWN, lambda file: np.savez_compressed(file, **values))
+    write_atomically(KNOWN, lambda file: np.savez_compressed(file, **values))  # type: ignore[arg-type]  # numpy's stub
 
 
 if __name__ == "__main__":

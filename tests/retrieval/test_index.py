@@ -52,7 +52,7 @@ def test_the_manifest_says_what_it_is(folder: Path) -> None:
 
 
 def test_a_folder_without_an_index_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(IndexUnusable, match="no passage index yet. Run `ostensor index build`"):
+    with pytest.raises(IndexUnusable, match=r"no passage index yet\. Run `ostensor index build`"):
         open_index(tmp_path, PASSAGES, "toy")
 
 
