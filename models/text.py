@@ -1,7 +1,7 @@
 """Text encoders: words in, vectors out, with a cache so that no word is encoded twice.
 
-`known_vectors` holds every name and synonym of the anatomy table, so the usual words need no
-encoder at run time. The others answer for new words: MiniLM ships with a dependency, BioLORD is
+`known_vectors` holds the words networks are trained on and the names of the usual structures, so these need
+no encoder at run time (`training.word_vectors` writes it). The others answer for new words: MiniLM ships with a dependency, BioLORD is
 brought by the user, and hashed words need nothing at all.
 """
 
@@ -50,7 +50,7 @@ def normalised_term(text: str) -> str:
 
 @cache
 def known_vectors() -> dict[str, Vector]:
-    """Unit MiniLM vectors (384) of every term of the anatomy table."""
+    """Unit MiniLM vectors (384) of every term networks are trained on and of every name written by hand."""
     with np.load(KNOWN, allow_pickle=False) as stored:
         vectors = stored["vectors"].astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

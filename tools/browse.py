@@ -10,7 +10,7 @@ from ..imaging.measures import covered_mm
 from ..models import catalogue
 from ..models.card import Card
 from ..models.card import Purpose as CardPurpose
-from ..retrieval.structures import Structure
+from ..retrieval.structures import THRESHOLD, Structure
 from .desk import Answer, Call, Desk
 from .results import ModelRow, ModelsResult, StructureRow, StructuresResult
 
@@ -26,26 +26,35 @@ def find_structures(
     query: Annotated[
         str,
         Field(
-            description="Any word for a structure: 'kidneys', 'lt femur', 'gall bladder'.", min_length=1, max_length=200
+            description="Any word for a structure: 'kidneys', 'lt femur', 'A. renalis', 'belly'.",
+            min_length=1,
+            max_length=200,
         ),
     ],
     image_id: Annotated[str | None, Field(description="Limits `models` to those that take this image.")] = None,
 ) -> Answer:
     """Find the canonical name of a body structure and which models can segment it.
 
-    Use it when a name was refused, or to see synonyms, sides and parts. A pair such as 'kidneys'
-    has left and right rows. An empty `models` list means segment will answer 'unsupported'.
-    Matches words and spelling, not meaning. Example: find_structures(query="bladder")
+    Use it when a name was refused, or to see synonyms, sides and parts. Understands abbreviations, Latin, lay words,
+    side words and misspellings, not descriptions of what a structure does. A pair such as 'kidneys' has left and right
+    rows. An empty `models` list means segment will answer 'unsupported'; no rows mean the words are no anatomy known
+    here. Score 1 is an exact term; below 0.7 nothing is listed. Example: find_structures(query="bladder")
     """
     del call
     image = desk.store.image(image_id) if image_id else None
     modality = image.modality if image else None
     dims = (2 if image.grid.is_2d else 3) if image else None
     extent = max(covered_mm(image.grid)) if image and image.grid.spacing_known else None
-    rows = []
+    rows, nearest = [], []
     for row, score in desk.table.search(query, 6):
+        if score < THRESHOLD:
+            nearest.append(row.name)
+            continue
         models = catalogue.models_for(row.name, modality, dims, extent_mm=extent, purpose=allowed_use(desk))
         rows.append(_row(row, score, [model.name for model in models]))
+    if not rows:
+        text = f"No structure is called '{query[:60]}'. Nearest in spelling: {', '.join(nearest[:3])}."
+        return Answer(text, StructuresResult(structures=[], nearest=nearest[:3]))
     best = rows[0]
     with_model = [row.structure for row in rows if row.models]
     text = f"Best match for '{query[:60]}': {best.structure} (score {best.score:.2f}). "
@@ -60,8 +69,13 @@ def _row(row: Structure, score: float, models: list[str]) -> StructureRow:
         side=row.side,
         regions=list(row.regions),
         parent=row.parent,
+        part_of=row.part_of,
         synonyms=list(row.synonyms)[:6],
+        lay=list(row.lay)[:6],
         uberon=row.uberon,
+        fma=row.fma,
+        volume_ml=list(row.volume_ml) if row.volume_ml else None,
+        volume_source=row.volume_source,
         models=models,
     )
 

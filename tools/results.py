@@ -47,15 +47,21 @@ class StructureRow(Result):
     side: str
     regions: list[str]
     parent: str
+    part_of: str = ""
     synonyms: list[str]
+    lay: list[str] = []
     uberon: str
+    fma: str = ""
+    volume_ml: list[float] | None = None
+    volume_source: str = ""
     models: list[str]
 
 
 class StructuresResult(Result):
-    """Structures, best match first."""
+    """Structures, best match first; without one, `nearest` are names of like spelling."""
 
     structures: list[StructureRow]
+    nearest: list[str] = []
 
 
 class ModelRow(Result):

@@ -14,14 +14,20 @@ from ostensor.models.text import (
     known_vectors,
     normalised_term,
 )
-from ostensor.retrieval.structures import StructureTable
+from ostensor.retrieval.structures import TABLE, StructureTable
 
 
-def test_every_term_of_the_anatomy_table_has_a_unit_vector() -> None:
+def test_every_term_of_what_networks_are_trained_on_has_a_unit_vector() -> None:
     known = known_vectors()
-    for row in StructureTable.bundled().rows:
-        for term in (row.name, *row.synonyms):
+    with TABLE.with_name("words_core.tsv").open(encoding="utf-8") as file:
+        core = [line.split("\t")[0] for line in file][1:]
+    assert len(core) == 106
+    table = StructureTable.bundled()
+    for row in map(table.resolve, core):
+        for term in (row.name, *row.synonyms, *row.lay):
             assert normalised_term(term) in known, term
+    own = [row.name for row in table.rows if row.source.startswith("ostensor")]
+    assert {normalised_term(name) for name in own} <= set(known)
     assert np.allclose([np.linalg.norm(v) for v in known.values()], 1, atol=1e-5)
 
 
