@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from .dicom_source import DicomSource
 from .volume import Modality, Volume
 
 
@@ -33,12 +34,16 @@ class Opened:
         volume: None when several series were found and none was chosen.
         series: what the folder holds; empty for formats without series.
         warnings: what a careful reader should know, one sentence each.
+        unit: of the voxel values when the file says so: "HU", "SUV", another; else "".
+        source: patient, study and slice UIDs of a DICOM scan; for the store only, never for a result.
     """
 
     volume: Volume | None
     series: tuple[SeriesSummary, ...]
     warnings: tuple[str, ...]
     format: str
+    unit: str = ""
+    source: DicomSource | None = field(default=None, repr=False)
 
 
 def preflight(volume: Volume) -> tuple[str, ...]:
