@@ -18,6 +18,8 @@ from .volume import BoolArray
 
 Polygon = npt.NDArray[np.float64]
 """Corners (n 2) in voxels, x then y; the last joins the first."""
+_CHOICES = 8  # corners of the outline tried per corner of the hole
+_CLEAR = 0.05  # voxels; far above rounding in the file, far below the half voxel of a corner
 _SMALLEST_AREA = 1e-3  # voxels; a single voxel's outline has 0.5
 
 
@@ -114,16 +116,38 @@ def _holds(polygon: Polygon, point: npt.NDArray[np.float64]) -> bool:
 
 
 def _with_keyholes(outer: Polygon, holes: list[Polygon]) -> Polygon:
-    """One closed line: each hole is joined over the shortest bridge, nearest hole first, so bridges cross no hole."""
+    """One closed line: each hole is joined over a short bridge, nearest hole first, so bridges cross no hole."""
     line, left = outer, list(holes)
     while left:
-        tree = cKDTree(line)
-        bridges = []
-        for number, hole in enumerate(left):
-            distance, nearest = tree.query(hole)
-            corner = int(distance.argmin())
-            bridges.append((float(distance[corner]), number, corner, int(nearest[corner])))
-        _, number, corner, start = min(bridges)
+        bridges = [(*_bridge(line, hole), number) for number, hole in enumerate(left)]
+        _, start, corner, number = min(bridges)
         around = np.roll(left.pop(number), -corner, axis=0)
         line = np.concatenate([line[: start + 1], around, around[:1], line[start:]])
     return line
+
+
+def _bridge(line: Polygon, hole: Polygon) -> tuple[float, int, int]:
+    """The shortest bridge that keeps away from voxel centres: its length, and its corners on line and hole.
+
+    A bridge is walked twice; a centre right on it might count as crossed once by a reader that rounds.
+    """
+    distances, nearest = cKDTree(line).query(hole, k=min(_CHOICES, len(line)))
+    distances, nearest = distances.reshape(len(hole), -1), nearest.reshape(len(hole), -1)
+    order = np.argsort(distances, axis=None, kind="stable")
+    for place in order:
+        corner, rank = divmod(int(place), distances.shape[1])
+        start = int(nearest[corner, rank])
+        if _clearance(line[start], hole[corner]) > _CLEAR:
+            return float(distances[corner, rank]), start, corner
+    corner, rank = divmod(int(order[0]), distances.shape[1])
+    return float(distances[corner, rank]), int(nearest[corner, rank]), corner
+
+
+def _clearance(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+    """Distance of the nearest voxel centre to a straight line between two corners, in voxels."""
+    low, high = np.floor(np.minimum(a, b)).astype(int), np.ceil(np.maximum(a, b)).astype(int)
+    x, y = np.meshgrid(np.arange(low[0], high[0] + 1), np.arange(low[1], high[1] + 1), indexing="ij")
+    centres = np.stack([x.ravel(), y.ravel()], axis=1)
+    along = b - a
+    share = np.clip((centres - a) @ along / max(float(along @ along), 1e-12), 0, 1)
+    return float(np.linalg.norm(centres - (a + share[:, None] * along), axis=1).min())

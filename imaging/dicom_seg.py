@@ -292,12 +292,18 @@ def read_dicom_seg(path: Path) -> SegFile:
         if syntax.is_compressed or not syntax.is_little_endian:
             raise BadCall(f"'{path.name}' is compressed ({syntax.name}).")
         offset = file.tell() + (8 if syntax.is_implicit_VR else 12)
+        shared = header.SharedFunctionalGroupsSequence[0]
         frames = tuple(
             (
-                int(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber),
-                tuple(float(v) for v in item.PlanePositionSequence[0].ImagePositionPatient),
+                int(_group(item, shared, "SegmentIdentificationSequence").ReferencedSegmentNumber),
+                tuple(float(v) for v in _group(item, shared, "PlanePositionSequence").ImagePositionPatient),
             )
             for item in header.PerFrameFunctionalGroupsSequence
         )
         labels = {int(s.SegmentNumber): str(s.SegmentLabel) for s in header.SegmentSequence}
     return SegFile(path, header, offset, frames, labels)
+
+
+def _group(frame: Any, shared: Any, name: str) -> Any:
+    """A functional group of a frame: its own, or the one all frames share."""
+    return (frame if name in frame else shared)[name][0]

@@ -45,7 +45,8 @@ def surface(mask: Mask) -> Triangles:
     affine = lps_affine(mask.grid)
     places = (points.astype(np.float64) + np.array(box.start) - 1) @ affine[:3, :3].T + affine[:3, 3]
     triangles: Triangles = places[faces]
-    return triangles if np.linalg.det(affine[:3, :3]) > 0 else triangles[:, ::-1]
+    # scikit-image's triangles face inwards in a right-handed grid.
+    return triangles[:, ::-1] if np.linalg.det(affine[:3, :3]) > 0 else triangles
 
 
 def enclosed_ml(triangles: Triangles) -> float:
