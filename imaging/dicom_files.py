@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from .errors import BadCall
 
@@ -162,7 +163,12 @@ def _header(opener: Callable[[], BinaryIO]) -> Any | None:
 
 def _whole(opener: Callable[[], BinaryIO]) -> Any:
     with opener() as file:
-        return pydicom.dcmread(file, force=True)
+        data = pydicom.dcmread(file, force=True)
+    if "TransferSyntaxUID" not in data.file_meta:  # old files without a meta header
+        implicit, little = data.original_encoding
+        plain = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        data.file_meta.TransferSyntaxUID = plain if little else ExplicitVRBigEndian
+    return data
 
 
 def _openers(path: Path) -> Iterator[Callable[[], BinaryIO]]:

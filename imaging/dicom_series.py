@@ -60,7 +60,7 @@ class Series:
     """One series: a single stack, or several when slices of different kinds are mixed in it.
 
     Attributes:
-        mixed: in what the stacks differ: "sizes", "directions", "times"; "" for a single stack.
+        mixed: in what the stacks differ: "sizes", "directions", "times or echoes"; "" for a single stack.
     """
 
     alias: str
@@ -170,7 +170,7 @@ def _split(alias: str, parts: list[Part]) -> Series:
     """The stacks of a series: by size, then by direction, then by what tells slices at one place apart."""
     stacks = [Stack(alias, tuple(parts))]
     mixed = ""
-    for name, divide in (("sizes", _by_size), ("directions", _by_direction), ("times", _by_time)):
+    for name, divide in (("sizes", _by_size), ("directions", _by_direction), ("times or echoes", _by_time)):
         divided = [small for stack in stacks for small in divide(stack)]
         if len(divided) > len(stacks):
             mixed = mixed or name
