@@ -69,11 +69,13 @@ class Part:
     Attributes:
         header: every element but the pixels.
         load: reads it again with pixels.
+        plain: the bytes of uncompressed pixels straight from the file; None when they are not plain.
     """
 
     head: Head
     header: Any
     load: Callable[[], Any]
+    plain: Callable[[], bytes | None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -98,15 +100,18 @@ def find_parts(path: Path) -> Parts:
     """
     images, others, damaged = [], set(), 0
     for opener in _openers(path):
-        header = _header(opener)
-        if header is None:
+        found = _header(opener)
+        if found is None:
             continue
+        header, offset = found
         kind = str(header.get("Modality", "") or "")
         if "Rows" not in header or kind in _NOT_IMAGES:
             others.add(kind or "unnamed")
             continue
         try:
-            images.append(Part(_parsed(header), header, partial(_whole, opener)))
+            images.append(
+                Part(_parsed(header), header, partial(_whole, opener), partial(_plain, opener, header, offset))
+            )
         except UNREADABLE:
             damaged += 1
     return Parts(tuple(images), tuple(sorted(others)), damaged)
@@ -145,18 +150,19 @@ def _numbers(header: Any, keyword: str, count: int) -> tuple[float, ...] | None:
     return tuple(found) if len(found) == count and np.isfinite(found).all() else None
 
 
-def _header(opener: Callable[[], BinaryIO]) -> Any | None:
+def _header(opener: Callable[[], BinaryIO]) -> tuple[Any, int] | None:
+    """Header, and where the pixels begin in the file."""
     try:
         with opener() as file:
             try:
-                return pydicom.dcmread(file, stop_before_pixels=True)
+                return pydicom.dcmread(file, stop_before_pixels=True), file.tell()
             except InvalidDicomError:
                 file.seek(0)
                 if file.read(2) != b"\x08\x00":  # old files begin with group 0008 and have no preamble
                     return None
                 file.seek(0)
                 header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
-                return header if "SOPClassUID" in header else None
+                return (header, file.tell()) if "SOPClassUID" in header else None
     except UNREADABLE:
         return None
 
@@ -183,6 +189,20 @@ def _openers(path: Path) -> Iterator[Callable[[], BinaryIO]]:
         yield from _zip_openers(path)
     else:
         yield partial(_opened, path)
+
+
+def _plain(opener: Callable[[], BinaryIO], header: Any, offset: int) -> bytes | None:
+    """Pixel bytes of a little-endian, uncompressed file, without parsing it a second time."""
+    syntax = str(header.file_meta.get("TransferSyntaxUID", ""))
+    if syntax not in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
+        return None
+    with opener() as file:
+        file.seek(offset)
+        start = file.read(12 if syntax == ExplicitVRLittleEndian else 8)
+        length = int.from_bytes(start[-4:], "little")
+        if start[:4] != b"\xe0\x7f\x10\x00" or length == 0xFFFFFFFF:
+            return None
+        return file.read(length)
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -26,8 +26,10 @@ def stored(part: Part) -> npt.NDArray[Any]:
     if photometric == "PALETTE COLOR" or (part.head.samples != 1 and part.head.frames > 1):
         raise BadCall("The DICOM images are in colour. Grey values are needed. Choose another series.")
     try:
-        data = part.load()
-        array: npt.NDArray[Any] = data.pixel_array
+        plain = _plain(part)
+        if plain is not None:
+            return plain
+        array: npt.NDArray[Any] = part.load().pixel_array
     except UNREADABLE as error:
         raise BadCall(
             f"The pixels of a DICOM slice cannot be decoded ({type(error).__name__}): the file is cut short, or its "
@@ -39,6 +41,25 @@ def stored(part: Part) -> npt.NDArray[Any]:
     if (colours.max(axis=-1) - colours.min(axis=-1)).max() > _GREY_SPREAD:
         raise BadCall("The DICOM images are in colour. Grey values are needed. Choose another series.")
     return array[..., 1]
+
+
+def _plain(part: Part) -> npt.NDArray[Any] | None:
+    """Uncompressed grey pixels of 8 or 16 bits; None for anything else, which pydicom then decodes or refuses."""
+    head, header = part.head, part.header
+    bits, stored_bits = int(header.get("BitsAllocated", 0)), int(header.get("BitsStored", 0))
+    if head.samples != 1 or bits not in (8, 16) or "FloatPixelData" in header:
+        return None
+    content = part.plain()
+    count = head.rows * head.columns * head.frames
+    if content is None or len(content) < count * bits // 8:
+        return None
+    signed = int(header.get("PixelRepresentation", 0)) == 1
+    pixels = np.frombuffer(content, dtype=f"<{'i' if signed else 'u'}{bits // 8}", count=count)
+    low, high = (-(2 ** (stored_bits - 1)), 2 ** (stored_bits - 1)) if signed else (0, 2**stored_bits)
+    if stored_bits < bits and (int(pixels.min()) < low or int(pixels.max()) >= high):
+        return None  # something else lies in the unused bits
+    shape = (head.rows, head.columns) if head.frames == 1 else (head.frames, head.rows, head.columns)
+    return pixels.reshape(shape)
 
 
 def _syntax(part: Part) -> str:
@@ -58,6 +79,8 @@ def rescaled(parts: Sequence[Part]) -> npt.NDArray[Any]:
             raise BadCall(f"A slice has pixels of shape {pixels.shape}. Rows and columns are needed. Export it again.")
         if step is None:
             values = np.asarray(apply_modality_lut(pixels, part.header))
+        elif whole and step[1] == 0 and pixels.dtype == np.int16:
+            values = pixels
         elif whole:
             values = pixels.astype(np.int32) + int(step[1])
         else:
