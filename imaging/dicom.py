@@ -1,254 +1,186 @@
-"""DICOM folders, files and zip archives: series are put together by geometry, not by file name.
+"""DICOM to a volume: the slices of one stack in order, in their units, with one affine.
 
-No identifier leaves this file: series are named by an alias, errors by file counts.
+Nothing is guessed: what cannot be placed or decoded is refused with its reason.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import warnings as python_warnings
-import zipfile
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pydicom
-from pydicom.errors import InvalidDicomError
 
+from .dicom_files import Part
+from .dicom_frames import read_frames
+from .dicom_geometry import place
+from .dicom_pet import uptake
+from .dicom_pixels import is_inverted, rescaled, stored
+from .dicom_series import SAME_PLACE_MM, Stack, choose, discover, summaries
+from .dicom_source import DicomSource, Instance, source_of
 from .errors import BadCall
 from .opened import SeriesSummary
-from .volume import Affine, Grid, Modality
+from .volume import Grid, Modality
 
-_MODALITIES: dict[str, Modality] = {"CT": "ct", "MR": "mr", "PT": "pet", "US": "us", "CR": "xr", "DX": "xr", "XA": "xr"}
-_NOT_IMAGES = ("SEG", "RTDOSE", "PR", "KO")
-_UNEVEN = 0.05  # share of the slice distance a gap may differ before the series counts as uneven
-_FILES_LIMIT = 20_000
-_ZIP_LIMIT_BYTES = 8 * 1024**3
+_CM = 3  # PhysicalUnitsXDirection of an ultrasound region (PS3.3 C.8.5.5.1.15)
 
 
-def read_series(path: Path) -> dict[str, list[Any]]:
-    """Headers with pixel data by series alias, from a file, a folder (searched deep) or a zip.
+@dataclass(frozen=True)
+class DicomVolume:
+    """What a stack gives.
+
+    Attributes:
+        unit: of the voxel values: "HU", "SUV", another one of the header, or "".
+    """
+
+    array: npt.NDArray[Any]
+    grid: Grid
+    notes: tuple[str, ...]
+    modality: Modality
+    unit: str
+    source: DicomSource
+
+
+def read_dicom(path: Path, series: str | None) -> tuple[DicomVolume | None, tuple[SeriesSummary, ...]]:
+    """The chosen volume, or None when there are several series and none is named; and what there is.
 
     Raises:
-        BadCall: nothing in it is a DICOM image.
+        BadCall: no image, an unknown or mixed series, or one that makes no volume.
     """
-    found: dict[str, list[Any]] = defaultdict(list)
-    for file in _files(path):
-        data = _header(file)
-        if data is not None and "Rows" in data and str(data.get("Modality", "")) not in _NOT_IMAGES:
-            uid = str(data.get("SeriesInstanceUID", "none"))
-            found["ser_" + hashlib.sha256(uid.encode()).hexdigest()[:8]].append(data)
-    if not found:
-        raise BadCall(f"'{path.name}' holds no DICOM image. Give a folder, file or zip with image slices.")
-    return dict(found)
+    with python_warnings.catch_warnings():
+        python_warnings.simplefilter("ignore")  # pydicom warns of every odd value; what matters is refused here
+        study = discover(path)
+        listed = summaries(study)
+        stack = choose(study, series)
+        if stack is None:
+            return None, listed
+        volume = assemble(stack)
+        if study.damaged:
+            note = f"{study.damaged} image files with damaged headers were left out."
+            volume = replace(volume, notes=(*volume.notes, note))
+        return volume, listed
 
 
-def summaries(series: dict[str, list[Any]]) -> tuple[SeriesSummary, ...]:
-    """What there is to choose from, largest first."""
-    rows = [
-        SeriesSummary(alias, modality_of(slices[0]), _describe(slices[0]), len(slices))
-        for alias, slices in series.items()
-    ]
-    return tuple(sorted(rows, key=lambda row: (-row.slices, row.series)))
-
-
-def modality_of(data: Any) -> Modality:
-    """The modality as this project names it."""
-    return _MODALITIES.get(str(data.get("Modality", "")), "unknown")
-
-
-def assemble(slices: list[Any]) -> tuple[npt.NDArray[Any], Grid, tuple[str, ...]]:
-    """One volume (x y z) of a series, rescaled to its units, with warnings.
+def assemble(stack: Stack) -> DicomVolume:
+    """One volume of a stack.
 
     Raises:
-        BadCall: mixed sizes or directions, colour, several slices at one place, no geometry,
-            uneven gaps, or pixels that cannot be decoded.
+        BadCall: several slices at one place, no geometry, uneven gaps, colour, or pixels that cannot be decoded.
     """
-    first = slices[0]
-    if int(first.get("SamplesPerPixel", 1)) != 1:
-        raise BadCall("The DICOM images are in colour. Grey values are needed. Choose another series.")
-    if int(first.get("NumberOfFrames", 1)) > 1:
-        if len(slices) > 1:
+    first = stack.parts[0]
+    if first.head.frames > 1:
+        return _from_frames(stack)
+    if not first.head.is_placed:
+        if len(stack.parts) > 1:
             raise BadCall(
-                f"The series has {len(slices)} multi-frame files. One is needed. Give the path of a single file."
+                "Slices of the series lack position, orientation or pixel spacing, so they cannot be put in order. Export them again."
             )
-        return _multi_frame(first)
-    sizes = sorted({(int(s.Rows), int(s.Columns)) for s in slices})
-    if len(sizes) > 1:
-        raise BadCall(
-            f"The series mixes slices of different sizes: {sizes}. All must agree. Remove the localiser or choose another series."
-        )
-    if len(slices) == 1 and not _has_geometry(first):
-        return _flat(first)
-    if not all(_has_geometry(s) for s in slices):
-        raise BadCall(
-            "Slices of the series lack position or orientation, so they cannot be put in order. Export them again."
-        )
-    directions = np.array([[float(v) for v in s.ImageOrientationPatient] for s in slices])
-    if np.abs(directions - directions[0]).max() > 1e-3:
-        raise BadCall("The series mixes slices of different directions. All must be parallel. Choose another series.")
-    normal = np.cross(directions[0, :3], directions[0, 3:])
-    positions = np.array([[float(v) for v in s.ImagePositionPatient] for s in slices])
-    heights = positions @ normal
-    order = np.argsort(heights, kind="stable")
-    gaps = np.diff(heights[order])
-    if len(gaps) and gaps.min() < 1e-3:
-        raise BadCall(
-            f"{int((gaps < 1e-3).sum()) + 1} slices lie at the same place (a time series or several echoes). One slice per place is needed. Choose another series."
-        )
-    array = np.stack([_pixels(slices[i]) for i in order], axis=2)
-    affine, notes = _affine(slices[order[0]], positions[order], gaps)
-    return array, Grid(array.shape, affine), notes
+        return _flat(first, stack.modality)
+    parts, notes = _without_copies(stack.parts)
+    positions = np.array([part.head.position for part in parts], dtype=np.float64)
+    assert first.head.orientation is not None
+    assert first.head.spacing is not None
+    placement = place(positions, first.head.orientation, first.head.spacing, thickness_mm=first.head.thickness)
+    ordered = [parts[i] for i in placement.order]
+    array, unit, remarks = _in_units(rescaled(ordered), ordered, stack.modality)
+    instances = [Instance(part.head.sop_class, part.head.sop_uid) for part in ordered]
+    grid = Grid(array.shape, placement.affine, placement.thickness_known)
+    notes = (*notes, *placement.notes, *remarks, *_incomplete(ordered))
+    return DicomVolume(array, grid, notes, stack.modality, unit, source_of(ordered[0].header, instances))
 
 
-def _affine(
-    first: Any, positions: npt.NDArray[np.float64], gaps: npt.NDArray[np.float64]
-) -> tuple[Affine, tuple[str, ...]]:
-    row_mm, column_mm = (float(v) for v in first.PixelSpacing)
-    directions = [float(v) for v in first.ImageOrientationPatient]
-    notes = []
-    lps = np.eye(4)
-    lps[:3, 0] = np.array(directions[:3]) * column_mm  # x runs along a row, from column to column
-    lps[:3, 1] = np.array(directions[3:]) * row_mm
-    lps[:3, 3] = positions[0]
-    if len(gaps):
-        middle = float(np.median(gaps))
-        if np.abs(gaps - middle).max() > _UNEVEN * middle:
-            where = int(np.abs(gaps - middle).argmax())
-            raise BadCall(
-                f"Slices are missing or unevenly spaced: {gaps[where]:.2f} mm after slice {where + 1}, usually {middle:.2f} mm. "
-                "Give the complete series."
-            )
-        lps[:3, 2] = (positions[-1] - positions[0]) / len(gaps)
-        thickness = float(first.get("SliceThickness") or middle)
-        if abs(thickness - middle) > _UNEVEN * middle:
-            notes.append(
-                f"SliceThickness says {thickness:g} mm, but slices lie {middle:g} mm apart; the distance is used."
-            )
-    else:
-        thickness = float(first.get("SliceThickness") or 1.0)
-        lps[:3, 2] = np.cross(directions[:3], directions[3:]) * thickness
-        notes.append("A single slice: its thickness is taken from the header.")
-    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps, tuple(notes)
+def _without_copies(parts: Sequence[Part]) -> tuple[list[Part], tuple[str, ...]]:
+    """Files with the same UID, place and pixels count once.
+
+    Raises:
+        BadCall: two files claim one UID but differ.
+    """
+    kept: dict[str, Part] = {}
+    copies = 0
+    for part in parts:
+        known = kept.setdefault(part.head.sop_uid or str(id(part)), part)
+        if known is part:
+            continue
+        moved = np.abs(np.subtract(known.head.position, part.head.position)).max()  # type: ignore[arg-type]  # both placed
+        if moved >= SAME_PLACE_MM or not np.array_equal(stored(known), stored(part)):
+            raise BadCall("Two files claim to be the same slice but differ. Nothing is guessed. Remove the wrong one.")
+        copies += 1
+    note = (f"{copies} duplicated slices (same slice, same pixels) were left out.",) if copies else ()
+    return list(kept.values()), note
 
 
-def _pixels(data: Any) -> npt.NDArray[Any]:
-    """Pixels as (x y), in the units of the rescale (HU for CT)."""
+def _in_units(
+    array: npt.NDArray[Any], parts: Sequence[Part], modality: Modality
+) -> tuple[npt.NDArray[Any], str, tuple[str, ...]]:
+    if modality == "ct":
+        kind = str(parts[0].header.get("RescaleType", "") or "HU")
+        known = "RescaleIntercept" in parts[0].header and kind in ("HU", "US")
+        return array, "HU" if known else "", () if known else ("The header does not say that the values are HU.",)
+    if modality != "pet":
+        return array, "", ()
+    found = uptake([part.header for part in parts])
+    notes = (found.note,) if found.note else ()
+    return array if found.factor == 1 else array.astype(np.float32) * np.float32(found.factor), found.unit, notes
+
+
+def _incomplete(parts: Sequence[Part]) -> tuple[str, ...]:
+    """A warning when the header promises more slices than came."""
+    promised = parts[0].header.get("NumberOfSlices")
     try:
-        with python_warnings.catch_warnings():
-            python_warnings.simplefilter("ignore")
-            array = data.pixel_array
-    except (AttributeError, KeyError, ValueError, RuntimeError, NotImplementedError, TypeError, OSError) as error:
-        raise BadCall(
-            f"The pixels of a DICOM slice cannot be decoded ({type(error).__name__}): the file is cut short, "
-            "or its compression is not supported. Export it uncompressed."
-        ) from error
-    slope, intercept = float(data.get("RescaleSlope", 1)), float(data.get("RescaleIntercept", 0))
-    if slope == 1 and intercept == int(intercept):
-        whole: npt.NDArray[Any] = array.astype(np.int32) + int(intercept)
-        fits = abs(int(whole.min())) < 2**15 and int(whole.max()) < 2**15
-        narrow: npt.NDArray[Any] = whole.astype(np.int16 if fits else np.int32).T
-        return narrow
-    rescaled: npt.NDArray[Any] = (array.astype(np.float32) * slope + intercept).T
-    return rescaled
+        count = int(promised or 0)
+    except (TypeError, ValueError):
+        return ()
+    if len(parts) < count:
+        return (f"The header promises {count} slices, {len(parts)} are there: an end of the series may be missing.",)
+    return ()
 
 
-def _multi_frame(data: Any) -> tuple[npt.NDArray[Any], Grid, tuple[str, ...]]:
-    shared = data.get("SharedFunctionalGroupsSequence")
-    frames = data.get("PerFrameFunctionalGroupsSequence")
-    if not shared or not frames or "PlanePositionSequence" not in frames[0]:
-        raise BadCall(
-            "The multi-frame DICOM file tells no place per frame. A volume cannot be made from it. Export single slices."
-        )
-
-    def item(frame: Any, name: str) -> Any:
-        holder = frame if name in frame else shared[0]
-        if name not in holder:
-            raise BadCall(f"The multi-frame DICOM file lacks {name}. Export single slices.")
-        return holder[name].value[0]
-
-    positions = np.array([[float(v) for v in item(f, "PlanePositionSequence").ImagePositionPatient] for f in frames])
-    directions = [float(v) for v in item(frames[0], "PlaneOrientationSequence").ImageOrientationPatient]
-    measures = item(frames[0], "PixelMeasuresSequence")
-    stack = pydicom.Dataset()
-    stack.PixelSpacing, stack.ImageOrientationPatient = measures.PixelSpacing, directions
-    stack.SliceThickness = measures.get("SliceThickness", 1.0)
-    heights = positions @ np.cross(directions[:3], directions[3:])
-    order = np.argsort(heights, kind="stable")
-    gaps = np.diff(heights[order])
-    if len(gaps) and gaps.min() < 1e-3:
-        raise BadCall(
-            "Several frames lie at the same place (a time series). One frame per place is needed. Export one of them."
-        )
-    pixels = _pixels(data).T.astype(np.float32)[order]  # (frame row column)
-    change = (
-        item(frames[0], "PixelValueTransformationSequence")
-        if "PixelValueTransformationSequence" in shared[0] or "PixelValueTransformationSequence" in frames[0]
-        else None
-    )
-    if change is not None:
-        pixels = pixels * float(change.RescaleSlope) + float(change.RescaleIntercept)
-    array = pixels.transpose(2, 1, 0)
-    affine, notes = _affine(stack, positions[order], gaps)
-    return array, Grid(array.shape, affine), notes
+def _from_frames(stack: Stack) -> DicomVolume:
+    part = stack.parts[0]
+    frames = read_frames(part)
+    instances = [Instance(part.head.sop_class, part.head.sop_uid, int(f) + 1) for f in frames.order]
+    grid = Grid(frames.array.shape, frames.placement.affine, frames.placement.thickness_known)
+    array, unit = frames.array, ""
+    remarks: tuple[str, ...] = ()
+    if stack.modality == "ct":
+        unit = "HU"
+    elif stack.modality == "pet":
+        found = uptake([part.header])
+        array = array if found.factor == 1 else array.astype(np.float32) * np.float32(found.factor)
+        unit, remarks = found.unit, (found.note,) if found.note else ()
+    notes = (*frames.placement.notes, *remarks)
+    return DicomVolume(array, grid, notes, stack.modality, unit, source_of(part.header, instances))
 
 
-def _flat(data: Any) -> tuple[npt.NDArray[Any], Grid, tuple[str, ...]]:
-    """A projection image: pixel spacing at best, no place in the patient."""
-    array = _pixels(data)[..., None]
-    spacing = data.get("PixelSpacing") or data.get("ImagerPixelSpacing")
-    if spacing is None:
-        return array, Grid(array.shape, np.diag([-1.0, -1.0, 1.0, 1.0]), spacing_known=False), ()
-    affine = np.diag([-float(spacing[1]), -float(spacing[0]), 1.0, 1.0])
-    return (
-        array,
-        Grid(array.shape, affine, spacing_known=False),
-        ("A projection image: sizes depend on the distance, so none are given in mm.",),
-    )
+def _flat(part: Part, modality: Modality) -> DicomVolume:
+    """A single picture without a place in the patient: pixel spacing at best."""
+    notes: list[str] = []
+    array = rescaled([part])
+    if is_inverted(part.header):
+        array = (int(array.max()) + int(array.min()) - array).astype(array.dtype)
+        notes.append("Stored with low values bright (MONOCHROME1); values are inverted so that bright is high.")
+    spacing = _flat_spacing(part)
+    if spacing is not None:
+        notes.append(f"In-plane pixels measure {spacing[1]:g} x {spacing[0]:g} mm, but the third direction is unknown.")
+    if modality == "xr":
+        notes.append("A projection image: sizes depend on the distance to the detector, so none are given in mm.")
+    row, column = spacing or (1.0, 1.0)
+    grid = Grid(array.shape, np.diag([-column, -row, 1.0, 1.0]), spacing_known=False)
+    instance = Instance(part.head.sop_class, part.head.sop_uid)
+    return DicomVolume(array, grid, tuple(notes), modality, "", source_of(part.header, [instance]))
 
 
-def _has_geometry(data: Any) -> bool:
-    return all(data.get(key) is not None for key in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"))
-
-
-def _describe(data: Any) -> str:
-    plane = ""
-    if _has_geometry(data):
-        normal = np.abs(np.cross(data.ImageOrientationPatient[:3], data.ImageOrientationPatient[3:]).astype(float))
-        plane = ("sagittal", "coronal", "axial")[int(normal.argmax())]
-    return f"{plane} {int(data.Rows)}x{int(data.Columns)}".strip()
-
-
-def _header(file: BinaryIO) -> Any | None:
-    try:
-        with python_warnings.catch_warnings():
-            python_warnings.simplefilter("ignore")
-            return pydicom.dcmread(file)
-    except (InvalidDicomError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError):
-        return None
-
-
-def _files(path: Path) -> Iterator[BinaryIO]:
-    if path.is_dir():
-        members = [p for p in sorted(path.rglob("*")) if p.is_file() and not p.is_symlink()]
-        if len(members) > _FILES_LIMIT:
-            raise BadCall(
-                f"'{path.name}' holds {len(members)} files. At most {_FILES_LIMIT} are searched. Give the folder of one study."
-            )
-        for member in members:
-            yield io.BytesIO(member.read_bytes())
-    elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if sum(info.file_size for info in archive.infolist()) > _ZIP_LIMIT_BYTES:
-                raise BadCall(
-                    f"'{path.name}' unpacks to more than {_ZIP_LIMIT_BYTES // 1024**3} GiB. Unpack it and give the folder of one series."
-                )
-            for info in archive.infolist():
-                if not info.is_dir():
-                    yield io.BytesIO(archive.read(info))
-    else:
-        yield io.BytesIO(path.read_bytes())
+def _flat_spacing(part: Part) -> tuple[float, float] | None:
+    """Between rows and columns, mm: of the detector, or of the one calibrated region of an ultrasound picture."""
+    regions = part.header.get("SequenceOfUltrasoundRegions") or []
+    if len(regions) == 1 and all(regions[0].get(f"PhysicalUnits{a}Direction") == _CM for a in "XY"):
+        deltas = [abs(float(regions[0].get(f"PhysicalDelta{a}") or 0)) * 10 for a in "YX"]
+        return (deltas[0], deltas[1]) if min(deltas) > 0 else None
+    if part.head.spacing is not None:
+        return part.head.spacing[0], part.head.spacing[1]
+    detector = part.header.get("ImagerPixelSpacing")
+    found = [] if detector is None else [float(v) for v in detector]
+    return (found[0], found[1]) if len(found) == 2 and min(found) > 0 else None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from . import dicom
+from .dicom import read_dicom
 from .errors import BadCall
 from .metaimage import read_itk, write_nrrd
 from .nifti import read_nifti, write_nifti
@@ -65,17 +66,12 @@ def read_image(path: Path, *, modality: Modality | Literal["auto"] = "auto", ser
 
 
 def _open_dicom(path: Path, modality: Modality | Literal["auto"], series: str | None) -> Opened:
-    found = dicom.read_series(path)
-    listed = dicom.summaries(found)
-    if series is None and len(found) > 1:
+    found, listed = read_dicom(path, series)
+    if found is None:
         return Opened(None, listed, (), "dicom")
-    alias = series or next(iter(found))
-    if alias not in found:
-        raise BadCall(f"There is no series '{alias}'. Choose one of: {', '.join(row.series for row in listed)}.")
-    array, grid, notes = dicom.assemble(found[alias])
-    chosen = dicom.modality_of(found[alias][0]) if modality == "auto" else modality
-    opened = _opened(array, grid, notes, chosen, "dicom", synthetic=False)
-    return Opened(opened.volume, listed, opened.warnings, "dicom")
+    chosen = found.modality if modality == "auto" else modality
+    opened = _opened(found.array, found.grid, found.notes, chosen, "dicom", synthetic=False)
+    return replace(opened, series=listed, unit=found.unit, source=found.source)
 
 
 def _opened(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from .dicom_source import DicomSource
 from .volume import Modality, Volume
 
 
@@ -33,12 +34,16 @@ class Opened:
         volume: None when several series were found and none was chosen.
         series: what the folder holds; empty for formats without series.
         warnings: what a careful reader should know, one sentence each.
+        unit: of the voxel values when the file says so: "HU", "SUV", another; else "".
+        source: patient, study and slice UIDs of a DICOM scan; for the store only, never for a result.
     """
 
     volume: Volume | None
     series: tuple[SeriesSummary, ...]
     warnings: tuple[str, ...]
     format: str
+    unit: str = ""
+    source: DicomSource | None = field(default=None, repr=False)
 
 
 def preflight(volume: Volume) -> tuple[str, ...]:
@@ -64,7 +69,8 @@ def guess_modality(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> 
 
     The test: 16-bit-like whole numbers, air below -900 in at least 2 % of the voxels, nothing below -9000.
     """
-    sample = np.asarray(array).ravel()[:: max(1, array.size // 500_000)].astype(np.float32)
+    # "K": in memory order, so that no copy of a large scan is made; an odd step, so that no row or column is favoured.
+    sample = np.asarray(array).ravel(order="K")[:: max(1, array.size // 500_000) | 1].astype(np.float32)
     air = float((sample < -900).mean())
     looks = air >= 0.02 and sample.min() >= -9000 and 100 < sample.max() <= 32767
     return "ct" if looks else "unknown"

@@ -17,6 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from .arrays import ArrayFiles
+from .dicom_source import SourceFiles
 from .errors import BadCall, Failed
 from .jobs_ledger import JobsLedger
 from .records import (
@@ -50,6 +51,7 @@ class Store(JobsLedger):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder.resolve()
         self.arrays = ArrayFiles(self.folder / "arrays")
+        self.sources = SourceFiles(self.folder / "sources")  # DICOM identifiers: they stay in here
         super().__init__(_engine(url or f"sqlite:///{self.folder / 'catalogue.sqlite'}"))
         metadata.create_all(self.engine)
         self.repairs = self.repair()
@@ -196,15 +198,16 @@ class Store(JobsLedger):
         return tuple(done)
 
     def gc(self, *, older_than_s: float = 3600.0) -> int:
-        """Delete array files no entry names; returns the bytes freed.
+        """Delete array and source files no entry names; returns the bytes freed.
 
         Args:
             older_than_s: younger files are kept, because their row may be about to be written.
         """
         with self.engine.connect() as connection:
-            named = {self.arrays.image_path(h) for h in connection.scalars(sa.select(images.c.content_hash))}
+            hashes = set(connection.scalars(sa.select(images.c.content_hash)))
+            named = {self.arrays.image_path(h) for h in hashes}
             named |= {self.arrays.mask_path(h) for h in connection.scalars(sa.select(masks.c.content_hash))}
-        freed = 0
+        freed = self.sources.forget_all_but(hashes)
         for path in self.arrays.all():
             status = path.stat()
             if path not in named and time.time() - status.st_mtime >= older_than_s:

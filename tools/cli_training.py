@@ -96,6 +96,28 @@ def bench_start(
     _show(run(rounds=rounds), out)
 
 
+@bench.command("imaging")
+def bench_imaging(
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds.", min=1)] = 3,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """Opening and exporting a 512 x 512 x 400 CT against other libraries."""
+    from ..benchmarks.imaging import run
+
+    _show(run(rounds=rounds), out)
+
+
+@bench.command("geometry")
+def bench_geometry(
+    full: Annotated[bool, typer.Option(help="All 864 scans; else every axis order once.")] = True,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """Every axis order, flip, tilt and format: does each voxel come back where it lay?"""
+    from ..benchmarks.geometry import run
+
+    _show(run(full=full), out)
+
+
 def _show(text: str, out: Path | None) -> None:
     typer.echo(text)
     if out is not None:

@@ -2,53 +2,101 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field
 
-from ..imaging.errors import BadCall, Failed
-from ..imaging.files import read_image, write_volume
+from .. import __version__
+from ..imaging.dicom_source import DicomSource, made_up_source
+from ..imaging.errors import BadCall
+from ..imaging.exports import Format, Written, largest_offset_mm, smallest_dice, write_masks
+from ..imaging.records import ImageRecord, MaskRecord
+from ..imaging.segments import Segment
+from ..imaging.structure_codes import structure_code
 from .desk import Answer, Call, Desk
 from .results import ExportResult, FileRow
-
-ENDINGS = {"nifti": ".nii.gz", "nrrd": ".nrrd"}
 
 
 def export(
     desk: Desk,
     call: Call,
-    mask_ids: Annotated[list[str], Field(description="Masks to write, one file each.", min_length=1, max_length=100)],
+    mask_ids: Annotated[list[str], Field(description="Masks to write.", min_length=1, max_length=100)],
     folder: Annotated[str, Field(description="Existing folder inside an allowed root; '.' is the first root.")] = ".",
-    format: Annotated[Literal["nifti", "nrrd"], Field(description="nifti writes .nii.gz.")] = "nifti",
+    format: Annotated[
+        Format,
+        Field(
+            description="nifti (.nii.gz), nrrd, stl: one file per mask; dicom_seg, rtstruct: one file per scan, "
+            "with the patient and study of a DICOM scan in it."
+        ),
+    ] = "nifti",
 ) -> Answer:
-    """Write masks to files on their image's grid (0 outside, 1 inside), read back and compared.
+    """Write masks to files on their image's grid, each read back from disk and compared (Dice, centroid offset in mm).
 
-    Only when the user wants files; other tools work on handles. A file of the same mask is
-    replaced; names hold structure and handle. Example: export(mask_ids=["msk_0123456789ab"], folder=".", format="nifti")
+    Only when the user wants files; other tools work on handles. A file of the same masks is
+    replaced; names hold structure and handle. stl: surface in mm, LPS. rtstruct and stl need a scan with
+    known voxel size. Example: export(mask_ids=["msk_0123456789ab"], folder=".", format="dicom_seg")
     """
     target = desk.roots.inside(folder)
     if not target.is_dir():
         raise BadCall(f"'{target.name}' is a file. A folder is needed. Give an existing folder inside a root.")
-    files = []
-    for number, mask_id in enumerate(mask_ids):
-        record, mask = desk.store.mask_record(mask_id), desk.store.mask(mask_id)
-        synthetic = desk.store.image(record.image_id).synthetic
-        name = re.sub(r"[^a-z0-9]+", "_", (record.structure or "mask").lower()).strip("_")
-        path = target / f"{name}_{mask_id}{ENDINGS[format]}"
-        write_volume(path, mask.array, mask.grid, synthetic=synthetic)
-        back = read_image(path, modality="unknown").volume
-        if (
-            back is None
-            or back.array.shape != mask.array.shape
-            or np.abs(back.grid.affine - mask.grid.affine).max() > 1e-3
-        ):
-            raise Failed(f"'{path.name}' reads back on another grid than it was written on. Use another format.")
-        inside = back.array > 0
-        total = int(inside.sum()) + record.voxels
-        dice = 2 * int((inside & mask.array).sum()) / total if total else 1.0
-        files.append(FileRow(mask_id=mask_id, path=desk.roots.shown(path), format=format, readback_dice=dice))
-        call.report((number + 1) / len(mask_ids), f"wrote {path.name}")
-    shown = ", ".join(row.path for row in files[:6])
-    return Answer(f"Wrote {len(files)} files, each read back and equal: {shown}.", ExportResult(files=files))
+    records = [desk.store.mask_record(mask_id) for mask_id in dict.fromkeys(mask_ids)]
+    images = list(dict.fromkeys(record.image_id for record in records))
+    written: list[Written] = []
+    for number, image_id in enumerate(images):
+        image = desk.store.image(image_id)
+        segments = [_segment(desk, record) for record in records if record.image_id == image_id]
+
+        def report(share: float, message: str, done: int = number) -> None:
+            call.report((done + share) / len(images), message)
+
+        written += write_masks(
+            target,
+            segments,
+            image.grid,
+            format=format,
+            source=_source(desk, image),
+            synthetic=image.synthetic,
+            report=report,
+        )
+    files = [
+        FileRow(
+            mask_id=row.mask_id,
+            path=desk.roots.shown(row.path),
+            format=format,
+            readback_dice=row.receipt.dice,
+            centroid_offset_mm=row.receipt.centroid_offset_mm,
+            warnings=list(row.receipt.warnings),
+        )
+        for row in written
+    ]
+    worst, offset = smallest_dice(written), largest_offset_mm(written)
+    result = ExportResult(files=files, smallest_dice=worst, largest_offset_mm=offset)
+    return Answer(_sentence(files, worst, offset), result)
+
+
+def _sentence(files: list[FileRow], worst: float, offset: float | None) -> str:
+    paths = list(dict.fromkeys(row.path for row in files))
+    shown = ", ".join(paths[:6]) + (", …" if len(paths) > 6 else "")
+    moved = "" if offset is None else f", centroids at most {offset:.3f} mm apart"
+    warned = list(dict.fromkeys(warning for row in files for warning in row.warnings))
+    text = f"Wrote {len(files)} masks to {len(paths)} files, each read back: Dice at least {worst:.4f}{moved}. {shown}."
+    return " ".join([text, *warned[:4]])
+
+
+def _segment(desk: Desk, record: MaskRecord) -> Segment:
+    made: dict[str, Any] = record.facts.get("provenance") or {}
+    row = desk.table.get(record.structure) if record.structure else None
+    label = record.structure or "mask"
+    return Segment(
+        mask_id=record.mask_id,
+        label=label,
+        code=structure_code(record.structure, uberon=row.uberon if row else ""),
+        load=lambda: desk.store.mask(record.mask_id),
+        algorithm=str(made.get("model") or made.get("tool") or "ostensor"),
+        version=str(made.get("version") or __version__),
+    )
+
+
+def _source(desk: Desk, image: ImageRecord) -> DicomSource:
+    known = desk.store.sources.get(image.content_hash)
+    return known or made_up_source(image.image_id, image.grid.shape[2], image.modality)

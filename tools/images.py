@@ -37,8 +37,10 @@ def open_image(
         listed = ", ".join(f"{row.series} ({row.modality}, {row.description}, {row.slices} slices)" for row in rows[:8])
         return Answer(text + listed + ".", ImageResult(image_id=None, series=rows, format=opened.format))
     volume = opened.volume
-    facts = {"warnings": list(opened.warnings), "format": opened.format}
+    facts = {"warnings": list(opened.warnings), "format": opened.format, "unit": opened.unit}
     record = desk.store.add_image(volume, source_name=found.name, facts=facts)
+    if opened.source is not None:
+        desk.store.sources.put(record.content_hash, opened.source)
     spacing = [round(s, 4) for s in volume.grid.spacing_mm] if volume.grid.spacing_known else None
     result = ImageResult(
         image_id=record.image_id,
@@ -47,6 +49,7 @@ def open_image(
         spacing_mm=spacing,
         orientation=volume.grid.axis_codes,
         intensity_range=[float(volume.array.min()), float(volume.array.max())],
+        intensity_unit=opened.unit or None,
         synthetic=volume.synthetic,
         format=opened.format,
         warnings=list(opened.warnings),

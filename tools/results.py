@@ -33,6 +33,7 @@ class ImageResult(Result):
     spacing_mm: list[float] | None = None
     orientation: str | None = None
     intensity_range: list[float] | None = None
+    intensity_unit: str | None = None
     synthetic: bool = False
     format: str = ""
     warnings: list[str] = []
@@ -248,15 +249,19 @@ class RenderResult(Result):
 
 
 class FileRow(Result):
-    """A written file, read back and compared."""
+    """A mask in a written file, read back and compared."""
 
     mask_id: str
     path: str
     format: str
     readback_dice: float
+    centroid_offset_mm: float | None = None
+    warnings: list[str] = []
 
 
 class ExportResult(Result):
-    """Files, with paths relative to their root."""
+    """Files, with paths relative to their root, and the worst of all read back."""
 
     files: list[FileRow]
+    smallest_dice: float
+    largest_offset_mm: float | None

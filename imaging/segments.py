@@ -1,0 +1,89 @@
+"""Masks on their way into files: what a written segment is called, and how it came back."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .structure_codes import StructureCode
+from .volume import Affine, BoolArray, Grid, Mask
+
+LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A mask to be written.
+
+    Attributes:
+        load: reads the mask when it is needed, so that thirty large ones never lie in memory at once.
+        label: structure name; becomes segment or region name.
+        algorithm: what made it, such as a model's name.
+    """
+
+    mask_id: str
+    label: str
+    code: StructureCode
+    load: Callable[[], Mask]
+    algorithm: str = "ostensor"
+    version: str = "0"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """How a written mask came back from its file.
+
+    Attributes:
+        dice: agreement of what was read back with what was written; 1.0 for two empty masks.
+        centroid_offset_mm: between both centroids; None when one of them is empty or mm are not known.
+    """
+
+    dice: float
+    centroid_offset_mm: float | None
+    warnings: tuple[str, ...] = ()
+
+
+def receipt(written: Mask, back: BoolArray, *, warnings: tuple[str, ...] = ()) -> Receipt:
+    """Compare what a file holds with what was meant; both on the grid of `written`."""
+    ours = np.flatnonzero(_in_memory_order(written.array))
+    theirs = np.flatnonzero(_in_memory_order(back, like=written.array))
+    total = ours.size + theirs.size
+    if not total:
+        return Receipt(1.0, None, warnings)
+    same = ours.size == theirs.size and bool(np.array_equal(ours, theirs))
+    dice = 1.0 if same else 2 * int((written.array & back).sum()) / total
+    if same and written.grid.spacing_known:
+        return Receipt(dice, 0.0 if ours.size else None, warnings)
+    if not ours.size or not theirs.size or not written.grid.spacing_known:
+        return Receipt(dice, None, warnings)
+    apart = centroid_mm(written.array, written.grid) - centroid_mm(back, written.grid)
+    return Receipt(dice, float(np.linalg.norm(apart)), warnings)
+
+
+def centroid_mm(array: BoolArray, grid: Grid) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Mean place of the true voxels, mm, RAS+."""
+    index = np.array([float(axis.mean()) for axis in np.nonzero(array)])
+    point: np.ndarray[tuple[int], np.dtype[np.float64]] = grid.affine[:3, :3] @ index + grid.affine[:3, 3]
+    return point
+
+
+def _in_memory_order(array: BoolArray, like: BoolArray | None = None) -> BoolArray:
+    """Flat view of the array in the order in which `like` (or itself) lies in memory."""
+    order = "F" if (array if like is None else like).flags.f_contiguous else "C"
+    flat: BoolArray = np.ravel(array, order=order)  # type: ignore[call-overload]  # a literal either way
+    return flat
+
+
+def lps_affine(grid: Grid) -> Affine:
+    """Voxel index to DICOM's patient space, mm, LPS+."""
+    return LPS_FROM_RAS @ grid.affine
+
+
+def colour(number: int) -> tuple[int, int, int]:
+    """A colour for the n-th segment, red, green, blue in 0 to 255; neighbours in number differ clearly."""
+    hue = (number * 0.618033988749895) % 1.0  # the golden ratio spreads hues evenly
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.6, 0.9)
+    return round(red * 255), round(green * 255), round(blue * 255)
