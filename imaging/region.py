@@ -36,6 +36,14 @@ class Region:
             return cls(np.zeros((1, 1, 1), dtype=np.bool_), None, mask.grid)
         return cls(np.ascontiguousarray(mask.array[slices(box)]), box, mask.grid)
 
+    @property
+    def grid_of_box(self) -> Grid:
+        """The grid `array` itself lies on."""
+        shift = np.eye(4)
+        shift[:3, 3] = self.start
+        x, y, z = self.array.shape
+        return Grid((x, y, z), self.grid.affine @ shift, self.grid.spacing_known)
+
     @cached_property
     def voxels(self) -> int:
         """How many are inside."""
