@@ -116,7 +116,7 @@ def _seen(image: Volume | None, axis: int, length: int) -> tuple[int, int]:
         return 0, length
 
     def varies(n: int) -> bool:
-        plane = np.take(image.array, n, axis=axis)
+        plane = np.moveaxis(image.array, axis, 0)[n]  # a view; np.take would copy the whole scan first
         return bool(plane.min() != plane.max())
 
     low = next((n for n in range(length) if varies(n)), None)
@@ -223,7 +223,7 @@ def area_at_level(mask: Mask | Region, level: Mask | Region) -> LevelArea | None
     one, two = (region.axes_mm[:, a] for a in range(3) if a != axial)
     if region.box is None or not region.box.start[axial] <= place < region.box.stop[axial]:
         return LevelArea(0.0, place, False)
-    plane = np.take(region.array, place - region.start[axial], axis=axial)
+    plane = np.moveaxis(region.array, axial, 0)[place - region.start[axial]]
     area = int(np.count_nonzero(plane)) * float(np.linalg.norm(np.cross(one, two))) / 100
     rows, columns = np.nonzero(plane)
     inside = [a for a in range(3) if a != axial]

@@ -55,6 +55,14 @@ class Region:
         return (0, 0, 0) if self.box is None else self.box.start
 
     @property
+    def touches_edge(self) -> bool:
+        """True when it reaches an end of the grid that is more than one voxel long."""
+        if self.box is None:
+            return False
+        ends = zip(self.box.start, self.box.stop, self.grid.shape, strict=True)
+        return any(n > 1 and (a == 0 or b == n) for a, b, n in ends)
+
+    @property
     def axes_mm(self) -> npt.NDArray[np.float64]:
         """(3 3), columns are one voxel step in mm."""
         return self.grid.affine[:3, :3]
