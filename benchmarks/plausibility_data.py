@@ -17,7 +17,7 @@ from ..imaging.volume import Grid, Mask, Volume
 from ..retrieval.structures import StructureTable
 from ..training.data import brain, hippocampus
 
-LEAST_VOXELS = 60  # smaller pieces say nothing about a check
+LEAST_VOXELS = 100  # structures with fewer in a scan are left out
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,11 @@ def our_name(text: str) -> str:
     return " ".join([side, *(word for word in words if word != side)]) if side else plain
 
 
-def _labelled(name: str, patient: str, image: Volume | None, labels: np.ndarray, grid: Grid, names: dict[int, str]) -> Labelled:  # type: ignore[type-arg]
+def _labelled(
+    name: str, patient: str, image: Volume | None, labels: np.ndarray, grid: Grid, names: dict[int, str]
+) -> Labelled:  # type: ignore[type-arg]
     regions = {}
-    for number in np.unique(labels[labels > 0]):
+    for number in np.flatnonzero(np.bincount(labels.ravel())):
         if int(number) not in names:
             continue
         region = Region.of(Mask(labels == number, grid))
@@ -100,7 +102,9 @@ def atlas_bodies(data: Path) -> Iterator[Labelled]:
     for sex in ("male", "female"):
         path = data / "hra_phantom" / f"hra_{sex}_3mm.nii.gz"
         facts = json.loads(path.with_name(f"hra_{sex}_3mm.json").read_text(encoding="utf-8"))
-        names = {row["label"]: our_name(row["totalsegmentator"]) for row in facts["labels"] if row.get("totalsegmentator")}
+        names = {
+            row["label"]: our_name(row["totalsegmentator"]) for row in facts["labels"] if row.get("totalsegmentator")
+        }
         labels, grid = _map(path)
         yield _labelled(f"atlas, {sex}", f"hra-{sex}", None, labels, grid, names)
 
@@ -127,16 +131,16 @@ def _simple(structures: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]
     }
 
 
-def hippocampi(data: Path, *, part: Literal["train", "test"] = "test", count: int = 24) -> Iterator[Labelled]:
+def hippocampi(data: Path, *, part: Literal["train", "test"] = "test", count: int = 10) -> Iterator[Labelled]:
     """Expert hippocampus labels on T1 crops; by default patients held out of training."""
     names = {1: "anterior hippocampus", 2: "posterior hippocampus"}
     for case in list(hippocampus.DATASET.cases(data, part))[:count]:
         yield _labelled(case.name, f"hippocampus-{case.patient}", case.volume, case.labels, case.grid, names)
 
 
-def kidneys(data: Path, *, count: int = 24, first: int = 0) -> Iterator[Labelled]:
+def kidneys(data: Path, *, count: int = 10) -> Iterator[Labelled]:
     """Expert kidney masks of tumour patients, without scans; tumour and kidney together, split by side."""
-    for path in sorted((data / "kits_ehr" / "masks").glob("*.nii.gz"))[first : first + count]:
+    for path in sorted((data / "kits_ehr" / "masks").glob("*.nii.gz"))[:count]:
         labels, grid = _map(path)
         turned, straight = reorient_array(labels > 0, grid, "RAS")
         across = np.flatnonzero(turned.any(axis=(1, 2)))
@@ -157,3 +161,4 @@ SETS: dict[str, Callable[[Path], Iterator[Labelled]]] = {
     "hippocampus": hippocampi,
     "KiTS kidneys": kidneys,
 }
+WITH_SCAN = ("TotalSegmentator examples", "head T1", "hippocampus")  # the others are label maps alone

@@ -101,7 +101,9 @@ def _lesion(number: int, part: int, whole: Region, array: npt.NDArray[np.bool_])
     assert lengths is not None
     assert volume is not None
     x, y, z = (float(v) for v in (cut.grid.affine @ [*cut.centre_index, 1])[:3])
-    return Lesion(number, part, cut, lengths.longest_axial_mm, lengths.perpendicular_mm, volume, (x, y, z), _at_edge(whole, cut))
+    return Lesion(
+        number, part, cut, lengths.longest_axial_mm, lengths.perpendicular_mm, volume, (x, y, z), _at_edge(whole, cut)
+    )
 
 
 def _at_edge(whole: Region, cut: Region) -> bool:

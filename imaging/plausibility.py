@@ -14,7 +14,7 @@ import fill_voids
 import numpy as np
 
 from . import measures
-from .plausibility_border import Surroundings, border_shift, flat_end, like_inside
+from .plausibility_border import Alike, Surroundings, border_shift, flat_end, like_inside
 from .plausibility_place import body_offset, place_error
 from .priors import Priors, partner_of, side_of
 from .region import Region, slices
@@ -23,8 +23,8 @@ from .volume import Mask, Volume
 # Our choices, set on the bodies named in docs/plausibility.md and judged on others.
 MOST_HOLES = 0.03  # of the filled volume
 MOST_STRAY = 0.12  # of the voxels outside the parts that may be there
-MOST_OVERLAP = 0.12  # of the smaller of two structures that do not contain each other
-PAIR_RATIO = 2.2  # larger over smaller of a pair
+MOST_OVERLAP = 0.05  # of the smaller of two structures that do not contain each other
+PAIR_RATIO = 1.85  # larger over smaller of a pair
 PLACE_TOLERANCE_MM = 55.0
 SIDE_MARGIN = 0.06  # of the body's half-width
 
@@ -128,7 +128,9 @@ def _side(region: Region, structure: str, image: Volume | None, near: Mapping[st
         return _unknown("side", "The name says no side.")
     offset = body_offset(region, image, near)
     if offset is None:
-        return _unknown("side", "Where the body's middle lies is not known: no scan, and no pair of structures beside it.")
+        return _unknown(
+            "side", "Where the body's middle lies is not known: no scan, and no pair of structures beside it."
+        )
     away = offset if side == "right" else -offset
     return _judged("side", away, -SIDE_MARGIN, None, said=f"It lies on the patient's other side, but is called {side}.")
 
@@ -142,7 +144,9 @@ def _parts(region: Region, structure: str, priors: Priors) -> list[Check]:
     filled = fill_voids.fill(region.array)
     holes = 1 - region.voxels / int(np.count_nonzero(filled))
     return [
-        _judged("parts", stray, None, MOST_STRAY, said=f"{stray:.0%} lie outside the largest {allowed} of {count} parts."),
+        _judged(
+            "parts", stray, None, MOST_STRAY, said=f"{stray:.0%} lie outside the largest {allowed} of {count} parts."
+        ),
         _judged("holes", holes, None, MOST_HOLES, said=f"{holes:.0%} of its filled shape are holes."),
     ]
 
@@ -162,7 +166,9 @@ def _grey(region: Region, structure: str, image: Volume | None, priors: Priors) 
 def _overlap(region: Region, near: Mapping[str, Region]) -> Check:
     if not near:
         return _unknown("overlap", "No other structure of this scan is at hand.")
-    shares = {name: shared_voxels(region, other) / min(region.voxels, other.voxels or 1) for name, other in near.items()}
+    shares = {
+        name: shared_voxels(region, other) / min(region.voxels, other.voxels or 1) for name, other in near.items()
+    }
     worst = max(shares, key=lambda name: shares[name])
     said = f"It shares {shares[worst]:.0%} of the smaller one's voxels with the {worst}."
     return _judged("overlap", shares[worst], None, MOST_OVERLAP, said=said)
@@ -176,7 +182,9 @@ def shared_voxels(one: Region, other: Region) -> int:
     high = [min(a, b) for a, b in zip(one.box.stop, other.box.stop, strict=True)]
     if any(a >= b for a, b in zip(low, high, strict=True)):
         return 0
-    cuts = [tuple(slice(a - s, b - s) for a, b, s in zip(low, high, region.start, strict=True)) for region in (one, other)]
+    cuts = [
+        tuple(slice(a - s, b - s) for a, b, s in zip(low, high, region.start, strict=True)) for region in (one, other)
+    ]
     return int(np.count_nonzero(one.array[cuts[0]] & other.array[cuts[1]]))
 
 
@@ -205,33 +213,47 @@ def _border(
     region: Region, structure: str, image: Volume | None, near: Mapping[str, Region], priors: Priors
 ) -> list[Check]:
     around = Surroundings.of(region, image, near)
-    alike = like_inside(around)
-    return [_ends_with_tissue(around, alike), _cut_flat(around, alike, structure, priors)]
+    like = like_inside(around)
+    return [_ends_with_tissue(around, like, image), _cut_flat(around, like, structure, priors)]
 
 
-LEAST_DROP = 0.22  # of the share of like voxels, for an edge to count
-CONTINUES = 0.6  # share of like voxels outside the border from which the tissue goes on
-FLAT_RATIO = 0.55  # area of the last plane over the largest
+SPILL = 0.8  # of the first shell outside being like the inside and nobody's: the tissue goes on all around
+EDGE_SPILL, EDGE_DROP = 0.55, 0.3  # less is enough when a clear edge lies farther out
+EVEN_HU, EVEN_SHARE = 60.0, 0.12  # robust sd of an even tissue: in CT, and as a share of a scan's bright end
+FLAT_RATIO = 0.7  # area of the last plane over the largest
 FLAT_BEYOND = 0.5  # share of its continuation that is free and alike
 
 
-def _ends_with_tissue(around: Surroundings, alike: object) -> Check:
-    if alike is None:
+def _ends_with_tissue(around: Surroundings, like: Alike | None, image: Volume | None) -> Check:
+    if like is None or image is None:
         return _unknown("border", "Borders are checked in the scan, which is not at hand.")
-    shift = border_shift(around, alike)  # type: ignore[arg-type]
+    shift = border_shift(around, like)
     if shift is None:
         return _unknown("border", "The mask is too small for its border to be judged.")
-    wrong = shift.steps > 0 and shift.drop >= LEAST_DROP and shift.outside >= CONTINUES
-    said = f"Its tissue ends about {shift.steps} voxels outside the mask's border." if wrong else ""
-    return Check("border", not wrong, float(shift.steps), None, 0.0, said)
+    edge_outside = shift.steps > 0 and shift.drop >= EDGE_DROP and shift.spill >= EDGE_SPILL
+    wrong = edge_outside or (shift.spill >= SPILL and like.spread <= _most_spread(image))
+    where = f"ends about {shift.steps} voxels outside" if edge_outside else f"goes on over {shift.spill:.0%} of"
+    said = f"Its tissue {where} the mask's border." if wrong else ""
+    return Check("border", not wrong, round(shift.spill, 3), None, SPILL, said)
 
 
-def _cut_flat(around: Surroundings, alike: object, structure: str, priors: Priors) -> Check:
-    end = flat_end(around, alike)  # type: ignore[arg-type]
+def _most_spread(image: Volume) -> float:
+    """Spread of a tissue above which so much looks like it that going on outside means nothing: bone, lung."""
+    if image.modality == "ct":
+        return EVEN_HU
+    return EVEN_SHARE * float(np.percentile(image.array[::4, ::4, ::4], 99))
+
+
+def _cut_flat(around: Surroundings, like: Alike | None, structure: str, priors: Priors) -> Check:
+    end = flat_end(around, like)
     if end is None:
         return _unknown("flat end", "The mask is too thin, or ends with the scan.")
     if priors.get(structure, "flat_end") is not None:
         return _unknown("flat end", f"'{structure}' ends in a plane by convention.")
     wrong = end.ratio >= FLAT_RATIO and end.beyond >= FLAT_BEYOND
-    said = f"It ends in a flat face ({end.ratio:.0%} of its largest section) beyond which the same goes on." if wrong else ""
+    said = (
+        f"It ends in a flat face ({end.ratio:.0%} of its largest section) beyond which the same goes on."
+        if wrong
+        else ""
+    )
     return Check("flat end", not wrong, round(end.ratio, 3), None, FLAT_RATIO, said)

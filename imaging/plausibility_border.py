@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from .volume import BoolArray, Volume
 MARGIN = 5  # voxels looked at around the mask
 DEPTH = 4  # shells on either side of the border
 LEAST_SHELL = 30  # voxels a shell needs to be judged
+LEAST_PLANES = 4
 LIKE_SD = 2.0  # grey values within this many robust sd of the inside count as the same tissue
 
 
@@ -69,8 +71,21 @@ def _add(into: BoolArray, region: Region, box: Box) -> None:
     into[target] |= region.array[source]
 
 
-def like_inside(around: Surroundings) -> BoolArray | None:
-    """Voxels whose grey value could belong to the mask's tissue; None without an image.
+@dataclass(frozen=True)
+class Alike:
+    """Voxels whose grey value could belong to the mask's tissue.
+
+    Attributes:
+        voxels: (x y z).
+        spread: robust sd of the tissue, in the image's unit.
+    """
+
+    voxels: BoolArray
+    spread: float
+
+
+def like_inside(around: Surroundings) -> Alike | None:
+    """Voxels that look like the mask's inside; None without an image.
 
     The tissue's own values come from the deeper half of the mask, where borders do not blur them.
     """
@@ -83,8 +98,7 @@ def like_inside(around: Surroundings) -> BoolArray | None:
     spread = 1.4826 * float(np.median(np.abs(values - middle)))  # a normal's sd from its median deviation
     low, high = np.percentile(around.grey, (1, 99))
     spread = max(spread, 0.01 * float(high - low))  # a flat tissue still has some noise
-    alike: BoolArray = np.abs(around.grey - middle) <= LIKE_SD * spread
-    return alike
+    return Alike(np.abs(around.grey - middle) <= LIKE_SD * spread, spread)
 
 
 @dataclass(frozen=True)
@@ -94,19 +108,17 @@ class BorderShift:
     Attributes:
         steps: voxels from the border to the steepest change; above 0 is outside.
         drop: how much the share of like voxels falls there, 0 to 1.
-        outside: share of like voxels in the first shell outside.
         spill: share of the first shell outside that is like inside and free of other structures.
     """
 
     steps: int
     drop: float
-    outside: float
     spill: float
 
 
-def border_shift(around: Surroundings, alike: BoolArray) -> BorderShift | None:
+def border_shift(around: Surroundings, like: Alike) -> BorderShift | None:
     """The place of the steepest change; None when the shells are too small to judge."""
-    free = ~around.taken
+    free, alike = ~around.taken, like.voxels
     inner = ndimage.distance_transform_cdt(np.pad(around.inside, 1), metric="taxicab")[1:-1, 1:-1, 1:-1]
     outer = ndimage.distance_transform_cdt(~around.inside, metric="taxicab")
     first = outer == 1
@@ -120,15 +132,14 @@ def border_shift(around: Surroundings, alike: BoolArray) -> BorderShift | None:
         shares.append(float(np.count_nonzero(alike & shell)) / count if count >= LEAST_SHELL else None)
     drops = [
         (one - other, place)
-        for place, (one, other) in zip(range(1 - DEPTH, DEPTH), zip(shares, shares[1:], strict=False), strict=True)
+        for place, (one, other) in zip(range(1 - DEPTH, DEPTH), pairwise(shares), strict=True)
         if one is not None and other is not None
     ]
-    outside = shares[DEPTH]
-    if not drops or outside is None:
+    if not drops:
         return None
     drop, place = max(drops)
     spill = np.count_nonzero(alike & first & free) / max(1, np.count_nonzero(first))
-    return BorderShift(place, drop, outside, float(spill))
+    return BorderShift(place, drop, float(spill))
 
 
 @dataclass(frozen=True)
@@ -147,15 +158,15 @@ class FlatEnd:
     high: bool
 
 
-def flat_end(around: Surroundings, alike: BoolArray | None) -> FlatEnd | None:
-    """The end, along a grid axis, that looks most like a cut; None for masks under six planes in every direction."""
-    free = ~around.taken if alike is None else ~around.taken & alike
+def flat_end(around: Surroundings, like: Alike | None) -> FlatEnd | None:
+    """The end, along a grid axis, that looks most like a cut; None for masks of few planes in every direction."""
+    free = ~around.taken if like is None else ~around.taken & like.voxels
     found: list[FlatEnd] = []
     for axis in range(3):
         planes, goes_on = np.moveaxis(around.inside, axis, 0), np.moveaxis(free, axis, 0)
         areas = planes.sum(axis=(1, 2))
         used = np.flatnonzero(areas)
-        if len(used) < 6 or areas.max() < LEAST_SHELL:
+        if len(used) < LEAST_PLANES or areas.max() < LEAST_SHELL:
             continue
         for high in (False, True):
             last, step = (int(used[-1]), 1) if high else (int(used[0]), -1)

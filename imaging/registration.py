@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from .errors import BadCall, Failed
 from .region import Region
@@ -74,7 +74,9 @@ def align(earlier: Volume, later: Volume, *, deformable: bool = True, seed: int 
     finally:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     body = sitk.GetArrayFromImage(fixed) > _air(earlier)
-    before, after = (_similarity(fixed, moving, t, body, later) for t in (sitk.Transform(3, sitk.sitkIdentity), transform))
+    before, after = (
+        _similarity(fixed, moving, t, body, later) for t in (sitk.Transform(3, sitk.sitkIdentity), transform)
+    )
     return Alignment(before, after, _moved(fixed, transform, body), method, transform)
 
 
@@ -90,7 +92,9 @@ def to_itk(array: npt.NDArray[Any], grid: Grid) -> Any:
 
 def _air(volume: Volume) -> float:
     """What lies outside the body in the scan's own unit."""
-    return -300.0 if volume.modality == "ct" else 0.08 * float(np.percentile(np.asarray(volume.array[::3, ::3, ::3]), 99))
+    return (
+        -300.0 if volume.modality == "ct" else 0.08 * float(np.percentile(np.asarray(volume.array[::3, ::3, ::3]), 99))
+    )
 
 
 def _small(volume: Volume) -> Any:

@@ -72,7 +72,9 @@ def assess_mask(
 
 def _said(structure: str, asked: list[CheckRow], failed: list[CheckRow]) -> str:
     if failed:
-        return f"{structure}: {len(failed)} of {len(asked)} checks failed. {' '.join(row.reason for row in failed)}"[:1500]
+        return f"{structure}: {len(failed)} of {len(asked)} checks failed. {' '.join(row.reason for row in failed)}"[
+            :1500
+        ]
     return f"{structure}: {len(asked)} checks passed ({', '.join(row.check for row in asked)})." if asked else (
         f"{structure}: nothing could be checked."
     )  # fmt: skip

@@ -83,7 +83,9 @@ def _image(desk: Desk, mask_ids: list[str], image_id: str | None) -> str:
 
 def _check(volumes: list[Volume], *, allow_synthetic: bool) -> None:
     if any(volume.synthetic for volume in volumes) and not allow_synthetic:
-        raise BadCall("A study is a synthetic image. Its changes are nobody's. Set allow_synthetic=true if you mean it.")
+        raise BadCall(
+            "A study is a synthetic image. Its changes are nobody's. Set allow_synthetic=true if you mean it."
+        )
 
 
 def _row(change: Change, before_ids: list[str], after_ids: list[str]) -> LesionRow:
@@ -114,7 +116,9 @@ def _cut(lesion: Lesion | None) -> bool:
 def _warnings(rows: list[LesionRow], similarity: float, volumes: list[Volume]) -> list[str]:
     found = []
     if similarity < WEAK:
-        found.append(f"The scans agree poorly after alignment (correlation {similarity:.2f}): check the matches by eye.")
+        found.append(
+            f"The scans agree poorly after alignment (correlation {similarity:.2f}): check the matches by eye."
+        )
     if any(row.truncated for row in rows):
         found.append("A lesion reaches the edge of its scan, so its sizes are lower bounds.")
     if volumes[0].modality != volumes[1].modality:
@@ -127,7 +131,9 @@ def _warnings(rows: list[LesionRow], similarity: float, volumes: list[Volume]) -
 
 def _said(result: StudiesResult) -> str:
     states = [row.state for row in result.lesions]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in ("matched", "new", "gone", "merged") if state in states)
+    counts = ", ".join(
+        f"{states.count(state)} {state}" for state in ("matched", "new", "gone", "merged") if state in states
+    )
     percent = "" if result.change_percent is None else f" ({result.change_percent:+.0f} %)"
     text = (
         f"RECIST 1.1: {result.category}. {result.reason} Targets {result.sum_before_mm:g} to {result.sum_after_mm:g} mm"

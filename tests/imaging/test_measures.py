@@ -179,7 +179,9 @@ def test_the_perpendicular_diameter_is_a_line_of_the_outline() -> None:
     found = measures.diameters(Mask(array, grid))
     assert found is not None
     outline = find_contours(np.pad(array[..., 0], 1).astype(float), 0.5)[0] * (0.7, 0.9)
-    points = np.concatenate([outline[:-1] + t * np.diff(outline, axis=0) for t in np.linspace(0, 1, 20, endpoint=False)])
+    points = np.concatenate(
+        [outline[:-1] + t * np.diff(outline, axis=0) for t in np.linspace(0, 1, 20, endpoint=False)]
+    )
     gaps = points[:, None] - points[None]
     lengths = np.linalg.norm(gaps, axis=-1)
     i, j = np.unravel_index(lengths.argmax(), lengths.shape)

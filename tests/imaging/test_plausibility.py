@@ -34,7 +34,9 @@ def others(structure: str) -> dict[str, Mask]:
 
 
 def judged(mask: Mask, structure: str, **kwargs: object) -> Plausibility:
-    return assess(mask, structure, **{"image": phantom().volume, "others": others(structure), "priors": PRIORS, **kwargs})  # type: ignore[arg-type]
+    return assess(
+        mask, structure, **{"image": phantom().volume, "others": others(structure), "priors": PRIORS, **kwargs}
+    )  # type: ignore[arg-type]
 
 
 def named(found: Plausibility, name: str) -> Check:
@@ -133,14 +135,17 @@ def test_a_pair_of_unequal_size_fails() -> None:
     ratio = phantom().masks["right kidney"].array.sum() / small.sum()
     check = named(judged(made(small), "left kidney"), "symmetry")
     assert check.value == pytest.approx(ratio, abs=1e-4)
-    assert ratio > 2.2
+    assert ratio > 1.85
     assert check.passed is False
 
 
 def test_an_eroded_mask_ends_inside_its_tissue() -> None:
+    """Two voxels were taken off all around, so all of the first shell outside is still liver."""
     small = ndimage.binary_erosion(phantom().masks["liver"].array, iterations=2)
     check = named(judged(made(small), "liver"), "border")
-    assert (check.passed, check.value) == (False, 2.0)
+    assert check.passed is False
+    assert check.value is not None
+    assert check.value > 0.9
     assert "2 voxels outside" in check.reason
 
 

@@ -1,4 +1,4 @@
-"""Makes `imaging/priors.tsv` and `imaging/places.tsv` from open label maps: `python -m ostensor.training.priors DATA`.
+"""Makes `imaging/priors.tsv` and `imaging/places.tsv` from open label maps: `python -m ostensor.benchmarks.priors DATA`.
 
 Volumes: the extremes over the reference bodies, widened by a factor, and UKBOB's published windows.
 Hounsfield units: the median in one plain-to-portal-venous CT, widened. Only data under licences that
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..benchmarks.plausibility_data import Labelled, atlas_bodies, heads, hippocampi, totalsegmentator
 from ..imaging import measures
 from ..imaging.region import slices
+from .plausibility_data import Labelled, atlas_bodies, heads, hippocampi, totalsegmentator
 
 WIDEN = 2.5  # from three bodies to adults in general; our choice
 WIDEN_MANY = 1.3  # from the extremes of many patients
@@ -114,7 +114,11 @@ def main(data: Path) -> None:
     _write(TARGET / "places.tsv", ("body", "structure", "r_mm", "a_mm", "s_mm"), places([*bodies, *head]))
 
 
-def _write(path: Path, header: tuple[str, ...], lines: list[tuple[str, str, float, float, str]] | list[tuple[str, str, float, float, float]]) -> None:
+def _write(
+    path: Path,
+    header: tuple[str, ...],
+    lines: list[tuple[str, str, float, float, str]] | list[tuple[str, str, float, float, float]],
+) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(header)
