@@ -138,7 +138,7 @@ def border_shift(around: Surroundings, like: Alike) -> BorderShift | None:
     if not drops:
         return None
     drop, place = max(drops)
-    spill = np.count_nonzero(alike & first & free) / max(1, np.count_nonzero(first))
+    spill = int(np.count_nonzero(alike & first & free)) / max(1, int(np.count_nonzero(first)))
     return BorderShift(place, drop, float(spill))
 
 

@@ -62,9 +62,9 @@ def histogram(levels: npt.NDArray[np.int32]) -> dict[str, float]:
         steps = np.gradient(counts)
         found |= {
             "max_grad": steps.max(),
-            "max_grad_g": steps.argmax() + 1,
+            "max_grad_g": float(steps.argmax() + 1),
             "min_grad": steps.min(),
-            "min_grad_g": steps.argmin() + 1,
+            "min_grad_g": float(steps.argmin() + 1),
         }
     return {f"ih_{name}": float(value) for name, value in found.items()}
 

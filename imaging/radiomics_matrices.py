@@ -9,6 +9,7 @@ Source: Zwanenburg et al., IBSI reference manual (arXiv 1612.07003), sections 3.
 from __future__ import annotations
 
 from itertools import product
+from typing import TypeVar
 
 import cc3d
 import numpy as np
@@ -20,13 +21,16 @@ from .volume import BoolArray
 
 Levels = npt.NDArray[np.int32]
 Direction = tuple[int, int, int]
+N = TypeVar("N", bound=np.generic)
 
 # One of each pair of opposite neighbours, in the plane and in space.
 IN_PLANE: tuple[Direction, ...] = ((1, 0, 0), (0, 1, 0), (1, 1, 0), (1, -1, 0))
-IN_SPACE: tuple[Direction, ...] = tuple(d for d in product((-1, 0, 1), repeat=3) if d > (0, 0, 0))
+IN_SPACE: tuple[Direction, ...] = tuple(
+    (x, y, z) for x, y, z in product((-1, 0, 1), repeat=3) if (x, y, z) > (0, 0, 0)
+)
 
 
-def _pair(levels: Levels, step: Direction) -> tuple[Levels, Levels]:
+def _pair(levels: npt.NDArray[N], step: Direction) -> tuple[npt.NDArray[N], npt.NDArray[N]]:
     """Two views: every voxel, and its neighbour one step on, where both lie in the array."""
     here, there = [], []
     for size, move in zip(levels.shape, step, strict=True):
@@ -70,7 +74,7 @@ def runs(levels: Levels, step: Direction) -> GroupMatrix:
     return GroupMatrix.of(np.concatenate(ended_levels), np.concatenate(ended_lengths), voxels)
 
 
-def _moved(plane: npt.NDArray[np.generic], by: tuple[int, ...]) -> npt.NDArray[np.generic]:
+def _moved(plane: npt.NDArray[N], by: tuple[int, ...]) -> npt.NDArray[N]:
     """The plane shifted by whole steps, 0 where nothing comes from inside."""
     made = np.zeros_like(plane)
     source, target = [], []

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from .. import __version__
 from ..imaging.errors import BadCall
-from ..imaging.plausibility import assess
+from ..imaging.plausibility import Check, assess
 from ..imaging.records import MaskRecord
 from ..imaging.region import Region
 from ..imaging.volume import Volume
@@ -47,14 +47,12 @@ def assess_mask(
     call: Call,
     mask_id: Annotated[str, Field(description="Handle from segment or edit_mask.")],
     methods: Annotated[list[Method] | None, Field(description="Default: all.")] = None,
-    structure: Annotated[
-        str | None, Field(description="Judge it as this structure; default: the one it was segmented as.")
-    ] = None,
+    structure: Annotated[str | None, Field(description="Judge it as this; default: what it was segmented as.")] = None,
 ) -> Answer:
-    """Look for reasons to doubt a mask: volume, side, place among other masks, parts, holes, intensity, symmetry, border.
+    """Look for reasons to doubt a mask: volume, side, place, overlap, parts, holes, intensity, symmetry, border.
 
-    Use it before reporting a number that matters; segment neighbours first, they make it sharper.
-    A failed check says what is odd, not what is true. Example: assess_mask(mask_id="msk_0123456789ab")
+    Segment neighbours first: they make it sharper. A failed check says what is odd, not what is true.
+    Example: assess_mask(mask_id="msk_0123456789ab")
     """
     case = _case(desk, call, mask_id, structure)
     rows = [row for method in dict.fromkeys(methods or METHODS) for row in METHODS[method](case)]
@@ -122,13 +120,22 @@ def _plausibility(case: Case) -> list[CheckRow]:
             check=check.name,
             passed=check.passed,
             value=check.value,
-            low=check.low,
-            high=check.high,
+            allowed=_allowed(check),
             reason=check.reason,
-            source=check.source if check.passed is not None else "",
         )
         for check in found.checks
     ]
+
+
+def _allowed(check: Check) -> str:
+    """The limits and where they come from, or "" when the check could not be asked."""
+    if check.passed is None:
+        return ""
+    if check.low is None:
+        limits = f"at most {check.high:g}"
+    else:
+        limits = f"at least {check.low:g}" if check.high is None else f"{check.low:g} to {check.high:g}"
+    return f"{limits} ({check.source})"
 
 
 METHODS: dict[Method, Callable[[Case], list[CheckRow]]] = {"plausibility": _plausibility}

@@ -6,58 +6,51 @@ from .results import Provenance, Result
 
 
 class CheckRow(Result):
-    """One question put to the mask; `passed` null when it could not be asked."""
+    """`passed` null: could not be asked."""
 
     method: str
     check: str
     passed: bool | None
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    reason: str = ""
-    source: str = ""
+    value: float | None
+    allowed: str
+    reason: str
 
 
 class AssessResult(Result):
-    """`plausible` false: something speaks against the mask; null: nothing could be asked."""
+    """`plausible` null: nothing could be asked."""
 
     mask_id: str
-    structure: str | None
+    structure: str
     plausible: bool | None
     checks: list[CheckRow]
     provenance: Provenance
 
 
 class LesionRow(Result):
-    """One lesion in both studies; `part` counts within its mask, largest first."""
+    """Before and after are "mask_id#part", parts largest first; `size_is` tells of lesions at the scan's edge."""
 
     state: str
-    before_mask_id: str | None = None
-    before_part: int | None = None
-    after_mask_id: str | None = None
-    after_part: int | None = None
-    before_mm: float | None = None
-    after_mm: float | None = None
-    change_percent: float | None = None
-    before_ml: float | None = None
-    after_ml: float | None = None
-    distance_mm: float | None = None
-    truncated: bool = False
+    before: str | None
+    after: str | None
+    before_mm: float | None
+    after_mm: float | None
+    before_ml: float | None
+    after_ml: float | None
+    change_percent: float | None
+    size_is: str
 
 
 class StudiesResult(Result):
-    """Lesions matched, sums of target diameters, RECIST 1.1 category."""
+    """RECIST 1.1; `alignment` says how, how well (correlation) and how far the body moved."""
 
     lesions: list[LesionRow]
     category: str
     reason: str
-    targets: int
     sum_before_mm: float
     sum_after_mm: float
     change_percent: float | None
     alignment: str
-    similarity_before: float
-    similarity_after: float
+    similarity: float
     moved_mm: float
     warnings: list[str]
     provenance: Provenance

@@ -22,21 +22,18 @@ def compare_studies(
     desk: Desk,
     call: Call,
     before_mask_ids: Annotated[
-        Masks, Field(description="Lesion masks on the earlier image; each connected part is a lesion.", max_length=50)
+        Masks, Field(description="Lesion masks, earlier image; each connected part is one lesion.", min_length=1)
     ],
-    after_mask_ids: Annotated[Masks, Field(description="Lesion masks on the later image.", max_length=50)],
-    before_image_id: Annotated[str | None, Field(description="Needed when before_mask_ids is empty.")] = None,
-    after_image_id: Annotated[str | None, Field(description="Needed when after_mask_ids is empty.")] = None,
-    deformable: Annotated[bool, Field(description="Bend after the rigid step, within one modality.")] = True,
+    after_mask_ids: Annotated[Masks, Field(description="Lesion masks, later image.")],
+    after_image_id: Annotated[str | None, Field(description="Needed when the later image has no lesion.")] = None,
     allow_synthetic: Annotated[bool, Field(description="Compare synthetic images, too.")] = False,
 ) -> Answer:
     """Follow lesions from an earlier to a later scan: match, new, gone, sizes (mm, ml), RECIST 1.1 category.
 
-    Segment the lesions in both scans first. Sizes are measured in each scan as it is; the alignment
-    only says which lesion is which, so check alignment and warnings before the category.
+    Sizes are measured in each scan as it is; the alignment only says which lesion is which.
     Example: compare_studies(before_mask_ids=["msk_0123456789ab"], after_mask_ids=["msk_ba9876543210"])
     """
-    before, after = _image(desk, before_mask_ids, before_image_id), _image(desk, after_mask_ids, after_image_id)
+    before, after = _image(desk, before_mask_ids, None), _image(desk, after_mask_ids, after_image_id)
     if before == after:
         raise BadCall("Both sides lie on the same image. Give masks of two scans; compare_masks compares within one.")
     volumes = [desk.store.volume(image_id) for image_id in (before, after)]
@@ -44,7 +41,7 @@ def compare_studies(
     from ..imaging.registration import align  # SimpleITK's filters load slowly
 
     call.report(0.05, "laying the scans over each other")
-    alignment = align(volumes[0], volumes[1], deformable=deformable)
+    alignment = align(volumes[0], volumes[1])
     call.report(0.8, "matching lesions")
     earlier, later = (lesions_of([desk.store.region(m) for m in ids]) for ids in (before_mask_ids, after_mask_ids))
     found = changes(earlier, later, alignment)
@@ -54,13 +51,11 @@ def compare_studies(
         lesions=rows,
         category=outcome.category,
         reason=outcome.reason,
-        targets=outcome.targets,
         sum_before_mm=round(outcome.sum_before_mm, 1),
         sum_after_mm=round(outcome.sum_after_mm, 1),
         change_percent=None if outcome.change_percent is None else round(outcome.change_percent, 1),
         alignment=alignment.method,
-        similarity_before=round(alignment.similarity_before, 3),
-        similarity_after=round(alignment.similarity_after, 3),
+        similarity=round(alignment.similarity_after, 3),
         moved_mm=round(alignment.moved_mm, 1),
         warnings=_warnings(rows, alignment.similarity_after, volumes),
         provenance=Provenance(
@@ -77,7 +72,7 @@ def _image(desk: Desk, mask_ids: list[str], image_id: str | None) -> str:
     if len(images) > 1:
         raise BadCall(f"One study's masks lie on {len(images)} images. Give masks of one image per study.")
     if not images:
-        raise BadCall("A study without masks needs its image. Pass before_image_id or after_image_id.")
+        raise BadCall("A study without masks needs its image. Pass after_image_id.")
     return images.pop()
 
 
@@ -95,17 +90,14 @@ def _row(change: Change, before_ids: list[str], after_ids: list[str]) -> LesionR
         percent = round(100 * (two.longest_mm - one.longest_mm) / one.longest_mm, 1)
     return LesionRow(
         state=change.state,
-        before_mask_id=before_ids[one.mask] if one else None,
-        before_part=one.part if one else None,
-        after_mask_id=after_ids[two.mask] if two else None,
-        after_part=two.part if two else None,
+        before=f"{before_ids[one.mask]}#{one.part}" if one else None,
+        after=f"{after_ids[two.mask]}#{two.part}" if two else None,
         before_mm=round(one.longest_mm, 1) if one else None,
         after_mm=round(two.longest_mm, 1) if two else None,
-        change_percent=percent,
         before_ml=round(one.volume_ml, 3) if one else None,
         after_ml=round(two.volume_ml, 3) if two else None,
-        distance_mm=None if change.distance_mm is None else round(change.distance_mm, 1),
-        truncated=_cut(one) or _cut(two),
+        change_percent=percent,
+        size_is="lower bound" if _cut(one) or _cut(two) else "complete",
     )
 
 
@@ -119,7 +111,7 @@ def _warnings(rows: list[LesionRow], similarity: float, volumes: list[Volume]) -
         found.append(
             f"The scans agree poorly after alignment (correlation {similarity:.2f}): check the matches by eye."
         )
-    if any(row.truncated for row in rows):
+    if any(row.size_is == "lower bound" for row in rows):
         found.append("A lesion reaches the edge of its scan, so its sizes are lower bounds.")
     if volumes[0].modality != volumes[1].modality:
         found.append("The scans are of different modalities: sizes may differ for that alone.")

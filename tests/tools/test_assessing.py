@@ -31,7 +31,7 @@ def test_a_mask_is_judged_with_its_neighbours(ask: Ask, desk: Desk, image_id: st
     assert (found["overlap"]["passed"], found["overlap"]["value"]) == (False, 1.0)
     assert "100% of the smaller one's voxels with the liver" in reply.text
     assert found["volume"]["value"] == 17 * 20 * 12 * 0.8 * 0.9 * 3 / 1000
-    assert "ml" in found["volume"]["source"]
+    assert "UKBOB organ filter" in found["volume"]["allowed"]
     assert {row["method"] for row in reply.result["checks"]} == {"plausibility"}
     assert len(reply.text) / 4 <= 400
 

@@ -58,7 +58,11 @@ def test_muscle_area_at_a_vertebra(ask: Ask, desk: Desk, studied: str) -> None:
     vertebra = keep(desk, studied, "vertebral column", slice(15, 18), slice(5, 12), slice(4, 7))
     reply = ask("measure", mask_ids=[muscle], level_mask_id=vertebra)
     level = reply.result["measurements"][0]["level"]
-    assert level == {"area_cm2": pytest.approx(10 * 7 * 0.7 * 0.9 / 100, abs=0.005), "slice_index": 5, "lower_bound": False}
+    assert level == {
+        "area_cm2": pytest.approx(10 * 7 * 0.7 * 0.9 / 100, abs=0.005),
+        "slice_index": 5,
+        "lower_bound": False,
+    }
     assert "cm2 at the level" in reply.text
 
 
