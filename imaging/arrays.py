@@ -7,6 +7,7 @@ millisecond (PERF.md §6); masks are packed bits, deflated (PERF.md §4: 0.01 s 
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from collections.abc import Callable, Iterator
@@ -14,11 +15,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
 from .errors import Failed
-from .volume import BoolArray, FloatArray
+from .geometry import Box
+from .region import Region, slices
+from .volume import BoolArray, FloatArray, Grid
 
 BITS_MAGIC = b"OSTBITS1"
 _HEADER = struct.Struct("<8s3Q")
@@ -60,19 +64,49 @@ def read_bits(path: Path) -> BoolArray:
     Raises:
         Failed: the file is missing, cut short or not of this kind.
     """
+    packed, shape = _packed(path)
+    bits: BoolArray = np.unpackbits(packed, count=math.prod(shape)).view(np.bool_).reshape(shape)
+    return bits
+
+
+def read_region(path: Path, grid: Grid) -> Region:
+    """The same mask cut to its voxels, unpacking only the planes that have some.
+
+    Raises:
+        Failed: as `read_bits`, or the mask is not of the grid's shape.
+    """
+    packed, (count, *plane_shape) = _packed(path)
+    if (count, *plane_shape) != grid.shape:
+        raise Failed("A stored mask does not fit its image. Run `ostensor store repair`.")
+    used = packed != 0
+    if not used.any():
+        return Region(np.zeros((1, 1, 1), dtype=np.bool_), None, grid)
+    plane = math.prod(plane_shape)
+    first = int(used.argmax()) * 8 // plane
+    stop = min(count, (len(used) - int(used[::-1].argmax())) * 8 // plane + 1)
+    skip = first * plane % 8
+    wanted = packed[first * plane // 8 : -(-stop * plane // 8)]
+    bits = np.unpackbits(wanted)[skip : skip + (stop - first) * plane].view(np.bool_).reshape(-1, *plane_shape)
+    found = Box.of(bits)
+    if found is None:
+        raise Failed("A stored mask has bits beyond its end. Run `ostensor store repair`.")
+    box = Box((found.start[0] + first, *found.start[1:]), (found.stop[0] + first, *found.stop[1:]))
+    return Region(np.ascontiguousarray(bits[slices(found)]), box, grid)
+
+
+def _packed(path: Path) -> tuple[npt.NDArray[np.uint8], tuple[int, ...]]:
+    """The packed bits of a mask file and its shape, checked."""
     try:
         content = path.read_bytes()
         magic, *shape = _HEADER.unpack_from(content)
         if magic != BITS_MAGIC:
             raise ValueError(f"magic {magic!r}")
         packed = np.frombuffer(isal_zlib.decompress(content[_HEADER.size :]), dtype=np.uint8)
-        count = int(np.prod(shape))
-        if packed.size != -(-count // 8):
-            raise ValueError(f"{packed.size} bytes for {count} voxels")
+        if packed.size != -(-math.prod(shape) // 8):
+            raise ValueError(f"{packed.size} bytes for {math.prod(shape)} voxels")
     except (OSError, struct.error, ValueError, IsalError) as error:  # type: ignore[misc]  # isal types it loosely
         raise Failed(f"A stored mask cannot be read ({type(error).__name__}). Run `ostensor store repair`.") from error
-    bits: BoolArray = np.unpackbits(packed, count=count).view(np.bool_).reshape(shape)
-    return bits
+    return packed, tuple(shape)
 
 
 class ArrayFiles:
@@ -119,6 +153,10 @@ class ArrayFiles:
     def mask(self, content_hash: str) -> BoolArray:
         """The bits as booleans (x y z)."""
         return read_bits(self.mask_path(content_hash))
+
+    def mask_region(self, content_hash: str, grid: Grid) -> Region:
+        """The mask cut to its voxels, on its image's grid."""
+        return read_region(self.mask_path(content_hash), grid)
 
     def all(self) -> Iterator[Path]:
         """Every finished array file."""

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, create_model
 
 from ..imaging.errors import BadCall
-from . import results
+from . import results, results_review
+from .assessing import assess_mask
 from .browse import find_structures, list_models
 from .desk import Answer
 from .editing import edit_mask
@@ -21,6 +22,7 @@ from .images import open_image
 from .measuring import compare_masks, measure
 from .pictures import render
 from .segmentation import segment
+from .studies import compare_studies
 from .waiting import cancel_job, get_job
 
 HIDDEN = ("desk", "call")  # parameters the caller does not see
@@ -86,6 +88,8 @@ TOOLS: tuple[Tool, ...] = (
     Tool(export, results.ExportResult, read_only=False, destructive=True),
     Tool(get_job, results.JobResult),
     Tool(cancel_job, results.JobResult, read_only=False, destructive=True),
+    Tool(assess_mask, results_review.AssessResult, toolset="clinical"),
+    Tool(compare_studies, results_review.StudiesResult, toolset="clinical"),
 )
 
 

@@ -180,12 +180,23 @@ class Greys(Result):
 
 
 class Shape(Result):
-    """Parts, place and extent."""
+    """Parts, place, extent; surface from a mesh."""
 
     parts: int
     centroid_mm: list[float] | None
     bounding_box_index: list[list[int]]
     side: str | None
+    mesh_volume_ml: float | None = None
+    surface_cm2: float | None = None
+    sphericity: float | None = None
+
+
+class Level(Result):
+    """Area in the axial slice through the level's middle."""
+
+    area_cm2: float
+    slice_index: int
+    lower_bound: bool
 
 
 class Measurement(Result):
@@ -200,6 +211,8 @@ class Measurement(Result):
     diameters: Lengths | None = None
     intensity: Greys | None = None
     shape: Shape | None = None
+    level: Level | None = None
+    radiomics: dict[str, float] | None = None
     reasons: list[str] = []
     provenance: Provenance
 
@@ -218,7 +231,12 @@ class CompareResult(Result):
     nsd: float | None
     hd95_mm: float | None
     assd_mm: float | None
+    hd_mm: float | None
     volume_difference_ml: float | None
+    volume_error: float | None
+    lesions_a: int
+    lesions_b: int
+    lesion_f1: float
     tolerance_mm: float
     convention: str
     reasons: list[str]

@@ -12,6 +12,7 @@ import pytest
 
 from ostensor.imaging.arrays import read_bits, write_atomically, write_bits
 from ostensor.imaging.errors import BadCall, Failed
+from ostensor.imaging.region import Region
 from ostensor.imaging.store import Store
 from ostensor.imaging.volume import Grid, Mask, Volume
 
@@ -94,6 +95,21 @@ def test_bits_round_trip_at_sizes_that_are_no_multiple_of_eight(tmp_path: Path, 
     mask = np.random.default_rng(3).random(shape) > 0.3
     write_atomically(tmp_path / "m.bits", lambda file: write_bits(file, mask))
     np.testing.assert_array_equal(read_bits(tmp_path / "m.bits"), mask)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_region_of_a_stored_mask_is_that_of_the_mask(tmp_path: Path, seed: int) -> None:
+    """Reading only the planes that have voxels must cut exactly where the whole mask does."""
+    rng = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in rng.integers(2, 14, 3))
+    array = rng.random(shape) < (0.0, 0.004, 0.02, 0.1, 0.5, 1.1)[seed]
+    store, grid = Store(tmp_path), Grid(shape, np.diag([0.7, 0.9, 3.0, 1.0]))
+    volume = Volume(rng.integers(0, 99, shape).astype(np.int16), grid)
+    record = store.add_mask(Mask(array, grid), image_id=store.add_image(volume, source_name="x").image_id)
+    found, wanted = store.region(record.mask_id), Region.of(Mask(array, grid))
+    assert found.box == wanted.box
+    assert np.array_equal(found.array, wanted.array)
+    assert found.grid == grid
 
 
 def test_damaged_arrays_are_reported_not_returned(tmp_path: Path) -> None:

@@ -1,0 +1,259 @@
+"""Could this mask be that structure? Checks a careful reader makes, each with its number and what is allowed.
+
+Organ filters in the spirit of UKBOB (Bourigault et al., ICCV 2025), extended by neighbours and by the
+mask's border in the scan. A failed check is a reason to look again, never to delete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cc3d
+import fill_voids
+import numpy as np
+
+from . import measures
+from .plausibility_border import Alike, Surroundings, border_shift, flat_end, like_inside
+from .plausibility_place import body_offset, place_error
+from .priors import Priors, partner_of, side_of
+from .region import Region, slices
+from .volume import Mask, Volume
+
+# Our choices, set on the bodies named in docs/plausibility.md and judged on others.
+MOST_HOLES = 0.03  # of the filled volume
+MOST_STRAY = 0.12  # of the voxels outside the parts that may be there
+MOST_OVERLAP = 0.05  # of the smaller of two structures that do not contain each other
+PAIR_RATIO = 1.85  # larger over smaller of a pair
+PLACE_TOLERANCE_MM = 55.0
+SIDE_MARGIN = 0.06  # of the body's half-width
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question put to the mask.
+
+    Attributes:
+        passed: None when it could not be asked; `reason` says why.
+        low, high: what is allowed, ends included; None where there is no such limit.
+        source: of the limits.
+    """
+
+    name: str
+    passed: bool | None
+    value: float | None
+    low: float | None
+    high: float | None
+    reason: str
+    source: str = "our choice"
+
+
+@dataclass(frozen=True)
+class Plausibility:
+    """All checks of one mask."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """What speaks against it."""
+        return tuple(check for check in self.checks if check.passed is False)
+
+    @property
+    def plausible(self) -> bool:
+        """No check failed; those that could not be asked do not count."""
+        return not self.failed
+
+
+def assess(
+    mask: Mask | Region,
+    structure: str,
+    *,
+    image: Volume | None = None,
+    others: Mapping[str, Mask | Region] | None = None,
+    priors: Priors | None = None,
+) -> Plausibility:
+    """Whether a mask is plausible as that structure.
+
+    Args:
+        structure: canonical name; "left" or "right" in it is checked against the body.
+        image: its scan; without it, borders and grey values are not checked.
+        others: further structures of the same scan by name, none of which contains the mask or lies in it.
+        priors: None for those of the package.
+    """
+    region = Region.of(mask)
+    known = priors or Priors.bundled()
+    if region.box is None:
+        return Plausibility((Check("not empty", False, 0.0, 1.0, None, "The mask is empty."),))
+    near = {name: Region.of(other) for name, other in (others or {}).items() if name != structure}
+    faces = measures.truncated_faces(region, image)
+    checks = [
+        _volume(region, structure, known, cut=bool(faces)),
+        _side(region, structure, image, near),
+        *_parts(region, structure, known),
+        _grey(region, structure, image, known),
+        _overlap(region, near),
+        _pair(region, structure, near, image, cut=bool(faces)),
+        _place(region, structure, near, known, cut=bool(faces)),
+        *_border(region, structure, image, near, known),
+    ]
+    return Plausibility(tuple(checks))
+
+
+def _unknown(name: str, reason: str) -> Check:
+    return Check(name, None, None, None, None, reason)
+
+
+def _judged(
+    name: str, value: float, low: float | None, high: float | None, *, said: str, source: str = "our choice"
+) -> Check:
+    passed = (low is None or value >= low) and (high is None or value <= high)
+    return Check(name, passed, round(value, 4), low, high, "" if passed else said, source)
+
+
+def _volume(region: Region, structure: str, priors: Priors, *, cut: bool) -> Check:
+    known, volume = priors.get(structure, "volume_ml"), measures.volume_ml(region)
+    if volume is None:
+        return _unknown("volume", measures.NO_SPACING)
+    if known is None:
+        return _unknown("volume", f"No usual volume is on file for '{structure}'.")
+    low = None if cut else known.low  # a structure that leaves the scan may look small
+    said = f"{volume:.1f} ml is outside {known.low:g} to {known.high:g} ml."
+    return _judged("volume", volume, low, known.high, said=said, source=known.source)
+
+
+def _side(region: Region, structure: str, image: Volume | None, near: Mapping[str, Region]) -> Check:
+    side = side_of(structure)
+    if not side:
+        return _unknown("side", "The name says no side.")
+    offset = body_offset(region, image, near)
+    if offset is None:
+        return _unknown(
+            "side", "Where the body's middle lies is not known: no scan, and no pair of structures beside it."
+        )
+    away = offset if side == "right" else -offset
+    return _judged("side", away, -SIDE_MARGIN, None, said=f"It lies on the patient's other side, but is called {side}.")
+
+
+def _parts(region: Region, structure: str, priors: Priors) -> list[Check]:
+    labels, count = cc3d.connected_components(region.array, return_N=True)
+    sizes = np.sort(np.bincount(labels[region.array], minlength=count + 1)[1:])[::-1]
+    known = priors.get(structure, "parts")
+    allowed = int(known.high) if known else 2 if structure.endswith("s") and not side_of(structure) else 1
+    stray = 1 - float(sizes[:allowed].sum()) / region.voxels
+    filled = fill_voids.fill(region.array)
+    holes = 1 - region.voxels / int(np.count_nonzero(filled))
+    return [
+        _judged(
+            "parts", stray, None, MOST_STRAY, said=f"{stray:.0%} lie outside the largest {allowed} of {count} parts."
+        ),
+        _judged("holes", holes, None, MOST_HOLES, said=f"{holes:.0%} of its filled shape are holes."),
+    ]
+
+
+def _grey(region: Region, structure: str, image: Volume | None, priors: Priors) -> Check:
+    if image is None or image.modality != "ct":
+        return _unknown("intensity", "Grey values have a fixed meaning in CT only.")
+    known = priors.get(structure, "median_hu")
+    if known is None:
+        return _unknown("intensity", f"No usual Hounsfield units are on file for '{structure}'.")
+    assert region.box is not None
+    value = float(np.median(image.array[slices(region.box)][region.array]))
+    said = f"Its median of {value:.0f} HU is outside {known.low:g} to {known.high:g} HU."
+    return _judged("intensity", value, known.low, known.high, said=said, source=known.source)
+
+
+def _overlap(region: Region, near: Mapping[str, Region]) -> Check:
+    if not near:
+        return _unknown("overlap", "No other structure of this scan is at hand.")
+    shares = {
+        name: shared_voxels(region, other) / min(region.voxels, other.voxels or 1) for name, other in near.items()
+    }
+    worst = max(shares, key=lambda name: shares[name])
+    said = f"It shares {shares[worst]:.0%} of the smaller one's voxels with the {worst}."
+    return _judged("overlap", shares[worst], None, MOST_OVERLAP, said=said)
+
+
+def shared_voxels(one: Region, other: Region) -> int:
+    """Voxels of both."""
+    if one.box is None or other.box is None:
+        return 0
+    low = [max(a, b) for a, b in zip(one.box.start, other.box.start, strict=True)]
+    high = [min(a, b) for a, b in zip(one.box.stop, other.box.stop, strict=True)]
+    if any(a >= b for a, b in zip(low, high, strict=True)):
+        return 0
+    cuts = [
+        tuple(slice(a - s, b - s) for a, b, s in zip(low, high, region.start, strict=True)) for region in (one, other)
+    ]
+    return int(np.count_nonzero(one.array[cuts[0]] & other.array[cuts[1]]))
+
+
+def _pair(region: Region, structure: str, near: Mapping[str, Region], image: Volume | None, *, cut: bool) -> Check:
+    partner = near.get(partner_of(structure) or "")
+    if partner is None or not partner.voxels:
+        return _unknown("symmetry", "Its partner on the other side is not at hand.")
+    if cut or measures.truncated_faces(partner, image):
+        return _unknown("symmetry", "One of the pair leaves the scan.")
+    ratio = max(region.voxels / partner.voxels, partner.voxels / region.voxels)
+    which = "larger" if region.voxels > partner.voxels else "smaller"
+    return _judged("symmetry", ratio, None, PAIR_RATIO, said=f"It is {ratio:.1f} times {which} than its partner.")
+
+
+def _place(region: Region, structure: str, near: Mapping[str, Region], priors: Priors, *, cut: bool) -> Check:
+    if cut:
+        return _unknown("place", "It leaves the scan, so its centre is not known.")
+    error = place_error(region, structure, near, priors)
+    if error is None:
+        return _unknown("place", "Too few structures around it are on file.")
+    said = f"It lies {error:.0f} mm from where its neighbours let it be expected."
+    return _judged("place", error, None, PLACE_TOLERANCE_MM, said=said, source="centres in places.tsv")
+
+
+def _border(
+    region: Region, structure: str, image: Volume | None, near: Mapping[str, Region], priors: Priors
+) -> list[Check]:
+    around = Surroundings.of(region, image, near)
+    like = like_inside(around)
+    return [_ends_with_tissue(around, like, image), _cut_flat(around, like, structure, priors)]
+
+
+SPILL = 0.8  # of the first shell outside being like the inside and nobody's: the tissue goes on all around
+EDGE_SPILL, EDGE_DROP = 0.55, 0.3  # less is enough when a clear edge lies farther out
+EVEN_HU, EVEN_SHARE = 60.0, 0.12  # robust sd of an even tissue: in CT, and as a share of a scan's bright end
+FLAT_RATIO = 0.7  # area of the last plane over the largest
+FLAT_BEYOND = 0.5  # share of its continuation that is free and alike
+
+
+def _ends_with_tissue(around: Surroundings, like: Alike | None, image: Volume | None) -> Check:
+    if like is None or image is None:
+        return _unknown("border", "Borders are checked in the scan, which is not at hand.")
+    shift = border_shift(around, like)
+    if shift is None:
+        return _unknown("border", "The mask is too small for its border to be judged.")
+    edge_outside = shift.steps > 0 and shift.drop >= EDGE_DROP and shift.spill >= EDGE_SPILL
+    wrong = edge_outside or (shift.spill >= SPILL and like.spread <= _most_spread(image))
+    where = f"ends about {shift.steps} voxels outside" if edge_outside else f"goes on over {shift.spill:.0%} of"
+    said = f"Its tissue {where} the mask's border." if wrong else ""
+    return Check("border", not wrong, round(shift.spill, 3), None, SPILL, said)
+
+
+def _most_spread(image: Volume) -> float:
+    """Spread of a tissue above which so much looks like it that going on outside means nothing: bone, lung."""
+    if image.modality == "ct":
+        return EVEN_HU
+    return EVEN_SHARE * float(np.percentile(image.array[::4, ::4, ::4], 99))
+
+
+def _cut_flat(around: Surroundings, like: Alike | None, structure: str, priors: Priors) -> Check:
+    end = flat_end(around, like)
+    if end is None:
+        return _unknown("flat end", "The mask is too thin, or ends with the scan.")
+    if priors.get(structure, "flat_end") is not None:
+        return _unknown("flat end", f"'{structure}' ends in a plane by convention.")
+    wrong = end.ratio >= FLAT_RATIO and end.beyond >= FLAT_BEYOND
+    said = (
+        f"It ends in a flat face ({end.ratio:.0%} of its largest section) beyond which the same goes on."
+        if wrong
+        else ""
+    )
+    return Check("flat end", not wrong, round(end.ratio, 3), None, FLAT_RATIO, said)

@@ -1,0 +1,92 @@
+"""The part of a mask that is not empty, and where in the scan it lies: what measuring needs, and no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from .geometry import Box
+from .volume import BoolArray, Grid, Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A mask cut to its voxels.
+
+    Attributes:
+        array: (x y z) of `box` only; one false voxel when the mask is empty.
+        box: where `array` lies on `grid`; None when the mask is empty.
+        grid: of the whole scan.
+    """
+
+    array: BoolArray
+    box: Box | None
+    grid: Grid
+
+    @classmethod
+    def of(cls, mask: Mask | Region) -> Region:
+        """The region of a mask; a region is returned as it is."""
+        if isinstance(mask, Region):
+            return mask
+        box = Box.of(mask.array)
+        if box is None:
+            return cls(np.zeros((1, 1, 1), dtype=np.bool_), None, mask.grid)
+        return cls(np.ascontiguousarray(mask.array[slices(box)]), box, mask.grid)
+
+    @property
+    def grid_of_box(self) -> Grid:
+        """The grid `array` itself lies on."""
+        shift = np.eye(4)
+        shift[:3, 3] = self.start
+        x, y, z = self.array.shape
+        return Grid((x, y, z), self.grid.affine @ shift, self.grid.spacing_known)
+
+    @cached_property
+    def voxels(self) -> int:
+        """How many are inside."""
+        return int(np.count_nonzero(self.array))
+
+    @property
+    def start(self) -> tuple[int, int, int]:
+        """Index of the first voxel of `array` on the grid."""
+        return (0, 0, 0) if self.box is None else self.box.start
+
+    @property
+    def touches_edge(self) -> bool:
+        """True when it reaches an end of the grid that is more than one voxel long."""
+        if self.box is None:
+            return False
+        ends = zip(self.box.start, self.box.stop, self.grid.shape, strict=True)
+        return any(n > 1 and (a == 0 or b == n) for a, b, n in ends)
+
+    @property
+    def axes_mm(self) -> npt.NDArray[np.float64]:
+        """(3 3), columns are one voxel step in mm."""
+        return self.grid.affine[:3, :3]
+
+    @property
+    def axial_axis(self) -> int:
+        """The grid axis that runs most along the body."""
+        return int(np.abs(self.axes_mm[2] / np.linalg.norm(self.axes_mm, axis=0)).argmax())
+
+    @cached_property
+    def lines(self) -> tuple[npt.NDArray[np.int64], ...]:
+        """Voxels inside, per index along x, y and z of `array`."""
+        by_xy = np.count_nonzero(self.array, axis=2)
+        along_z = np.add.reduce(self.array.reshape(-1, self.array.shape[2]), axis=0, dtype=np.int64)
+        return by_xy.sum(axis=1), by_xy.sum(axis=0), along_z
+
+    @cached_property
+    def centre_index(self) -> npt.NDArray[np.float64]:
+        """Centre of mass as an index of the whole grid; the region must not be empty."""
+        means = [float(line @ np.arange(len(line))) / self.voxels for line in self.lines]
+        return np.array(means) + self.start
+
+
+def slices(box: Box) -> tuple[slice, slice, slice]:
+    """The box as an index of an array it lies in."""
+    x, y, z = (slice(a, b) for a, b in zip(box.start, box.stop, strict=True))
+    return x, y, z

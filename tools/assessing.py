@@ -1,0 +1,141 @@
+"""`assess_mask`: reasons to doubt a mask, by method.
+
+A further method is a function of the case that answers rows, and a line in `METHODS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .. import __version__
+from ..imaging.errors import BadCall
+from ..imaging.plausibility import Check, assess
+from ..imaging.records import MaskRecord
+from ..imaging.region import Region
+from ..imaging.volume import Volume
+from .desk import Answer, Call, Desk
+from .results import Provenance
+from .results_review import AssessResult, CheckRow
+
+Method = Literal["plausibility"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What every method gets.
+
+    Attributes:
+        structure: canonical name the mask is judged as.
+        others: further structures of the same image by name, relatives of the structure left out.
+    """
+
+    desk: Desk
+    call: Call
+    record: MaskRecord
+    region: Region
+    image: Volume
+    structure: str
+    others: Mapping[str, Region]
+
+
+def assess_mask(
+    desk: Desk,
+    call: Call,
+    mask_id: Annotated[str, Field(description="Handle from segment or edit_mask.")],
+    methods: Annotated[list[Method] | None, Field(description="Default: all.")] = None,
+    structure: Annotated[str | None, Field(description="Judge it as this; default: what it was segmented as.")] = None,
+) -> Answer:
+    """Look for reasons to doubt a mask: volume, side, place, overlap, parts, holes, intensity, symmetry, border.
+
+    Segment neighbours first: they make it sharper. A failed check says what is odd, not what is true.
+    Example: assess_mask(mask_id="msk_0123456789ab")
+    """
+    case = _case(desk, call, mask_id, structure)
+    rows = [row for method in dict.fromkeys(methods or METHODS) for row in METHODS[method](case)]
+    asked = [row for row in rows if row.passed is not None]
+    failed = [row for row in asked if not row.passed]
+    result = AssessResult(
+        mask_id=mask_id,
+        structure=case.structure,
+        plausible=not failed if asked else None,
+        checks=rows,
+        provenance=Provenance(tool="assess_mask", version=__version__, inputs=[mask_id, case.record.image_id]),
+    )
+    return Answer(_said(case.structure, asked, failed), result)
+
+
+def _said(structure: str, asked: list[CheckRow], failed: list[CheckRow]) -> str:
+    if failed:
+        return f"{structure}: {len(failed)} of {len(asked)} checks failed. {' '.join(row.reason for row in failed)}"[
+            :1500
+        ]
+    return f"{structure}: {len(asked)} checks passed ({', '.join(row.check for row in asked)})." if asked else (
+        f"{structure}: nothing could be checked."
+    )  # fmt: skip
+
+
+def _case(desk: Desk, call: Call, mask_id: str, structure: str | None) -> Case:
+    record = desk.store.mask_record(mask_id)
+    name = structure or record.structure
+    if name is None:
+        raise BadCall(f"'{mask_id}' has no name. Pass structure, for example structure='liver'.")
+    row = desk.table.get(name)
+    if row is None and structure is not None:
+        nearest = ", ".join(found.name for found, _score in desk.table.search(structure, 3))
+        raise BadCall(f"Unknown structure '{structure[:60]}'. Closest: {nearest}. Call find_structures to search.")
+    canonical = row.name if row is not None else name
+    kin = _relatives(desk, canonical)
+    others = {
+        other.structure: desk.store.region(other.mask_id)
+        for other in desk.store.masks_of(record.image_id)
+        if other.structure and other.mask_id != mask_id and other.structure not in kin and other.voxels
+    }
+    image = desk.store.volume(record.image_id)
+    return Case(desk, call, record, desk.store.region(mask_id), image, canonical, others)
+
+
+def _relatives(desk: Desk, name: str) -> set[str]:
+    """The structure, what holds it and what it holds: those may overlap it."""
+    kin, rows = {name}, {row.name: row for row in desk.table.rows}
+    parent = rows[name].parent if name in rows else ""
+    while parent and parent not in kin:
+        kin.add(parent)
+        parent = rows[parent].parent if parent in rows else ""
+    fresh = {name}
+    while fresh:
+        fresh = {row.name for row in desk.table.rows if row.parent in fresh} - kin
+        kin |= fresh
+    return kin
+
+
+def _plausibility(case: Case) -> list[CheckRow]:
+    found = assess(case.region, case.structure, image=case.image, others=case.others)
+    return [
+        CheckRow(
+            method="plausibility",
+            check=check.name,
+            passed=check.passed,
+            value=check.value,
+            allowed=_allowed(check),
+            reason=check.reason,
+        )
+        for check in found.checks
+    ]
+
+
+def _allowed(check: Check) -> str:
+    """The limits and where they come from, or "" when the check could not be asked."""
+    if check.passed is None:
+        return ""
+    if check.low is None:
+        limits = f"at most {check.high:g}"
+    else:
+        limits = f"at least {check.low:g}" if check.high is None else f"{check.low:g} to {check.high:g}"
+    return f"{limits} ({check.source})"
+
+
+METHODS: dict[Method, Callable[[Case], list[CheckRow]]] = {"plausibility": _plausibility}

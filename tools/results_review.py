@@ -1,0 +1,56 @@
+"""Answers of `assess_mask` and `compare_studies`."""
+
+from __future__ import annotations
+
+from .results import Provenance, Result
+
+
+class CheckRow(Result):
+    """`passed` null: could not be asked."""
+
+    method: str
+    check: str
+    passed: bool | None
+    value: float | None
+    allowed: str
+    reason: str
+
+
+class AssessResult(Result):
+    """`plausible` null: nothing could be asked."""
+
+    mask_id: str
+    structure: str
+    plausible: bool | None
+    checks: list[CheckRow]
+    provenance: Provenance
+
+
+class LesionRow(Result):
+    """Before and after are "mask_id#part", parts largest first; `size_is` tells of lesions at the scan's edge."""
+
+    state: str
+    before: str | None
+    after: str | None
+    before_mm: float | None
+    after_mm: float | None
+    before_ml: float | None
+    after_ml: float | None
+    change_percent: float | None
+    size_is: str
+
+
+class StudiesResult(Result):
+    """RECIST 1.1; `alignment` says how, how well (correlation) and how far the body moved."""
+
+    lesions: list[LesionRow]
+    category: str
+    reason: str
+    sum_before_mm: float
+    sum_after_mm: float
+    change_percent: float | None
+    alignment: str
+    similarity: float
+    moved_mm: float
+    warnings: list[str]
+    provenance: Provenance
