@@ -38,6 +38,11 @@ def evaluate(
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
 ) -> None:
     """Dice on held-out patients, with intervals, beside the copied atlas."""
+    from ..training.survival import find_prognosis
+
+    if find_prognosis(config) is not None:
+        _show_prognosis(config, export)
+        return
     from ..training.evaluate import evaluate as measure
 
     scores = measure(config, threads=threads)
@@ -52,6 +57,20 @@ def evaluate(
         from ..training.export import export as write
 
         typer.echo(f"Wrote {write(config, scores=scores).name} and its card.")
+
+
+def _show_prognosis(config: str, export: bool) -> None:
+    """The cross-validation a prognosis run left behind; `ostensor fit` makes it."""
+    from ..models.catalogue import WEIGHTS_FOLDER
+    from ..training.fit import RUNS
+    from ..training.survival import find_prognosis
+    from ..training.survival_export import export_run, run_table
+
+    path = find_prognosis(config)
+    assert path is not None
+    typer.echo(run_table(RUNS / path.stem, path.stem))
+    if export:
+        typer.echo(f"Wrote {export_run(path.stem, runs=RUNS, weights=WEIGHTS_FOLDER).name} and the card.")
 
 
 @bench.command("segment")
@@ -75,6 +94,17 @@ def bench_start(
 ) -> None:
     """From process start to the first list of tools."""
     from ..benchmarks.start import run
+
+    _show(run(rounds=rounds), out)
+
+
+@bench.command("prognosis")
+def bench_prognosis(
+    rounds: Annotated[int, typer.Option(help="How often.", min=1)] = 20,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """One patient warm, and 1,000 patients in one batch against one by one."""
+    from ..benchmarks.prognosis import run
 
     _show(run(rounds=rounds), out)
 

@@ -16,6 +16,7 @@ from ..retrieval.structures import StructureTable
 from .config import APPEARANCES, RunConfig, data_folder, read_config
 from .objectives import Batch, TextPrompted
 from .sampling import Ready, draw, make_ready
+from .survival import find_prognosis, fit_prognosis
 from .trainer import Stream, Trainer
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ def fit(
         resume: go on from the run's checkpoint when there is one.
         until: stop after this many steps; the schedule stays the same.
     """
+    if (other := find_prognosis(config)) is not None:
+        return fit_prognosis(other, data=data_folder(), runs=runs)
     plan = read_config(config)
     torch.manual_seed(plan.schedule.seed)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)

@@ -69,9 +69,12 @@ class PrognosisConfig:
         )
 
 
-def is_prognosis(values: Mapping[str, Any]) -> bool:
-    """Whether a configuration file is one of ours."""
-    return values.get("kind") == "prognosis"
+def find_prognosis(name_or_path: str | Path) -> Path | None:
+    """The file of a prognosis configuration, given by path or bundled name; None when it is another kind."""
+    for path in (Path(name_or_path), Path(__file__).parent / "configs" / f"{name_or_path}.toml"):
+        if path.is_file():
+            return path if tomllib.loads(path.read_text(encoding="utf-8")).get("kind") == "prognosis" else None
+    return None
 
 
 def read_prognosis(path: Path) -> PrognosisConfig:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sksurv.metrics import concordance_index_censored, integrated_brier_score
 
 from ..models.prognosis import Curves
 
@@ -17,6 +16,8 @@ Truth = npt.NDArray[Any]
 
 def harrell(truth: Truth, risk: Array) -> float:
     """Harrell's C: share of comparable pairs in which the higher risk dies first; ties count half."""
+    from sksurv.metrics import concordance_index_censored
+
     return float(concordance_index_censored(truth["died"], truth["days"], risk)[0])
 
 
@@ -39,6 +40,8 @@ def antolini(truth: Truth, curves: Curves) -> float:
 
 def brier(train: Truth, test: Truth, curves: Curves) -> float | None:
     """Integrated Brier score over the middle of the follow-up; None when the fold is too short for it."""
+    from sksurv.metrics import integrated_brier_score
+
     low = max(float(test["days"].min()), float(train["days"].min())) + 1
     high = min(float(np.quantile(test["days"], 0.8)), float(train["days"].max()), float(curves.days[-1]))
     grid = np.linspace(low, high, 20)
