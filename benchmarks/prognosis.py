@@ -40,7 +40,9 @@ def run(*, rounds: int = 20) -> str:
         ("one by one / one batch", f"{single / batch:.1f}"),
     ]
     lines = ["| what | figure |", "|---|---|", *(f"| {what} | {figure} |" for what, figure in rows)]
-    return "\n".join([*lines, "", f"Largest difference of S, batch to single: {gap:.1e}. {model.name}, seed 0. {described()}."])
+    return "\n".join(
+        [*lines, "", f"Largest difference of S, batch to single: {gap:.1e}. {model.name}, seed 0. {described()}."]
+    )
 
 
 def _patients() -> list[dict[str, object]]:

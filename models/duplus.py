@@ -95,6 +95,7 @@ class Film(nn.Module):
             self.prompt_proj[2].bias[:channels] += 1.0
 
     def forward(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """The modulated map."""
         gamma, beta = self.prompt_proj(context)[:, :, None, None, None].chunk(2, dim=1)
         result: torch.Tensor = gamma * x + beta
         return result
@@ -116,6 +117,7 @@ class Gate(nn.Module):
         return torch.sigmoid(score)[:, None]
 
     def forward(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """The gated map."""
         return x * self.map(x, context)
 
 

@@ -74,7 +74,9 @@ def _load(model: Any, state: Mapping[str, torch.Tensor]) -> None:
     missing, extra = sorted(wanted - set(given)), sorted(set(given) - wanted)
     missing = [name for name in missing if not name.endswith("position_ids")]
     if missing or extra:
-        raise BadCall(f"The checkpoint's text tower does not fit: '{(missing + extra)[0]}' differs. Use its own config.")
+        raise BadCall(
+            f"The checkpoint's text tower does not fit: '{(missing + extra)[0]}' differs. Use its own config."
+        )
     model.load_state_dict(given, strict=False)
 
 

@@ -77,7 +77,9 @@ class DuplusPredictor:
             context: such as "A CT scan of the abdomen"; empty makes one from the modality and the card's region.
         """
         if volume.modality not in STEMS:
-            raise BadCall(f"DuPLUS takes {', '.join(STEMS)} scans, but this one is '{volume.modality}'. Set its modality.")
+            raise BadCall(
+                f"DuPLUS takes {', '.join(STEMS)} scans, but this one is '{volume.modality}'. Set its modality."
+            )
         scan = prepared_scan(volume, self.window, self.spacing_mm)
         text = context or default_context(volume.modality, self.card)
         first = torch.from_numpy(self.words.encode([text])).to(self.device)

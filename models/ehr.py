@@ -154,7 +154,9 @@ def record_of(values: Mapping[str, Any]) -> EhrRecord:
     except ValidationError as error:
         raise BadCall(" ".join(_faults(error))) from None
     if set(made.known) <= {"disease"}:
-        raise BadCall("The record knows nothing of the patient: every field is null. Give at least one, e.g. age_years.")
+        raise BadCall(
+            "The record knows nothing of the patient: every field is null. Give at least one, e.g. age_years."
+        )
     return made
 
 
@@ -205,7 +207,7 @@ class Feature:
             return self.ordinal[self.levels.index(value)]
         number = float(value)
         if self.log:
-                return math.log1p(number)
+            return math.log1p(number)
         return number
 
     def encode(self, value: Any) -> list[float]:

@@ -108,7 +108,9 @@ def translated(flat: Mapping[str, Any], native: Columns) -> tuple[dict[str, Any]
     """
     unknown = sorted(set(flat) - native.all_names)
     if unknown:
-        raise BadCall(f"Unknown columns {unknown[:5]} for the cohort '{native.name}'. Remove them, or correct the names.")
+        raise BadCall(
+            f"Unknown columns {unknown[:5]} for the cohort '{native.name}'. Remove them, or correct the names."
+        )
     values: dict[str, Any] = {"disease": native.disease}
     for column, rule in native.columns.items():
         if column not in flat:

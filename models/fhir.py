@@ -149,7 +149,11 @@ def _stage(seen: Mapping[str, Any]) -> str | None:
         match = _STAGE.match(str(text or ""))
         if match and match.group(1).lower() not in ("x", "is"):
             stage = match.group(1)
-            return stage.lower() if stage[0].isdigit() else stage.upper().rstrip("AB") + stage[len(stage.rstrip("abAB")) :].lower()
+            return (
+                stage.lower()
+                if stage[0].isdigit()
+                else stage.upper().rstrip("AB") + stage[len(stage.rstrip("abAB")) :].lower()
+            )
     return None
 
 

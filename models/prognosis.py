@@ -78,16 +78,24 @@ class Ensemble:
         config: as `models.survival.SurvivalConfig` writes it.
         edges: inner bin edges in days; the last is the longest horizon.
         members: weights by parameter name; Cox heads also hold `baseline`, the cumulative hazard at the edges.
+        shrink: small tables make heads too sure of themselves, so log odds of S are drawn towards the
+            cohort's; 1 leaves them, 0 gives everybody the cohort's curve. Ranks at each day stay.
+        centre: the cohort's mean log odds of S at the edges.
     """
 
     config: Mapping[str, Any]
     edges: tuple[float, ...]
     members: tuple[Weights, ...]
+    shrink: float = 1.0
+    centre: tuple[float, ...] = ()
 
     def curves(self, image: Array, ehr: Array, text: Array | None = None) -> Curves:
         """Curves of patients given as rows (b i), (b e), (b t)."""
         words = np.zeros((len(ehr), 0)) if text is None else text
         inner = np.stack([self._edges_of(weights, image, ehr, words) for weights in self.members])
+        if self.shrink < 1:
+            middle = np.array(self.centre)
+            inner = 1 / (1 + np.exp(-(middle + self.shrink * (log_odds(inner) - middle))))
         start = np.ones((*inner.shape[:2], 1))
         return Curves(np.array([0.0, *self.edges]), np.concatenate([start, inner], axis=2))
 
@@ -96,6 +104,12 @@ class Ensemble:
         if self.config["kind"] == "cox":
             return np.asarray(np.exp(-np.exp(scores) * weights["baseline"][None]))
         return survival_at_edges(scores, self.config["kind"])
+
+
+def log_odds(survival: Array) -> Array:
+    """log(S / (1 - S)), S kept away from 0 and 1."""
+    kept = np.clip(survival, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(kept / (1 - kept)))
 
 
 def head_scores(weights: Weights, config: Mapping[str, Any], image: Array, ehr: Array, text: Array) -> Array:

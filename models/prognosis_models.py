@@ -102,7 +102,7 @@ def load_model(path: Path) -> PrognosisModel:
     return PrognosisModel(
         name=facts["name"],
         cohort=dictionaries()[facts["cohort"]],
-        ensemble=Ensemble(facts["head"], tuple(facts["edges"]), members),
+        ensemble=Ensemble(facts["head"], tuple(facts["edges"]), members, facts["shrink"], tuple(facts["centre"])),
         image=tuple(_feature(row) for row in facts["image"]),
         ehr=tuple(_feature(row) for row in facts["ehr"]),
         background=(tensors["background.image"], tensors["background.ehr"]),

@@ -19,7 +19,13 @@ def curve_png(
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     days = [point.day for point in points]
-    axes.step([row["day"] for row in cohort], [row["probability"] for row in cohort], where="post", color="0.5", label="cohort")
+    axes.step(
+        [row["day"] for row in cohort],
+        [row["probability"] for row in cohort],
+        where="post",
+        color="0.5",
+        label="cohort",
+    )
     axes.fill_between(days, [p.low for p in points], [p.high for p in points], alpha=0.25, color="#0072B2", linewidth=0)
     axes.plot(days, [p.probability for p in points], color="#0072B2", label="this patient")
     axes.set(xlabel=f"days after {day_0}", ylabel="share alive", ylim=(0, 1.02), xlim=(0, None))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -29,10 +28,12 @@ HANDLING = "Missing fields enter as the cohort's mean with a missing indicator, 
 BY = "permutation: mean change of the risk score when the field takes other patients' values"
 
 
-@dataclass(frozen=True)
 class _Refusal(Exception):
-    reason: Reason
-    text: str
+    """A patient the cohort says nothing about; becomes an answer, not an error."""
+
+    def __init__(self, reason: Reason, text: str) -> None:
+        super().__init__(text)
+        self.reason, self.text = reason, text
 
 
 def predict_prognosis(
@@ -85,10 +86,14 @@ def _measured(desk: Desk, image_id: str | None, mask_ids: list[str], read: ReadR
     records = [desk.store.mask_record(mask_id) for mask_id in mask_ids]
     images = {record.image_id for record in records} | ({image_id} if image_id else set())
     if len(images) > 1:
-        raise BadCall(f"The masks and the image belong to {len(images)} images: {', '.join(sorted(images))}. Give one scan.")
+        raise BadCall(
+            f"The masks and the image belong to {len(images)} images: {', '.join(sorted(images))}. Give one scan."
+        )
     image = desk.store.image(images.pop())
     if image.synthetic:
-        raise _Refusal("synthetic_image", f"{image.image_id} is a synthetic image; it is nobody's. Give the patient's scan.")
+        raise _Refusal(
+            "synthetic_image", f"{image.image_id} is a synthetic image; it is nobody's. Give the patient's scan."
+        )
     cohort = next((m.cohort for m in prognosis_models().values() if m.cohort.disease == read.record.disease), None)
     if cohort is not None and image.modality not in cohort.modalities:
         allowed = ", ".join(cohort.modalities)
@@ -126,7 +131,9 @@ def _model(desk: Desk, read: ReadRecord, *, fused: bool) -> PrognosisModel:
         raise _Refusal("disease", f"The record names no disease. Set disease to one of: {', '.join(diseases)}.")
     fitting = [model for model in models.values() if model.cohort.disease == disease]
     if not fitting:
-        raise _Refusal("disease", f"No cohort here had {disease}. Known: {', '.join(diseases)} (of {', '.join(DISEASES)}).")
+        raise _Refusal(
+            "disease", f"No cohort here had {disease}. Known: {', '.join(diseases)} (of {', '.join(DISEASES)})."
+        )
     if allowed_use(desk) == "any":
         raise Unavailable("The prognosis models are for research only, but this server runs with purpose 'commercial'.")
     with_image = [model for model in fitting if model.image]
@@ -138,7 +145,9 @@ def _check(model: PrognosisModel, values: Mapping[str, Any], horizon: float | No
     low, high = model.facts["age_range"]
     age = values.get("age_years")
     if age is None:
-        raise _Refusal("age", f"The age is not known, so it cannot be checked against the cohort's {low:.0f} to {high:.0f} years.")
+        raise _Refusal(
+            "age", f"The age is not known, so it cannot be checked against the cohort's {low:.0f} to {high:.0f} years."
+        )
     if not low <= age <= high:
         raise _Refusal("age", f"Age {age:g} is outside the cohort's {low:.0f} to {high:.0f} years.")
     missing = model.missing(values)
@@ -149,7 +158,8 @@ def _check(model: PrognosisModel, values: Mapping[str, Any], horizon: float | No
         )
     if horizon is not None and horizon > model.facts["horizon_days"]:
         raise _Refusal(
-            "horizon", f"Day {horizon:g} is beyond the cohort's last usable day, {model.facts['horizon_days']:.0f}. Ask for less."
+            "horizon",
+            f"Day {horizon:g} is beyond the cohort's last usable day, {model.facts['horizon_days']:.0f}. Ask for less.",
         )
 
 

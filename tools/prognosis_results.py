@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from .results import Provenance, Result
 
 Reason = Literal["age", "disease", "modality", "missing_fields", "synthetic_image", "no_evidence", "horizon"]
@@ -52,17 +54,17 @@ class PrognosisResult(Result):
     risk: float | None = None
     risk_group: Literal["low", "intermediate", "high"] | None = None
     risk_percentile: float | None = None
-    survival: list[SurvivalPoint] = []
+    survival: list[SurvivalPoint] = Field(default_factory=list)
     at_horizon: SurvivalPoint | None = None
     median_survival_days: float | None = None
     median_is: Literal["reached", "not reached", "not given"] = "not given"
     interval: str = ""
-    contributions: list[Contribution] = []
+    contributions: list[Contribution] = Field(default_factory=list)
     contributions_by: str = ""
-    missing: list[str] = []
+    missing: list[str] = Field(default_factory=list)
     missing_handling: str = ""
-    ignored: list[str] = []
-    measured: dict[str, float] = {}
+    ignored: list[str] = Field(default_factory=list)
+    measured: dict[str, float] = Field(default_factory=dict)
     cohort: CohortCard | None = None
-    warnings: list[str] = []
+    warnings: list[str] = Field(default_factory=list)
     provenance: Provenance

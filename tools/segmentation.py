@@ -51,7 +51,12 @@ def segment(
     Example: segment(image_id="img_0123456789ab", structures=["liver", "spleen"])
     """
     wishes = plan(desk, image_id, structures, model, context=context)
-    arguments = {"image_id": image_id, "structures": [wish.structure for wish in wishes], "model": model, "context": context}
+    arguments = {
+        "image_id": image_id,
+        "structures": [wish.structure for wish in wishes],
+        "model": model,
+        "context": context,
+    }
 
     def work(job_id: str, report: Report, cancelled: threading.Event) -> Mapping[str, Any]:
         return look(desk, job_id, image_id, wishes, report, cancelled, context=context).model_dump(mode="json")

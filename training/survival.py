@@ -17,15 +17,16 @@ import torch
 
 from ..imaging.errors import BadCall
 from ..models.ehr import Feature
-from ..models.prognosis import Curves
+from ..models.prognosis import Curves, Ensemble, log_odds
 from ..models.survival import SurvivalConfig
 from .survival_metrics import antolini, brier, harrell
-from .survival_objective import Encoding, HeadSchedule, Lesson, fitted_encoding, train_ensembles
+from .survival_objective import Encoding, HeadSchedule, Inputs, Lesson, fitted_encoding, train_ensembles
 from .survival_tables import TABLES, Patient, outcomes
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[np.float64]
-_KEYS = {"kind", "name", "title", "cohort", "table", "mode", "stage", "image", "ehr", "network", "head", "schedule", "folds", "repeats", "seed", "final_members", "baselines"}  # fmt: skip
+CONFIGS = Path(__file__).parent / "configs"
+_KEYS = {"kind", "name", "title", "cohort", "table", "mode", "stage", "image", "ehr", "network", "head", "schedule", "folds", "repeats", "seed", "final_members", "baselines", "notes"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class PrognosisConfig:
         network: whether the table's network features are used beside the measures.
         folds, repeats, seed: patients are split into folds so often, each time anew.
         final_members: heads of the exported ensemble, trained on all patients.
+        notes: what a reader of the card must know, such as how fields were chosen.
     """
 
     name: str
@@ -56,6 +58,7 @@ class PrognosisConfig:
     seed: int = 0
     final_members: int = 40
     baselines: bool = True
+    notes: str = ""
 
     def in_mode(self, mode: str) -> PrognosisConfig:
         """The same run with the image's or the record's features only, or both."""
@@ -71,7 +74,7 @@ class PrognosisConfig:
 
 def find_prognosis(name_or_path: str | Path) -> Path | None:
     """The file of a prognosis configuration, given by path or bundled name; None when it is another kind."""
-    for path in (Path(name_or_path), Path(__file__).parent / "configs" / f"{name_or_path}.toml"):
+    for path in (Path(name_or_path), CONFIGS / f"{name_or_path}.toml"):
         if path.is_file():
             return path if tomllib.loads(path.read_text(encoding="utf-8")).get("kind") == "prognosis" else None
     return None
@@ -222,11 +225,67 @@ def fit_prognosis(path: Path, *, data: Path, runs: Path) -> Path:
     schedule = replace(plan.schedule, members=plan.final_members)
     lesson = Lesson(encoding.rows(patients), outcomes(patients), plan.seed + 7)
     made = train_ensembles([lesson], plan.head, schedule, features)[0]
+    made = calibrated(made, lesson.rows, checked, outcomes(patients))
+    if patients[0].hazard is not None:
+        checked = replace(checked, scores={**checked.scores, **_ablations(plan, patients)})
     folder = runs / plan.name
     folder.mkdir(parents=True, exist_ok=True)
     write_run(folder, plan, patients, checked, encoding, made)
     log.info("%s", json.dumps(summary(checked)))
     return folder
+
+
+def calibrated(made: Ensemble, rows: Inputs, checked: CrossValidation, truth: npt.NDArray[Any]) -> Ensemble:
+    """The ensemble with the shrinkage that makes the held-out curves most likely."""
+    centre = log_odds(made.curves(rows.image, rows.ehr).mean[:, 1:]).mean(axis=0)
+    odds = log_odds(checked.curves[:, 1:])
+    middle = odds.mean(axis=0)
+    shares = np.linspace(0.05, 1.0, 20)
+    costs = []
+    for share in shares:
+        s = 1 / (1 + np.exp(-(middle + share * (odds - middle))))
+        costs.append(_grid_likelihood(s, checked.days, truth))
+    return replace(made, shrink=round(float(shares[int(np.argmin(costs))]), 3), centre=tuple(map(float, centre)))
+
+
+def _grid_likelihood(survival: Array, days: Array, truth: npt.NDArray[Any]) -> float:
+    """Negative log likelihood of outcomes under S (n t-1) at `days` (0 first): interval of a death, S of a censored day."""
+    full = np.concatenate([np.ones((len(survival), 1)), survival, np.zeros((len(survival), 1))], axis=1)
+    cell = np.searchsorted(days, truth["days"], side="left") - 1
+    cell = np.clip(cell, 0, full.shape[1] - 2)
+    who = np.arange(len(full))
+    chance = np.where(truth["died"], full[who, cell] - full[who, cell + 1], full[who, cell])
+    return float(-np.log(np.clip(chance, 1e-6, 1)).mean())
+
+
+def _ablations(plan: PrognosisConfig, patients: list[Patient]) -> dict[str, dict[str, list[float]]]:
+    """For made-up patients: either half alone, the record shuffled, and the true hazard, on the same folds."""
+    truth = outcomes(patients)
+    rng = np.random.default_rng(plan.seed)
+    order, fields = rng.permutation(len(patients)), {feature.field for feature in plan.ehr}
+    shuffled = [
+        replace(p, values={**p.values, **{f: patients[order[n]].values[f] for f in fields}})
+        for n, p in enumerate(patients)
+    ]
+    found = {
+        name: {
+            "harrell": list(
+                cross_validate(replace(plan.in_mode(mode), baselines=False), rows).scores["ours"]["harrell"]
+            )
+        }
+        for name, mode, rows in (
+            ("image only", "image", patients),
+            ("record only", "ehr", patients),
+            ("fused, record shuffled", "fused", shuffled),
+            ("record only, shuffled", "ehr", shuffled),
+        )
+    }
+    hazard = np.array([p.hazard for p in patients])
+    folds = [folds_of(truth["died"], plan.folds, plan.seed + repeat) for repeat in range(plan.repeats)]
+    found["oracle"] = {
+        "harrell": [harrell(truth[fold == held], hazard[fold == held]) for fold in folds for held in range(plan.folds)]
+    }
+    return found
 
 
 def summary(checked: CrossValidation) -> dict[str, dict[str, dict[str, float]]]:

@@ -40,8 +40,15 @@ def write_run(
     rows = encoding.rows(patients)
     rng = np.random.default_rng(plan.seed)
     kept = np.sort(rng.choice(len(patients), min(_BACKGROUND, len(patients)), replace=False))
-    tensors = {f"{m}.{key}": value.astype(np.float32) for m, weights in enumerate(made.members) for key, value in weights.items()}
-    tensors |= {"background.image": rows.image[kept].astype(np.float32), "background.ehr": rows.ehr[kept].astype(np.float32)}
+    tensors = {
+        f"{m}.{key}": value.astype(np.float32)
+        for m, weights in enumerate(made.members)
+        for key, value in weights.items()
+    }
+    tensors |= {
+        "background.image": rows.image[kept].astype(np.float32),
+        "background.ehr": rows.ehr[kept].astype(np.float32),
+    }
     content = save({key: np.ascontiguousarray(value) for key, value in tensors.items()})
     (folder / f"{plan.name}.safetensors").write_bytes(content)
     facts = _facts(plan, patients, checked, encoding, made, made.curves(rows.image, rows.ehr))
@@ -70,6 +77,8 @@ def _facts(
         "mode": plan.mode,
         "head": dict(made.config),
         "edges": list(made.edges),
+        "shrink": made.shrink,
+        "centre": list(made.centre),
         "image": [_plain(feature) for feature in encoding.image],
         "ehr": [_plain(feature) for feature in encoding.ehr],
         "members": len(made.members),
@@ -95,6 +104,7 @@ def _facts(
         "seed": plan.seed,
         "folds": plan.folds,
         "repeats": plan.repeats,
+        "notes": plan.notes,
         "command": f"ostensor fit {plan.name}",
     }
 
@@ -127,7 +137,9 @@ def _picture(path: Path, plan: PrognosisConfig, patients: Sequence[Patient], che
     axes.plot([0, 1], [0, 1], color="0.7")
     for n in (len(checked.days) // 2, len(checked.days) - 1):
         rows = calibration(truth, checked.curves[:, n], float(checked.days[n]))
-        axes.plot([r["expected"] for r in rows], [r["observed"] for r in rows], "o-", label=f"day {checked.days[n]:.0f}")
+        axes.plot(
+            [r["expected"] for r in rows], [r["observed"] for r in rows], "o-", label=f"day {checked.days[n]:.0f}"
+        )
     axes.set(xlabel="expected survival", ylabel="observed survival", title=plan.name, xlim=(0, 1), ylim=(0, 1))
     axes.legend()
     figure.tight_layout()
@@ -166,10 +178,19 @@ def card_text(weights: Path) -> str:
     ]
     for path in sorted(weights.glob("prognosis-*.json")):
         facts = json.loads(path.read_text(encoding="utf-8"))
-        parts.append(f"## {facts['name']}\n\n{facts['title']}. {facts['patients']} patients, {facts['deaths']} deaths, ")
-        parts.append(f"ages {facts['age_range'][0]:.0f} to {facts['age_range'][1]:.0f}, horizon {facts['horizon_days']:.0f} days.")
+        parts.append(
+            f"## {facts['name']}\n\n{facts['title']}. {facts['patients']} patients, {facts['deaths']} deaths, "
+        )
+        parts.append(
+            f"ages {facts['age_range'][0]:.0f} to {facts['age_range'][1]:.0f}, horizon {facts['horizon_days']:.0f} days."
+        )
         parts.append(f"Source: {facts['source']}; licence {facts['licence']}; use: {facts['purpose']}.")
-        parts.append(f"Made by `{facts['command']}`, seed {facts['seed']}, {facts['folds']} folds x {facts['repeats']}.\n")
+        parts.append(
+            f"Made by `{facts['command']}`, seed {facts['seed']}, {facts['folds']} folds x {facts['repeats']}.\n"
+        )
+        parts.append(
+            f"{facts['notes']} Log odds of survival are shrunk by {facts['shrink']:.2f}, fitted on held-out curves; the table is before it.\n"
+        )
         parts.append("| method | Harrell C | Antolini C | integrated Brier |\n|---|---|---|---|")
         parts += [_row(method, metrics) for method, metrics in facts["metrics"].items()]
         parts.append("")

@@ -91,7 +91,9 @@ def fitted_encoding(
 def _fitted(feature: Feature, patients: Sequence[Patient]) -> Feature:
     if feature.kind == "level" and not feature.ordinal:
         return feature
-    known = [feature.raw(p.values[feature.field]) for p in patients if not feature.is_missing(p.values.get(feature.field))]
+    known = [
+        feature.raw(p.values[feature.field]) for p in patients if not feature.is_missing(p.values.get(feature.field))
+    ]
     if not known:
         return feature
     return replace(feature, mean=float(np.mean(known)), sd=max(float(np.std(known)), 1e-6))

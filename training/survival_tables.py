@@ -67,7 +67,11 @@ def synthetic(data: Path) -> list[Patient]:
     ]
 
 
-TABLES: Mapping[str, Callable[[Path], list[Patient]]] = {"kits_ehr": kits, "lung1_clinical": lung1, "synthetic": synthetic}
+TABLES: Mapping[str, Callable[[Path], list[Patient]]] = {
+    "kits_ehr": kits,
+    "lung1_clinical": lung1,
+    "synthetic": synthetic,
+}
 
 
 def _text(path: Path) -> str:

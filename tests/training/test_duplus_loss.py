@@ -18,7 +18,9 @@ def test_tversky_equals_the_hand_calculation() -> None:
 
 
 @pytest.mark.parametrize(("found", "alpha"), [((1.0, 1.0, 1.0), 0.8), ((0.0, 0.0, 0.0), 0.2)])
-def test_alpha_stays_between_a_fifth_and_four_fifths_and_has_no_gradient(found: tuple[float, ...], alpha: float) -> None:
+def test_alpha_stays_between_a_fifth_and_four_fifths_and_has_no_gradient(
+    found: tuple[float, ...], alpha: float
+) -> None:
     """Only false positives, or only false negatives."""
     guess = mask(*found).requires_grad_()
     made = tversky_alpha(guess, mask(1, 0, 0))
