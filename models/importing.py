@@ -18,6 +18,7 @@ from .checkpoints import read_checkpoint
 from .duplus import load_duplus
 from .duplus_loader import tower_state
 from .meshnet import load_meshnet
+from .obelisk import load_obelisk
 from .sat_loader import language_model_state, load_sat, load_text_head, read_sat, sat_config
 
 ENCODER_FOLDER = "biolord"  # below the user's weights folder: the text encoder's own files
@@ -28,7 +29,7 @@ def import_weights(name: str, files: Sequence[Path], *, accept_licence: bool, fo
     """Check and convert the authors' files, and answer the completed card.
 
     Args:
-        files: for SAT the segmentation and the text checkpoint, for MeshNet its model.pth.
+        files: for SAT the segmentation and the text checkpoint, for MeshNet and OBELISK one file.
         accept_licence: the user has read the licence note of the card.
 
     Raises:
@@ -80,9 +81,17 @@ def _duplus(name: str, files: Sequence[Path]) -> Tensors:
     return {f"{part}.{key}": value.contiguous() for part, tensors in parts.items() for key, value in tensors.items()}
 
 
+def _obelisk(name: str, files: Sequence[Path]) -> Tensors:
+    if len(files) != 1:
+        raise BadCall(f"'{name}' needs one file, e.g. obeliskhybrid_tcia_fold1.pth; {len(files)} were given.")
+    net = load_obelisk(read_checkpoint(files[0]))
+    return {key: value.contiguous() for key, value in net.state_dict().items()}
+
+
 IMPORTERS: Mapping[str, Callable[[str, Sequence[Path]], Tensors]] = {
     "sat-nano": _sat,
     "sat-pro": _sat,
     "meshnet": _meshnet,
     "duplus": _duplus,
+    "obelisk": _obelisk,
 }

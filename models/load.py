@@ -19,6 +19,7 @@ from .importing import ENCODER_FOLDER
 from .interface import Predictor
 from .late_fusion import SatMini, SatMiniConfig
 from .meshnet import MeshNetPredictor, load_meshnet
+from .obelisk import ObeliskPredictor, load_obelisk
 from .predictor import SatMiniPredictor
 from .preprocess import Preparation
 from .sat_loader import load_sat, load_text_head, sat_config
@@ -61,6 +62,8 @@ def load_predictor(
             return MeshNetPredictor(load_meshnet(load_file(path)), entry)
         if entry.system == "DuPLUS":
             return _duplus(entry, path, device)
+        if name == "obelisk":
+            return ObeliskPredictor(load_obelisk(load_file(path)), entry)
         return _sat(entry, path, device)
     net = SatMini(SatMiniConfig.from_json(entry.facts["network"]))
     net.load_state_dict(

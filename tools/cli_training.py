@@ -36,12 +36,20 @@ def evaluate(
     config: Config,
     export: Annotated[bool, typer.Option(help="Also write weights, facts and card to models/weights.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    robust: Annotated[
+        bool, typer.Option(help="Instead, change scans and words, and write docs/robustness.md.")
+    ] = False,
 ) -> None:
     """Dice on held-out patients, with intervals, beside the copied atlas."""
+<<<<<<< HEAD
     from ..training.survival import find_prognosis
 
     if find_prognosis(config) is not None:
         _show_prognosis(config, export)
+=======
+    if robust:
+        _robust(config, threads)
+>>>>>>> main
         return
     from ..training.evaluate import evaluate as measure
 
@@ -59,6 +67,7 @@ def evaluate(
         typer.echo(f"Wrote {write(config, scores=scores).name} and its card.")
 
 
+<<<<<<< HEAD
 def _show_prognosis(config: str, export: bool) -> None:
     """The cross-validation a prognosis run left behind; `ostensor fit` makes it."""
     from ..models.catalogue import WEIGHTS_FOLDER
@@ -71,6 +80,17 @@ def _show_prognosis(config: str, export: bool) -> None:
     typer.echo(run_table(RUNS / path.stem, path.stem))
     if export:
         typer.echo(f"Wrote {export_run(path.stem, runs=RUNS, weights=WEIGHTS_FOLDER).name} and the card.")
+=======
+def _robust(config: str, threads: int | None) -> None:
+    from ..training.robust import measure, write
+
+    found = measure(config, threads=threads)
+    table = Table("change", "mean Dice")
+    for change, dice in found.dice.items():
+        table.add_row(change, f"{dice:.3f}")
+    Console().print(table)
+    write(found)
+>>>>>>> main
 
 
 @bench.command("segment")
