@@ -41,15 +41,13 @@ def evaluate(
     ] = False,
 ) -> None:
     """Dice on held-out patients, with intervals, beside the copied atlas."""
-<<<<<<< HEAD
     from ..training.survival import find_prognosis
 
     if find_prognosis(config) is not None:
         _show_prognosis(config, export)
-=======
+        return
     if robust:
         _robust(config, threads)
->>>>>>> main
         return
     from ..training.evaluate import evaluate as measure
 
@@ -67,7 +65,6 @@ def evaluate(
         typer.echo(f"Wrote {write(config, scores=scores).name} and its card.")
 
 
-<<<<<<< HEAD
 def _show_prognosis(config: str, export: bool) -> None:
     """The cross-validation a prognosis run left behind; `ostensor fit` makes it."""
     from ..models.catalogue import WEIGHTS_FOLDER
@@ -80,7 +77,8 @@ def _show_prognosis(config: str, export: bool) -> None:
     typer.echo(run_table(RUNS / path.stem, path.stem))
     if export:
         typer.echo(f"Wrote {export_run(path.stem, runs=RUNS, weights=WEIGHTS_FOLDER).name} and the card.")
-=======
+
+
 def _robust(config: str, threads: int | None) -> None:
     from ..training.robust import measure, write
 
@@ -90,7 +88,6 @@ def _robust(config: str, threads: int | None) -> None:
         table.add_row(change, f"{dice:.3f}")
     Console().print(table)
     write(found)
->>>>>>> main
 
 
 @bench.command("segment")
