@@ -47,6 +47,7 @@ class Card:
         vocabulary: canonical names it was taught.
         claimed: those that beat the trivial baseline on held-out cases; only these are offered.
         open_text: True when any term may be asked.
+        takes_context: True when a sentence on modality and region (T1) may be given beside the terms.
         spacing_mm: voxel size it works at along x, y, z; None when it is set by the image's size.
         memory_mb: estimate of what a process needs to answer one request, in MiB.
         licence: of the weights, as written.
@@ -91,6 +92,7 @@ class Card:
     sha256: str = ""
     size_bytes: int = 0
     field_mm: tuple[float, float] = (0.0, 10_000.0)
+    takes_context: bool = False
     deviations: tuple[str, ...] = ()
     notes: str = ""
     measured: Mapping[str, Measured] = field(default_factory=dict, hash=False)

@@ -15,6 +15,8 @@ from ..imaging.errors import BadCall
 from .card import Card
 from .catalogue import USER_FOLDER, card, forget_cards
 from .checkpoints import read_checkpoint
+from .duplus import load_duplus
+from .duplus_loader import tower_state
 from .meshnet import load_meshnet
 from .obelisk import load_obelisk
 from .sat_loader import language_model_state, load_sat, load_text_head, read_sat, sat_config
@@ -70,6 +72,15 @@ def _meshnet(name: str, files: Sequence[Path]) -> Tensors:
     return {key: value.contiguous() for key, value in net.state_dict().items()}
 
 
+def _duplus(name: str, files: Sequence[Path]) -> Tensors:
+    if len(files) != 1:
+        raise BadCall(f"'{name}' needs one file, its checkpoint; {len(files)} were given.")
+    state = read_checkpoint(files[0])
+    net = load_duplus(state).state_dict()
+    parts: dict[str, Mapping[str, torch.Tensor]] = {"net": net, "words": tower_state(state)}
+    return {f"{part}.{key}": value.contiguous() for part, tensors in parts.items() for key, value in tensors.items()}
+
+
 def _obelisk(name: str, files: Sequence[Path]) -> Tensors:
     if len(files) != 1:
         raise BadCall(f"'{name}' needs one file, e.g. obeliskhybrid_tcia_fold1.pth; {len(files)} were given.")
@@ -81,5 +92,6 @@ IMPORTERS: Mapping[str, Callable[[str, Sequence[Path]], Tensors]] = {
     "sat-nano": _sat,
     "sat-pro": _sat,
     "meshnet": _meshnet,
+    "duplus": _duplus,
     "obelisk": _obelisk,
 }

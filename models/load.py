@@ -11,6 +11,9 @@ from safetensors.torch import load_file
 from ..imaging.errors import Failed, Unavailable
 from .card import Card
 from .catalogue import WEIGHTS_FOLDER, card
+from .duplus import load_duplus
+from .duplus_loader import TOWER_FOLDER, ClipTextEncoder
+from .duplus_predictor import DuplusPredictor
 from .engine import Backend, Precision
 from .importing import ENCODER_FOLDER
 from .interface import Predictor
@@ -57,6 +60,8 @@ def load_predictor(
     if entry.weights == "user-file":
         if name == "meshnet":
             return MeshNetPredictor(load_meshnet(load_file(path)), entry)
+        if entry.system == "DuPLUS":
+            return _duplus(entry, path, device)
         if name == "obelisk":
             return ObeliskPredictor(load_obelisk(load_file(path)), entry)
         return _sat(entry, path, device)
@@ -69,6 +74,16 @@ def load_predictor(
     return SatMiniPredictor(
         net, how, entry, device=device, backend=backend, precision=precision, threads=threads, sided=sided
     )
+
+
+def _duplus(entry: Card, path: Path, device: str) -> Predictor:
+    """DuPLUS with the user's checkpoint; config and tokenizer of its text tower lie beside it."""
+    state = load_file(path)
+    tower = {key.removeprefix("words."): value for key, value in state.items() if key.startswith("words.")}
+    net = load_duplus({key.removeprefix("net."): v for key, v in state.items() if key.startswith("net.")})
+    encoder = ClipTextEncoder(path.parent / TOWER_FOLDER, state=tower or None)
+    words = CachedEncoder(encoder, path.parent / f"vectors-{entry.sha256[:12]}.npz")
+    return DuplusPredictor(net, words, entry, device=device)
 
 
 def _sat(entry: Card, path: Path, device: str) -> Predictor:

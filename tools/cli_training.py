@@ -41,6 +41,11 @@ def evaluate(
     ] = False,
 ) -> None:
     """Dice on held-out patients, with intervals, beside the copied atlas."""
+    from ..training.survival import find_prognosis
+
+    if find_prognosis(config) is not None:
+        _show_prognosis(config, export)
+        return
     if robust:
         _robust(config, threads)
         return
@@ -58,6 +63,20 @@ def evaluate(
         from ..training.export import export as write
 
         typer.echo(f"Wrote {write(config, scores=scores).name} and its card.")
+
+
+def _show_prognosis(config: str, export: bool) -> None:
+    """The cross-validation a prognosis run left behind; `ostensor fit` makes it."""
+    from ..models.catalogue import WEIGHTS_FOLDER
+    from ..training.fit import RUNS
+    from ..training.survival import find_prognosis
+    from ..training.survival_export import export_run, run_table
+
+    path = find_prognosis(config)
+    assert path is not None
+    typer.echo(run_table(RUNS / path.stem, path.stem))
+    if export:
+        typer.echo(f"Wrote {export_run(path.stem, runs=RUNS, weights=WEIGHTS_FOLDER).name} and the card.")
 
 
 def _robust(config: str, threads: int | None) -> None:
@@ -116,6 +135,17 @@ def bench_geometry(
     from ..benchmarks.geometry import run
 
     _show(run(full=full), out)
+
+
+@bench.command("prognosis")
+def bench_prognosis(
+    rounds: Annotated[int, typer.Option(help="How often.", min=1)] = 20,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """One patient warm, and 1,000 patients in one batch against one by one."""
+    from ..benchmarks.prognosis import run
+
+    _show(run(rounds=rounds), out)
 
 
 def _show(text: str, out: Path | None) -> None:

@@ -26,8 +26,11 @@ class Wish:
     reason: str
 
 
-def plan(desk: Desk, image_id: str, structures: Sequence[str], model: str) -> list[Wish]:
-    """Which model looks for which structure.
+def plan(desk: Desk, image_id: str, structures: Sequence[str], model: str, *, context: str = "") -> list[Wish]:
+    """Which model looks for which structure; a model of open text also takes words the table does not know.
+
+    Args:
+        context: sentence on modality and region; only for a chosen model that takes one.
 
     Raises:
         BadCall: nothing asked, too much asked, an unknown word, or a model that cannot take the image.
@@ -43,8 +46,17 @@ def plan(desk: Desk, image_id: str, structures: Sequence[str], model: str) -> li
             f"{len(structures)} structures were asked for. At most {MAX_STRUCTURES} fit in one call. Split the list."
         )
     chosen = None if model == "auto" else _usable(desk, model, image)
+    if context and not (chosen is not None and chosen.takes_context):
+        able = ", ".join(card.name for card in catalogue.catalogue() if card.takes_context)
+        raise BadCall(f"'{model}' takes no context. Leave it out, or choose model: {able}.")
     wishes: dict[str, Wish] = {}
     for asked in structures:
+        if chosen is not None and chosen.takes_context:
+            words = " ".join(asked.split())
+            if not words:
+                raise BadCall("One of the structures is empty. Give a name or a sentence for each.")
+            wishes.setdefault(words, Wish(asked, words, chosen, ""))
+            continue
         row = desk.table.resolve(asked)
         for wish in _wishes(desk, asked, row, chosen, image):
             wishes.setdefault(wish.structure, wish)

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, create_model
 
 from ..imaging.errors import BadCall
-from . import results, results_review
+from . import prognosis_results, results, results_review
 from .assessing import assess_mask
 from .browse import find_structures, list_models
 from .desk import Answer
@@ -21,6 +21,7 @@ from .exporting import export
 from .images import open_image
 from .measuring import compare_masks, measure
 from .pictures import render
+from .prognosis import predict_prognosis
 from .segmentation import segment
 from .studies import compare_studies
 from .waiting import cancel_job, get_job
@@ -90,6 +91,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(cancel_job, results.JobResult, read_only=False, destructive=True),
     Tool(assess_mask, results_review.AssessResult, toolset="clinical"),
     Tool(compare_studies, results_review.StudiesResult, toolset="clinical"),
+    Tool(predict_prognosis, prognosis_results.PrognosisResult, toolset="clinical"),
 )
 
 

@@ -34,6 +34,9 @@ def segment(
         list[str], Field(description="Names or synonyms, e.g. ['liver', 'left kidney', 'femora']; at most 100.")
     ],
     model: Annotated[str, Field(description="'auto', or a name from list_models.")] = "auto",
+    context: Annotated[
+        str, Field(description="For models that take one: modality and region in words.", max_length=300)
+    ] = "",
     wait_s: Annotated[
         float, Field(description="Seconds to wait before a job_id is returned instead.", ge=0, le=300)
     ] = 20.0,
@@ -47,11 +50,16 @@ def segment(
     get_job. Not for lesions or free descriptions. Asking again on the same image is fast.
     Example: segment(image_id="img_0123456789ab", structures=["liver", "spleen"])
     """
-    wishes = plan(desk, image_id, structures, model)
-    arguments = {"image_id": image_id, "structures": [wish.structure for wish in wishes], "model": model}
+    wishes = plan(desk, image_id, structures, model, context=context)
+    arguments = {
+        "image_id": image_id,
+        "structures": [wish.structure for wish in wishes],
+        "model": model,
+        "context": context,
+    }
 
     def work(job_id: str, report: Report, cancelled: threading.Event) -> Mapping[str, Any]:
-        return look(desk, job_id, image_id, wishes, report, cancelled).model_dump(mode="json")
+        return look(desk, job_id, image_id, wishes, report, cancelled, context=context).model_dump(mode="json")
 
     job_id = desk.jobs.start("segment", arguments, work)
     record = desk.jobs.wait(job_id, wait_s, on_progress=call.report, cancelled=call.cancelled)
@@ -68,7 +76,14 @@ def segment(
 
 
 def look(
-    desk: Desk, job_id: str, image_id: str, wishes: Sequence[Wish], report: Report, cancelled: threading.Event
+    desk: Desk,
+    job_id: str,
+    image_id: str,
+    wishes: Sequence[Wish],
+    report: Report,
+    cancelled: threading.Event,
+    *,
+    context: str = "",
 ) -> SegmentResult:
     """Ask the worker, one model after the other, and judge what comes back."""
     rows: dict[str, MaskRow] = {}
@@ -79,12 +94,12 @@ def look(
         def partly(share: float, message: str, done: int = number) -> None:
             report((done + share) / len(cards), message)
 
-        found = _ask(desk, job_id, image_id, card, [wish.structure for wish in mine], partly, cancelled)
+        found = _ask(desk, job_id, image_id, card, [wish.structure for wish in mine], partly, cancelled, context)
         seen = [mask.structure for mask in found.masks if mask.array.any()]
         if len(seen) < len(mine):
             others = [name for name in card.claimed if name not in {wish.structure for wish in mine}][:_LANDMARKS]
             if others:
-                more = _ask(desk, job_id, image_id, card, others, lambda share, message: None, cancelled)
+                more = _ask(desk, job_id, image_id, card, others, lambda share, message: None, cancelled, context)
                 seen += [mask.structure for mask in more.masks if mask.array.any()]
         for wish, mask in zip(mine, found.masks, strict=True):
             rows[wish.structure] = _row(desk, image_id, wish, mask, found, seen)
@@ -103,7 +118,14 @@ def look(
 
 
 def _ask(
-    desk: Desk, job_id: str, image_id: str, card: Card, names: Sequence[str], report: Report, cancelled: threading.Event
+    desk: Desk,
+    job_id: str,
+    image_id: str,
+    card: Card,
+    names: Sequence[str],
+    report: Report,
+    cancelled: threading.Event,
+    context: str,
 ) -> Segmented:
     image = desk.store.image(image_id)
     request = SegmentRequest(
@@ -115,6 +137,7 @@ def _ask(
         image_key=image.content_hash,
         model=card.name,
         structures=tuple(names),
+        context=context,
     )
     needed = card.memory_mb + int(np.prod(image.grid.shape)) * MEMORY_PER_VOXEL_BYTES // 1_000_000
     return desk.workers.run(request, on_progress=report, cancelled=cancelled, memory_mb=needed)

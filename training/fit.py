@@ -26,6 +26,7 @@ from .objective import Batch, Objective
 from .objectives import Supervised, TextPrompted
 from .runlog import read_log
 from .sampling import Ready, draw, make_ready
+from .survival import find_prognosis, fit_prognosis
 from .trainer import Stream, Trainer
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ def fit(
         resume: go on from the run's checkpoint when there is one.
         until: stop after this many steps; the schedule stays the same.
     """
+    if (other := find_prognosis(config)) is not None:
+        return fit_prognosis(other, data=data_folder(), runs=runs)
     plan = read_config(config)
     torch.manual_seed(plan.schedule.seed)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)

@@ -49,7 +49,7 @@ class Host:
         self.waiting: queue.Queue[SegmentRequest | Stop] = queue.Queue()
         self.called_off: set[str] = set()
         self.models: OrderedDict[str, Predictor] = OrderedDict()
-        self.features: OrderedDict[tuple[str, str], Features] = OrderedDict()
+        self.features: OrderedDict[tuple[str, str, str], Features] = OrderedDict()
         module, _, function = options.factory.partition(":")
         self.load: Callable[..., Predictor] = getattr(importlib.import_module(module), function)
 
@@ -128,17 +128,19 @@ class Host:
         return self.models[request.model]
 
     def _features(self, predictor: Predictor, request: SegmentRequest) -> tuple[Features, bool]:
-        key = (request.model, request.image_key)
+        key = (request.model, request.image_key, request.context)
         if key in self.features:
             self.features.move_to_end(key)
             return self.features[key], False
         self._tell(request, 0.05, "reading the image")
         array: Any = np.load(request.array_path, mmap_mode="r", allow_pickle=False)
         volume = Volume(array, request.grid, request.modality, request.synthetic)
+        context: dict[str, Any] = {"context": request.context} if request.context else {}
         features = predictor.encode(
             volume,
             progress=lambda share: self._tell(request, 0.1 + 0.8 * share, "looking at the image"),
             cancelled=lambda: request.request_id in self.called_off,
+            **context,
         )
         self.features[key] = features
         while len(self.features) > 1 and sum(f.nbytes for f in self.features.values()) > self.options.features_mb * 1e6:

@@ -22,6 +22,7 @@ class SegmentRequest:
     Attributes:
         request_id: unique; cancel refers to it.
         array_path: `.npy` of the voxels (x y z) on `grid`.
+        context: sentence on modality and region (T1), for models that take one.
         image_key: content hash of the image; features are cached under it.
     """
 
@@ -33,6 +34,7 @@ class SegmentRequest:
     image_key: str
     model: str
     structures: tuple[str, ...]
+    context: str = ""
     version: int = VERSION
 
 
