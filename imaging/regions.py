@@ -61,7 +61,7 @@ def different_areas(image: Volume, organ: Mask, kind: Kind = "any") -> tuple[Reg
         organ: on the image's grid; holes are filled first, as networks leave lesions out.
     """
     whole = filled(organ.array)
-    box = Box.of(whole, margin=1)
+    box = Box.of(whole)
     if box is None:
         return ()
     cut = tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))

@@ -225,6 +225,14 @@ def liver_lobe(liver: Mask, side: str, *, gallbladder: Mask | None = None, cava:
     return Lobe(reorient_mask(Mask(np.ascontiguousarray(cut), grid), liver.grid.axis_codes), how)
 
 
+def half_of_scan(mask: Mask, side: str) -> Mask:
+    """The part of a mask on the "left" or "right" of the scan's middle plane."""
+    array, grid = reorient_array(mask.array, mask.grid, "RAS")
+    right = (np.arange(array.shape[0]) >= array.shape[0] / 2)[:, None, None]
+    cut = array & (right if side == "right" else ~right)
+    return reorient_mask(Mask(np.ascontiguousarray(cut), grid), mask.grid.axis_codes)
+
+
 def only_slice(mask: Mask, index: int) -> Mask:
     """The mask in one axial slice, counted from the patient's feet; empty elsewhere.
 

@@ -81,7 +81,7 @@ class Claim:
             "count": f"{self.value} in number",
             "relation": f"{_RELATION_WORDS.get(self.value, self.value)} the {where}",
             "exclude": f"other than the {where}",
-            "class": f"a {self.value}",
+            "class": f"{'an' if self.value == 'organ' else 'a'} {self.value}",
         }[self.kind]
         return f"not {text}" if self.negated else text
 

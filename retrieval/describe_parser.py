@@ -302,11 +302,14 @@ def _take_relations(line: _Line, table: StructureTable) -> None:
         r"(?P<head>(?:REGION|GENERIC|CLASS|RANK|MORE|SIZE|DEN|MAXDEN|MAX)(?:_\S+)?|NUM_\d) of (?P<a>S\d+)",
         lambda m: _of(line, m),
     )
-    line.take(
-        r"(?P<head>S\d+|GENERIC|CLASS_\w+)(?P<mid>(?: \S+){0,3}?) NOT (?P<a>S\d+)",
-        lambda m: (line.claim("exclude", "not", of=(line.reference(m["a"]),)), f"{m['head']}{m['mid']}")[1],
-    )
+    line.take(r"(?P<head>S\d+|GENERIC|CLASS_\w+)(?P<mid>(?: \S+){0,3}?) NOT (?P<a>S\d+)", lambda m: _except(line, m))
     line.take(r"(?P<a>S\d+) of (?P<b>S\d+)", lambda m: _part_of(line, m, table))
+
+
+def _except(line: _Line, match: re.Match[str]) -> str:
+    """ "an organ other than the liver"."""
+    line.claim("exclude", "not", of=(line.reference(match["a"]),))
+    return f"{match['head']}{match['mid']}"
 
 
 def _of(line: _Line, match: re.Match[str]) -> str:

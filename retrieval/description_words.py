@@ -20,9 +20,17 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Function:
-    """What a structure does: any of the actions with any of the objects."""
+    """What a structure does: any of the actions with any of the objects.
+
+    Attributes:
+        verbs: the actions as written, "break down".
+        actions: the stems of their first words.
+        objects: each as words.
+        number: row of the table, for provenance.
+    """
 
     structure: str
+    verbs: tuple[str, ...]
     actions: frozenset[str]
     objects: tuple[tuple[str, ...], ...]
     number: int
@@ -60,6 +68,7 @@ def functions() -> tuple[Function, ...]:
     return tuple(
         Function(
             structure=line["structure"],
+            verbs=tuple(line["actions"].split("|")),
             actions=frozenset(stem(action.split()[0]) for action in line["actions"].split("|")),
             objects=tuple(tuple(words.split()) for words in line["objects"].split("|")),
             number=number,
@@ -76,7 +85,11 @@ def words_of(text: str) -> list[str]:
 
 
 def stem(word: str) -> str:
-    """A crude stem: "stores", "storing", "stored" -> "stor"."""
+    """A crude stem: "stores", "storing", "stored" -> "stor"; "carries" -> "carry"."""
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith("ss"):
+        return word
     for end in ("ing", "ed", "es", "s", "e"):
         if word.endswith(end) and len(word) - len(end) >= 3:
             word = word[: -len(end)]

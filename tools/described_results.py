@@ -1,0 +1,45 @@
+"""What `segment_described` answers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .results import Geometry, Provenance, Result, Verdict
+
+
+class Candidate(Result):
+    """Something the description may mean; claims are sorted into matched, failed and unchecked."""
+
+    mask_id: str
+    structure: str
+    score: float
+    verdict: Verdict
+    reasons: list[str]
+    matched: list[str]
+    failed: list[str]
+    unchecked: list[str]
+    found_by: str
+    volume_ml: float | None
+    volume_is: Literal["complete", "lower bound", "not given"]
+    side: str | None
+    geometry: Geometry
+    provenance: Provenance
+
+
+class DescribedResult(Result):
+    """Candidates, best first; or why there is none; or the job to wait for."""
+
+    image_id: str
+    verdict: Verdict | None = None
+    reason: str = ""
+    candidates: list[Candidate] = []
+    ambiguous: bool = False
+    target: str = ""
+    claims: list[str] = []
+    unused_words: list[str] = []
+    assumed: list[str] = []
+    engine: str = ""
+    engine_reason: str = ""
+    job_id: str | None = None
+    state: str = "done"
+    progress: float = 1.0
