@@ -1,0 +1,269 @@
+"""Writes `structures.tsv`: `python -m ostensor.retrieval.build_structures DATA_FOLDER`.
+
+In order of precedence: `words_core.tsv` (the names that networks are trained on, kept as they are), `words_rows.tsv`
+(structures written by hand), BodyParts3D, the Human Reference Atlas. A name that an earlier row already has as name or
+synonym adds its codes and relations to that row. Then `words_terms.tsv` adds synonyms and lay words.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import sources
+from .places import kind_of, regions_of
+from .sources import FMA, HRA, LICENCES, MSD, OWN, Term
+from .words import read
+
+HERE = Path(__file__).parent
+COLUMNS = (
+    "name",
+    "side",
+    "region",
+    "parent",
+    "synonyms",
+    "uberon",
+    "lay",
+    "part_of",
+    "is_a",
+    "fma",
+    "volume_ml",
+    "volume_source",
+    "source",
+    "licence",
+)
+_SIDE = re.compile(r"\b(left|right) ")
+# Left and right in these names tell parts of one organ apart, not the halves of the body.
+_ONE_ORGAN = re.compile(
+    r"ventric|atri(um|al)|coronary|heart|hepatic|liver|portal|bile|gastr|colic|cusp|papillary|conus|caudate lobe"
+    r"|pulmonary artery|hemiliver|biliary|marginal vein|leaflet|duct of|lymphatic duct"
+)
+_EDITS = {"secondary ": "", "hepatic portal vein": "portal vein", "extra-ocular": "extraocular"}
+_EDITS |= {"infraspinatus muscle": "infraspinatus", "posterior vein of the left": "posterior vein of left"}
+_RENAMED = {"ethmoid": "ethmoid bone", "midbrain tectum": "tectum of midbrain", "musculus uvulae": "uvular muscle"}
+
+
+@dataclass
+class Row:
+    """A structure in the making."""
+
+    name: str
+    side: str
+    region: str
+    parent: str
+    synonyms: list[str]
+    sources: list[str]
+    uberon: str = ""
+    lay: list[str] = field(default_factory=list)
+    part_of: str = ""
+    is_a: str = ""
+    fma: str = ""
+    volume_ml: str = ""
+    volume_source: str = ""
+
+    def line(self) -> list[str]:
+        """Its cells, in the order of `COLUMNS`."""
+        licences = dict.fromkeys(LICENCES[source] for source in self.sources)
+        cells = {**vars(self), "source": "; ".join(self.sources), "licence": " AND ".join(licences)}
+        cells |= {"synonyms": "|".join(self.synonyms), "lay": "|".join(self.lay)}
+        return [str(cells[name]) for name in COLUMNS]
+
+    def owes(self, source: str) -> None:
+        """Note that something of the row comes from there."""
+        if source not in self.sources:
+            self.sources.append(source)
+
+
+class Draft:
+    """Rows so far, and who owns which term."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.owner: dict[str, str] = {}
+        self.same: dict[tuple[str, frozenset[str]], str] = {}
+
+    def add(self, row: Row) -> None:
+        """Take a row whose name is free; terms that others own are dropped."""
+        if row.name in self.owner:
+            raise ValueError(f"'{row.name}' is a term of '{self.owner[row.name]}'")
+        self.rows[row.name] = row
+        self.owner[row.name] = row.name
+        self.same.setdefault(_key(row.name), row.name)
+        row.synonyms = [term for term in row.synonyms if self.claim(row, term)]
+        row.lay = [term for term in row.lay if self.claim(row, term)]
+
+    def claim(self, row: Row, term: str) -> bool:
+        """Whether the term was free and is this row's now."""
+        return self.owner.setdefault(term, row.name) == row.name and term != row.name
+
+    def of(self, term: str) -> Row | None:
+        """The row that owns the term."""
+        return self.rows.get(self.owner.get(term, ""))
+
+    def like(self, term: str) -> Row | None:
+        """The row that owns the term, or whose name is the same words in other grammar."""
+        return self.of(term) or self.rows.get(self.same.get(_key(term), ""))
+
+
+def build(data: Path) -> list[Row]:
+    """The whole table, in a stable order."""
+    draft = Draft()
+    for line in _lines("words_core.tsv"):
+        draft.add(_core_row(line))
+    for line in _lines("words_rows.tsv"):
+        for row in _hand_rows(line):
+            if draft.of(row.name) is None:
+                draft.add(row)
+    later = [line for line in _lines("words_terms.tsv") if not _more_terms(draft, line)]
+    anatomy = data / "anatomy"
+    kinds, wholes = sources.fma_kinds(anatomy), sources.fma_wholes(anatomy)
+    _take(draft, sources.fma_terms(anatomy).values(), kinds, wholes)
+    _take(draft, sources.hra_terms(anatomy).values(), {}, {})
+    for line in later:
+        if not _more_terms(draft, line):
+            raise ValueError(f"words_terms.tsv names '{line['name']}', which no row has")
+    for row in draft.rows.values():
+        _counted_terms(draft, row)
+    _codes(draft, sources.hra_codes(anatomy))
+    _volumes(draft, sources.hra_volumes_ml(data / "hra_phantom"), "two reference bodies of the Human Reference Atlas", HRA)
+    crops = sources.hippocampus_volumes_ml(data / "hippocampus_msd")
+    _volumes(draft, crops, "5th-95th percentile of 200 crops, Medical Segmentation Decathlon", MSD)
+    return list(draft.rows.values())
+
+
+def write(rows: Iterable[Row], file: Path) -> None:
+    """The table as tab-separated text."""
+    with file.open("w", encoding="utf-8", newline="") as out:
+        table = csv.writer(out, delimiter="\t", lineterminator="\n")
+        table.writerow(COLUMNS)
+        table.writerows(row.line() for row in rows)
+
+
+def _core_row(line: dict[str, str]) -> Row:
+    synonyms = [term for term in line["synonyms"].split("|") if term]
+    return Row(line["name"], line["side"], line["region"], line["parent"], synonyms, [OWN, HRA] if line["uberon"] else [OWN], line["uberon"])
+
+
+def _hand_rows(line: dict[str, str]) -> list[Row]:
+    synonyms, lay = (([term for term in line[column].split("|") if term]) for column in ("synonyms", "lay"))
+    plain = re.sub(r"\{\} ", "", line["name"])
+    if line["side"] != "pair":
+        return [Row(plain, "", line["region"], line["parent"], synonyms, [OWN], lay=lay, part_of=line["part_of"])]
+    both = Row(plain, "both", line["region"], line["parent"], synonyms, [OWN], lay=lay, part_of=line["part_of"])
+    template = line["name"] if "{}" in line["name"] else "{} " + line["name"]
+    return [both] + [
+        Row(template.format(side), side, line["region"], plain, [], [OWN], part_of=line["part_of"])
+        for side in ("left", "right")
+    ]
+
+
+def _take(draft: Draft, terms: Iterable[Term], kinds: dict[str, list[str]], wholes: dict[str, list[str]]) -> None:
+    """Rows for every term; a left and a right one get a row for the pair above them."""
+    given = {_edited(term.name): term for term in terms}
+    given = {_owned(draft, name): term for name, term in given.items()}
+    plain_of = {name: _SIDE.sub("", name, count=1) for name in given}
+    paired = {plain_of[name] for name in given if _mirrored(name) in given and not _ONE_ORGAN.search(name)}
+    for name, term in given.items():
+        plain = plain_of[name]
+        kind = term.group if term.source == HRA else kind_of(term.name, kinds.get(term.name, []))
+        region = ",".join(regions_of(term.name, [*wholes.get(term.name, []), *term.part_of], kind))
+        if plain == name:
+            _one(draft, name, term, "both" if name in paired else "", region, kind)
+            continue
+        if plain not in paired:
+            if _ONE_ORGAN.search(name):
+                _one(draft, name, term, "", region, kind)
+            continue  # half of a pair whose other half the source lacks
+        if draft.of(plain) is None:
+            draft.add(Row(plain, "both", region, kind, [], [term.source]))
+        above = draft.of(plain)
+        assert above is not None
+        side = "right" if "right " in name else "left"
+        half = next((row.name for row in draft.rows.values() if row.parent == above.name and row.side == side), name)
+        _one(draft, half, term, side, region, above.name)
+
+
+def _owned(draft: Draft, name: str) -> str:
+    found = draft.like(name)
+    return name if found is None else found.name
+
+
+def _key(name: str) -> tuple[str, frozenset[str]]:
+    phrase = read(name)
+    return phrase.side, phrase.stems
+
+
+def _mirrored(name: str) -> str:
+    """The name with its first left turned into right or the other way round; "" without either."""
+    side = _SIDE.search(name)
+    return _SIDE.sub("right " if side[1] == "left" else "left ", name, count=1) if side else ""
+
+
+def _one(draft: Draft, name: str, term: Term, side: str, region: str, parent: str) -> None:
+    found = draft.of(name)
+    if found is None:
+        found = Row(name, side, region, parent, [], [term.source])
+        draft.add(found)
+    found.owes(term.source)
+    if term.source == FMA:
+        found.fma = found.fma or term.code
+        found.is_a = found.is_a or (term.is_a[0] if term.is_a else "")
+    whole = next((draft.owner.get(_edited(part), _edited(part)) for part in term.part_of), "")
+    found.part_of = found.part_of or (whole if whole != found.name else "")
+
+
+def _more_terms(draft: Draft, line: dict[str, str]) -> bool:
+    row = draft.of(line["name"])
+    if row is None:
+        return False
+    row.synonyms += [term for term in line["synonyms"].split("|") if term and draft.claim(row, term)]
+    row.lay += [term for term in line["lay"].split("|") if term and draft.claim(row, term)]
+    return True
+
+
+_ORDER = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
+
+
+def _counted_terms(draft: Draft, row: Row) -> None:
+    """L4, T12 and the like."""
+    for letter, level in (("c", "cervical"), ("t", "thoracic"), ("th", "thoracic"), ("d", "thoracic"), ("l", "lumbar")):
+        for number, word in enumerate(_ORDER, start=1):
+            if f"{word} {level} vertebra" in (row.name, *row.synonyms):
+                more = [f"{letter}{number}", f"{letter}{number} vertebra"]
+                row.synonyms += [term for term in more if draft.claim(row, term)]
+
+
+def _codes(draft: Draft, codes: dict[str, str]) -> None:
+    for name, code in codes.items():
+        row = draft.of(name)
+        if row is not None and not row.uberon and not row.side:
+            row.uberon = code
+            row.owes(HRA)
+
+
+def _volumes(draft: Draft, volumes: dict[str, tuple[float, float]], source: str, owed: str) -> None:
+    for name, (low, high) in volumes.items():
+        row = draft.of(name)
+        if row is not None and row.side != "both":
+            row.volume_ml = "-".join(f"{float(f'{ml:.3g}'):g}" for ml in (low, high))
+            row.volume_source = source
+            row.owes(owed)
+
+
+def _edited(name: str) -> str:
+    for old, new in _EDITS.items():
+        name = name.replace(old, new)
+    return _RENAMED.get(name, name)
+
+
+def _lines(name: str) -> list[dict[str, str]]:
+    with (HERE / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+if __name__ == "__main__":
+    write(build(Path(sys.argv[1])), HERE / "structures.tsv")
