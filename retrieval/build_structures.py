@@ -129,7 +129,9 @@ def build(data: Path) -> list[Row]:
     for row in draft.rows.values():
         _counted_terms(draft, row)
     _codes(draft, sources.hra_codes(anatomy))
-    _volumes(draft, sources.hra_volumes_ml(data / "hra_phantom"), "two reference bodies of the Human Reference Atlas", HRA)
+    _volumes(
+        draft, sources.hra_volumes_ml(data / "hra_phantom"), "two reference bodies of the Human Reference Atlas", HRA
+    )
     crops = sources.hippocampus_volumes_ml(data / "hippocampus_msd")
     _volumes(draft, crops, "5th-95th percentile of 200 crops, Medical Segmentation Decathlon", MSD)
     return list(draft.rows.values())
@@ -145,7 +147,15 @@ def write(rows: Iterable[Row], file: Path) -> None:
 
 def _core_row(line: dict[str, str]) -> Row:
     synonyms = [term for term in line["synonyms"].split("|") if term]
-    return Row(line["name"], line["side"], line["region"], line["parent"], synonyms, [OWN, HRA] if line["uberon"] else [OWN], line["uberon"])
+    return Row(
+        line["name"],
+        line["side"],
+        line["region"],
+        line["parent"],
+        synonyms,
+        [OWN, HRA] if line["uberon"] else [OWN],
+        line["uberon"],
+    )
 
 
 def _hand_rows(line: dict[str, str]) -> list[Row]:
@@ -225,7 +235,20 @@ def _more_terms(draft: Draft, line: dict[str, str]) -> bool:
     return True
 
 
-_ORDER = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
+_ORDER = [
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "twelfth",
+]
 
 
 def _counted_terms(draft: Draft, row: Row) -> None:

@@ -11,6 +11,7 @@ import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal
 
 from .describe import (
@@ -193,11 +194,38 @@ def _longest(words: list[str], n: int, table: StructureTable, line: _Line) -> tu
 
 
 def _row(span: list[str], table: StructureTable) -> Structure | None:
-    if span[0] in _DETERMINERS or span[-1] in _DETERMINERS or span[0] in ("of", "in", "and"):
+    """The structure a stretch of words is a term of.
+
+    The table sees through grammar ("kidney on the left"); here grammar carries claims, so only bare
+    names are shown to it.
+    """
+    edge = _DETERMINERS | {"of", "in", "and", "on"}
+    if span[0] in edge or span[-1] in edge:
         return None
-    surface = " ".join(span)
-    row = table.get(surface)
+    row = _terms(table).get(tuple(span))
+    if row is None and len(span) <= 4 and not _grammar(span):
+        row = table.get(" ".join(span))
     return row if row is not None and row.name not in plain("no_structure") else None
+
+
+def _grammar(span: list[str]) -> bool:
+    """Whether the words hold more than a name: small words, numbers, places other than one side."""
+    tokens = [phrases().get((word,), "") for word in span]
+    sides = [token for token in tokens if token.startswith("POS_")]
+    other = [token for token in tokens if token and not token.startswith("POS_")]
+    return bool(other) or len(sides) > 1 or bool(set(span) & (plain("filler") | _DETERMINERS | {"of", "in", "and"}))
+
+
+@lru_cache(maxsize=4)
+def _terms(table: StructureTable) -> dict[tuple[str, ...], Structure]:
+    """Every term of the table as words, and as words without its determiners."""
+    found: dict[tuple[str, ...], Structure] = {}
+    for row in table.rows:
+        for term in row.terms:
+            said = words_of(term)
+            found.setdefault(tuple(said), row)
+            found.setdefault(tuple(word for word in said if word not in _DETERMINERS), row)
+    return found
 
 
 def _respell(items: list[str], table: StructureTable, line: _Line) -> None:

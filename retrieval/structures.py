@@ -152,7 +152,9 @@ class StructureTable:
         exact = self.get(query)
         if exact is not None:
             best[exact.name] = 1.0
-        order = sorted(best, key=lambda name: (-best[name], self._by_name[name].side in ("left", "right"), len(name), name))
+        order = sorted(
+            best, key=lambda name: (-best[name], self._by_name[name].side in ("left", "right"), len(name), name)
+        )
         order += [row.name for row in self.rows[:count] if row.name not in best]  # there is always something to offer
         return [(self._by_name[name], best.get(name, 0.0)) for name in order[:count]]
 
@@ -169,7 +171,13 @@ class StructureTable:
     def _finder(self) -> Finder:
         entries = []
         for number, row in enumerate(self.rows):
-            about = (*row.regions, *(_PLACES.get(region, "") for region in row.regions), row.part_of, row.parent, row.is_a)
+            about = (
+                *row.regions,
+                *(_PLACES.get(region, "") for region in row.regions),
+                row.part_of,
+                row.parent,
+                row.is_a,
+            )
             place = frozenset().union(*(_stems(part) for part in about))
             terms = (row.name,) if row.side in ("left", "right") else row.terms  # a pair's words find its halves
             entries += [Entry(number, read(term), place, row.side == "both") for term in terms]

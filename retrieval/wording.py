@@ -96,7 +96,7 @@ def _structure(
         return noun + side, (f"functions.tsv:{chosen.number}", f"structures.tsv:{row.name}"), True
     source = (f"structures.tsv:{row.name}",)
     if row.side == "both":
-        return _singular(row, table) if one else rng.choice((row.name, f"two {row.name}")), source, False
+        return _singular(row, table) if one else row.name, source, False
     if base is not None and base is not row and rng.random() < 0.4:
         single = row.name.replace(f"{row.side} ", "", 1)
         return f"{single} {rng.choice(words(f'side {row.side}', audience))}", source, True

@@ -14,13 +14,65 @@ from pathlib import Path
 
 FORMS = Path(__file__).parent / "words_forms.tsv"
 _SMALL = frozenset(
-    "of the a an in on at to and or my his her your their its it patient patients side sided please show me find segment"
-    " where is are which with for from by both this that there".split()
+    [
+        "of",
+        "the",
+        "a",
+        "an",
+        "in",
+        "on",
+        "at",
+        "to",
+        "and",
+        "or",
+        "my",
+        "his",
+        "her",
+        "your",
+        "their",
+        "its",
+        "it",
+        "patient",
+        "patients",
+        "side",
+        "sided",
+        "please",
+        "show",
+        "me",
+        "find",
+        "segment",
+        "where",
+        "is",
+        "are",
+        "which",
+        "with",
+        "for",
+        "from",
+        "by",
+        "both",
+        "this",
+        "that",
+        "there",
+    ]
 )
 _ORDER = {
     word: str(number)
     for number, word in enumerate(
-        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(), start=1
+        [
+            "first",
+            "second",
+            "third",
+            "fourth",
+            "fifth",
+            "sixth",
+            "seventh",
+            "eighth",
+            "ninth",
+            "tenth",
+            "eleventh",
+            "twelfth",
+        ],
+        start=1,
     )
 }
 _LEVELS = {"c": "cervical", "t": "thoracic", "th": "thoracic", "d": "thoracic", "l": "lumbar", "s": "sacral"}
@@ -90,7 +142,9 @@ def stem(word: str) -> str:
     single = _singular(word)
     single = forms().get(single, single)
     if len(single) > 4:
-        single = re.sub(r"^(..+)(?:ae|oe)", r"\1e", single).replace("haem", "hem").replace("coe", "ce").replace("cae", "ce")
+        single = (
+            re.sub(r"^(..+)(?:ae|oe)", r"\1e", single).replace("haem", "hem").replace("coe", "ce").replace("cae", "ce")
+        )
     for ending in () if single in _WHOLE else _ENDINGS:
         if single.endswith(ending) and len(single) - len(ending) >= 4:
             return single[: -len(ending)]

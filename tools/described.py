@@ -226,7 +226,7 @@ def _stored(
     finder: Finder, wanted: Wanted, choice: Choice, scored: Scored, found: Found, verdict: Verdict
 ) -> tuple[str, Provenance]:
     """The mask's handle and where it comes from; a mask of `segment` keeps its own."""
-    base = found.row.provenance if found.row is not None else choice.provenance
+    base = found.row.provenance if found.row is not None else finder.made_by
     provenance = Provenance(tool="segment_described", version=__version__, inputs=[wanted.image_id])
     if base is not None:
         provenance = base.model_copy(update={"tool": "segment_described"})

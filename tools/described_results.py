@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from .results import Geometry, Provenance, Result, Verdict
 
 
@@ -32,12 +34,12 @@ class DescribedResult(Result):
     image_id: str
     verdict: Verdict | None = None
     reason: str = ""
-    candidates: list[Candidate] = []
+    candidates: list[Candidate] = Field(default_factory=list)
     ambiguous: bool = False
     target: str = ""
-    claims: list[str] = []
-    unused_words: list[str] = []
-    assumed: list[str] = []
+    claims: list[str] = Field(default_factory=list)
+    unused_words: list[str] = Field(default_factory=list)
+    assumed: list[str] = Field(default_factory=list)
     engine: str = ""
     engine_reason: str = ""
     job_id: str | None = None

@@ -14,7 +14,6 @@ from .candidates import candidates
 from .finding import Finder, Found, Nothing
 from .planning import extent_mm
 from .referring import refer
-from .results import Provenance
 
 Engine = Literal["auto", "sat", "flans", "lsms"]
 
@@ -26,13 +25,11 @@ class Choice:
     Attributes:
         reason: why this one, one or two sentences.
         card: of a network that reads sentences; None for "sat".
-        provenance: of masks that no single model made.
     """
 
     engine: str
     reason: str
     card: Card | None = None
-    provenance: Provenance | None = None
 
 
 def choose(finder: Finder, description: Description, asked: Engine) -> Choice:
@@ -76,11 +73,9 @@ def _known(finder: Finder, description: Description) -> str:
     name = description.structure or (hosts[0] if hosts else "")
     if not name:
         return "the structures areas are looked for in" if finder.pool() else ""
-    for wanted in (name, _without_last(name)):
-        if wanted and finder.desk.table.get(wanted) is not None:
-            if any(row.verdict != "unsupported" for row in finder.rows(wanted)):
-                return f"the {wanted}"
-    return ""
+    wanted = [one for one in (name, _without_last(name)) if one and finder.desk.table.get(one) is not None]
+    able = (one for one in wanted if any(row.verdict != "unsupported" for row in finder.rows(one)))
+    return next((f"the {one}" for one in able), "")
 
 
 def _without_last(name: str) -> str:
@@ -90,8 +85,9 @@ def _without_last(name: str) -> str:
 
 def _ready(finder: Finder, name: str) -> Card:
     image = finder.desk.store.image(finder.image_id)
-    card = next((entry for entry in catalogue.catalogue() if entry.name == name), None)
-    if card is None or not card.is_ready:
+    cards = {entry.name: entry for entry in catalogue.catalogue() if entry.name in (name, f"{name}-mini")}
+    card = next((cards[key] for key in (name, f"{name}-mini") if key in cards and cards[key].is_ready), None)
+    if card is None:
         raise Unavailable(
             f"The weights of '{name}' are not here. Train them with `ostensor fit {name}` or bring the published ones "
             f"with `ostensor models import {name}`."

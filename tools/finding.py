@@ -19,7 +19,7 @@ from .desk import Desk
 from .jobs import Report
 from .matching import Thing
 from .planning import Wish, extent_mm, plan
-from .results import MaskRow, Verdict
+from .results import MaskRow, Provenance, Verdict
 from .segmentation import look
 from .verdicts import SIDE_FIELD_MM
 
@@ -56,6 +56,7 @@ class Finder:
 
     Attributes:
         slice_index: axial slice from the feet when only that slice is looked at.
+        made_by: the network that read the sentence, once one was asked.
     """
 
     desk: Desk
@@ -64,6 +65,7 @@ class Finder:
     report: Report
     cancelled: threading.Event
     slice_index: int | None = None
+    made_by: Provenance | None = None
     _rows: dict[str, MaskRow] = field(default_factory=dict)
     _names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _masks: dict[str, Mask] = field(default_factory=dict)
