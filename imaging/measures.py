@@ -82,9 +82,12 @@ def _seen(scan: npt.NDArray[np.generic] | None, axis: int, length: int) -> tuple
     """First and one-past-last plane that is not constant padding."""
     if scan is None:
         return 0, length
-    planes = np.moveaxis(scan, axis, 0).reshape(length, -1)
-    varied = np.flatnonzero(planes.min(axis=1) != planes.max(axis=1))
-    return (int(varied[0]), int(varied[-1]) + 1) if varied.size else (0, length)
+    planes = np.moveaxis(scan, axis, 0)
+    varied = (n for n in range(length) if planes[n].min() != planes[n].max())
+    low = next(varied, None)
+    if low is None:
+        return 0, length
+    return low, next(n for n in range(length - 1, -1, -1) if planes[n].min() != planes[n].max()) + 1
 
 
 def centroid_mm(mask: Mask) -> tuple[float, float, float] | None:

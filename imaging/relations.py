@@ -151,7 +151,11 @@ def beyond(inner: Place, other: Place, axis: int, sign: int) -> float:
 
 
 def between(middle: Place, one: Place, other: Place) -> bool:
-    """Whether a centre projects between two others and lies nearer to their line than half its length."""
+    """Whether a centre projects between two others, near their line, of something that fits between them.
+
+    Near: no farther off than half the distance of the two. Fits: no box edge longer than twice that
+    distance, which keeps a shell around both from counting. Own choices.
+    """
     a, b, m = (np.array(p.centre) for p in (one, other, middle))
     line = b - a
     length = float(np.linalg.norm(line))
@@ -159,7 +163,8 @@ def between(middle: Place, one: Place, other: Place) -> bool:
         return False
     along = float((m - a) @ line) / length**2
     off = float(np.linalg.norm(m - a - along * line))
-    return 0 < along < 1 and off < length / 2
+    widest = max(h - lo for lo, h in zip(middle.low, middle.high, strict=True))
+    return 0 < along < 1 and off < length / 2 and widest <= 2 * length
 
 
 def side_of(where: Place) -> str:

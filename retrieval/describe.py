@@ -135,11 +135,8 @@ class Description:
         if self.kind == "structure":
             return self.structure
         if self.kind == "part":
-            return (
-                f"{self.part} of the {self.structure}"
-                if "lobe" in self.part
-                else f"{self.part} end of the {self.structure}"
-            )
+            whole = self.part.endswith(("lobe", "half"))
+            return f"{self.part if whole else self.part + ' end'} of the {self.structure}"
         if self.kind == "region":
             shade = {"low": "low-density ", "high": "high-density ", "any": ""}[self.density]
             return f"{shade}area"

@@ -55,6 +55,7 @@ class _Line:
     claims: list[Claim] = field(default_factory=list)
     parts: list[tuple[str, str]] = field(default_factory=list)
     assumed: list[str] = field(default_factory=list)
+    half: bool = False
 
     def take(self, pattern: str, made: Callable[[re.Match[str]], str | None]) -> None:
         """Give each match to `made`; what it answers replaces the match, None leaves it."""
@@ -145,7 +146,7 @@ def check_text(text: str) -> None:
 def _tokens(text: str, table: StructureTable) -> tuple[_Line, int, list[str]]:
     """The line of tokens, how many words with meaning it holds, and the words nobody knows."""
     words = words_of(text)
-    line = _Line("")
+    line = _Line("", half="half" in words)
     items: list[str] = []
     hits = function_hits(words)
     n = 0
@@ -200,8 +201,8 @@ def _row(span: list[str], table: StructureTable) -> Structure | None:
     names are shown to it.
     """
     edge = _DETERMINERS | {"of", "in", "and", "on"}
-    if span[0] in edge or span[-1] in edge:
-        return None
+    if span[0] in edge or span[-1] in edge or (phrases().get((span[0],)) == "PART" and "of" in span):
+        return None  # "half of the brain stem" is a half, whatever the table calls half of the brain
     row = _terms(table).get(tuple(span))
     if row is None and len(span) <= 4 and not _grammar(span):
         row = table.get(" ".join(span))
@@ -298,7 +299,7 @@ def _take_places(line: _Line) -> None:
             if not standing:
                 return f"REL_in {match['whole']}"
             return "" if re.match(r"S\d", standing.group(0)) else f"REL_in {match['whole']}"
-        line.parts.append((places[0], whole.structure))
+        line.parts.append((f"{places[0]} half" if line.half else places[0], whole.structure))
         return ""
 
     line.take(

@@ -75,7 +75,7 @@ def _noun(
         held = next((c.value for c in description.claims if c.kind == "class"), "")
         return held or rng.choice(words("noun", audience)), ("prompt_words.tsv:noun",), False
     if description.kind == "part":
-        part = description.part if description.part.endswith("lobe") else f"{description.part} part"
+        part = description.part if description.part.endswith(("lobe", "half")) else f"{description.part} part"
         return f"{part} of the {description.structure}", (f"structures.tsv:{description.structure}",), False
     row = table.get(description.structure)
     assert row is not None

@@ -8,6 +8,7 @@ import numpy as np
 from ..imaging import relations
 from ..imaging.regions import different_areas
 from ..imaging.volume import Mask
+from ..models import catalogue
 from ..retrieval.describe import Claim, Description
 from .finding import Finder, Found, Nothing
 from .results import Verdict
@@ -27,11 +28,26 @@ def candidates(finder: Finder, description: Description) -> list[Found] | Nothin
         return _part(finder, description)
     if description.kind == "region":
         return _areas(finder, description)
-    found = finder.structures(finder.pool())
+    found = everything(finder)
     if not found:
         return Nothing("absent", "No structure that a model here knows was found on this scan.")
     held = {one.structure for claim in description.claims for one in claim.of}
     return [one for one in found if one.thing.name not in held]
+
+
+def everything(finder: Finder) -> list[Found]:
+    """Every structure found on the scan by the models that know its part of the body.
+
+    A network sees its structures in strange scans, too (heart muscle in a head); those of other parts of the
+    body than the network that found most are left out.
+    """
+    found = finder.structures(finder.pool())
+    cards = [catalogue.card(one.maker) for one in found]
+    counts = {card.name: sum(other.name == card.name for other in cards) for card in cards}
+    if not counts:
+        return []
+    leading = set(catalogue.card(max(counts, key=lambda name: (counts[name], name))).region)
+    return [one for one, card in zip(found, cards, strict=True) if leading & set(card.region) or not card.region]
 
 
 def _structures(finder: Finder, description: Description) -> list[Found] | Nothing:
@@ -116,10 +132,13 @@ def _part(finder: Finder, description: Description) -> list[Found] | Nothing:
         assert lobe is not None
         mask, how = lobe.mask, lobe.how
     else:
-        direction = relations.axis_of(description.part, whole.grid, flat=finder.slice_index is not None)
+        half = description.part.endswith(" half")
+        end = description.part.removesuffix(" half")
+        direction = relations.axis_of(end, whole.grid, flat=finder.slice_index is not None)
         if direction is None:
-            return Nothing("unsupported", f"A flat picture does not show the {description.part} of the {name}.")
-        mask, how = relations.end_part(whole, *direction), f"the outer third of the {name}, a convention of ours"
+            return Nothing("unsupported", f"A flat picture does not show the {end} of the {name}.")
+        share, said = (1 / 2, "half of its length") if half else (1 / 3, "third of its length, a convention of ours")
+        mask, how = relations.end_part(whole, *direction, share=share), f"the outer {said}"
     thing = finder.thing(description.target, mask, min(PART_CERTAINTY, sure))
     return [] if thing is None else [Found(thing, "unsure", how)]
 
@@ -139,7 +158,7 @@ def _areas(finder: Finder, description: Description) -> list[Found] | Nothing:
     if hosts:
         return _areas_in(finder, hosts[0], description.density)
     found: list[Found] = []
-    for one in finder.structures(finder.pool()):
+    for one in everything(finder):
         if not set(one.thing.ancestors) & set(_BONES):
             found += _areas_of(finder, one.thing.name, one.thing.mask, description.density)
     if found:

@@ -16,6 +16,7 @@ from ..retrieval.structures import StructureTable
 from ..workers.local import LocalWorkers
 from ..workers.protocol import WorkerOptions
 from .jobs import Jobs
+from .seen import Seen
 from .settings import Settings
 
 
@@ -45,6 +46,7 @@ class Desk:
         self.store = Store(settings.store)
         self.table = StructureTable.bundled()
         self.jobs = Jobs(self.store)
+        self.seen = Seen()
 
     @cached_property
     def workers(self) -> LocalWorkers:

@@ -18,7 +18,7 @@ from .browse import allowed_use
 from .desk import Desk
 from .jobs import Report
 from .matching import Thing
-from .planning import Wish, extent_mm, plan
+from .planning import extent_mm, plan
 from .results import MaskRow, Provenance, Verdict
 from .segmentation import look
 from .verdicts import SIDE_FIELD_MM
@@ -34,12 +34,14 @@ class Found:
         verdict: of the thing itself, before the sentence is compared with it.
         row: the answer of `segment` it comes from; None when it was cut or computed.
         how: how it was found, for people.
+        maker: name of the model that segmented it, or "".
     """
 
     thing: Thing
     verdict: Verdict
     how: str
     row: MaskRow | None = None
+    maker: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,7 @@ class Finder:
     cancelled: threading.Event
     slice_index: int | None = None
     made_by: Provenance | None = None
-    _rows: dict[str, MaskRow] = field(default_factory=dict)
-    _names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _rows: dict[str, tuple[MaskRow, ...]] = field(default_factory=dict)
     _masks: dict[str, Mask] = field(default_factory=dict)
 
     @property
@@ -76,22 +77,27 @@ class Finder:
         return self.desk.store.volume(self.image_id)
 
     def ask(self, names: Iterable[str]) -> None:
-        """Segment these structures in one go, those not asked before."""
-        wanted = [name for name in dict.fromkeys(names) if name and name not in self._names]
-        wishes: list[Wish] = []
-        for name in wanted:
-            planned = plan(self.desk, self.image_id, [name], "auto")
-            self._names[name] = tuple(wish.structure for wish in planned)
-            wishes += [wish for wish in planned if wish.structure not in {w.structure for w in wishes}]
-        fresh = [wish for wish in wishes if wish.structure not in self._rows]
-        if fresh:
-            result = look(self.desk, self.job_id, self.image_id, fresh, self.report, self.cancelled)
-            self._rows.update({row.structure: row for row in result.masks})
+        """Segment these structures in one go, those nobody asked for before."""
+        wanted = []
+        for name in dict.fromkeys(name for name in names if name and name not in self._rows):
+            known = self.desk.seen.rows(self.image_id, name)
+            if known is not None:
+                self._rows[name] = known
+            else:
+                wanted.append(name)
+        planned = {name: plan(self.desk, self.image_id, [name], "auto") for name in wanted}
+        wishes = {wish.structure: wish for one in planned.values() for wish in one}
+        if wishes:
+            found = look(self.desk, self.job_id, self.image_id, list(wishes.values()), self.report, self.cancelled)
+            rows = {row.structure: row for row in found.masks}
+            for name in wanted:
+                self._rows[name] = tuple(rows[wish.structure] for wish in planned[name])
+                self.desk.seen.keep_rows(self.image_id, name, self._rows[name])
 
-    def rows(self, name: str) -> list[MaskRow]:
+    def rows(self, name: str) -> tuple[MaskRow, ...]:
         """What was found for a structure: itself, or its parts when only those are known."""
         self.ask([name])
-        return [self._rows[part] for part in self._names[name]]
+        return self._rows[name]
 
     def mask_of(self, row: MaskRow) -> Mask | None:
         """The mask of a row, cut to the slice; None when there is none."""
@@ -138,12 +144,21 @@ class Finder:
         row = min(rows, key=lambda one: order.index(one.verdict) if one.verdict in order else 0)
         return Nothing(row.verdict, row.reason)
 
-    def thing(self, name: str, mask: Mask, certainty: float, region: Region | None = None) -> Thing | None:
-        """Measure a mask as a candidate; None when it is empty."""
-        where = relations.place(mask)
+    def thing(
+        self, name: str, mask: Mask, certainty: float, region: Region | None = None, *, mask_id: str | None = None
+    ) -> Thing | None:
+        """Measure a mask as a candidate; None when it is empty.
+
+        Args:
+            mask_id: of a whole mask of the store; it is measured once.
+        """
+        known = self.desk.seen.place(mask_id) if mask_id is not None else None
+        where = relations.place(mask) if known is None else known[0]
         if where is None:
             return None
-        greys = self.image.array[mask.array]
+        grey = float(np.median(self.image.array[mask.array])) if known is None else known[1]
+        if mask_id is not None:
+            self.desk.seen.keep_place(mask_id, where, grey)
         wide = where.field[0] >= (SIDE_FIELD_MM if where.unit == "mm" else _SIDE_FIELD_VOXELS)
         row = self.desk.table.get(name)
         side = row.side if row is not None and row.side in ("left", "right") and not wide else ""
@@ -152,7 +167,7 @@ class Finder:
             mask=mask,
             place=where,
             certainty=certainty,
-            grey=float(np.median(greys)),
+            grey=grey,
             side=relations.side_of(where) if wide else side,
             contrast=region.contrast if region is not None else None,
             ancestors=self._ancestors(name),
@@ -172,10 +187,13 @@ class Finder:
         made = []
         for row in (row for name in names for row in self.rows(name)):
             mask = self.mask_of(row)
-            thing = self.thing(row.structure, mask, row.confidence) if mask is not None else None
+            whole = row if self.slice_index is None else None
+            mask_id = whole.mask_id if whole is not None else None
+            thing = self.thing(row.structure, mask, row.confidence, mask_id=mask_id) if mask is not None else None
             if thing is not None:
-                cut = row if self.slice_index is None else None
-                made.append(Found(thing, row.verdict, f"segmented by {row.provenance.model}", cut))
+                made.append(
+                    Found(thing, row.verdict, f"segmented by {row.provenance.model}", whole, row.provenance.model or "")
+                )
         return made
 
     def pool(self) -> list[str]:
