@@ -45,6 +45,7 @@ _ONE_ORGAN = re.compile(
 _EDITS = {"secondary ": "", "hepatic portal vein": "portal vein", "extra-ocular": "extraocular"}
 _EDITS |= {"infraspinatus muscle": "infraspinatus", "posterior vein of the left": "posterior vein of left"}
 _RENAMED = {"ethmoid": "ethmoid bone", "midbrain tectum": "tectum of midbrain", "musculus uvulae": "uvular muscle"}
+_RENAMED |= {"digastric muscle": "digastric", "tibalis anterior": "tibialis anterior", "mucleus accumbens": "nucleus accumbens", "paraaortic lymph node": "para-aortic lymph node"}
 
 
 @dataclass
@@ -128,6 +129,7 @@ def build(data: Path) -> list[Row]:
             raise ValueError(f"words_terms.tsv names '{line['name']}', which no row has")
     for row in draft.rows.values():
         _counted_terms(draft, row)
+        _disc_terms(draft, row)
     _codes(draft, sources.hra_codes(anatomy))
     _volumes(
         draft, sources.hra_volumes_ml(data / "hra_phantom"), "two reference bodies of the Human Reference Atlas", HRA
@@ -258,6 +260,18 @@ def _counted_terms(draft: Draft, row: Row) -> None:
             if f"{word} {level} vertebra" in (row.name, *row.synonyms):
                 more = [f"{letter}{number}", f"{letter}{number} vertebra"]
                 row.synonyms += [term for term in more if draft.claim(row, term)]
+
+
+def _disc_terms(draft: Draft, row: Row) -> None:
+    """L4/5 and the like for the disc below a vertebra."""
+    found = re.fullmatch(r"intervertebral disk of (\w+) (cervical|thoracic|lumbar) vertebra", row.name)
+    if found is None or found[1] not in _ORDER:
+        return
+    number, letter = _ORDER.index(found[1]) + 1, found[2][0]
+    last = {"c": 7, "t": 12, "l": 5}[letter]
+    below = f"{letter}{number + 1}" if number < last else {"c": "t1", "t": "l1", "l": "s1"}[letter]
+    more = [f"{letter}{number} {below} disc"] + ([f"{letter}{number} {number + 1} disc"] if number < last else [])
+    row.synonyms += [term for term in more if draft.claim(row, term)]
 
 
 def _codes(draft: Draft, codes: dict[str, str]) -> None:

@@ -9,70 +9,22 @@ from __future__ import annotations
 import csv
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 FORMS = Path(__file__).parent / "words_forms.tsv"
 _SMALL = frozenset(
-    [
-        "of",
-        "the",
-        "a",
-        "an",
-        "in",
-        "on",
-        "at",
-        "to",
-        "and",
-        "or",
-        "my",
-        "his",
-        "her",
-        "your",
-        "their",
-        "its",
-        "it",
-        "patient",
-        "patients",
-        "side",
-        "sided",
-        "please",
-        "show",
-        "me",
-        "find",
-        "segment",
-        "where",
-        "is",
-        "are",
-        "which",
-        "with",
-        "for",
-        "from",
-        "by",
-        "both",
-        "this",
-        "that",
-        "there",
-    ]
+    "of the a an in on at to and or my his her your their its it patient patients please show me find segment"
+    " where is are which with for from by both this that there".split()
 )
+_ARTICLES = frozenset({"the", "a", "an", "my", "his", "her"})
+_TOKEN = re.compile(r"[^\W_]+\.?")
+_LEVEL = re.compile(r"(c|t|th|d|l|s)(\d{1,2})")
+_COUNTED = re.compile(r"(\d{1,2})(st|nd|rd|th)")
 _ORDER = {
     word: str(number)
     for number, word in enumerate(
-        [
-            "first",
-            "second",
-            "third",
-            "fourth",
-            "fifth",
-            "sixth",
-            "seventh",
-            "eighth",
-            "ninth",
-            "tenth",
-            "eleventh",
-            "twelfth",
-        ],
-        start=1,
+        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(), start=1
     )
 }
 _LEVELS = {"c": "cervical", "t": "thoracic", "th": "thoracic", "d": "thoracic", "l": "lumbar", "s": "sacral"}
@@ -118,14 +70,16 @@ def forms() -> dict[str, str]:
 
 
 def plain(text: str) -> str:
-    """Lower case, single spaces, no underscores, hyphens or leading article: the form under which terms are kept."""
-    return re.sub(r"^(the|a|an|my|his|her) ", "", re.sub(r"[\s_-]+", " ", text.strip().lower()))
+    """Lower case, single spaces, no underscores, hyphens, slashes or leading article: the form under which terms are kept."""
+    words = text.lower().replace("_", " ").replace("-", " ").replace("/", " ").split()
+    return " ".join(words[1:] if len(words) > 1 and words[0] in _ARTICLES else words)
 
 
+@lru_cache(maxsize=20_000)  # more than the table has terms: they are read once for every index
 def read(text: str) -> Phrase:
     """The side and the stems of a phrase of any length; at most 40 words count."""
     sides, words = set(), []
-    for word in _words(text)[:40]:
+    for word in words_in(text)[:40]:
         if word in ("left", "right", "both"):
             sides.add(word)
         else:
@@ -142,9 +96,7 @@ def stem(word: str) -> str:
     single = _singular(word)
     single = forms().get(single, single)
     if len(single) > 4:
-        single = (
-            re.sub(r"^(..+)(?:ae|oe)", r"\1e", single).replace("haem", "hem").replace("coe", "ce").replace("cae", "ce")
-        )
+        single = re.sub(r"^(..+)(?:ae|oe)", r"\1e", single).replace("haem", "hem").replace("coe", "ce").replace("cae", "ce")
     for ending in () if single in _WHOLE else _ENDINGS:
         if single.endswith(ending) and len(single) - len(ending) >= 4:
             return single[: -len(ending)]
@@ -163,11 +115,12 @@ def _singular(word: str) -> str:
     return word
 
 
-def _words(text: str) -> list[str]:
+def words_in(text: str) -> list[str]:
+    """The words of a text of any length in order, sides included, small words left out, abbreviations spelt out."""
     lowered = re.sub(r"[_,;:()\[\]]+", " ", text.strip().lower())
     for pattern, replacement in _PHRASES:
         lowered = pattern.sub(replacement, lowered)
-    found = re.findall(r"[^\W_]+\.?", lowered)
+    found = _TOKEN.findall(lowered)
     words: list[str] = []
     for token in found:
         words += _meant(token, alone=len(found) == 1)
@@ -183,10 +136,10 @@ def _meant(token: str, *, alone: bool) -> list[str]:
         return [_DOTTED[bare]]
     if bare in ("l", "r") and not alone:
         return [_DOTTED[bare]]
-    level = re.fullmatch(r"(c|t|th|d|l|s)(\d{1,2})", bare)
+    level = _LEVEL.fullmatch(bare) if bare[-1].isdigit() else None
     if level and int(level[2]) <= 12:
         return [level[2], _LEVELS[level[1]]]
-    counted = re.fullmatch(r"(\d{1,2})(st|nd|rd|th)", bare)
+    counted = _COUNTED.fullmatch(bare) if bare[0].isdigit() else None
     if counted:
         return [counted[1]]
     meant = forms().get(bare, bare)

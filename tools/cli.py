@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from ..imaging.errors import BadCall, OstensorError
-from . import cli_models, cli_store, cli_training
+from . import cli_index, cli_models, cli_store, cli_training
 from .cli_options import PurposeOption, RootOption, StoreOption, ToolsetsOption, opened_desk
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_store.app, name="store")
+app.add_typer(cli_index.app, name="index")
 cli_training.add_commands(app)
 
 

@@ -1,0 +1,113 @@
+"""`ostensor index`: build, show, search and measure the passages about anatomy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ..imaging.errors import BadCall, Unavailable
+from ..retrieval.corpus import bundled_passages
+from ..retrieval.index import IndexUnusable, read_manifest
+from .cli_options import StoreOption
+from .knowledge import Knowledge, index_folder
+from .knowledge import build as build_in
+from .settings import default_store
+
+app = typer.Typer(help="The passages about anatomy that prompts are written from.", no_args_is_help=True)
+JsonOption = Annotated[bool, typer.Option("--json", help="For machines.")]
+ThreadsOption = Annotated[int | None, typer.Option(help="CPU threads of the encoder; default: all.", min=1)]
+
+
+@app.command()
+def build(store: StoreOption = None, threads: ThreadsOption = None) -> None:
+    """Encode every passage and write the index; takes a minute or two on two cores."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task("Encoding passages", total=len(bundled_passages()))
+        manifest = build_in(
+            store or default_store(), threads=threads, progress=lambda done: shown.update(task, completed=done)
+        )
+    megabytes = manifest.passages * manifest.size * 4 / 1e6
+    typer.echo(f"Indexed {manifest.passages} passages with {manifest.encoder}: {megabytes:.1f} MB in memory.")
+
+
+@app.command()
+def show(store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Say what the index is, whether it fits the passages, and how much memory it takes."""
+    folder = index_folder(store or default_store())
+    try:
+        manifest = read_manifest(folder)
+    except IndexUnusable as error:
+        raise Unavailable(str(error)) from None
+    knowledge = Knowledge(store or default_store())
+    facts = asdict(manifest) | {"usable": not knowledge.lacking, "memory_mb": round(knowledge.retriever.nbytes / 1e6, 1)}
+    knowledge.close()
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        typer.echo(f"{name}: {value}")
+    if knowledge.lacking:
+        typer.echo(knowledge.lacking)
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="Any words.")],
+    k: Annotated[int, typer.Option(help="How many passages.", min=1, max=100)] = 5,
+    store: StoreOption = None,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find passages; without an index by words alone."""
+    knowledge = Knowledge(store or default_store(), threads=threads)
+    found = knowledge.retriever.search(query, k)
+    knowledge.close()
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in found]))
+        return
+    if knowledge.lacking:
+        typer.echo(f"By words alone. {knowledge.lacking}", err=True)
+    for one in found:
+        typer.echo(f"{one.score:.4f}  {one.passage.id}\n        {one.passage.text}\n        {one.passage.licence}")
+
+
+@app.command("eval")
+def measure(
+    queries: Annotated[Path, typer.Argument(help="Tab-separated file: query, expected, kind.")],
+    k: Annotated[int, typer.Option(help="Recall at how many passages.", min=1, max=100)] = 10,
+    store: StoreOption = None,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Recall of the lexical, dense and fused channels on a file of queries, with the time of one query."""
+    from ..retrieval.evaluate import evaluate, read_queries
+
+    try:
+        asked = read_queries(queries)
+    except (OSError, KeyError, UnicodeDecodeError):
+        raise BadCall(f"'{queries.name}' is no file of queries. It needs the columns query, expected and kind.") from None
+    knowledge = Knowledge(store or default_store(), threads=threads)
+    try:
+        lines = evaluate(knowledge.retriever, asked, k)
+    except ValueError as error:
+        raise BadCall(str(error)) from None
+    finally:
+        knowledge.close()
+    if as_json:
+        typer.echo(json.dumps([asdict(line) for line in lines]))
+        return
+    table = Table("channel", "kind", "queries", f"recall@{k}", f"hit@{k}", "ms per query")
+    for line in lines:
+        cells = (f"{line.recall:.3f}", f"{line.hit:.3f}", f"{line.median_ms:.1f}")
+        table.add_row(line.channel, line.kind, str(line.queries), *cells)
+    Console().print(table)
+    if knowledge.lacking:
+        typer.echo(f"The lexical channel alone. {knowledge.lacking}")
