@@ -159,7 +159,9 @@ class _TwoWayBlock(nn.Module):
             placed = tokens + token_code
             tokens = tokens + self.self_attn(placed, placed, tokens)
         tokens = self.norm1(tokens)
-        tokens = self.norm2(tokens + self.cross_attn_token_to_image(tokens + token_code, image + image_code, image))
+        tokens = self.norm2(
+            tokens + self.cross_attn_token_to_image(tokens + token_code, image + image_code, image)
+        )
         tokens = self.norm3(tokens + self.mlp(tokens))
         image = self.norm4(image + self.cross_attn_image_to_token(image + image_code, tokens + token_code, tokens))
         return tokens, image

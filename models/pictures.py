@@ -100,9 +100,7 @@ def frame_of(picture: Float) -> Frame:
     body = ndimage.binary_opening(picture[::step, ::step] > BODY, iterations=1)
     parts, count = ndimage.label(body)
     if count == 0:
-        return Frame(
-            (rows, columns), (rows - max(rows, columns)) / 2, (columns - max(rows, columns)) / 2, max(rows, columns)
-        )
+        return Frame((rows, columns), (rows - max(rows, columns)) / 2, (columns - max(rows, columns)) / 2, max(rows, columns))
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     where = ndimage.find_objects(parts)[int(sizes.argmax()) - 1]

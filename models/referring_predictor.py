@@ -185,7 +185,9 @@ class ReferringPredictor:
                 found = features.weights.argmax(1).tolist() if features.weights is not None else [0] * len(part)
             else:
                 picture = self._pictures(scan, part)
-                output = self._net(picture, values.expand(len(part), -1, -1), valid.expand(len(part), -1))
+                output = self._net(
+                    picture, values.expand(len(part), -1, -1), valid.expand(len(part), -1)
+                )
                 logits, found = output.logits, [0] * len(part)
             yield from zip(part, logits.cpu().numpy(), found, strict=True)
 

@@ -88,12 +88,7 @@ def fit(
     if resume and trainer.resume():
         log.info("resuming at step %d", trainer.step)
     stream = stream_of(
-        run.data,
-        data_folder(),
-        seed=run.schedule.seed,
-        batch=run.batch,
-        size=flans.MINI.encoder.size,
-        lesions=run.lesions,
+        run.data, data_folder(), seed=run.schedule.seed, batch=run.batch, size=flans.MINI.encoder.size, lesions=run.lesions
     )
     trainer.fit(stream, until=until)
     return trainer.folder

@@ -14,16 +14,7 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 
-from ..models.pictures import (
-    Frame,
-    displayed,
-    displayed_labels,
-    frame_of,
-    framed,
-    framed_labels,
-    largest_frame,
-    window_hu,
-)
+from ..models.pictures import Frame, displayed, displayed_labels, frame_of, framed, framed_labels, largest_frame, window_hu
 from ..models.preprocess import CT_WINDOW_HU
 from .cases import Case
 from .data import acdc, btcv, hra_phantom
@@ -75,7 +66,9 @@ def _is_worth_it(labels: Labels, known: list[int], source: str) -> bool:
     return shown.size >= 40 and (source != "hra_phantom" or len(np.unique(shown)) >= 3)
 
 
-def _slice(case: Case, number: int, picture: npt.NDArray[np.float32], labels: Labels, frame: Frame, size: int) -> Slice:
+def _slice(
+    case: Case, number: int, picture: npt.NDArray[np.float32], labels: Labels, frame: Frame, size: int
+) -> Slice:
     made = case.volume is None
     return Slice(
         f"{case.name}:{number}",
@@ -124,16 +117,14 @@ def stream_of(
 def _pool(name: str, data: Path, size: int) -> list[Ready]:
     found = [one for case in DATASETS[name].cases(data, "train") for one in slices_of(case, name, size)]
     return [
-        Ready(
-            one.name,
-            None if one.picture is None else torch.from_numpy(one.picture).half(),
-            torch.from_numpy(one.raw.copy()),
-        )
+        Ready(one.name, None if one.picture is None else torch.from_numpy(one.picture).half(), torch.from_numpy(one.raw.copy()))
         for one in found
     ]
 
 
-def sample(pool: Sequence[Ready], source: str, rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], Labels]:
+def sample(
+    pool: Sequence[Ready], source: str, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], Labels]:
     """A moved picture (h w) in [0, 1] and its labels."""
     appearance = hra_phantom.APPEARANCE if source == "hra_phantom" else None
     image, labels = draw(pool[int(rng.integers(len(pool)))], VIEW, rng, {}, appearance)
