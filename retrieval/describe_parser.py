@@ -33,6 +33,11 @@ _DETERMINERS = frozenset(
     ("the", "a", "an", "his", "her", "its", "my", "their", "your", "this", "that", "these", "those", "patient's")
 )
 _TOKEN = re.compile(r"^(?:S\d+|[A-Z]+_\w+|[A-Z]{3,})$")
+_HEAD = r"(?:S\d|REGION|GENERIC|CLASS|LOBE)"
+_DENIES = (
+    "The description says what is not there, so there is nothing to point at. Ask for the thing itself (the answer says "
+    "'absent' when it is not found), or use check_report to judge a sentence."
+)
 _NOT = r"(?P<no>NOT )?(?:(?:on|at|to|lying|REL_in) )*"
 
 
@@ -89,6 +94,8 @@ def parse(text: str, table: StructureTable) -> Description:
     """
     check_text(text)
     line, used, unknown = _tokens(text, table)
+    if re.match(rf"(?:(?!{_HEAD})\S+ )*?NOT (?:\S+ )*?{_HEAD}", line.text):
+        raise BadDescription("negation", _DENIES)
     _take_places(line)
     _take_relations(line, table)
     _take_ranks(line)
@@ -165,7 +172,7 @@ def _tokens(text: str, table: StructureTable) -> tuple[_Line, int, list[str]]:
         _respell(items, table, line)
     kept = [item for item in items if item not in _DETERMINERS]
     line.text = " ".join(kept)
-    known = [item for item in kept if _TOKEN.match(item) and item not in ("BODY", "PICTURE", "NOT")]
+    known = [item for item in kept if _TOKEN.match(item) and item not in ("BODY", "PICTURE", "NOT", "EXCEPT")]
     unknown = [item for item in kept if not _TOKEN.match(item) and item not in plain("filler")]
     return line, len(known), list(dict.fromkeys(unknown))
 
@@ -331,7 +338,10 @@ def _take_relations(line: _Line, table: StructureTable) -> None:
         r"(?P<head>(?:REGION|GENERIC|CLASS|RANK|MORE|SIZE|DEN|MAXDEN|MAX)(?:_\S+)?|NUM_\d) of (?P<a>S\d+)",
         lambda m: _of(line, m),
     )
-    line.take(r"(?P<head>S\d+|GENERIC|CLASS_\w+)(?P<mid>(?: \S+){0,3}?) NOT (?P<a>S\d+)", lambda m: _except(line, m))
+    line.take(
+        r"(?P<head>S\d+|GENERIC|CLASS_\w+)(?P<mid>(?: \S+){0,3}?) (?:NOT|EXCEPT) (?P<a>S\d+)",
+        lambda m: _except(line, m),
+    )
     line.take(r"(?P<a>S\d+) of (?P<b>S\d+)", lambda m: _part_of(line, m, table))
 
 
@@ -431,11 +441,7 @@ def _target(line: _Line, table: StructureTable) -> _Target:
     if region is not None and denied and denied.group(1) == region and left:
         region = None  # "the liver without a lesion"
     elif denied is not None:
-        raise BadDescription(
-            "negation",
-            "The description says what is not there, so there is nothing to point at. Ask for the thing itself "
-            "(the answer says 'absent' when it is not found), or use check_report to judge a sentence.",
-        )
+        raise BadDescription("negation", _DENIES)
     if region is not None:
         return _region(line, region, left)
     if left:

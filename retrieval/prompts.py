@@ -99,7 +99,7 @@ def _simple(meanings: Sequence[Description], rng: random.Random) -> Description:
 def _with_knowledge(text: str, sources: tuple[str, ...], passage: Knowledge) -> tuple[str, tuple[str, ...]]:
     """The sentence with what a passage calls the structure: ", a bone"."""
     found = _KIND_OF.match(passage.text)
-    if found is None:
+    if found is None or found.group(1).split()[-1] in words_of(text):
         return text, sources
     end = text[-1] if text[-1] in ".?" else ""
     body = text[: len(text) - len(end)]

@@ -42,6 +42,15 @@ def words(key: str, audience: Audience) -> tuple[str, ...]:
 
 def say(description: Description, table: StructureTable, audience: Audience, rng: random.Random) -> Sentence:
     """One sentence with the target and claims of a description; other words at every draw of `rng`."""
+    phrase = name(description, table, audience, rng)
+    worry = words("worry", audience) if description.kind == "structure" and not description.claims else ()
+    frame = rng.choice((*words("frame", audience), *worry))
+    text = frame.format(np=phrase.text)
+    return Sentence(text[0].upper() + text[1:], phrase.sources)
+
+
+def name(description: Description, table: StructureTable, audience: Audience, rng: random.Random) -> Sentence:
+    """The target and its claims without a verb: "the larger of the two kidneys"."""
     noun, sources, sided = _noun(description, table, audience, rng)
     claims = [claim for claim in description.claims if not (claim.kind == "side" and sided)]
     pair = next((c for c in claims if c.kind == "count"), None)
@@ -56,11 +65,7 @@ def say(description: Description, table: StructureTable, audience: Audience, rng
     placed = {claim.of for claim in claims if claim.kind == "position"}  # "near the top of the liver" is in it
     told = [c for c in claims if c.kind in (*_AFTER, "side") and not (c.value == "in" and c.of in placed)]
     after = [_after(claim, audience, rng) for claim in told]
-    phrase = " ".join(["the " + noun, *(text for text in after if text)])
-    worry = words("worry", audience) if description.kind == "structure" and not description.claims else ()
-    frame = rng.choice((*words("frame", audience), *worry))
-    text = frame.format(np=phrase)
-    return Sentence(text[0].upper() + text[1:], sources)
+    return Sentence(" ".join(["the " + noun, *(text for text in after if text)]), sources)
 
 
 def _noun(

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from .. import __version__
 from ..imaging import measures
-from ..imaging.errors import BadCall, Unavailable
+from ..imaging.errors import BadCall
 from ..retrieval.describe import BadDescription, Description
 from ..retrieval.describe_parser import parse
 from .described_results import Candidate, DescribedResult
@@ -20,6 +20,7 @@ from .desk import Answer, Call, Desk
 from .engines import Choice, Engine, choose, find
 from .finding import Finder, Found, Nothing
 from .jobs import Report
+from .longwork import later, settled
 from .matching import Scene, Scored, ranked
 from .results import Provenance, Verdict
 from .segmentation import receipt
@@ -80,17 +81,14 @@ def segment_described(
     def work(job_id: str, report: Report, cancelled: threading.Event) -> Mapping[str, Any]:
         return describe(desk, job_id, wanted, report, cancelled).model_dump(mode="json")
 
-    job_id = desk.jobs.start("segment_described", arguments, work)
-    record = desk.jobs.wait(job_id, wait_s, on_progress=call.report, cancelled=call.cancelled)
-    if record.state == "failed":
-        raise desk.jobs.error_of(job_id) or Unavailable(record.error or "The job failed.")
-    if record.state == "cancelled":
-        raise Unavailable(record.error or "The job was cancelled.")
-    if record.state == "done" and record.result is not None:
+    record = settled(desk, call, "segment_described", arguments, work, wait_s=wait_s)
+    if record.result is not None:
         result = DescribedResult.model_validate(record.result)
         return Answer(said(result), result)
-    waiting = DescribedResult(image_id=image_id, job_id=job_id, state=record.state, progress=record.progress)
-    return Answer(f"Still working ({record.progress:.0%}): call get_job(job_id='{job_id}', wait_s=30).", waiting)
+    return Answer(
+        later(record),
+        DescribedResult(image_id=image_id, job_id=record.job_id, state=record.state, progress=record.progress),
+    )
 
 
 def read(desk: Desk, description: str) -> Description:

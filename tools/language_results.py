@@ -23,15 +23,18 @@ class PromptRow(Result):
 class PromptsResult(Result):
     """Prompts of one mask; fewer than asked for where the mask allows no more."""
 
-    image_id: str
-    mask_id: str
-    structure: str
-    audience: str
+    image_id: str = ""
+    mask_id: str = ""
+    structure: str = ""
+    audience: str = ""
     prompts: list[PromptRow] = Field(default_factory=list)
     rejected: dict[str, int] = Field(default_factory=dict)
     reasons: list[str] = Field(default_factory=list)
     paraphraser: str | None = None
-    provenance: Provenance
+    provenance: Provenance | None = None
+    job_id: str | None = None
+    state: str = "done"
+    progress: float = 1.0
 
 
 class StressRow(Result):
@@ -51,15 +54,18 @@ class StressResult(Result):
     """How stable a description is on a scan; shares are null where no sentence of the kind could be made."""
 
     image_id: str
-    mask_id: str
-    structure: str
-    verdict: Literal["stable", "sensitive", "unstable"]
-    reason: str
-    paraphrase_dice: float | None
-    paraphrase_stable: float | None
-    swaps_followed: float | None
-    location_swaps_lost: float | None
-    negations_refused: float | None
-    irrelevant_refused: float | None
-    rows: list[StressRow]
-    provenance: Provenance
+    mask_id: str | None = None
+    structure: str = ""
+    verdict: Literal["stable", "sensitive", "unstable"] | None = None
+    reason: str = ""
+    paraphrase_dice: float | None = None
+    paraphrase_stable: float | None = None
+    swaps_followed: float | None = None
+    swaps_lost: float | None = None
+    negations_refused: float | None = None
+    irrelevant_refused: float | None = None
+    rows: list[StressRow] = Field(default_factory=list)
+    provenance: Provenance | None = None
+    job_id: str | None = None
+    state: str = "done"
+    progress: float = 1.0

@@ -51,11 +51,13 @@ class Fit:
 
     Attributes:
         share: 1 holds, 0 does not; None when it cannot be checked here.
+        among: how many were compared, of claims that compare.
     """
 
     claim: Claim
     share: float | None
     reason: str
+    among: int = 0
 
     @property
     def state(self) -> str:
@@ -121,7 +123,7 @@ def ranked(things: Sequence[Thing], claims: Sequence[Claim], scene: Scene) -> li
 def _negated(fit: Fit) -> Fit:
     if not fit.claim.negated or fit.share is None:
         return fit
-    return Fit(fit.claim, 1 - fit.share, fit.reason)
+    return Fit(fit.claim, 1 - fit.share, fit.reason, fit.among)
 
 
 def _fit(claim: Claim, thing: Thing, things: Sequence[Thing], scene: Scene) -> Fit:
@@ -274,4 +276,4 @@ def _among(claim: Claim, mine: float, order: list[float], band: float, what: str
     band = band or NEAR_SIZE * abs(wanted)  # only sizes come without one
     share = 1.0 if number == claim.rank else max(0.0, 0.95 * (1 - missed / band)) if band else 0.0
     reason = f"number {number} of {len(order)} ({what})"
-    return Fit(claim, share, reason if number == claim.rank else f"{reason}, {missed:.3g} {unit} off")
+    return Fit(claim, share, reason if number == claim.rank else f"{reason}, {missed:.3g} {unit} off", len(order))

@@ -12,15 +12,18 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, create_model
 
 from ..imaging.errors import BadCall
-from . import results
+from . import described_results, language_results, results
 from .browse import find_structures, list_models
+from .described import segment_described
 from .desk import Answer
 from .editing import edit_mask
 from .exporting import export
 from .images import open_image
 from .measuring import compare_masks, measure
 from .pictures import render
+from .prompting import write_prompts
 from .segmentation import segment
+from .stress import stress_description
 from .waiting import cancel_job, get_job
 
 HIDDEN = ("desk", "call")  # parameters the caller does not see
@@ -79,6 +82,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(find_structures, results.StructuresResult),
     Tool(list_models, results.ModelsResult),
     Tool(segment, results.SegmentResult, read_only=False),
+    Tool(segment_described, described_results.DescribedResult, read_only=False),
     Tool(measure, results.MeasureResult),
     Tool(compare_masks, results.CompareResult),
     Tool(edit_mask, results.EditResult, read_only=False),
@@ -86,6 +90,8 @@ TOOLS: tuple[Tool, ...] = (
     Tool(export, results.ExportResult, read_only=False, destructive=True),
     Tool(get_job, results.JobResult),
     Tool(cancel_job, results.JobResult, read_only=False, destructive=True),
+    Tool(write_prompts, language_results.PromptsResult, toolset="language", read_only=False),
+    Tool(stress_description, language_results.StressResult, toolset="language", read_only=False),
 )
 
 
