@@ -7,6 +7,7 @@ corner, in mm, or in voxels when the voxel size is unknown.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import edt
 import numpy as np
@@ -106,6 +107,7 @@ def axis_of(word: str, grid: Grid, *, flat: bool = False) -> tuple[int, int] | N
     return (up[0], sign * up[1]) if word in ("top", "bottom") else None
 
 
+@lru_cache(maxsize=64)
 def cut_axis(grid: Grid) -> int | None:
     """The RAS axis along which the scan holds a single voxel; None for a volume."""
     _array, turned = reorient_array(np.broadcast_to(np.False_, grid.shape), grid, "RAS")
