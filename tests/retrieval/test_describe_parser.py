@@ -91,7 +91,7 @@ def test_sentences_are_read_as_people_read_them(text: str, kind: str, target: st
         ("左肾", "language", "another script"),
         ("левая почка", "language", "another script"),
         ("the left right kidney", "contradiction", "'left' and 'right'"),
-        ("the left kidney on the patient's right", "contradiction", "'left' and 'right'"),
+        ("the left kidney on the patient's right", "contradiction", "'right' and 'left'"),
         ("the largest and smallest structure", "contradiction", "'largest' and 'smallest'"),
         ("the dark bright structure", "contradiction", "'low' and 'high'"),
         ("not the left kidney", "negation", "not there"),
