@@ -73,7 +73,7 @@ class Claim:
         text = {
             "side": "on both sides" if self.value == "both" else f"on the patient's {self.value}",
             "position": f"near the {self.value} of the {where or 'scan'}",
-            "extreme": f"farthest to the {self.value}",
+            "extreme": f"{order}farthest to the {self.value}",
             "size": f"{self.value} in size",
             "rank": f"{order}{self.value}",
             "density": f"{self.value} density",

@@ -93,7 +93,7 @@ def drafts(
 
 def _simple(meanings: Sequence[Description], rng: random.Random) -> Description:
     """The first ones more often: they are shorter."""
-    return meanings[min(len(meanings) - 1, int(rng.expovariate(1 / 4)))]
+    return rng.choices(list(meanings), weights=[1 / (n + 2) for n in range(len(meanings))])[0]
 
 
 def _with_knowledge(text: str, sources: tuple[str, ...], passage: Knowledge) -> tuple[str, tuple[str, ...]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..imaging import relations
+from ..imaging.edit import filled
 from ..imaging.relations import Place
 from ..imaging.volume import Grid, Mask
 from ..retrieval.describe import Claim, Reference
@@ -20,7 +21,7 @@ NEAR_EXTREME = 0.05  # of the scan: within this of the left-most, a thing is nea
 NEAR_SIZE = 0.2  # sizes that differ by less than this are nearly the same
 MATCHED = 0.5  # share from which a claim counts as matched
 _NO_ORGANS = ("bone", "bones", "muscle", "muscles", "artery", "vein", "lesion")
-_COMPARING = ("rank", "extreme", "density_rank")
+_COMPARING = ("rank", "extreme", "density_rank", "count")
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,11 @@ class Scored:
         return self.thing.certainty * self.fit
 
     @property
+    def exact(self) -> int:
+        """How many comparing claims hold wholly."""
+        return sum(fit.share == 1 for fit in self.fits if fit.among)
+
+    @property
     def fits_all(self) -> bool:
         """No claim failed."""
         return all(fit.state != "failed" for fit in self.fits)
@@ -109,7 +115,7 @@ class Scene:
 
 
 def ranked(things: Sequence[Thing], claims: Sequence[Claim], scene: Scene) -> list[Scored]:
-    """The things with their fits, best score first."""
+    """The things with their fits, best score first; what is exactly the largest goes before what nearly is."""
     plain = [claim for claim in claims if claim.kind not in _COMPARING]
     fits = {id(thing): [_fit(claim, thing, things, scene) for claim in plain] for thing in things}
     rivals = [thing for thing in things if all(fit.state != "failed" for fit in fits[id(thing)])] or list(things)
@@ -117,7 +123,7 @@ def ranked(things: Sequence[Thing], claims: Sequence[Claim], scene: Scene) -> li
     for thing in things:
         compared = [_compare(claim, thing, rivals, scene) for claim in claims if claim.kind in _COMPARING]
         scored.append(Scored(thing, tuple(_negated(fit) for fit in (*fits[id(thing)], *compared))))
-    return sorted(scored, key=lambda one: (-one.score, -one.thing.place.size, one.thing.name))
+    return sorted(scored, key=lambda one: (-one.exact, -one.score, -one.thing.place.size, one.thing.name))
 
 
 def _negated(fit: Fit) -> Fit:
@@ -132,7 +138,6 @@ def _fit(claim: Claim, thing: Thing, things: Sequence[Thing], scene: Scene) -> F
         "position": lambda: _position(claim, thing, scene),
         "size": lambda: _size(claim, thing, things),
         "density": lambda: _density(claim, thing, things),
-        "count": lambda: _count(claim, things),
         "relation": lambda: _relation(claim, thing, scene),
         "exclude": lambda: Fit(
             claim, float(all(thing.name != one.structure for one in claim.of)), f"it is the {thing.name}"
@@ -195,7 +200,7 @@ def _density(claim: Claim, thing: Thing, things: Sequence[Thing]) -> Fit:
 
 def _count(claim: Claim, things: Sequence[Thing]) -> Fit:
     found = len(things)
-    return Fit(claim, 1.0 if found == int(claim.value) else 0.0, f"{found} found, {claim.value} described")
+    return Fit(claim, 1.0 if found == int(claim.value) else 0.0, f"{found} fit the rest, {claim.value} described")
 
 
 def _class(claim: Claim, thing: Thing) -> Fit:
@@ -215,7 +220,7 @@ def _relation(claim: Claim, thing: Thing, scene: Scene) -> Fit:
     assert other is not None
     assert where is not None
     if claim.value == "in":
-        inside = relations.share_inside(thing.mask, other)
+        inside = relations.share_inside(thing.mask, Mask(filled(other.array), other.grid))  # lesions are often holes
         return Fit(claim, inside, f"{inside:.0%} of it lies in the {claim.of[0]}")
     if claim.value == "adjacent":
         return _adjacent(claim, thing, other)
@@ -231,7 +236,7 @@ def _relation(claim: Claim, thing: Thing, scene: Scene) -> Fit:
     away = relations.beyond(thing.place, where, *direction)
     length = 0.05 * thing.place.field[direction[0]]
     reason = f"its centre lies {abs(away):.0f} {thing.place.unit} {'towards' if away > 0 else 'away from'} the {word}"
-    return Fit(claim, min(1.0, max(0.0, 0.5 + away / (2 * length))), reason)
+    return Fit(claim, min(1.0, max(0.0, away / length)), reason)
 
 
 def _adjacent(claim: Claim, thing: Thing, other: Mask) -> Fit:
@@ -247,6 +252,8 @@ def _adjacent(claim: Claim, thing: Thing, other: Mask) -> Fit:
 def _compare(claim: Claim, thing: Thing, rivals: Sequence[Thing], scene: Scene) -> Fit:
     if all(thing is not one for one in rivals):
         return Fit(claim, 0.0, "it does not fit the rest of the description")
+    if claim.kind == "count":
+        return _count(claim, rivals)
     if claim.kind == "extreme":
         direction = relations.axis_of(claim.value, scene.grid, flat=scene.flat)
         if direction is None:
