@@ -25,9 +25,7 @@ N = TypeVar("N", bound=np.generic)
 
 # One of each pair of opposite neighbours, in the plane and in space.
 IN_PLANE: tuple[Direction, ...] = ((1, 0, 0), (0, 1, 0), (1, 1, 0), (1, -1, 0))
-IN_SPACE: tuple[Direction, ...] = tuple(
-    (x, y, z) for x, y, z in product((-1, 0, 1), repeat=3) if (x, y, z) > (0, 0, 0)
-)
+IN_SPACE: tuple[Direction, ...] = tuple((x, y, z) for x, y, z in product((-1, 0, 1), repeat=3) if (x, y, z) > (0, 0, 0))
 
 
 def _pair(levels: npt.NDArray[N], step: Direction) -> tuple[npt.NDArray[N], npt.NDArray[N]]:

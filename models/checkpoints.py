@@ -47,6 +47,8 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, SafetensorError, ValueError, KeyError) as error:
         raise BadCall(f"'{path.name}' is not a checkpoint, or is truncated. Download it again.") from error
     state = content.get("model_state_dict", content) if isinstance(content, Mapping) else None
+    if isinstance(state, Mapping) and isinstance(state.get("model"), Mapping):  # as FLanS saves it
+        state = state["model"]
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise BadCall(f"'{path.name}' holds no state dict of tensors. Give the checkpoint itself.")
     return dict(state)

@@ -17,11 +17,13 @@ from .catalogue import USER_FOLDER, card, forget_cards
 from .checkpoints import read_checkpoint
 from .duplus import load_duplus
 from .duplus_loader import tower_state
+from .flans_loader import cleaned, load_flans
 from .meshnet import load_meshnet
 from .obelisk import load_obelisk
 from .sat_loader import language_model_state, load_sat, load_text_head, read_sat, sat_config
 
 ENCODER_FOLDER = "biolord"  # below the user's weights folder: the text encoder's own files
+TOKENIZER_FOLDER = "clip"  # likewise: the tokenizer's files of CLIP ViT-B/16
 Tensors = dict[str, torch.Tensor]
 
 
@@ -88,10 +90,18 @@ def _obelisk(name: str, files: Sequence[Path]) -> Tensors:
     return {key: value.contiguous() for key, value in net.state_dict().items()}
 
 
+def _flans(name: str, files: Sequence[Path]) -> Tensors:
+    if len(files) != 1:
+        raise BadCall(f"'{name}' needs one file, its checkpoint; {len(files)} were given.")
+    net = load_flans(cleaned(read_checkpoint(files[0]))).net
+    return {key: value.contiguous() for key, value in net.state_dict().items()}
+
+
 IMPORTERS: Mapping[str, Callable[[str, Sequence[Path]], Tensors]] = {
     "sat-nano": _sat,
     "sat-pro": _sat,
     "meshnet": _meshnet,
     "duplus": _duplus,
     "obelisk": _obelisk,
+    "flans": _flans,
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from ..imaging.volume import BoolArray, Volume
 from .card import Card
@@ -46,6 +46,54 @@ class Decoded:
     array: BoolArray
     confidence: float
     peak: float
+
+
+Scope = Literal["slice", "volume"]
+Orientation = Literal["auto", "header", "picture", "unknown"]
+
+
+@dataclass(frozen=True)
+class Referred(Decoded):
+    """The answer to one sentence; `structure` is the sentence.
+
+    Attributes:
+        family: how the sentence points: "anatomy", "position" or "size".
+        element: which of the eight symmetries the picture was found under and freed of; None when not looked for.
+        notes: what the asker should know, one sentence each.
+    """
+
+    family: str = "anatomy"
+    element: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """Where and how sentences are to be understood.
+
+    Attributes:
+        scope: "slice" answers one slice, "volume" every slice.
+        index: of the slice along the file's own head-foot axis; None in a 2-D image.
+        orientation: "header" trusts the header's axes; "picture" knows left from right, but the picture may be
+            turned; "unknown" may be mirrored, too; "auto" is "header" where the voxel size is known, else "unknown".
+    """
+
+    scope: Scope = "slice"
+    index: int | None = None
+    orientation: Orientation = "auto"
+
+
+@runtime_checkable
+class Refers(Protocol):
+    """A model that takes sentences."""
+
+    def refer(self, features: Features, sentences: Sequence[str], how: Pointing) -> list[Referred]:
+        """One mask per sentence, each independent of the others.
+
+        Raises:
+            BadCall: an empty or very long sentence, a slice that is not there, or wording about the place in a
+                picture asked of a whole volume.
+        """
 
 
 class Predictor(Protocol):

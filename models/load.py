@@ -15,15 +15,20 @@ from .duplus import load_duplus
 from .duplus_loader import TOWER_FOLDER, ClipTextEncoder
 from .duplus_predictor import DuplusPredictor
 from .engine import Backend, Precision
-from .importing import ENCODER_FOLDER
+from .flans import Flans, FlansConfig
+from .flans_loader import load_flans
+from .importing import ENCODER_FOLDER, TOKENIZER_FOLDER
 from .interface import Predictor
 from .late_fusion import SatMini, SatMiniConfig
+from .lsms import Lsms, LsmsConfig
 from .meshnet import MeshNetPredictor, load_meshnet
 from .obelisk import ObeliskPredictor, load_obelisk
 from .predictor import SatMiniPredictor
 from .preprocess import Preparation
+from .referring_predictor import ClipReader, ReferringPredictor
 from .sat_loader import load_sat, load_text_head, sat_config
 from .sat_predictor import SatPredictor
+from .sentences import SentenceEncoder
 from .text import CachedEncoder, TransformerEncoder
 
 
@@ -46,7 +51,7 @@ def load_predictor(
     entry = card(name, folder=folder)
     if entry.weights == "none":
         raise Unavailable(
-            f"The weights of '{name}' are not here. Train them with `ostensor fit {name.removeprefix('sat-mini-')}`."
+            f"The weights of '{name}' are not here. Train them with `ostensor fit {name.removeprefix('sat-mini-').removesuffix('-mini')}`."
         )
     if not entry.is_ready:
         raise Unavailable(
@@ -64,7 +69,11 @@ def load_predictor(
             return _duplus(entry, path, device)
         if name == "obelisk":
             return ObeliskPredictor(load_obelisk(load_file(path)), entry)
+        if name == "flans":
+            return _flans(entry, path, device)
         return _sat(entry, path, device)
+    if entry.system in ("FLanS", "LSMS"):
+        return _referring(entry, path, device)
     net = SatMini(SatMiniConfig.from_json(entry.facts["network"]))
     net.load_state_dict(
         {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
@@ -84,6 +93,26 @@ def _duplus(entry: Card, path: Path, device: str) -> Predictor:
     encoder = ClipTextEncoder(path.parent / TOWER_FOLDER, state=tower or None)
     words = CachedEncoder(encoder, path.parent / f"vectors-{entry.sha256[:12]}.npz")
     return DuplusPredictor(net, words, entry, device=device)
+
+
+def _referring(entry: Card, path: Path, device: str) -> Predictor:
+    """A small FLanS or LSMS with MiniLM as its language side."""
+    net: Flans | Lsms
+    if entry.system == "FLanS":
+        net = Flans(FlansConfig.from_json(entry.facts["network"]))
+    else:
+        net = Lsms(LsmsConfig.from_json(entry.facts["network"]))
+    net.load_state_dict(
+        {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()},
+        strict=True,
+    )
+    return ReferringPredictor(net, SentenceEncoder(), entry, size=entry.facts["size"], device=device)
+
+
+def _flans(entry: Card, path: Path, device: str) -> Predictor:
+    """FLanS with the user's weights; the tokenizer of its text tower lies beside them."""
+    net = load_flans(load_file(path)).net
+    return ReferringPredictor(net, ClipReader(net, path.parent / TOKENIZER_FOLDER), entry, device=device)
 
 
 def _sat(entry: Card, path: Path, device: str) -> Predictor:

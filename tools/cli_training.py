@@ -148,6 +148,20 @@ def bench_prognosis(
     _show(run(rounds=rounds), out)
 
 
+@bench.command("prompts")
+def bench_prompts(
+    scan: Annotated[str, typer.Option(help="'phantom', or an image file.")] = "phantom",
+    n: Annotated[int, typer.Option(help="Prompts per structure and audience.", min=3)] = 9,
+    seed: Annotated[int, typer.Option(help="Same seed, same prompts.")] = 0,
+    stress: Annotated[int, typer.Option(help="Prompts per structure that are stressed.", min=0)] = 2,
+    out: Annotated[Path | None, typer.Option(help="Write the tables here, too.")] = None,
+) -> None:
+    """Written prompts read back by segment_described, and how stable they are."""
+    from ..benchmarks.prompts import run
+
+    _show(run(scan=scan, n=n, seed=seed, stress=stress), out)
+
+
 def _show(text: str, out: Path | None) -> None:
     typer.echo(text)
     if out is not None:

@@ -16,6 +16,9 @@ from ..retrieval.structures import StructureTable
 from ..workers.local import LocalWorkers
 from ..workers.protocol import WorkerOptions
 from .jobs import Jobs
+from .knowledge import Knowledge
+from .paraphrasing import Paraphrase, chat_paraphraser
+from .seen import Seen
 from .settings import Settings
 
 
@@ -45,6 +48,7 @@ class Desk:
         self.store = Store(settings.store)
         self.table = StructureTable.bundled()
         self.jobs = Jobs(self.store)
+        self.seen = Seen()
 
     @cached_property
     def workers(self) -> LocalWorkers:
@@ -54,11 +58,23 @@ class Desk:
         )
         return LocalWorkers(options, budget_mb=self.settings.memory_mb)
 
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        """The passages about anatomy; searched by meaning, too, where the index is built."""
+        return Knowledge(self.settings.store, threads=self.settings.threads)
+
+    @cached_property
+    def paraphraser(self) -> Paraphrase | None:
+        """The configured chat model, or None."""
+        return chat_paraphraser(self.settings.paraphraser) if self.settings.paraphraser else None
+
     def close(self) -> None:
-        """Stop jobs and worker."""
+        """Stop jobs and workers."""
         self.jobs.close()
         if "workers" in self.__dict__:
             self.workers.close()
+        if "knowledge" in self.__dict__:
+            self.knowledge.close()
 
     def __enter__(self) -> Desk:
         return self

@@ -12,9 +12,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, create_model
 
 from ..imaging.errors import BadCall
-from . import prognosis_results, results, results_review
+from . import described_results, language_results, prognosis_results, results, results_review
 from .assessing import assess_mask
 from .browse import find_structures, list_models
+from .described import segment_described
 from .desk import Answer
 from .editing import edit_mask
 from .exporting import export
@@ -22,7 +23,9 @@ from .images import open_image
 from .measuring import compare_masks, measure
 from .pictures import render
 from .prognosis import predict_prognosis
+from .prompting import write_prompts
 from .segmentation import segment
+from .stress import stress_description
 from .studies import compare_studies
 from .waiting import cancel_job, get_job
 
@@ -82,6 +85,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(find_structures, results.StructuresResult),
     Tool(list_models, results.ModelsResult),
     Tool(segment, results.SegmentResult, read_only=False),
+    Tool(segment_described, described_results.DescribedResult, read_only=False),
     Tool(measure, results.MeasureResult),
     Tool(compare_masks, results.CompareResult),
     Tool(edit_mask, results.EditResult, read_only=False),
@@ -92,6 +96,8 @@ TOOLS: tuple[Tool, ...] = (
     Tool(assess_mask, results_review.AssessResult, toolset="clinical"),
     Tool(compare_studies, results_review.StudiesResult, toolset="clinical"),
     Tool(predict_prognosis, prognosis_results.PrognosisResult, toolset="clinical"),
+    Tool(write_prompts, language_results.PromptsResult, toolset="language", read_only=False),
+    Tool(stress_description, language_results.StressResult, toolset="language", read_only=False),
 )
 
 

@@ -28,6 +28,7 @@ class Settings:
         threads: of the worker; None leaves the library's choice.
         memory_mb: what one job may need, by estimate; None does not limit it.
         factory: what loads a model in the worker, "module:function".
+        paraphraser: chat model that says prompts in other words, "provider:name"; "" for none.
     """
 
     store: Path
@@ -38,6 +39,7 @@ class Settings:
     threads: int | None = None
     memory_mb: int | None = None
     factory: str = "ostensor.models.load:load_predictor"
+    paraphraser: str = ""
 
     def __post_init__(self) -> None:
         """Refuse unknown toolsets and purposes."""

@@ -13,7 +13,7 @@ from .results import Verdict
 
 SURE = 0.7  # mean sigmoid inside the mask from which a structure counts as present
 LEAST_VOXELS = 8
-_SIDE_FIELD_MM = 120.0  # only scans at least this wide show which half of the body is which
+SIDE_FIELD_MM = 120.0  # only scans at least this wide show which half of the body is which
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def judge_missing(structure: str, peak: float, seen: Sequence[str]) -> tuple[Ver
 
 
 def _shows_both_sides(mask: Mask) -> bool:
-    return mask.grid.spacing_known and max(measures.covered_mm(mask.grid)) >= _SIDE_FIELD_MM
+    return mask.grid.spacing_known and max(measures.covered_mm(mask.grid)) >= SIDE_FIELD_MM
 
 
 def _side(structure: str, found: str | None, mask: Mask, table: StructureTable) -> tuple[bool, str]:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
@@ -24,8 +24,19 @@ import numpy as np
 
 from ..imaging.errors import BadCall, Failed, Unavailable
 from ..imaging.volume import Volume
-from ..models.interface import Cancelled, Decoded, Features, Predictor
-from .protocol import Cancel, ErrorKind, MaskReply, Refused, SegmentReply, SegmentRequest, Stop, Told, WorkerOptions
+from ..models.interface import Cancelled, Decoded, Features, Predictor, Referred, Refers
+from .protocol import (
+    Cancel,
+    ErrorKind,
+    MaskReply,
+    ReferRequest,
+    Refused,
+    SegmentReply,
+    SegmentRequest,
+    Stop,
+    Told,
+    WorkerOptions,
+)
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +113,7 @@ class Host:
         predictor = self._model(request)
         features, encoded = self._features(predictor, request)
         self._tell(request, 0.9, "drawing masks")
-        found = predictor.decode(features, request.structures)
+        found = _found(predictor, features, request)
         self._stop_if_called_off(request)
         block, masks = _packed(found)
         return SegmentReply(
@@ -155,13 +166,22 @@ class Host:
             raise Cancelled
 
 
-def _packed(found: list[Decoded]) -> tuple[str, tuple[MaskReply, ...]]:
+def _found(predictor: Predictor, features: Features, request: SegmentRequest) -> Sequence[Decoded]:
+    if not isinstance(request, ReferRequest):
+        return predictor.decode(features, request.structures)
+    if not isinstance(predictor, Refers):
+        raise BadCall(f"'{request.model}' takes names of structures, not sentences. Use flans-mini or lsms-mini.")
+    return predictor.refer(features, request.structures, request.pointing)
+
+
+def _packed(found: Sequence[Decoded]) -> tuple[str, tuple[MaskReply, ...]]:
     bits = [np.packbits(one.array) for one in found]
     block = SharedMemory(create=True, size=max(1, sum(b.size for b in bits)))
     masks, offset = [], 0
     for one, packed in zip(found, bits, strict=True):
         np.ndarray(packed.shape, np.uint8, block.buf, offset)[:] = packed
-        masks.append(MaskReply(one.structure, offset, one.confidence, one.peak))
+        told = (one.family, one.element, one.notes) if isinstance(one, Referred) else ()
+        masks.append(MaskReply(one.structure, offset, one.confidence, one.peak, *told))
         offset += packed.size
     name = block.name
     block.close()

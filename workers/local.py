@@ -40,12 +40,15 @@ _ERRORS: dict[str, type[Exception]] = {
 
 @dataclass(frozen=True)
 class SegmentedMask:
-    """One mask as the worker found it, on the image's grid."""
+    """One mask as the worker found it, on the image's grid; the last three are of sentences only."""
 
     structure: str
     array: BoolArray
     confidence: float
     peak: float
+    family: str = ""
+    element: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -245,7 +248,9 @@ def _received(reply: SegmentReply, request: SegmentRequest) -> Segmented:
         for one in reply.masks:
             packed = np.ndarray((-(-count // 8),), np.uint8, block.buf, one.offset)
             bits: BoolArray = np.unpackbits(packed, count=count).view(np.bool_).reshape(request.grid.shape)
-            masks.append(SegmentedMask(one.structure, bits, one.confidence, one.peak))
+            masks.append(
+                SegmentedMask(one.structure, bits, one.confidence, one.peak, one.family, one.element, one.notes)
+            )
             del packed
     finally:
         block.close()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..imaging.volume import Grid, Modality
+from ..models.interface import Pointing
 
 VERSION = 1
 ErrorKind = Literal["bad_call", "unavailable", "failed", "cancelled"]
@@ -39,17 +40,32 @@ class SegmentRequest:
 
 
 @dataclass(frozen=True)
+class ReferRequest(SegmentRequest):
+    """Find what sentences describe; they stand in `structures`, and `model` must take sentences.
+
+    Attributes:
+        pointing: which slices, and how the picture is to be understood.
+    """
+
+    pointing: Pointing = Pointing()
+
+
+@dataclass(frozen=True)
 class MaskReply:
     """One mask: its bits start at `offset` of the reply's block, packed along z first.
 
     Attributes:
         confidence, peak: as `models.interface.Decoded`.
+        family, element, notes: of a sentence, as `models.interface.Referred`.
     """
 
     structure: str
     offset: int
     confidence: float
     peak: float
+    family: str = ""
+    element: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

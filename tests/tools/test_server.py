@@ -16,8 +16,9 @@ from mcp_types import ResourceTemplateReference
 
 from ostensor.imaging.errors import BadCall
 from ostensor.tools.desk import Desk
-from ostensor.tools.registry import TOOLS
+from ostensor.tools.registry import shown
 from ostensor.tools.server import address, build_server
+from ostensor.tools.settings import DEFAULT_TOOLSETS
 
 from .conftest import Ask
 
@@ -38,7 +39,7 @@ def test_the_default_list_of_tools_fits_the_budget(desk: Desk) -> None:
 
 def test_every_tool_tells_a_model_what_it_needs(desk: Desk) -> None:
     tools = listed(desk)
-    assert [tool["name"] for tool in tools] == [entry.name for entry in TOOLS]
+    assert [tool["name"] for tool in tools] == [entry.name for entry in shown(DEFAULT_TOOLSETS)]
     for tool in tools:
         assert {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"} <= set(tool["annotations"])
         assert tool["inputSchema"]["additionalProperties"] is False
@@ -133,7 +134,7 @@ def test_stdio_server_in_a_process_of_its_own(tmp_path: Path, root: Path) -> Non
     async def run() -> None:
         server = StdioServerParameters(command=sys.executable, args=serve_command(tmp_path, root))
         async with Client(server) as client:
-            assert len((await client.list_tools()).tools) == len(TOOLS)
+            assert len((await client.list_tools()).tools) == len(shown(DEFAULT_TOOLSETS))
             opened = await client.call_tool("open_image", {"path": "ct.nii.gz"})
             assert not opened.is_error
             wrong = await client.call_tool("open_image", {"path": "none.nii.gz"})

@@ -1,0 +1,141 @@
+"""`ostensor fit flans` and `ostensor fit lsms`: the small referring networks, trained by the one trainer."""
+
+from __future__ import annotations
+
+import io
+import logging
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from ..imaging.arrays import write_atomically
+from ..imaging.errors import BadCall, Unavailable
+from ..models import flans, lsms
+from ..models.sentences import SentenceEncoder, States
+from .config import CONFIGS, data_folder
+from .fit import RUNS
+from .objectives import Objective
+from .referring import every_sentence
+from .referring_objective import FlansObjective, LsmsObjective, Vocabulary
+from .referring_stream import DATASETS, stream_of
+from .trainer import Schedule, Trainer
+
+log = logging.getLogger(__name__)
+FOLDER = CONFIGS / "referring"
+STATES = "sentences.npz"  # in the run folder: token states of every sentence that is taught
+_AT_ONCE = 128  # sentences per pass of the language model
+
+
+@dataclass(frozen=True)
+class ReferringRun:
+    """A run as its TOML file says it; see `referring_objective` and `referring_stream` for the numbers."""
+
+    name: str
+    title: str
+    network: Literal["flans", "lsms"]
+    data: Mapping[str, float]
+    schedule: Schedule
+    batch: int
+    sentences: int = 4
+    moved: float = 0.5
+    lesions: float = 0.5
+    contrast: float = 0.1
+
+    def untrained(self) -> flans.Flans | lsms.Lsms:
+        """The network before its first step; seed the generator first."""
+        return flans.Flans(flans.MINI) if self.network == "flans" else lsms.Lsms(lsms.MINI)
+
+
+def is_referring(config: str | Path) -> bool:
+    """Whether a configuration's name is one of a referring network."""
+    return (FOLDER / f"{config}.toml").is_file()
+
+
+def read_run(config: str | Path) -> ReferringRun:
+    """The run of a bundled configuration or of a TOML file.
+
+    Raises:
+        BadCall: no such file, or a key that is not known.
+    """
+    path = FOLDER / f"{config}.toml" if is_referring(config) else Path(config)
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
+        raise BadCall(f"No configuration '{config}'. Bundled ones: {known}. Give one of them or a TOML file.")
+    values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        run = ReferringRun(**{**values, "schedule": Schedule(**values["schedule"])})
+    except (KeyError, TypeError) as error:
+        raise BadCall(f"The configuration '{path.name}' is wrong: {error}. Compare it with a bundled one.") from error
+    missing = set(run.data) - set(DATASETS)
+    if missing or run.network not in ("flans", "lsms"):
+        wrong = f"data sets {sorted(missing)}" if missing else f"network '{run.network}'"
+        raise BadCall(f"Unknown {wrong}. Known: {', '.join(DATASETS)}; flans, lsms. Change the configuration.")
+    return run
+
+
+def fit(
+    config: str | Path, *, device: str = "cpu", resume: bool = True, runs: Path = RUNS, until: int | None = None
+) -> Path:
+    """Train a referring network and answer its run folder; arguments as `fit.fit`."""
+    run = read_run(config)
+    torch.manual_seed(run.schedule.seed)
+    trainer = Trainer(run.untrained(), objective_of(run, runs), run.schedule, runs / run.name, device=device)
+    if resume and trainer.resume():
+        log.info("resuming at step %d", trainer.step)
+    stream = stream_of(
+        run.data,
+        data_folder(),
+        seed=run.schedule.seed,
+        batch=run.batch,
+        size=flans.MINI.encoder.size,
+        lesions=run.lesions,
+    )
+    trainer.fit(stream, until=until)
+    return trainer.folder
+
+
+def objective_of(run: ReferringRun, runs: Path) -> Objective:
+    """The run's objective, with the states of all its sentences."""
+    vocabulary = vocabulary_of(runs / run.name / STATES)
+    if run.network == "flans":
+        return FlansObjective(vocabulary, run.sentences, run.moved)
+    return LsmsObjective(vocabulary, run.contrast)
+
+
+def vocabulary_of(path: Path) -> Vocabulary:
+    """States of every sentence of the training part, from the file if it holds them, else made and written."""
+    sentences = every_sentence("train")
+    if path.exists():
+        with np.load(path, allow_pickle=False) as stored:
+            if list(stored["sentences"]) == sentences:
+                return Vocabulary(sentences, States(stored["values"], stored["valid"], stored["cut"]))
+    encoder = SentenceEncoder()
+    parts = [encoder.states(sentences[n : n + _AT_ONCE]) for n in range(0, len(sentences), _AT_ONCE)]
+    values = np.concatenate([part.values for part in parts]).astype(np.float16)
+    valid, cut = (np.concatenate([getattr(part, name) for part in parts]) for name in ("valid", "cut"))
+    if cut.any():
+        raise BadCall(f"The sentence '{sentences[int(cut.argmax())]}' is too long to be taught. Shorten it.")
+    buffer = io.BytesIO()
+    np.savez(buffer, sentences=np.array(sentences), values=values, valid=valid, cut=cut)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: file.write(buffer.getvalue()))
+    return Vocabulary(sentences, States(values, valid, cut))
+
+
+def trained(run: ReferringRun, runs: Path = RUNS) -> flans.Flans | lsms.Lsms:
+    """The averaged weights of a run.
+
+    Raises:
+        Unavailable: the run has no checkpoint yet.
+    """
+    path = runs / run.name / "checkpoint.pt"
+    if not path.exists():
+        raise Unavailable(f"'{run.name}' has not been trained here. Run `ostensor fit {run.network}` first.")
+    net = run.untrained()
+    net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
+    return net.eval()

@@ -1,0 +1,125 @@
+"""What the referring networks optimise: sentences drawn for each picture, and the masks they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+from ..models.flans import Flans, mask_losses
+from ..models.flans_symmetry import ELEMENTS, apply_element, prior_loss
+from ..models.lsms import Lsms, contrastive_loss, segmentation_losses
+from ..models.sentences import States
+from .objectives import Batch
+from .referring import HEART, Family, Referral, draw_referral, referrals
+
+# How often each family is asked for, among those that fit the picture. Our choice.
+NAMED: Mapping[Family, float] = {"anatomy": 0.72, "absent": 0.2, "nothing": 0.08}
+PLACED: Mapping[Family, float] = {"position": 0.34, "size": 0.2, "attribute": 0.3, "absent": 0.1, "nothing": 0.06}
+MIXED: Mapping[Family, float] = {
+    "anatomy": 0.42, "position": 0.13, "size": 0.08, "attribute": 0.2, "absent": 0.12, "nothing": 0.05,
+}  # fmt: skip
+
+
+class Vocabulary:
+    """Token states of sentences, made beforehand."""
+
+    def __init__(self, sentences: list[str], states: States) -> None:
+        self._row = {sentence: row for row, sentence in enumerate(sentences)}
+        self._values = torch.from_numpy(states.values).half()
+        self._valid = torch.from_numpy(states.valid)
+
+    def __getitem__(self, sentences: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = torch.tensor([self._row[sentence] for sentence in sentences])
+        return self._values[rows].float(), self._valid[rows]
+
+
+@dataclass(frozen=True)
+class FlansObjective:
+    """Half of the pictures are asked by name and canonicalised, half by place and size and are not.
+
+    Terms: 10 Dice + cross-entropy of the masks, and the prior of the canonicaliser. Source: FLanS (spec §4, §6);
+    its three stages are one here.
+
+    Attributes:
+        sentences: per picture.
+        moved: share of pictures under a random element of the eight.
+        prior: weight of the prior.
+    """
+
+    vocabulary: Vocabulary = field(repr=False)
+    sentences: int = 4
+    moved: float = 0.5
+    prior: float = 1.0
+
+    def losses(self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
+        """Terms "dice", "cross_entropy" and "prior"."""
+        if not isinstance(model, Flans):
+            raise TypeError(f"this objective trains a Flans, got {type(model).__name__}")
+        pictures, chosen, elements, canonical, upright = [], [], [], [], []
+        for image, labels in zip(batch.images, batch.labels, strict=True):
+            ct = not bool(torch.isin(labels, torch.tensor(list(HEART))).any())
+            by_name = rng.random() < 0.55 or not ct
+            element = int(rng.integers(ELEMENTS)) if ct and rng.random() < self.moved else 0
+            chosen.append(self._referrals(labels.numpy(), by_name, element, rng))
+            pictures.append(apply_element(element, image))
+            elements.append(element)
+            canonical.append(by_name and ct)
+            upright.append(ct)
+        picture = torch.stack(pictures).expand(-1, 3, -1, -1)
+        states, _valid = self.vocabulary[[one.text for referred in chosen for one in referred]]
+        logits, scores = model(
+            picture, states.unflatten(0, (len(chosen), -1)), canonical=torch.tensor(canonical, device=picture.device)
+        )
+        assert scores is not None
+        masks = np.stack([np.stack([one.mask for one in referred]) for referred in chosen])
+        targets = F.interpolate(torch.from_numpy(masks).float(), size=logits.shape[2:], mode="area")
+        known = torch.tensor(upright)
+        prior = prior_loss(scores[known], torch.tensor(elements)[known]) if bool(known.any()) else scores.sum() * 0
+        return {**mask_losses(logits, targets), "prior": self.prior * prior}
+
+    def _referrals(
+        self, labels: npt.NDArray[np.int64], by_name: bool, element: int, rng: np.random.Generator
+    ) -> list[Referral]:
+        """Sentences for the picture under the element; their masks are under it, too."""
+        if not by_name:
+            labels = apply_element(element, torch.from_numpy(labels)).numpy()
+            fitting = referrals(labels, "train", anatomical=element == 0)
+            shares = {**PLACED, "anatomy": 0.1}
+        else:
+            fitting, shares = referrals(labels, "train"), {**NAMED}
+        drawn = [draw_referral(fitting, shares, rng) for _ in range(self.sentences)]
+        if not by_name or element == 0:
+            return drawn
+        moved = [apply_element(element, torch.from_numpy(one.mask)).numpy() for one in drawn]
+        return [Referral(one.text, one.family, one.key, mask) for one, mask in zip(drawn, moved, strict=True)]
+
+
+@dataclass(frozen=True)
+class LsmsObjective:
+    """One sentence per picture, upright; segmentation losses plus the contrastive head's.
+
+    Attributes:
+        contrast: weight of the contrastive loss; 0 is plain segmentation.
+    """
+
+    vocabulary: Vocabulary = field(repr=False)
+    contrast: float = 0.1
+
+    def losses(self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
+        """Terms "cross_entropy", "dice" and "contrast"."""
+        if not isinstance(model, Lsms):
+            raise TypeError(f"this objective trains an Lsms, got {type(model).__name__}")
+        drawn = [draw_referral(referrals(labels.numpy(), "train"), MIXED, rng) for labels in batch.labels]
+        states, valid = self.vocabulary[[one.text for one in drawn]]
+        output = model(batch.images.expand(-1, 3, -1, -1), states, valid)
+        targets = torch.from_numpy(np.stack([one.mask for one in drawn])).float()
+        same = torch.tensor([[a.key == b.key for b in drawn] for a in drawn])
+        terms = segmentation_losses(output, targets)
+        if self.contrast:
+            terms["contrast"] = self.contrast * contrastive_loss(output, targets, same)
+        return terms
