@@ -27,8 +27,11 @@ def fit(
     until: Annotated[int | None, typer.Option(help="Stop after this many steps; the schedule stays.")] = None,
 ) -> None:
     """Train a network; killed at any time, it goes on from its last checkpoint."""
+    from ..training import referring_fit
     from ..training.fit import fit as train
 
+    if referring_fit.is_referring(config):
+        train = referring_fit.fit
     typer.echo(f"Run folder: {train(config, device=device, resume=resume, until=until)}")
 
 
@@ -37,9 +40,11 @@ def evaluate(
     export: Annotated[bool, typer.Option(help="Also write weights, facts and card to models/weights.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
 ) -> None:
-    """Dice on held-out patients, with intervals, beside the copied atlas."""
+    """Dice on held-out patients, with intervals, beside the copied atlas; 'referring' measures FLanS and LSMS."""
     from ..training.evaluate import evaluate as measure
 
+    if config == "referring":
+        return _evaluate_referring(export, threads)
     scores = measure(config, threads=threads)
     table = Table("structure", "tested on", "cases", "Dice", "95 % interval", "copied atlas")
     for score in scores:
@@ -52,6 +57,24 @@ def evaluate(
         from ..training.export import export as write
 
         typer.echo(f"Wrote {write(config, scores=scores).name} and its card.")
+
+
+def _evaluate_referring(export: bool, threads: int | None) -> None:
+    """FLanS, LSMS and SAT on held-out slices; with `export`, finished runs become bundled weights first."""
+    from ..training import referring_export as referring
+    from ..training.fit import RUNS
+    from ..training.referring_fit import read_run
+
+    if export:
+        for network in referring.NETWORKS:
+            run = read_run(network)
+            if (RUNS / run.name / "checkpoint.pt").exists():
+                typer.echo(f"Wrote {referring.export_weights(run).name}.")
+    report = referring.measure(threads=threads, told=typer.echo)
+    typer.echo(referring.tables(report))
+    if export:
+        referring.write_cards(report)
+        referring.write_docs(report)
 
 
 @bench.command("segment")

@@ -57,6 +57,10 @@ class FlansObjective:
     prior: float = 1.0
 
     def losses(self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
+        """See `Objective`."""
+        return self.terms(model, batch, rng)
+
+    def terms(self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
         """Terms "dice", "cross_entropy" and "prior"."""
         if not isinstance(model, Flans):
             raise TypeError(f"this objective trains a Flans, got {type(model).__name__}")
@@ -111,6 +115,10 @@ class LsmsObjective:
     contrast: float = 0.1
 
     def losses(self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
+        """See `Objective`."""
+        return self.terms(model, batch, rng)
+
+    def terms(self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
         """Terms "cross_entropy", "dice" and "contrast"."""
         if not isinstance(model, Lsms):
             raise TypeError(f"this objective trains an Lsms, got {type(model).__name__}")
