@@ -39,12 +39,19 @@ def evaluate(
     config: Config,
     export: Annotated[bool, typer.Option(help="Also write weights, facts and card to models/weights.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    robust: Annotated[
+        bool, typer.Option(help="Instead, change scans and words, and write docs/robustness.md.")
+    ] = False,
 ) -> None:
     """Dice on held-out patients, with intervals, beside the copied atlas; 'referring' measures FLanS and LSMS."""
+    if config == "referring":
+        _evaluate_referring(export, threads)
+        return
+    if robust:
+        _robust(config, threads)
+        return
     from ..training.evaluate import evaluate as measure
 
-    if config == "referring":
-        return _evaluate_referring(export, threads)
     scores = measure(config, threads=threads)
     table = Table("structure", "tested on", "cases", "Dice", "95 % interval", "copied atlas")
     for score in scores:
@@ -75,6 +82,17 @@ def _evaluate_referring(export: bool, threads: int | None) -> None:
     if export:
         referring.write_cards(report)
         referring.write_docs(report)
+
+
+def _robust(config: str, threads: int | None) -> None:
+    from ..training.robust import measure, write
+
+    found = measure(config, threads=threads)
+    table = Table("change", "mean Dice")
+    for change, dice in found.dice.items():
+        table.add_row(change, f"{dice:.3f}")
+    Console().print(table)
+    write(found)
 
 
 @bench.command("segment")

@@ -16,13 +16,14 @@ from rich.progress import track
 from ..imaging.errors import Unavailable
 from ..imaging.volume import Grid
 from ..models.catalogue import card
+from ..models.fixed_classes import FixedClasses
 from ..models.late_fusion import SatMini
 from ..models.load import load_predictor
 from ..models.predictor import SatMiniPredictor
 from .atlas import best_atlas, copied, placed
 from .cases import Case, Dataset
 from .config import RunConfig, data_folder, read_config
-from .fit import RUNS
+from .fit import RUNS, network_of
 
 LEAST_DICE = 0.3  # below this a structure is not claimed whatever its rival does; our choice
 _RESAMPLES = 2000  # of the patients, for the interval
@@ -58,7 +59,7 @@ class Score:
         return self.dice > self.atlas and self.dice >= LEAST_DICE
 
 
-def trained_model(plan: RunConfig, runs: Path = RUNS) -> SatMini:
+def trained_model(plan: RunConfig, runs: Path = RUNS) -> SatMini | FixedClasses:
     """The averaged weights of a run.
 
     Raises:
@@ -67,7 +68,7 @@ def trained_model(plan: RunConfig, runs: Path = RUNS) -> SatMini:
     path = runs / plan.name / "checkpoint.pt"
     if not path.exists():
         raise Unavailable(f"'{plan.name}' has not been trained here. Run `ostensor fit` first.")
-    model = SatMini(plan.network)
+    model = network_of(plan)
     model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
     return model.eval()
 
@@ -78,14 +79,15 @@ def evaluate(config: str | Path, *, runs: Path = RUNS, threads: int | None = Non
     The run's averaged weights are measured; where there is no run, the bundled ones.
     """
     plan = read_config(config)
-    predictor = _predictor(plan, runs, threads)
+    predictor = predictor_of(plan, runs, threads)
     scores: list[Score] = []
     for dataset in plan.tests:
         scores += _evaluate_on(dataset, plan, predictor)
     return scores
 
 
-def _predictor(plan: RunConfig, runs: Path, threads: int | None) -> SatMiniPredictor:
+def predictor_of(plan: RunConfig, runs: Path = RUNS, threads: int | None = None) -> SatMiniPredictor:
+    """The run's averaged network ready to ask, or the bundled one where there is no run."""
     entry = card(plan.name)
     if entry.is_ready and not (runs / plan.name / "checkpoint.pt").exists():
         loaded = load_predictor(plan.name, threads=threads)
@@ -165,7 +167,7 @@ def _score(
 ) -> Score:
     keys = [key for key, (_b, _f, truth) in ours.items() if truth > 0]
     empty = [key for key in ours if key not in keys]
-    dice = np.array([_dice(ours[key]) for key in keys])
+    dice = np.array([dice_of_counts(ours[key]) for key in keys])
     low, high = patient_interval(dice, [patient for patient, _case in keys])
     sizes = [ours[key][2] * voxel_ml[key] for key in keys]
     wrong = [ours[key][1] * voxel_ml[key] for key in empty]
@@ -175,14 +177,15 @@ def _score(
         dice=float(dice.mean()),
         low=low,
         high=high,
-        atlas=float(np.mean([_dice(theirs[key]) for key in keys])),
+        atlas=float(np.mean([dice_of_counts(theirs[key]) for key in keys])),
         cases=len(keys),
         false_ml=float(np.mean(wrong)) if wrong and dataset.plausible else None,
         truth_ml=(min(sizes), max(sizes)) if dataset.plausible else None,
     )
 
 
-def _dice(counts: Counts) -> float:
+def dice_of_counts(counts: Counts) -> float:
+    """Dice of voxels in common, found and true; 1 when both masks are empty."""
     both, found, truth = counts
     return 2 * both / (found + truth) if found + truth else 1.0
 

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save
 
 from ..imaging.arrays import write_atomically
+from ..imaging.errors import BadCall
 from ..models.catalogue import WEIGHTS_FOLDER
 from .config import RunConfig, data_folder, read_config
 from .evaluate import Score, evaluate, train_volumes_ml, trained_model
@@ -38,6 +39,8 @@ def export(
         The weights file.
     """
     plan = read_config(config)
+    if plan.objective != "text":
+        raise BadCall('Only networks that take words are bundled. Use objective = "text", or `ostensor eval` alone.')
     found = list(scores) if scores is not None else evaluate(config, runs=runs)
     model = trained_model(plan, runs)
     half = {

@@ -19,7 +19,7 @@ from ..models import flans, lsms
 from ..models.sentences import SentenceEncoder, States
 from .config import CONFIGS, data_folder
 from .fit import RUNS
-from .objectives import Objective
+from .objective import Objective
 from .referring import every_sentence
 from .referring_objective import FlansObjective, LsmsObjective, Vocabulary
 from .referring_stream import DATASETS, stream_of

@@ -27,7 +27,7 @@ from ..models.pictures import (
 from ..models.preprocess import CT_WINDOW_HU
 from .cases import Case
 from .data import acdc, btcv, hra_phantom
-from .objectives import Batch
+from .objective import Batch
 from .referring import HOSTS, LESION
 from .sampling import Ready, View, draw
 from .trainer import Stream

@@ -14,7 +14,7 @@ from ostensor.models.flans import MINI, Flans
 from ostensor.models.flans_symmetry import apply_element
 from ostensor.models.lsms import Lsms, LsmsConfig
 from ostensor.models.sentences import States
-from ostensor.training.objectives import Batch
+from ostensor.training.objective import Batch
 from ostensor.training.referring import (
     HOSTS,
     LESION,
