@@ -111,7 +111,8 @@ class PromptEncoder(nn.Module):
     def boxes(self, corners: torch.Tensor) -> torch.Tensor:
         """Prompts (b 2 width) of boxes (b 4) in pixels: x y of one corner, then of the opposite one."""
         code = self.pe_layer((corners.view(-1, 2, 2) + 0.5) / self.size)
-        return code + torch.cat([self.point_embeddings[2].weight, self.point_embeddings[3].weight])
+        ends: torch.Tensor = code + torch.cat([self.point_embeddings[2].weight, self.point_embeddings[3].weight])
+        return ends
 
     def dense(self, batch: int, side: int, mask: torch.Tensor | None = None) -> torch.Tensor:
         """What is added to the embedding: the encoded mask (b 1 4*side 4*side), or "no mask" everywhere."""

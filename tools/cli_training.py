@@ -42,10 +42,11 @@ def evaluate(
     robust: Annotated[
         bool, typer.Option(help="Instead, change scans and words, and write docs/robustness.md.")
     ] = False,
+    every: Annotated[int, typer.Option(help="'referring': only every so many held-out slices.", min=1)] = 1,
 ) -> None:
     """Dice on held-out patients, with intervals, beside the copied atlas; 'referring' measures FLanS and LSMS."""
     if config == "referring":
-        _evaluate_referring(export, threads)
+        _evaluate_referring(export, threads, every)
         return
     if robust:
         _robust(config, threads)
@@ -66,7 +67,7 @@ def evaluate(
         typer.echo(f"Wrote {write(config, scores=scores).name} and its card.")
 
 
-def _evaluate_referring(export: bool, threads: int | None) -> None:
+def _evaluate_referring(export: bool, threads: int | None, every: int) -> None:
     """FLanS, LSMS and SAT on held-out slices; with `export`, finished runs become bundled weights first."""
     from ..training import referring_export as referring
     from ..training.fit import RUNS
@@ -77,11 +78,11 @@ def _evaluate_referring(export: bool, threads: int | None) -> None:
             run = read_run(network)
             if (RUNS / run.name / "checkpoint.pt").exists():
                 typer.echo(f"Wrote {referring.export_weights(run).name}.")
-    report = referring.measure(threads=threads, told=typer.echo)
-    typer.echo(referring.tables(report))
+    report = referring.measure(threads=threads, thin=every, told=typer.echo)
+    typer.echo(referring.tables(report, thin=every))
     if export:
-        referring.write_cards(report)
-        referring.write_docs(report)
+        referring.write_cards(report, thin=every)
+        referring.write_docs(report, thin=every)
 
 
 def _robust(config: str, threads: int | None) -> None:

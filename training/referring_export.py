@@ -27,7 +27,11 @@ from .referring_stream import DATASETS
 
 NETWORKS = ("flans", "lsms")
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "referring.md"
-COMMAND = "ostensor eval referring"
+
+
+def command(thin: int) -> str:
+    """The command line that gives the tables again."""
+    return "ostensor eval referring" + (f" --every {thin}" if thin > 1 else "")
 
 
 def export_weights(run: ReferringRun, *, runs: Path = RUNS, folder: Path = WEIGHTS_FOLDER) -> Path:
@@ -65,7 +69,12 @@ def export_weights(run: ReferringRun, *, runs: Path = RUNS, folder: Path = WEIGH
 
 
 def measure(
-    *, threads: int | None = None, seed: int = SEED, folder: Path = WEIGHTS_FOLDER, told: Callable[[str], None]
+    *,
+    threads: int | None = None,
+    seed: int = SEED,
+    thin: int = 1,
+    folder: Path = WEIGHTS_FOLDER,
+    told: Callable[[str], None],
 ) -> Report:
     """Measure the bundled referring networks.
 
@@ -85,10 +94,10 @@ def measure(
         raise Unavailable(
             "There is no referring network here. Train one with `ostensor fit flans` or `ostensor fit lsms`."
         )
-    return evaluate(data_folder(), predictors=predictors, threads=threads, seed=seed, told=told)
+    return evaluate(data_folder(), predictors=predictors, threads=threads, seed=seed, thin=thin, told=told)
 
 
-def write_cards(report: Report, *, folder: Path = WEIGHTS_FOLDER) -> None:
+def write_cards(report: Report, *, thin: int = 1, folder: Path = WEIGHTS_FOLDER) -> None:
     """Put the figures of every measured network into its file of facts and into the card."""
     for network in NETWORKS:
         run = read_run(network)
@@ -97,7 +106,7 @@ def write_cards(report: Report, *, folder: Path = WEIGHTS_FOLDER) -> None:
             continue
         facts = json.loads(beside.read_text(encoding="utf-8"))
         facts["referring"] = {
-            "command": COMMAND,
+            "command": command(thin),
             "seed": SEED,
             "slices": _plain(report.slices[run.name]),
             "sides": _plain(report.sides[run.name]),
@@ -121,7 +130,7 @@ def card_section(run: ReferringRun, facts: Mapping[str, Any], report: Report) ->
         f"{run.title}. {facts['parameters'] / 1e6:.2f} M parameters, {size:.1f} MB, {facts['steps']} steps, seed {facts['seed']}.",
         f"Trained on: {'; '.join(facts['sources'])}. Lesions were drawn, not real.",
         f"Licence of the data: {facts['licence']}. Use of these weights: **{facts['purpose']}**.",
-        f"Reproduce: `ostensor fit {run.network}`, then `{COMMAND} --export`. It claims no structure: `segment` does not",
+        f"Reproduce: `ostensor fit {run.network}`, then `ostensor eval referring --export`. It claims no structure: `segment` does not",
         "choose it by itself. Dice on held-out slices, wordings never seen in training (number of sentences):",
         "",
         *_table(
@@ -135,11 +144,11 @@ def card_section(run: ReferringRun, facts: Mapping[str, Any], report: Report) ->
     return "\n".join(lines) + "\n"
 
 
-def tables(report: Report, *, seed: int = SEED) -> str:
+def tables(report: Report, *, seed: int = SEED, thin: int = 1) -> str:
     """Every table, Markdown."""
     engines = list(report.slices)
     parts = [
-        f"`{COMMAND}`, seed {seed}. Mean Dice (number of sentences); shares of right answers where nothing is to be found.",
+        f"`{command(thin)}`, seed {seed}. Mean Dice (number of sentences); shares of right answers where nothing is to be found.",
         "",
         "### By family and wording",
         "",
@@ -203,7 +212,7 @@ def _symmetry(report: Report) -> list[str]:
     rows = []
     for engine, found in report.symmetry.items():
         for mode in ("canonicaliser on", "canonicaliser off"):
-            if engine == "lsms-mini" and mode == "canonicaliser on":
+            if not any(key[0] == mode for key in found):
                 continue  # it has none
             for group in ("upright", "moved"):
                 columns = [str(found.get((mode, group, what), "-")) for what in ("Dice", "agreement", "element")]
@@ -222,8 +231,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 MARK = "<!-- tables: written by `ostensor eval referring --export` -->\n"
 
 
-def write_docs(report: Report, path: Path = DOCS) -> None:
+def write_docs(report: Report, *, thin: int = 1, path: Path = DOCS) -> None:
     """Put the tables below the mark in docs/referring.md; what stands above it is kept."""
     old = path.read_text(encoding="utf-8") if path.exists() else f"# Referring\n\n{MARK}"
-    text = old.split(MARK)[0] + MARK + "\n" + tables(report)
+    text = old.split(MARK)[0] + MARK + "\n" + tables(report, thin=thin)
     write_atomically(path, lambda file: file.write(text.encode()))
