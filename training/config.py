@@ -16,11 +16,13 @@ from ..retrieval.structures import StructureTable
 from .cases import Dataset
 from .data import (
     acdc,
+    amos_maps,
     brain,
     btcv,
     example_ct,
     hippocampus,
     hra_phantom,
+    kits_masks,
     mni_meshnet,
     mni_template,
     sarcoma_mr,
@@ -35,11 +37,13 @@ DATASETS: Mapping[str, Dataset] = {
     module.DATASET.name: module.DATASET
     for module in (
         acdc,
+        amos_maps,
         brain,
         btcv,
         example_ct,
         hippocampus,
         hra_phantom,
+        kits_masks,
         mni_meshnet,
         mni_template,
         sarcoma_mr,
@@ -48,8 +52,10 @@ DATASETS: Mapping[str, Dataset] = {
     )
 }
 APPEARANCES: Mapping[str, Appearance] = {
+    "amos_maps": amos_maps.APPEARANCE,
     "brain": brain.APPEARANCE,
     "hra_phantom": hra_phantom.APPEARANCE,
+    "kits_masks": kits_masks.APPEARANCE,
     "torso_phantom": hra_phantom.APPEARANCE,
 }
 CONFIGS = Path(__file__).parent / "configs"
