@@ -157,15 +157,15 @@ class ReferringPredictor:
                 peak = max(peak, float(logits.max()))
                 elements.append(element)
         sure = np.concatenate(inside)
-        element = max(set(elements), key=elements.count) if allowed is not None else None
+        usual = max(set(elements), key=elements.count) if allowed is not None else None
         return Referred(
             text,
             undisplayed(shown, scan.grid),
             float(_sigmoid(sure).mean()) if sure.size else 0.0,
             float(_sigmoid(np.float32(peak))),
             family_of(text),
-            element,
-            tuple(_notes(scan, text, element, allowed, bool(states.cut[row]))),
+            usual,
+            tuple(_notes(scan, text, usual, allowed, bool(states.cut[row]))),
         )
 
     def _logits(
