@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, create_model
 
 from ..imaging.errors import BadCall
-from . import results
+from . import report_results, results
 from .browse import find_structures, list_models
 from .desk import Answer
 from .editing import edit_mask
@@ -20,6 +20,7 @@ from .exporting import export
 from .images import open_image
 from .measuring import compare_masks, measure
 from .pictures import render
+from .reporting import check_report
 from .segmentation import segment
 from .waiting import cancel_job, get_job
 
@@ -86,6 +87,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(export, results.ExportResult, read_only=False, destructive=True),
     Tool(get_job, results.JobResult),
     Tool(cancel_job, results.JobResult, read_only=False, destructive=True),
+    Tool(check_report, report_results.ReportResult, toolset="clinical", read_only=False),
 )
 
 
