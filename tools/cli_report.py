@@ -31,7 +31,9 @@ def check_report(
     out: Annotated[Path | None, typer.Option(help="Folder for a self-contained page, report.html.")] = None,
     modality: Annotated[str, typer.Option(help="auto, ct, mr, pet, us, xr or photo.")] = "auto",
     allow_synthetic: Annotated[bool, typer.Option(help="Also judge on synthetic images.")] = False,
-    model: Annotated[str, typer.Option(help="'offline', or provider:name to let an LLM read the report, too.")] = "offline",
+    model: Annotated[
+        str, typer.Option(help="'offline', or provider:name to let an LLM read the report, too.")
+    ] = "offline",
     record: Annotated[Path | None, typer.Option(help="Record the calls into a cassette.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Structured answer on standard output.")] = False,
     store: StoreOption = None,
@@ -66,7 +68,9 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise BadCall(f"'{path.name}' does not exist. Give a text file with the report, or - for standard input.") from None
+        raise BadCall(
+            f"'{path.name}' does not exist. Give a text file with the report, or - for standard input."
+        ) from None
     except UnicodeDecodeError:
         raise BadCall(f"'{path.name}' is not UTF-8 text. Save the report as plain text.") from None
 
@@ -104,7 +108,9 @@ def show(result: ReportResult, console: Console) -> None:
     for line in result.contradictions:
         console.print(f"[red]The report contradicts itself:[/] {_plain(line)}", soft_wrap=True)
     for odd in (row for row in result.unmentioned if row.implausible):
-        console.print(f"Not mentioned, and implausible: {odd.structure}. {_plain(' '.join(odd.reasons))}", soft_wrap=True)
+        console.print(
+            f"Not mentioned, and implausible: {odd.structure}. {_plain(' '.join(odd.reasons))}", soft_wrap=True
+        )
     if result.not_checked:
         console.print(f"{len(result.not_checked)} sentences were not checked.")
 

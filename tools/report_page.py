@@ -36,7 +36,7 @@ def report_page(desk: Desk, result: ReportResult, report: str) -> str:
     """
     image = desk.store.volume(result.image_id)
     array, grid = reorient_array(image.array, image.grid, "RAS")
-    steps = _steps(array.shape, grid.spacing_mm)
+    steps = _steps(array.shape)
     small = array[tuple(slice(None, None, step) for step in steps)]
     centre, width = window_of(image, "auto")
     grey = np.clip((small.astype(np.float32) - (centre - width / 2)) / width, 0, 1) * 255
@@ -58,7 +58,9 @@ def report_page(desk: Desk, result: ReportResult, report: str) -> str:
     text = PAGE.read_text(encoding="utf-8")
     # "<" is escaped inside the JSON: no text of the report can close the script element
     payload = json.dumps(data, ensure_ascii=True).replace("<", "\\u003c")
-    return text.replace("{{REPORT}}", marked(report, result.findings)).replace("{{DATA}}", payload)
+    before, rest = text.split("{{REPORT}}")
+    between, after = rest.split("{{DATA}}")
+    return "".join((before, marked(report, result.findings), between, payload, after))
 
 
 def write_report_page(desk: Desk, result: ReportResult, report: str, folder: Path) -> Path:
@@ -82,9 +84,8 @@ def marked(report: str, findings: Sequence[ReportFinding]) -> str:
     return "".join(parts)
 
 
-def _steps(shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, ...]:
+def _steps(shape: Sequence[int]) -> tuple[int, ...]:
     """Every how-manieth voxel is kept along each axis, so that none has more than `LONGEST_SIDE`."""
-    del spacing
     return tuple(max(1, -(-n // LONGEST_SIDE)) for n in shape)
 
 
