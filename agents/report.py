@@ -135,9 +135,9 @@ def _not_borne_out(one: ReadFinding, sentence: Sentence, known: bool) -> str:
 
 def _twin(one: ReadFinding, ruled: Sequence[Finding], table: StructureTable, structure: str) -> Finding | None:
     for finding in ruled:
-        if finding.sentence == one.sentence and bool(finding.lesion) == bool(one.lesion):
-            if not structure or whole(table, finding.structure) == whole(table, structure):
-                return finding
+        alike = finding.sentence == one.sentence and bool(finding.lesion) == bool(one.lesion)
+        if alike and (not structure or whole(table, finding.structure) == whole(table, structure)):
+            return finding
     return None
 
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,11 +109,13 @@ class Recorder:
         self.cassette = Cassette()
         self._desk = desk
         self._jobs: dict[str, str] = {}
+        self._private: set[str] = set()
 
     def note(self, entry: Tool, arguments: Mapping[str, Any], answer: Answer | None, error: str) -> None:
         """Keep one call."""
         result = {} if answer is None else answer.result.model_dump(mode="json")
         text = "" if answer is None else answer.text
+        self._private |= {w for v in arguments.values() if isinstance(v, str) for w in private_words(v)}
         kept = Recorded(
             entry.name,
             canonical(self._tidy(dict(arguments))),
@@ -133,7 +135,7 @@ class Recorder:
     def _tidy(self, value: Any) -> Any:
         """Jobs numbered in the order they appear, people crossed out, paths by their last part."""
         if isinstance(value, str):
-            return crossed_out(_JOB.sub(lambda m: self._job(m.group()), value))
+            return crossed_out(_JOB.sub(lambda m: self._job(m.group()), value), self._private)
         if isinstance(value, list | tuple):
             return [self._tidy(item) for item in value]
         if isinstance(value, Mapping):
@@ -219,14 +221,29 @@ def stale(cassette: Cassette) -> list[str]:
     return found
 
 
-def crossed_out(text: str) -> str:
-    """The text with what may identify a person replaced by X, length and places kept."""
+def crossed_out(text: str, also: Iterable[str] = ()) -> str:
+    """The text with what may identify a person replaced by X, length and places kept.
+
+    Args:
+        also: words to cross out wherever they stand, e.g. a name that was labelled elsewhere.
+    """
 
     def over(match: re.Match[str]) -> str:
         label = match.group("label") or ""
         return label + re.sub(r"\w", "X", match.group()[len(label) :])
 
-    return _PRIVATE.sub(over, text)
+    crossed = _PRIVATE.sub(over, text)
+    words = {*also, *private_words(text)}
+    if not words:
+        return crossed
+    anywhere = re.compile(r"\b(?:" + "|".join(re.escape(word) for word in sorted(words)) + r")\b")
+    return anywhere.sub(lambda match: "X" * len(match.group()), crossed)
+
+
+def private_words(text: str) -> set[str]:
+    """Names and numbers that a text labels as a person's."""
+    found = {word for match in _PRIVATE.finditer(text) for word in re.findall(r"\w{3,}", match.group("value") or "")}
+    return {word for word in found if set(word) != {"X"}}
 
 
 def packed(array: npt.NDArray[np.bool_]) -> dict[str, Any]:

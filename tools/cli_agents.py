@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -127,6 +128,42 @@ async def _ask_again(player: Any, session: dict[str, Any]) -> Any:
         report=session["report"],
         model=session["model"],
     )
+
+
+def evaluate_agent(model: str, out: Path | None, category: str | None) -> None:
+    """Run the agent's tasks, print the scores, and write every run."""
+    _agents()
+    from ..agents import evals
+
+    shared = Path(os.environ.get("OSTENSOR_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    tasks = [task for task in evals.load_tasks() if category in (None, task.category)]
+    if not tasks:
+        known = ", ".join(dict.fromkeys(task.category for task in evals.load_tasks()))
+        raise BadCall(f"Unknown category '{category}'. Known: {known}.")
+    console = Console(stderr=True)
+    with console.status("asking") as status:
+        runs, skipped = evals.run_tasks(
+            tasks,
+            model=model,
+            shared=shared if shared.is_dir() else None,
+            tell=lambda run: status.update(
+                f"{run.task} {'passed' if run.passed else 'failed: ' + ', '.join(run.wrong)}"
+            ),
+        )
+    table = Table(
+        "category", "tasks", "runs", "passed", "pass^k", *evals.PARTS, "calls", "tokens", title=f"Agent: {model}"
+    )
+    for row in evals.tally(runs):
+        shares = [f"{share:.0%}" for share in (row.passed, row.pass_k, *row.parts.values())]
+        table.add_row(row.category, str(row.tasks), str(row.runs), *shares, f"{row.calls:.1f}", f"{row.tokens:.0f}")
+    Console().print(table)
+    for run in runs:
+        if not run.passed:
+            typer.echo(f"failed: {run.task} [{run.wording}] {', '.join(run.wrong)}: {run.said}")
+    if skipped:
+        typer.echo(f"Skipped, their scan is not here: {', '.join(skipped)}")
+    if out is not None:
+        out.write_text(evals.written(runs, skipped, model), encoding="utf-8")
 
 
 def _serve(server: Any) -> None:

@@ -36,8 +36,16 @@ def evaluate(
     config: Config,
     export: Annotated[bool, typer.Option(help="Also write weights, facts and card to models/weights.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    model: Annotated[str, typer.Option(help="For `eval agent`: 'offline' or provider:name.")] = "offline",
+    out: Annotated[Path | None, typer.Option(help="For `eval agent`: write every run here, as JSON.")] = None,
+    category: Annotated[str | None, typer.Option(help="For `eval agent`: only tasks of this kind.")] = None,
 ) -> None:
-    """Dice on held-out patients, with intervals, beside the copied atlas."""
+    """Dice on held-out patients, with intervals, beside the copied atlas; `eval agent` scores the agent on its tasks."""
+    if config == "agent":
+        from .cli_agents import evaluate_agent
+
+        evaluate_agent(model, out, category)
+        return
     from ..training.evaluate import evaluate as measure
 
     scores = measure(config, threads=threads)
