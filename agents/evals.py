@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from pydantic import TypeAdapter
 
 from ..imaging.errors import OstensorError
 from ..imaging.samples import mni_template
@@ -80,8 +81,7 @@ def load_tasks() -> tuple[Task, ...]:
     Raises:
         ValueError: two tasks have one id.
     """
-    rows = json.loads(TASKS.read_text(encoding="utf-8"))
-    tasks = tuple(Task(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}) for row in rows)
+    tasks = TypeAdapter(tuple[Task, ...]).validate_json(TASKS.read_bytes())
     if len({task.id for task in tasks}) != len(tasks):
         raise ValueError("two tasks have one id")
     return tasks

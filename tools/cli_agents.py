@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..imaging.errors import Unavailable
+from ..imaging.errors import BadCall, Unavailable
 from .cli_options import PurposeOption, RootOption, StoreOption, opened_desk
 from .cli_report import read_text
 
