@@ -15,7 +15,7 @@ from .answers import report as said_report
 from .intents import Task, understand
 from .reply import Reply
 
-_WAIT_S = 60.0
+_WAIT_S = 120.0  # no client of ours gives up before
 _LIKE = 0.6  # score of find_structures from which a word may have been meant
 _NO_NAMES = frozenset(
     [
@@ -151,7 +151,10 @@ def _segment_calls(turn: _Turn) -> Step | None:
     had |= {call.result.get("image_id") for call in turn.all("segment")}
     left_over = [image for image in turn.images if image not in had]
     if left_over:
-        return [Wanted("segment", {"image_id": image, "structures": list(turn.task.structures)}) for image in left_over]
+        return [
+            Wanted("segment", {"image_id": image, "structures": list(turn.task.structures), "wait_s": _WAIT_S})
+            for image in left_over
+        ]
     return None
 
 
@@ -293,7 +296,7 @@ def _report(turn: _Turn) -> Step:
         return say("refusal", "This server does not offer check_report.")
     done = turn.last("check_report")
     if done is None:
-        arguments: dict[str, Any] = {"image_id": turn.images[0], "report": "@report"}
+        arguments: dict[str, Any] = {"image_id": turn.images[0], "report": "@report", "wait_s": _WAIT_S}
         if turn.task.allow_synthetic:
             arguments["allow_synthetic"] = True
         return [Wanted("check_report", arguments)]

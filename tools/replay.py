@@ -66,6 +66,11 @@ class Player:
         return (call.error or call.text), call.result, bool(call.error)
 
     @property
+    def server(self) -> Server[Any]:
+        """An MCP server that answers from the cassette."""
+        return replay_server(self)
+
+    @property
     def recorded(self) -> list[str]:
         """Names of the tools with recordings."""
         return sorted({call.tool for call in self.cassette.calls})

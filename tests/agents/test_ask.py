@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from ostensor.agents.ask import MOST_TOOL_CALLS, ask, chat_model, resume
+from ostensor.agents.ask import MOST_TOOL_CALLS, Answered, ask, chat_model, resume
 from ostensor.agents.toolbox import open_toolbox
 from ostensor.imaging.errors import BadCall, Unavailable
 from ostensor.tools.desk import Desk
@@ -18,17 +18,23 @@ from ostensor.tools.server import build_server
 from .conftest import Question
 from .scripted import Scripted, calls, replies
 
+
+def tools_of(answered: Answered) -> list[str]:
+    """Calls in order, without waiting for jobs on a busy machine."""
+    return [call["tool"] for call in answered.calls if call["tool"] != "get_job"]
+
+
 VOXEL_ML = 0.8 * 0.9 * 3.0 / 1000
 
 
 def test_a_volume_is_measured_and_cited(question: Question) -> None:
     """The toy's liver is a block of 17 x 20 x 12 voxels."""
     answered = question("How large is the liver?")
-    assert [call["tool"] for call in answered.calls] == ["segment", "measure"]
+    assert tools_of(answered) == ["segment", "measure"]
     assert f"{17 * 20 * 12 * VOXEL_ML:.2f}" in answered.text
     assert answered.reply is not None
     cite = answered.reply.statements[0].cites[0]
-    assert cite.call_id == answered.calls[1]["call_id"]
+    assert cite.call_id == answered.calls[-1]["call_id"]
     assert cite.handle.startswith("msk_")
     assert answered.removed == ()
 
@@ -53,13 +59,13 @@ def test_intents(question: Question, words: str, kind: str, said: str, tools: li
     assert answered.reply is not None
     assert answered.reply.kind == kind
     assert said in answered.text
-    assert [call["tool"] for call in answered.calls] == tools
+    assert tools_of(answered) == tools
     assert answered.removed == ()
 
 
 def test_a_report_is_checked_without_the_model_reading_it(question: Question) -> None:
     answered = question("Check this report", report="The liver is normal. The left kidney is surgically absent.")
-    assert [call["tool"] for call in answered.calls] == ["check_report"]
+    assert tools_of(answered) == ["check_report"]
     assert answered.calls[0]["arguments"]["report"] == "@report"
     assert "1 are supported, 1 contradicted" in answered.text
     assert "the left kidney is present" in answered.text
@@ -198,7 +204,7 @@ def test_progress_reaches_the_listener_and_protocol_errors_are_answers(desk: Des
 
 def test_two_scans_are_compared(question: Question) -> None:
     answered = question("Compare the liver", images=["ct.nii.gz", "ct.nii.gz"])
-    assert [call["tool"] for call in answered.calls] == ["segment", "measure"]
+    assert tools_of(answered) == ["segment", "measure"]
     assert json.dumps(answered.calls)
 
 
