@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "tools": {"imaging", "models", "workers", "retrieval", "tools"},
     "agents": {"imaging", "models", "workers", "retrieval", "tools", "agents"},
 }
-CLI_MAY_ALSO = {"training", "benchmarks"}
+CLI_MAY_ALSO = {"training", "benchmarks", "agents"}
 
 
 def _imported_packages(file: Path) -> set[str]:

@@ -43,8 +43,16 @@ def evaluate(
         bool, typer.Option(help="Instead, change scans and words, and write docs/robustness.md.")
     ] = False,
     every: Annotated[int, typer.Option(help="'referring': only every so many held-out slices.", min=1)] = 1,
+    model: Annotated[str, typer.Option(help="For `eval agent`: 'offline' or provider:name.")] = "offline",
+    out: Annotated[Path | None, typer.Option(help="For `eval agent`: write every run here, as JSON.")] = None,
+    category: Annotated[str | None, typer.Option(help="For `eval agent`: only tasks of this kind.")] = None,
 ) -> None:
-    """Dice on held-out patients, with intervals, beside the copied atlas; 'referring' measures FLanS and LSMS."""
+    """Dice on held-out patients, beside the copied atlas; 'referring' measures FLanS and LSMS, 'agent' the agent."""
+    if config == "agent":
+        from .cli_agents import evaluate_agent
+
+        evaluate_agent(model, out, category)
+        return
     from ..training.survival import find_prognosis
 
     if find_prognosis(config) is not None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel
 
@@ -39,6 +39,13 @@ class Answer:
     pictures: tuple[bytes, ...] = ()
 
 
+class CallRecorder(Protocol):
+    """Is told of every call; see `cassette.Recorder`."""
+
+    def note(self, entry: Any, arguments: Mapping[str, Any], answer: Answer | None, error: str) -> None:
+        """Keep one call."""
+
+
 class Desk:
     """Everything tools share. Torch-free; the worker starts with the first job that needs it."""
 
@@ -49,6 +56,7 @@ class Desk:
         self.table = StructureTable.bundled()
         self.jobs = Jobs(self.store)
         self.seen = Seen()
+        self.recorder: CallRecorder | None = None
 
     @cached_property
     def workers(self) -> LocalWorkers:

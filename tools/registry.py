@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, create_model
 
 from ..imaging.errors import BadCall
-from . import described_results, language_results, prognosis_results, results, results_review
+from . import described_results, language_results, prognosis_results, report_results, results, results_review
 from .assessing import assess_mask
 from .browse import find_structures, list_models
 from .described import segment_described
@@ -24,6 +24,7 @@ from .measuring import compare_masks, measure
 from .pictures import render
 from .prognosis import predict_prognosis
 from .prompting import write_prompts
+from .reporting import check_report
 from .segmentation import segment
 from .stress import stress_description
 from .studies import compare_studies
@@ -98,6 +99,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(predict_prognosis, prognosis_results.PrognosisResult, toolset="clinical"),
     Tool(write_prompts, language_results.PromptsResult, toolset="language", read_only=False),
     Tool(stress_description, language_results.StressResult, toolset="language", read_only=False),
+    Tool(check_report, report_results.ReportResult, toolset="clinical", read_only=False),
 )
 
 

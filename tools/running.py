@@ -44,9 +44,9 @@ def run_tool(entry: Tool, desk: Desk, call: Call, arguments: Mapping[str, Any]) 
     Raises:
         OstensorError: BadCall, Unavailable or Failed; an unknown structure is a BadCall.
     """
-    outcome = "failed"
+    outcome, answer = "failed", None
     try:
-        answer: Answer = entry.function(desk, call, **arguments)
+        answer = entry.function(desk, call, **arguments)
         outcome = "ok"
     except UnknownStructure as error:
         outcome = str(error)
@@ -56,6 +56,9 @@ def run_tool(entry: Tool, desk: Desk, call: Call, arguments: Mapping[str, Any]) 
         raise
     finally:
         desk.store.write_audit(entry.name, dict(arguments), outcome)
+        if desk.recorder is not None:
+            desk.recorder.note(entry, arguments, answer, "" if answer is not None else outcome)
+    assert answer is not None
     return answer
 
 

@@ -61,6 +61,8 @@ def _answer(desk: Desk, record: JobRecord) -> Answer:
         text += f": {record.error}"
     elif record.tool == "segment" and record.result is not None:
         text += f". {said(SegmentResult.model_validate(record.result))}"
+    elif record.result is not None and record.result.get("summary"):
+        text += f". {record.result['summary']}"
     else:
         text += "."
     return Answer(text, result)

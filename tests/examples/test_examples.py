@@ -58,3 +58,12 @@ def test_a_hosts_configuration_starts_the_server(path: Path, tmp_path: Path) -> 
             return len((await client.list_tools()).tools)
 
     assert anyio.run(listed) == len(TOOLS)
+
+
+def test_the_ask_example(tmp_path: Path) -> None:
+    phantom = torso_ct(spacing_mm=(4.0, 4.0, 4.0))
+    write_volume(tmp_path / "torso.nii.gz", phantom.volume.array, phantom.volume.grid, synthetic=True)
+    said = run("ask.py", "torso.nii.gz", "Segment the hip bones", cwd=tmp_path)
+    assert "segment({" in said
+    assert "The left hip bone is present" in said
+    assert "['call_0_" in said

@@ -1,0 +1,188 @@
+"""The claim ledger: every number, side and verdict of an answer must be in the result of a call it cites."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .reply import Reply, Statement
+
+Results = Mapping[str, Mapping[str, Any]]
+"""Tool-call id -> structured result of that call."""
+
+_HANDLE = re.compile(r"\b(?:img|msk|job|set|pic)_\w+")
+_NUMBER = re.compile(
+    r"(?<![\w.])-?\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.]*\w)|(?<![\w.])-?\d+(?:\.\d+)?(?=\s?(?:ml|mm|cm|hu|%))", re.IGNORECASE
+)
+_UNIT = re.compile(r"\s*(ml|mm|cm|hu|%|voxels?|days?|months?|years?)\b|\s*(%)", re.IGNORECASE)
+_WORDS = {
+    w: n
+    for n, w in enumerate(
+        ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"], start=2
+    )
+}
+_SIDES = ("left", "right")
+_VERDICTS = {
+    "present": "present", "absent": "absent", "unsure": "unsure", "outside view": "outside_view",
+    "outside the view": "outside_view", "unsupported": "unsupported", "supported": "supported",
+    "contradicted": "contradicted", "cannot tell": "cannot_tell", "cannot_tell": "cannot_tell",
+}  # fmt: skip
+_VERDICT = re.compile(r"\b(" + "|".join(re.escape(word) for word in sorted(_VERDICTS, key=len, reverse=True)) + r")\b")
+_UNIT_OF_KEY = (("_ml", "ml"), ("_mm", "mm"), ("_cm", "cm"))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A statement that is not borne out.
+
+    Attributes:
+        number: of the statement, from 0.
+        claim: the number, side or verdict.
+        reason: "uncited", "unknown call", "unknown handle", or "altered".
+    """
+
+    number: int
+    claim: str
+    reason: str
+
+    def __str__(self) -> str:
+        why = {
+            "uncited": "cites no tool call",
+            "unknown call": "cites a tool call that was never made",
+            "unknown handle": "cites a handle that is not in that call's result",
+            "altered": "is not in the results it cites",
+        }
+        return f"Statement {self.number + 1}: '{self.claim}' {why[self.reason]}."
+
+
+@dataclass(frozen=True)
+class _Fact:
+    """A value of a result and the unit its name tells."""
+
+    value: Any
+    unit: str
+
+
+def check(reply: Reply, results: Results) -> list[Problem]:
+    """Every claim of the answer that its citations do not bear out; empty when all is well."""
+    asks = reply.kind == "question"
+    return [
+        p for number, statement in enumerate(reply.statements) for p in _check(number, statement, results, asks=asks)
+    ]
+
+
+def without(reply: Reply, problems: list[Problem]) -> Reply:
+    """The answer without the statements that have problems, and one that says so."""
+    bad = {problem.number for problem in problems}
+    kept = [statement for number, statement in enumerate(reply.statements) if number not in bad]
+    said = f"{'One statement was' if len(bad) == 1 else 'Some statements were'} left out, because no tool result bears it out."
+    return Reply(kind=reply.kind, statements=[*kept, Statement(text=said)])
+
+
+def _check(number: int, statement: Statement, results: Results, *, asks: bool) -> list[Problem]:
+    text = _HANDLE.sub(" ", statement.text)
+    claims = list(_numbers(text))
+    if not (asks and text.rstrip().endswith("?")):  # "left or right?" claims no side
+        claims += _words(text)
+    if not claims:
+        return []
+    if not statement.cites:
+        return [Problem(number, claims[0][0], "uncited")]
+    facts: list[_Fact] = []
+    for cite in statement.cites:
+        if cite.call_id not in results:
+            return [Problem(number, cite.call_id, "unknown call")]
+        result = results[cite.call_id]
+        rows = [result] if not cite.handle else list(_rows_with(result, cite.handle))
+        if not rows:
+            return [Problem(number, cite.handle, "unknown handle")]
+        facts += [fact for row in rows for fact in _facts(row)]
+    cited = len({(cite.call_id, cite.handle) for cite in statement.cites})
+    return [
+        Problem(number, shown, "altered")
+        for shown, value, unit in claims
+        if not any(_bears(fact, value, unit, shown) for fact in facts) and not (unit == "count" and value == cited)
+    ]
+
+
+def _numbers(text: str) -> Iterator[tuple[str, Any, str]]:
+    for match in _NUMBER.finditer(text):
+        unit = _UNIT.match(text, match.end())
+        name = (unit.group(1) or unit.group(2)).lower().rstrip("s") if unit else ""
+        yield match.group(), float(match.group()), name
+    for word in re.findall(r"[a-z]+", text.lower()):
+        if word in _WORDS:
+            yield word, float(_WORDS[word]), "count"
+
+
+def _words(text: str) -> Iterator[tuple[str, Any, str]]:
+    low = text.lower()
+    for side in _SIDES:
+        if re.search(rf"\b{side}\b", low):
+            yield side, side, "side"
+    for match in _VERDICT.finditer(low):
+        yield match.group(), _VERDICTS[match.group()], "verdict"
+
+
+def _rows_with(node: Any, handle: str) -> Iterator[Mapping[str, Any]]:
+    """The smallest objects that hold the handle."""
+    if isinstance(node, Mapping):
+        if any(value == handle or (isinstance(value, list) and handle in value) for value in node.values()):
+            yield node
+            return
+        for value in node.values():
+            yield from _rows_with(value, handle)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _rows_with(item, handle)
+
+
+def _facts(node: Any, unit: str = "") -> Iterator[_Fact]:
+    if isinstance(node, Mapping):
+        own = str(node.get("unit", "")).lower()
+        for key, value in node.items():
+            named = next((u for end, u in _UNIT_OF_KEY if str(key).endswith(end)), "")
+            yield from _facts(value, named or own or unit)
+            if isinstance(value, list):
+                yield _Fact(float(len(value)), "count")
+    elif isinstance(node, list):
+        for item in node:
+            yield from _facts(item, unit)
+    else:
+        yield _Fact(node, unit)
+
+
+def _bears(fact: _Fact, value: Any, unit: str, shown: str) -> bool:
+    """Whether a fact says the same: words inside a text count, numbers to the digits shown."""
+    if isinstance(value, str):
+        return isinstance(fact.value, str) and re.search(rf"\b{value}\b", fact.value.lower()) is not None
+    if isinstance(fact.value, bool):
+        return False
+    if isinstance(fact.value, str):
+        return unit != "count" and any(
+            _same_number(float(m.group()), value, shown) and _unit_after(fact.value, m) in (unit, "")
+            for m in _NUMBER.finditer(fact.value)
+        )
+    if not isinstance(fact.value, int | float):
+        return False
+    if unit == "count" or fact.unit == "count":
+        return unit in ("count", "") and float(fact.value) == value
+    if unit == "%":
+        return _same_number(100 * float(fact.value), value, shown)
+    if unit == "cm" and fact.unit == "mm":
+        return _same_number(float(fact.value) / 10, value, shown)
+    if unit in ("ml", "mm", "cm", "hu") and fact.unit != unit:
+        return False
+    return _same_number(float(fact.value), value, shown)
+
+
+def _unit_after(text: str, match: re.Match[str]) -> str:
+    unit = _UNIT.match(text, match.end())
+    return (unit.group(1) or unit.group(2)).lower().rstrip("s") if unit else ""
+
+
+def _same_number(fact: float, value: float, shown: str) -> bool:
+    digits = len(shown.partition(".")[2].split("e")[0])
+    return abs(fact - value) <= 0.5 * 10.0**-digits + 1e-9

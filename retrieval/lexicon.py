@@ -1,0 +1,109 @@
+"""Words of reports: tokens with their place in the text, and a matcher for phrases of several words.
+
+The words themselves are `report_words.tsv` (kind, term, value) and `context_rules.tsv`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Generic, TypeVar
+
+HERE = Path(__file__).parent
+_TOKEN = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)?")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Token:
+    """A word or number, lower case, and where it stands in the text (characters)."""
+
+    word: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Match(Generic[Value]):
+    """A phrase found in a list of tokens: tokens `first` up to and without `last`."""
+
+    first: int
+    last: int
+    value: Value
+
+
+def tokens(text: str, offset: int = 0) -> list[Token]:
+    """Words and numbers of a text; hyphens and punctuation separate."""
+    return [Token(m.group().lower(), m.start() + offset, m.end() + offset) for m in _TOKEN.finditer(text)]
+
+
+class Phrases(Generic[Value]):
+    """Finds phrases in tokens, the longest first, without overlap.
+
+    Args:
+        entries: (phrase, value); the first value of a phrase wins.
+        plurals: also match the plural of the last word.
+    """
+
+    def __init__(self, entries: Iterable[tuple[str, Value]], *, plurals: bool = False) -> None:
+        self._by_first: dict[str, list[tuple[tuple[str, ...], Value]]] = {}
+        known: set[tuple[str, ...]] = set()
+        for phrase, value in entries:
+            words = tuple(token.word for token in tokens(phrase))
+            for form in (words, *_plurals(words)) if plurals else (words,):
+                if form and form not in known:
+                    known.add(form)
+                    self._by_first.setdefault(form[0], []).append((form, value))
+        for options in self._by_first.values():
+            options.sort(key=lambda option: -len(option[0]))
+
+    def find(self, words: Sequence[str]) -> list[Match[Value]]:
+        """Every phrase, left to right."""
+        found, at = [], 0
+        while at < len(words):
+            for form, value in self._by_first.get(words[at], ()):
+                if tuple(words[at : at + len(form)]) == form:
+                    found.append(Match(at, at + len(form), value))
+                    at += len(form) - 1
+                    break
+            at += 1
+        return found
+
+
+def _plurals(words: tuple[str, ...]) -> list[tuple[str, ...]]:
+    if not words:
+        return []
+    last = words[-1]
+    if last.endswith("sis"):
+        forms = [last[:-2] + "es"]
+    elif last.endswith("y") and last[-2:-1] not in "aeiou":
+        forms = [last[:-1] + "ies"]
+    elif last.endswith(("s", "x", "ch", "sh")):
+        forms = [last + "es"]
+    else:
+        forms = [last + "s"]
+    return [(*words[:-1], form) for form in forms]
+
+
+@cache
+def report_words() -> dict[str, tuple[tuple[str, str], ...]]:
+    """Kind -> (term, value) pairs of `report_words.tsv`, in the order of the file."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for line in _rows("report_words.tsv"):
+        found.setdefault(line["kind"], []).append((line["term"], line["value"]))
+    return {kind: tuple(pairs) for kind, pairs in found.items()}
+
+
+@cache
+def context_rules() -> tuple[tuple[str, str, str], ...]:
+    """(phrase, category, direction) of `context_rules.tsv`."""
+    return tuple((line["phrase"], line["category"], line["direction"]) for line in _rows("context_rules.tsv"))
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    with (HERE / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
