@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _THREADS = 128  # calls that wait for jobs hold a thread each
 _PROGRESS_EVERY_S = 0.2
+_EVERYWHERE = ("Provenance", "Geometry")  # parts of answers whose fields are not listed for every tool
 
 
 class ExposedTool(McpTool):
@@ -78,9 +79,9 @@ def expose(entry: Tool, desk: Desk) -> ExposedTool:
     model = made.fn_metadata.arg_model
     model.model_config["extra"] = "forbid"
     model.model_rebuild(force=True)
-    made.parameters = without_titles(model.model_json_schema(by_alias=True))
+    made.parameters = lean(model.model_json_schema(by_alias=True))
     if made.fn_metadata.output_schema is not None:
-        made.fn_metadata.output_schema = without_titles(made.fn_metadata.output_schema)
+        made.fn_metadata.output_schema = lean(made.fn_metadata.output_schema, output=True)
     assert isinstance(made, ExposedTool)
     return made
 
@@ -95,19 +96,50 @@ def as_content(answer: Answer) -> CallToolResult:
     return CallToolResult(content=content, structured_content=answer.result.model_dump(mode="json"))
 
 
-def without_titles(schema: dict[str, Any]) -> dict[str, Any]:
-    """A JSON schema without the titles pydantic makes out of names: they cost tokens and say nothing."""
+def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
+    """A JSON schema that says the same in fewer characters: every list of tools is read by a model.
+
+    Titles made out of names go; "a type or null" becomes a list of two types. Of an answer's schema go defaults, the
+    ban on further fields, and which fields rows always have: they bind us, not the reader. Provenance and geometry,
+    alike in every answer, are called objects there; the resources and docs say what they hold.
+    """
 
     def cleaned(node: Any, names: bool = False) -> Any:
         if isinstance(node, list):
             return [cleaned(item) for item in node]
         if not isinstance(node, dict):
             return node
-        kept = {k: v for k, v in node.items() if names or not (k == "title" and isinstance(v, str))}
-        return {k: cleaned(v, names=k in ("properties", "$defs") and not names) for k, v in kept.items()}
+        if names:
+            return {name: cleaned(value) for name, value in node.items()}
+        if output and str(node.get("$ref", "")).rpartition("/")[2] in _EVERYWHERE:
+            return {"type": "object"}
+        kept = {k: cleaned(v, names=k in ("properties", "$defs")) for k, v in node.items() if not _empty(k, v, output)}
+        return _nullable(kept)
 
     result: dict[str, Any] = cleaned(schema)
+    if output:
+        rows = {name: row for name, row in result.pop("$defs", {}).items() if name not in _EVERYWHERE}
+        for row in rows.values():
+            row.pop("required", None)
+        result = {"$defs": rows, **result} if rows else result
     return result
+
+
+def _empty(key: str, value: Any, output: bool) -> bool:
+    if key == "title":
+        return isinstance(value, str)
+    return output and key in ("default", "additionalProperties") and not isinstance(value, dict)
+
+
+def _nullable(node: dict[str, Any]) -> dict[str, Any]:
+    """`anyOf` of one plain type and null as a list of two types."""
+    options = node.get("anyOf", [])
+    if len(options) != 2 or options[1] != {"type": "null"} or not isinstance(options[0].get("type"), str):
+        return node
+    kind = options[0]
+    if "enum" in kind or "const" in kind:
+        return node
+    return {**{k: v for k, v in node.items() if k != "anyOf"}, **kind, "type": [kind["type"], "null"]}
 
 
 async def _in_thread(
