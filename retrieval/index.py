@@ -86,11 +86,14 @@ def build_index(
     """
     import faiss
 
+    order = sorted(range(len(passages)), key=lambda number: len(passages[number].text))  # like lengths pad little
     rows = []
-    for first in range(0, len(passages), BATCH):
-        rows.append(encode([passage.text for passage in passages[first : first + BATCH]]))
-        progress(min(first + BATCH, len(passages)))
-    vectors = np.ascontiguousarray(np.concatenate(rows), dtype=np.float32)
+    for first in range(0, len(order), BATCH):
+        rows.append(encode([passages[number].text for number in order[first : first + BATCH]]))
+        progress(min(first + BATCH, len(order)))
+    sorted_vectors = np.concatenate(rows)
+    vectors = np.empty(sorted_vectors.shape, dtype=np.float32)
+    vectors[order] = sorted_vectors
     if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):
         raise ValueError(f"Vectors of '{encoder}' are not of unit length. Cosines need unit vectors.")
     index = faiss.IndexFlatIP(vectors.shape[1])
