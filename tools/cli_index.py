@@ -105,7 +105,7 @@ def measure(
         raise BadCall(
             f"'{queries.name}' is no file of queries. It needs the columns query, expected and kind."
         ) from None
-    knowledge = Knowledge(store or default_store(), threads=threads)
+    knowledge = Knowledge(store or default_store(), threads=threads, remember=0)  # every query is encoded anew
     try:
         lines = evaluate(knowledge.retriever, asked, k)
     except ValueError as error:
