@@ -11,31 +11,14 @@ import csv
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import sources
+from .draft import COLUMNS, Draft, Row
 from .places import kind_of, regions_of
-from .sources import FMA, HRA, LICENCES, MSD, OWN, Term
-from .words import read
+from .sources import FMA, HRA, MSD, OWN, Term
 
 HERE = Path(__file__).parent
-COLUMNS = (
-    "name",
-    "side",
-    "region",
-    "parent",
-    "synonyms",
-    "uberon",
-    "lay",
-    "part_of",
-    "is_a",
-    "fma",
-    "volume_ml",
-    "volume_source",
-    "source",
-    "licence",
-)
 _SIDE = re.compile(r"\b(left|right) ")
 # Left and right in these names tell parts of one organ apart, not the halves of the body.
 _ONE_ORGAN = re.compile(
@@ -51,68 +34,6 @@ _RENAMED |= {
     "mucleus accumbens": "nucleus accumbens",
     "paraaortic lymph node": "para-aortic lymph node",
 }
-
-
-@dataclass
-class Row:
-    """A structure in the making."""
-
-    name: str
-    side: str
-    region: str
-    parent: str
-    synonyms: list[str]
-    sources: list[str]
-    uberon: str = ""
-    lay: list[str] = field(default_factory=list)
-    part_of: str = ""
-    is_a: str = ""
-    fma: str = ""
-    volume_ml: str = ""
-    volume_source: str = ""
-
-    def line(self) -> list[str]:
-        """Its cells, in the order of `COLUMNS`."""
-        licences = dict.fromkeys(LICENCES[source] for source in self.sources)
-        cells = {**vars(self), "source": "; ".join(self.sources), "licence": " AND ".join(licences)}
-        cells |= {"synonyms": "|".join(self.synonyms), "lay": "|".join(self.lay)}
-        return [str(cells[name]) for name in COLUMNS]
-
-    def owes(self, source: str) -> None:
-        """Note that something of the row comes from there."""
-        if source not in self.sources:
-            self.sources.append(source)
-
-
-class Draft:
-    """Rows so far, and who owns which term."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, Row] = {}
-        self.owner: dict[str, str] = {}
-        self.same: dict[tuple[str, frozenset[str]], str] = {}
-
-    def add(self, row: Row) -> None:
-        """Take a row whose name is free; terms that others own are dropped."""
-        if row.name in self.owner:
-            raise ValueError(f"'{row.name}' is a term of '{self.owner[row.name]}'")
-        self.rows[row.name] = row
-        self.owner[row.name] = row.name
-        self.same.setdefault(_key(row.name), row.name)
-        row.synonyms = [term for term in row.synonyms if self.claim(row, term)]
-        row.lay = [term for term in row.lay if self.claim(row, term)]
-
-    def claim(self, row: Row, term: str) -> bool:
-        """Whether the term was free and is this row's now."""
-        return self.owner.setdefault(term, row.name) == row.name and term != row.name
-
-    def of(self, term: str) -> Row | None:
-        """The row that owns the term."""
-        return self.rows.get(self.owner.get(term, ""))
-
-    def like(self, term: str) -> Row | None:
-        """The row that owns the term, or whose name is the same words in other grammar."""
-        return self.of(term) or self.rows.get(self.same.get(_key(term), ""))
 
 
 def build(data: Path) -> list[Row]:
@@ -207,11 +128,6 @@ def _take(draft: Draft, terms: Iterable[Term], kinds: dict[str, list[str]], whol
 def _owned(draft: Draft, name: str) -> str:
     found = draft.like(name)
     return name if found is None else found.name
-
-
-def _key(name: str) -> tuple[str, frozenset[str]]:
-    phrase = read(name)
-    return phrase.side, phrase.stems
 
 
 def _mirrored(name: str) -> str:

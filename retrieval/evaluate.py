@@ -11,7 +11,7 @@ import statistics
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, thread_time
 
 from .search import Channel, Retriever
 from .structures import StructureTable
@@ -45,7 +45,11 @@ class Recall:
 
 @dataclass(frozen=True)
 class Resolved:
-    """How many phrasings of a kind find the expected structure first and above the threshold; time in ms."""
+    """How many phrasings of a kind find the expected structure first and above the threshold.
+
+    Attributes:
+        median_ms, slowest_ms: processor time of one look-up, which a busy machine does not lengthen.
+    """
 
     kind: str
     phrasings: int
@@ -62,9 +66,9 @@ def resolve_phrasings(table: StructureTable, file: Path) -> list[Resolved]:
     right: dict[str, list[bool]] = defaultdict(list)
     times: dict[str, list[float]] = defaultdict(list)
     for line in asked:
-        started = perf_counter()
+        started = thread_time()
         found = table.find(line["phrasing"], 3)
-        took = (perf_counter() - started) * 1000
+        took = (thread_time() - started) * 1000
         for kind in (line["kind"], f"half: {line['half']}", "all"):
             right[kind].append(bool(found) and found[0][0].name == line["expected"])
             times[kind].append(took)

@@ -86,14 +86,17 @@ def build_index(
     """
     import faiss
 
+    order = sorted(range(len(passages)), key=lambda number: len(passages[number].text))  # like lengths pad little
     rows = []
-    for first in range(0, len(passages), BATCH):
-        rows.append(encode([passage.text for passage in passages[first : first + BATCH]]))
-        progress(min(first + BATCH, len(passages)))
-    vectors = np.ascontiguousarray(np.concatenate(rows), dtype=np.float32)
+    for first in range(0, len(order), BATCH):
+        rows.append(encode([passages[number].text for number in order[first : first + BATCH]]))
+        progress(min(first + BATCH, len(order)))
+    size = len(rows[0][0])
+    vectors: Vectors = np.empty((len(order), size), dtype=np.float32)
+    vectors[order] = np.concatenate(rows)
     if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):
         raise ValueError(f"Vectors of '{encoder}' are not of unit length. Cosines need unit vectors.")
-    index = faiss.IndexFlatIP(vectors.shape[1])
+    index = faiss.IndexFlatIP(size)
     index.add(vectors)
     content = faiss.serialize_index(index).tobytes()
     manifest = Manifest(
@@ -101,7 +104,7 @@ def build_index(
         version=VERSION,
         encoder=encoder,
         passages=len(passages),
-        size=vectors.shape[1],
+        size=size,
         corpus_sha256=corpus_sha256(passages),
         vectors_sha256=hashlib.sha256(content).hexdigest(),
     )

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ..imaging.errors import BadCall, Unavailable
 from ..retrieval.corpus import bundled_passages
-from ..retrieval.index import IndexUnusable, read_manifest
+from ..retrieval.index import BATCH, IndexUnusable, read_manifest
 from .cli_options import StoreOption
 from .knowledge import Knowledge, index_folder
 from .knowledge import build as build_in
@@ -28,12 +28,18 @@ ThreadsOption = Annotated[int | None, typer.Option(help="CPU threads of the enco
 @app.command()
 def build(store: StoreOption = None, threads: ThreadsOption = None) -> None:
     """Encode every passage and write the index; takes a minute or two on two cores."""
+    total = len(bundled_passages())
+    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as shown:
-        task = shown.add_task("Encoding passages", total=len(bundled_passages()))
-        manifest = build_in(
-            store or default_store(), threads=threads, progress=lambda done: shown.update(task, completed=done)
-        )
+    with Progress(*columns, console=console) as shown:
+        task = shown.add_task("Encoding passages", total=total)
+
+        def told(done: int) -> None:
+            shown.update(task, completed=done)
+            if not console.is_terminal and (done == total or done % (10 * BATCH) == 0):
+                typer.echo(f"{done} of {total} passages", err=True)  # a log file gets lines, not a bar
+
+        manifest = build_in(store or default_store(), threads=threads, progress=told)
     megabytes = manifest.passages * manifest.size * 4 / 1e6
     typer.echo(f"Indexed {manifest.passages} passages with {manifest.encoder}: {megabytes:.1f} MB in memory.")
 
@@ -99,7 +105,7 @@ def measure(
         raise BadCall(
             f"'{queries.name}' is no file of queries. It needs the columns query, expected and kind."
         ) from None
-    knowledge = Knowledge(store or default_store(), threads=threads)
+    knowledge = Knowledge(store or default_store(), threads=threads, remember=0)  # every query is encoded anew
     try:
         lines = evaluate(knowledge.retriever, asked, k)
     except ValueError as error:
@@ -123,7 +129,7 @@ def phrasings(
     file: Annotated[Path, typer.Argument(help="Tab-separated file: phrasing, expected, kind, half.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Share of phrasings that find the expected structure, with the time of one look-up; needs no index."""
+    """Share of phrasings that find the expected structure, with the processor time of one look-up; needs no index."""
     from ..retrieval.evaluate import resolve_phrasings
     from ..retrieval.structures import StructureTable
 
@@ -136,7 +142,7 @@ def phrasings(
     if as_json:
         typer.echo(json.dumps([asdict(line) for line in lines]))
         return
-    table = Table("kind", "phrasings", "right", "share", "median ms", "slowest ms")
+    table = Table("kind", "phrasings", "right", "share", "median CPU ms", "slowest CPU ms")
     for line in lines:
         share, median, slowest = line.right / line.phrasings, line.median_ms, line.slowest_ms
         table.add_row(

@@ -22,14 +22,17 @@ def index_folder(store: Path) -> Path:
 class Knowledge:
     """A retriever with the process that encodes its queries.
 
+    Args:
+        remember: how many queries' vectors are kept.
+
     Attributes:
         retriever: both channels where the index is built, else the lexical one.
         lacking: why the dense channel is missing; "" when it is there.
     """
 
-    def __init__(self, store: Path, *, threads: int | None = None) -> None:
+    def __init__(self, store: Path, *, threads: int | None = None, remember: int = 512) -> None:
         folder = index_folder(store)
-        self._remembered = lru_cache(512)(lambda texts: self.worker.encode(texts))  # a query is often asked again
+        self._remembered = lru_cache(remember)(lambda texts: self.worker.encode(texts))  # a query is often asked again
         self.worker = EncodingWorker(EncodingOptions(cache=folder, threads=threads))
         try:
             self.retriever = Retriever.open(folder, self._encode, ENCODER)
