@@ -18,6 +18,7 @@ import platformdirs
 
 from ..imaging.errors import BadCall, Failed
 from .card import Card, Measured, Purpose
+from .referring_cards import REFERRING
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 USER_FOLDER = platformdirs.user_data_path("ostensor", appauthor=False) / "weights"  # weights the user imported
@@ -38,12 +39,15 @@ def _bundled(name: str, **facts: Any) -> Card:
     )
 
 
-_FLANS = "Da et al. 2024, Segment as You Wish: Free-Form Language-Based Segmentation, arXiv 2410.12831"
-
 # What `models/meshnet.py` knows; repeated here because that file imports torch. A test compares both.
 MESHNET_STRUCTURES = (
     "cerebral white matter", "cerebral cortex", "lateral ventricles", "cerebellum", "thalami", "caudate nuclei",
     "putamina", "pallida", "third ventricle", "fourth ventricle", "brain stem", "hippocampi", "amygdalae",
+)  # fmt: skip
+
+# What `models/obelisk.py` knows, for the same reason.
+OBELISK_STRUCTURES = (
+    "spleen", "pancreas", "left kidney", "gallbladder", "esophagus", "liver", "stomach", "duodenum",
 )  # fmt: skip
 
 # memory_mb: interpreter, torch and features of an image of the usual size, rounded up.
@@ -96,6 +100,18 @@ ENTRIES: tuple[Card, ...] = (
         notes="Trained on pictures made from two reference bodies, not on patients.",
     ),
     _bundled(
+        "sat-mini-torso-maps",
+        title="Organs of the torso in CT, taught by patients' label maps too; to be trained by the user",
+        modalities=("ct",),
+        dimensions=(3,),
+        memory_mb=1600,
+        licence="CC BY-NC-SA 4.0",
+        purpose="research-only",
+        intensity="ct-hu",
+        region=("thorax", "abdomen", "pelvis"),
+        notes="Trained on pictures made from label maps, not on patients' scans.",
+    ),
+    _bundled(
         "sat-mini-brain",
         title="Parts of the brain in T1 MR of the head",
         modalities=("mr",),
@@ -107,6 +123,32 @@ ENTRIES: tuple[Card, ...] = (
         region=("head",),
         field_mm=(110.0, 400.0),
         notes="Trained on pictures made from one labelled head.",
+    ),
+    _bundled(
+        "sat-mini-sarcoma-pet",
+        title="Soft-tissue sarcoma of the limbs in FDG PET",
+        modalities=("pet",),
+        dimensions=(3,),
+        memory_mb=900,
+        licence="CC BY 3.0",
+        purpose="any",
+        intensity="suv",
+        region=("limb",),
+        field_mm=(60.0, 400.0),
+        notes="Expects SUV and a crop around the tumour, as its data; elsewhere it also marks organs that take up FDG.",
+    ),
+    _bundled(
+        "sat-mini-sarcoma-mr",
+        title="Soft-tissue sarcoma of the limbs in T1 MR",
+        modalities=("mr",),
+        dimensions=(3,),
+        memory_mb=900,
+        licence="CC BY 3.0",
+        purpose="any",
+        intensity="percentile",
+        region=("limb",),
+        field_mm=(60.0, 400.0),
+        notes="Expects a crop around the tumour, as its data.",
     ),
     Card(
         name="meshnet",
@@ -132,86 +174,32 @@ ENTRIES: tuple[Card, ...] = (
         notes="Tells no sides. Not measured by us on people's outlines.",
     ),
     Card(
-        name="flans-mini",
-        title="Free sentences on axial abdominal CT and short-axis heart MR, slice by slice",
-        system="FLanS",
-        paper=_FLANS,
-        task="refer",
-        modalities=("ct", "mr"),
-        dimensions=(2, 3),
-        memory_mb=1100,
-        licence="not verified (BTCV) and CC BY-NC-SA 4.0 (ACDC)",
-        purpose="research-only",
-        weights="none",
-        weights_file="flans-mini.safetensors",
-        fidelity="structural",
-        text_encoder="MiniLM, every token",
-        intensity="ct-hu",
-        region=("abdomen", "thorax"),
-        open_text=True,
-        deviations=(
-            "Small: 128 pixels, width 96, depth 4, three strided convolutions before the tokens, whose maps also enter "
-            "the mask decoder.",
-            "Words are token states of a frozen MiniLM instead of CLIP's text tower; padded tokens are zero.",
-            "The canonicaliser is one small network run on the eight turned and mirrored copies, not steerable filters.",
-            "Its inverse order is corrected: turn back first, then mirror.",
-            "The three training stages are one; the intention head is left out.",
-            "The body is cut out and brought to the square; the original scales the whole slice.",
-        ),
-        notes="Wording about place or size holds for one slice. `ostensor eval referring` shows how well it points.",
-    ),
-    Card(
-        name="lsms-mini",
-        title="Referring sentences for organs and lesions on axial abdominal CT and heart MR, slice by slice",
-        system="LSMS",
-        paper="Ouyang et al. 2024, Language-guided Scale-aware MedSegmentor, arXiv 2408.17347 (abstract; no code released)",
-        task="refer",
-        modalities=("ct", "mr"),
-        dimensions=(2, 3),
-        memory_mb=1100,
-        licence="not verified (BTCV) and CC BY-NC-SA 4.0 (ACDC)",
-        purpose="research-only",
-        weights="none",
-        weights_file="lsms-mini.safetensors",
-        fidelity="reconstruction",
-        text_encoder="MiniLM, every token",
-        intensity="ct-hu",
-        region=("abdomen", "thorax"),
-        open_text=True,
-        deviations=(
-            "Re-implementation from the abstract and the first author's SLViT: kernel lengths, placement of the language "
-            "branch, decoder and contrastive loss are our reading, not published facts.",
-            "Small: widths 24 to 128, 128 pixels.",
-            "Words are token states of a frozen MiniLM instead of a fine-tuned BERT.",
-            "The factorisation starts from a fixed basis, so that masks repeat; the ancestor draws a new one each time.",
-            "The ancestor's exchange between uncertain cells is left out; its public code picks cells without information.",
-        ),
-        notes="Lesions it was taught were drawn into real and made slices, not real lesions.",
-    ),
-    Card(
-        name="flans",
-        title="FLanS: free sentences on abdominal CT slices, published weights brought by the user",
-        system="FLanS",
-        paper=_FLANS,
-        task="refer",
+        name="obelisk",
+        title="OBELISK: organs of the abdomen in CT, published weights brought by the user",
+        system="OBELISK",
+        paper="Heinrich et al. 2019, OBELISK-Net, Medical Image Analysis 54",
+        task="segment",
         modalities=("ct",),
-        dimensions=(2, 3),
-        memory_mb=6_000,
-        licence="not stated by the authors (the SAM code inside is Apache-2.0)",
-        purpose="research-only",
+        dimensions=(3,),
+        memory_mb=2_500,
+        licence="MIT",
+        purpose="any",
         weights="user-file",
-        weights_file="the checkpoint of SegmentAsYouWish",
+        weights_file="obeliskhybrid_tcia_fold1.pth",
         fidelity="parity",
-        text_encoder="CLIP ViT-B/16, inside the file; its tokenizer lies beside the weights",
+        text_encoder="none; a fixed list of classes",
         intensity="ct-hu",
         region=("abdomen",),
-        open_text=True,
         deviations=(
-            "The steerable canonicaliser of the file is set aside, so pictures must be upright.",
-            "The body is cut out and brought to the square; the original scales the whole slice.",
+            "Scans of any axis order and size are stretched to its cube, and masks come back onto the scan.",
+            "Of the eight organs it was taught, only those it finds well here are offered.",
         ),
-        notes="Agreement with the official code is tested on random small weights; the published file was not at hand.",
+        vocabulary=OBELISK_STRUCTURES,
+        claimed=("spleen", "liver", "gallbladder"),
+        field_mm=(200.0, 450.0),
+        notes="Expects a scan that shows the abdomen and little else.",
     ),
+    *REFERRING,
     # Source of both: specs of SAT, arXiv 2312.17183; the published GPU memory of one window.
     Card(
         name="sat-nano",

@@ -42,9 +42,9 @@ class FlansConfig:
         scorer: the canonicaliser, or None without it.
     """
 
-    encoder: EncoderConfig = EncoderConfig()
-    decoder: DecoderConfig = DecoderConfig()
-    tower: TowerConfig | None = TowerConfig()
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    tower: TowerConfig | None = field(default_factory=TowerConfig)
     text: int = 512
     tokens: int = 77
     intentions: int = ORGANS

@@ -43,6 +43,8 @@ class DecoderConfig:
 class PositionCode(nn.Module):
     """Random Fourier code of a place in the picture; its matrix belongs to the weights."""
 
+    positional_encoding_gaussian_matrix: torch.Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, width // 2))
@@ -76,7 +78,8 @@ class PromptEncoder(nn.Module):
             self.text_encoder = text_tower
         self.text_encoder_head = nn.Linear(text, width)
         self.pe_layer = PositionCode(width)
-        self.point_embeddings = nn.ModuleList(nn.Embedding(1, width) for _ in range(4))
+        self.point_embeddings: Sequence[nn.Embedding]
+        self.point_embeddings = nn.ModuleList(nn.Embedding(1, width) for _ in range(4))  # type: ignore[assignment]  # typed by what it holds
         self.not_a_point_embed, self.no_mask_embed = nn.Embedding(1, width), nn.Embedding(1, width)
         self.mask_downscaling = nn.Sequential(
             nn.Conv2d(1, mask_channels // 4, 2, stride=2),
@@ -108,7 +111,8 @@ class PromptEncoder(nn.Module):
     def boxes(self, corners: torch.Tensor) -> torch.Tensor:
         """Prompts (b 2 width) of boxes (b 4) in pixels: x y of one corner, then of the opposite one."""
         code = self.pe_layer((corners.view(-1, 2, 2) + 0.5) / self.size)
-        return code + torch.cat([self.point_embeddings[2].weight, self.point_embeddings[3].weight])
+        ends: torch.Tensor = code + torch.cat([self.point_embeddings[2].weight, self.point_embeddings[3].weight])
+        return ends
 
     def dense(self, batch: int, side: int, mask: torch.Tensor | None = None) -> torch.Tensor:
         """What is added to the embedding: the encoded mask (b 1 4*side 4*side), or "no mask" everywhere."""
@@ -159,9 +163,7 @@ class _TwoWayBlock(nn.Module):
             placed = tokens + token_code
             tokens = tokens + self.self_attn(placed, placed, tokens)
         tokens = self.norm1(tokens)
-        tokens = self.norm2(
-            tokens + self.cross_attn_token_to_image(tokens + token_code, image + image_code, image)
-        )
+        tokens = self.norm2(tokens + self.cross_attn_token_to_image(tokens + token_code, image + image_code, image))
         tokens = self.norm3(tokens + self.mlp(tokens))
         image = self.norm4(image + self.cross_attn_image_to_token(image + image_code, tokens + token_code, tokens))
         return tokens, image

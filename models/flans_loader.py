@@ -101,7 +101,9 @@ def _encoder_config(state: Mapping[str, torch.Tensor]) -> EncoderConfig:
 
 
 def _decoder_config(state: Mapping[str, torch.Tensor], like: DecoderConfig) -> DecoderConfig:
-    layers = [key for key in state if key.startswith("mask_decoder.transformer.layers.") and key.endswith("mlp.lin1.weight")]
+    layers = [
+        key for key in state if key.startswith("mask_decoder.transformer.layers.") and key.endswith("mlp.lin1.weight")
+    ]
     return replace(
         like,
         width=state["mask_decoder.iou_token.weight"].shape[1],
@@ -139,7 +141,11 @@ def load_flans(state: Mapping[str, torch.Tensor], like: FlansConfig = OFFICIAL) 
         net = Flans(config)
     missing, extra = sorted(set(net.state_dict()) - set(kept)), sorted(set(kept) - set(net.state_dict()))
     if missing or extra:
-        told = [f"{len(keys)} {what} (first: {keys[0]})" for what, keys in (("missing", missing), ("unexpected", extra)) if keys]
+        told = [
+            f"{len(keys)} {what} (first: {keys[0]})"
+            for what, keys in (("missing", missing), ("unexpected", extra))
+            if keys
+        ]
         raise BadCall(f"The checkpoint does not fit: {', '.join(told)}. Give the authors' original file.")
     try:
         net.load_state_dict(kept, assign=True)

@@ -12,6 +12,7 @@ equivariant without steerable filters.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -89,8 +90,7 @@ class Canonicaliser(nn.Module):
         self.config = config
         widths = [in_channels] + [config.channels] * config.layers
         self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, config.kernel, padding=config.kernel // 2)
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            nn.Conv2d(a, b, config.kernel, padding=config.kernel // 2) for a, b in itertools.pairwise(widths)
         )
         self.readout = nn.Linear(config.channels * config.grid**2, 1)
 

@@ -29,9 +29,7 @@ class _Attention(nn.Module):
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (
-            nn.Linear(config.width, config.width) for _ in range(4)
-        )
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(config.width, config.width) for _ in range(4))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Attention to this token and those before it."""

@@ -19,6 +19,7 @@ from .interface import Predictor
 from .late_fusion import SatMini, SatMiniConfig
 from .lsms import Lsms, LsmsConfig
 from .meshnet import MeshNetPredictor, load_meshnet
+from .obelisk import ObeliskPredictor, load_obelisk
 from .predictor import SatMiniPredictor
 from .preprocess import Preparation
 from .referring_predictor import ClipReader, ReferringPredictor
@@ -63,6 +64,8 @@ def load_predictor(
             return MeshNetPredictor(load_meshnet(load_file(path)), entry)
         if name == "flans":
             return _flans(entry, path, device)
+        if name == "obelisk":
+            return ObeliskPredictor(load_obelisk(load_file(path)), entry)
         return _sat(entry, path, device)
     if entry.system in ("FLanS", "LSMS"):
         return _referring(entry, path, device)

@@ -62,7 +62,8 @@ class LsmsConfig:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> LsmsConfig:
         """The configuration written by `to_json`."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        known: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return cls(**known)
 
 
 FULL = LsmsConfig()
@@ -90,7 +91,7 @@ class LanguageBranch(nn.Module):
         similarity = torch.einsum("bcn,bct->bnt", q, k) * q.shape[1] ** -0.5 + (1 - valid) * _PADDED
         mixed = self.norm(torch.einsum("bnt,bct->bcn", similarity.softmax(-1), v))
         gated: torch.Tensor = torch.tanh(self.gate_out(F.relu(self.gate_in(mixed)))) * mixed
-        return gated.unflatten(2, a0.shape[2:])
+        return gated.view_as(a0)
 
 
 class ScaleAwareAttention(nn.Module):
@@ -187,6 +188,8 @@ class Factorisation(nn.Module):
     Multiplicative updates from a fixed basis (the ancestor draws a new one at every call, so its masks
     differ from call to call). Source: Geng et al. 2021, arXiv 2109.04553 (Hamburger).
     """
+
+    basis: torch.Tensor
 
     def __init__(self, channels: int, rank: int, steps: int, eval_steps: int) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,12 +52,12 @@ def windowed(array: npt.NDArray[np.generic], modality: Modality) -> Float:
         scaled = normalised(values, "ct", calibrated=modality == "ct") * ((high - low) / 4) + (low + high) / 2
         return window_hu(scaled)
     low, high = np.percentile(values.ravel()[:: max(1, values.size // 200_000)], (0.5, 99.5))
-    return np.clip((values - low) / max(float(high - low), 1e-6), 0, 1).astype(np.float32)
+    return np.asarray(np.clip((values - low) / max(float(high - low), 1e-6), 0, 1), dtype=np.float32)
 
 
-def window_hu(hu: Float) -> Float:
+def window_hu(hu: npt.NDArray[np.floating[Any]]) -> Float:
     """Hounsfield units as [0, 1]."""
-    return np.clip((hu - LEVEL_HU) / WIDTH_HU + 0.5, 0, 1).astype(np.float32)
+    return np.asarray(np.clip((hu - LEVEL_HU) / WIDTH_HU + 0.5, 0, 1), dtype=np.float32)
 
 
 def displayed(volume: Volume) -> Float:
@@ -100,7 +101,9 @@ def frame_of(picture: Float) -> Frame:
     body = ndimage.binary_opening(picture[::step, ::step] > BODY, iterations=1)
     parts, count = ndimage.label(body)
     if count == 0:
-        return Frame((rows, columns), (rows - max(rows, columns)) / 2, (columns - max(rows, columns)) / 2, max(rows, columns))
+        return Frame(
+            (rows, columns), (rows - max(rows, columns)) / 2, (columns - max(rows, columns)) / 2, max(rows, columns)
+        )
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     where = ndimage.find_objects(parts)[int(sizes.argmax()) - 1]
@@ -126,14 +129,22 @@ def framed_labels(labels: npt.NDArray[np.uint8], frame: Frame, size: int) -> npt
 
 def unframed(logits: Float, frame: Frame) -> Float:
     """Logits (n n) of the square, back on the displayed slice; far below zero outside the square."""
-    n = logits.shape[0]
-    rows, columns = (np.arange(length) + 0.5 for length in frame.shape)
-    at = [(rows - frame.top) / frame.side * n - 0.5, (columns - frame.left) / frame.side * n - 0.5]
-    inside = [(-0.5 <= axis) & (axis <= n - 0.5) for axis in at]
-    y, x = np.meshgrid(np.clip(at[0], 0, n - 1), np.clip(at[1], 0, n - 1), indexing="ij")
-    values = ndimage.map_coordinates(np.clip(logits, -30, 30).astype(np.float32), [y, x], order=1)
-    result: Float = np.where(inside[0][:, None] & inside[1][None, :], values, -30.0).astype(np.float32)
-    return result
+    rows, columns = (
+        _weights(length, start, frame.side, len(logits))
+        for length, start in zip(frame.shape, (frame.top, frame.left), strict=True)
+    )
+    values: Float = rows @ np.clip(logits, -30, 30).astype(np.float32) @ columns.T
+    values[rows.sum(1) == 0] = -30.0
+    values[:, columns.sum(1) == 0] = -30.0
+    return values
+
+
+def _weights(length: int, start: float, side: float, count: int) -> Float:
+    """Linear interpolation as a matrix (length count) from the square's cells to pixels; zero rows outside it."""
+    at = (np.arange(length) + 0.5 - start) / side * count - 0.5
+    inside = (at >= -0.5) & (at <= count - 0.5)
+    at = np.clip(at, 0, count - 1)
+    return np.asarray(np.maximum(0, 1 - np.abs(at[:, None] - np.arange(count))) * inside[:, None], dtype=np.float32)
 
 
 def _padded(array: npt.NDArray[np.generic], frame: Frame) -> tuple[npt.NDArray[np.generic], tuple[float, float], float]:

@@ -157,15 +157,15 @@ class ReferringPredictor:
                 peak = max(peak, float(logits.max()))
                 elements.append(element)
         sure = np.concatenate(inside)
-        element = max(set(elements), key=elements.count) if allowed is not None else None
+        usual = max(set(elements), key=elements.count) if allowed is not None else None
         return Referred(
             text,
             undisplayed(shown, scan.grid),
             float(_sigmoid(sure).mean()) if sure.size else 0.0,
             float(_sigmoid(np.float32(peak))),
             family_of(text),
-            element,
-            tuple(_notes(scan, text, element, allowed, bool(states.cut[row]))),
+            usual,
+            tuple(_notes(scan, text, usual, allowed, bool(states.cut[row]))),
         )
 
     def _logits(
@@ -185,9 +185,7 @@ class ReferringPredictor:
                 found = features.weights.argmax(1).tolist() if features.weights is not None else [0] * len(part)
             else:
                 picture = self._pictures(scan, part)
-                output = self._net(
-                    picture, values.expand(len(part), -1, -1), valid.expand(len(part), -1)
-                )
+                output = self._net(picture, values.expand(len(part), -1, -1), valid.expand(len(part), -1))
                 logits, found = output.logits, [0] * len(part)
             yield from zip(part, logits.cpu().numpy(), found, strict=True)
 

@@ -27,8 +27,11 @@ def fit(
     until: Annotated[int | None, typer.Option(help="Stop after this many steps; the schedule stays.")] = None,
 ) -> None:
     """Train a network; killed at any time, it goes on from its last checkpoint."""
+    from ..training import referring_fit
     from ..training.fit import fit as train
 
+    if referring_fit.is_referring(config):
+        train = referring_fit.fit
     typer.echo(f"Run folder: {train(config, device=device, resume=resume, until=until)}")
 
 
@@ -36,8 +39,18 @@ def evaluate(
     config: Config,
     export: Annotated[bool, typer.Option(help="Also write weights, facts and card to models/weights.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    robust: Annotated[
+        bool, typer.Option(help="Instead, change scans and words, and write docs/robustness.md.")
+    ] = False,
+    every: Annotated[int, typer.Option(help="'referring': only every so many held-out slices.", min=1)] = 1,
 ) -> None:
-    """Dice on held-out patients, with intervals, beside the copied atlas."""
+    """Dice on held-out patients, with intervals, beside the copied atlas; 'referring' measures FLanS and LSMS."""
+    if config == "referring":
+        _evaluate_referring(export, threads, every)
+        return
+    if robust:
+        _robust(config, threads)
+        return
     from ..training.evaluate import evaluate as measure
 
     scores = measure(config, threads=threads)
@@ -52,6 +65,35 @@ def evaluate(
         from ..training.export import export as write
 
         typer.echo(f"Wrote {write(config, scores=scores).name} and its card.")
+
+
+def _evaluate_referring(export: bool, threads: int | None, every: int) -> None:
+    """FLanS, LSMS and SAT on held-out slices; with `export`, finished runs become bundled weights first."""
+    from ..training import referring_export as referring
+    from ..training.fit import RUNS
+    from ..training.referring_fit import read_run
+
+    if export:
+        for network in referring.NETWORKS:
+            run = read_run(network)
+            if (RUNS / run.name / "checkpoint.pt").exists():
+                typer.echo(f"Wrote {referring.export_weights(run).name}.")
+    report = referring.measure(threads=threads, thin=every, told=typer.echo)
+    typer.echo(referring.tables(report, thin=every))
+    if export:
+        referring.write_cards(report, thin=every)
+        referring.write_docs(report, thin=every)
+
+
+def _robust(config: str, threads: int | None) -> None:
+    from ..training.robust import measure, write
+
+    found = measure(config, threads=threads)
+    table = Table("change", "mean Dice")
+    for change, dice in found.dice.items():
+        table.add_row(change, f"{dice:.3f}")
+    Console().print(table)
+    write(found)
 
 
 @bench.command("segment")

@@ -163,7 +163,9 @@ def words(part: Part) -> Words:
     return Words(**{name: table[name][part] for name in Words.__dataclass_fields__})
 
 
-def referrals(labels: Labels, part: Part, *, anatomical: bool = True) -> dict[Family, list[tuple[str, list[str], Bool]]]:
+def referrals(
+    labels: Labels, part: Part, *, anatomical: bool = True
+) -> dict[Family, list[tuple[str, list[str], Bool]]]:
     """Every description that fits the slice: family -> (key, its sentences, mask).
 
     Args:

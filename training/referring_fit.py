@@ -19,7 +19,7 @@ from ..models import flans, lsms
 from ..models.sentences import SentenceEncoder, States
 from .config import CONFIGS, data_folder
 from .fit import RUNS
-from .objectives import Objective
+from .objective import Objective
 from .referring import every_sentence
 from .referring_objective import FlansObjective, LsmsObjective, Vocabulary
 from .referring_stream import DATASETS, stream_of
@@ -88,7 +88,12 @@ def fit(
     if resume and trainer.resume():
         log.info("resuming at step %d", trainer.step)
     stream = stream_of(
-        run.data, data_folder(), seed=run.schedule.seed, batch=run.batch, size=flans.MINI.encoder.size, lesions=run.lesions
+        run.data,
+        data_folder(),
+        seed=run.schedule.seed,
+        batch=run.batch,
+        size=flans.MINI.encoder.size,
+        lesions=run.lesions,
     )
     trainer.fit(stream, until=until)
     return trainer.folder
@@ -108,7 +113,9 @@ def vocabulary_of(path: Path) -> Vocabulary:
     if path.exists():
         with np.load(path, allow_pickle=False) as stored:
             if list(stored["sentences"]) == sentences:
-                return Vocabulary(sentences, States(stored["values"], stored["valid"], stored["cut"]))
+                return Vocabulary(
+                    sentences, States(stored["values"].astype(np.float32), stored["valid"], stored["cut"])
+                )
     encoder = SentenceEncoder()
     parts = [encoder.states(sentences[n : n + _AT_ONCE]) for n in range(0, len(sentences), _AT_ONCE)]
     values = np.concatenate([part.values for part in parts]).astype(np.float16)
@@ -119,7 +126,7 @@ def vocabulary_of(path: Path) -> Vocabulary:
     np.savez(buffer, sentences=np.array(sentences), values=values, valid=valid, cut=cut)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write(buffer.getvalue()))
-    return Vocabulary(sentences, States(values, valid, cut))
+    return Vocabulary(sentences, States(values.astype(np.float32), valid, cut))
 
 
 def trained(run: ReferringRun, runs: Path = RUNS) -> flans.Flans | lsms.Lsms:

@@ -14,7 +14,7 @@ from ..models.flans import Flans, mask_losses
 from ..models.flans_symmetry import ELEMENTS, apply_element, prior_loss
 from ..models.lsms import Lsms, contrastive_loss, segmentation_losses
 from ..models.sentences import States
-from .objectives import Batch
+from .objective import LABELLED, MODEL, Batch, Batches, Objective, Roles, State
 from .referring import HEART, Family, Referral, draw_referral, referrals
 
 # How often each family is asked for, among those that fit the picture. Our choice.
@@ -39,7 +39,7 @@ class Vocabulary:
 
 
 @dataclass(frozen=True)
-class FlansObjective:
+class FlansObjective(Objective):
     """Half of the pictures are asked by name and canonicalised, half by place and size and are not.
 
     Terms: 10 Dice + cross-entropy of the masks, and the prior of the canonicaliser. Source: FLanS (spec §4, §6);
@@ -56,7 +56,14 @@ class FlansObjective:
     moved: float = 0.5
     prior: float = 1.0
 
-    def losses(self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
+    name = "flans"
+    paper = "FLanS, Da et al. 2024, arXiv 2410.12831"
+
+    def losses(self, phase: str, roles: Roles, batches: Batches, state: State) -> Mapping[str, torch.Tensor]:
+        """See `terms`."""
+        return self.terms(roles[MODEL], batches[LABELLED], state.rng)
+
+    def terms(self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
         """Terms "dice", "cross_entropy" and "prior"."""
         if not isinstance(model, Flans):
             raise TypeError(f"this objective trains a Flans, got {type(model).__name__}")
@@ -100,7 +107,7 @@ class FlansObjective:
 
 
 @dataclass(frozen=True)
-class LsmsObjective:
+class LsmsObjective(Objective):
     """One sentence per picture, upright; segmentation losses plus the contrastive head's.
 
     Attributes:
@@ -110,7 +117,14 @@ class LsmsObjective:
     vocabulary: Vocabulary = field(repr=False)
     contrast: float = 0.1
 
-    def losses(self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
+    name = "lsms"
+    paper = "LSMS, Ouyang et al. 2024, arXiv 2408.17347; losses partly ours"
+
+    def losses(self, phase: str, roles: Roles, batches: Batches, state: State) -> Mapping[str, torch.Tensor]:
+        """See `terms`."""
+        return self.terms(roles[MODEL], batches[LABELLED], state.rng)
+
+    def terms(self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
         """Terms "cross_entropy", "dice" and "contrast"."""
         if not isinstance(model, Lsms):
             raise TypeError(f"this objective trains an Lsms, got {type(model).__name__}")

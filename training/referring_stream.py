@@ -14,11 +14,20 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 
-from ..models.pictures import Frame, displayed, displayed_labels, frame_of, framed, framed_labels, largest_frame, window_hu
+from ..models.pictures import (
+    Frame,
+    displayed,
+    displayed_labels,
+    frame_of,
+    framed,
+    framed_labels,
+    largest_frame,
+    window_hu,
+)
 from ..models.preprocess import CT_WINDOW_HU
 from .cases import Case
 from .data import acdc, btcv, hra_phantom
-from .objectives import Batch
+from .objective import Batch
 from .referring import HOSTS, LESION
 from .sampling import Ready, View, draw
 from .trainer import Stream
@@ -66,9 +75,7 @@ def _is_worth_it(labels: Labels, known: list[int], source: str) -> bool:
     return shown.size >= 40 and (source != "hra_phantom" or len(np.unique(shown)) >= 3)
 
 
-def _slice(
-    case: Case, number: int, picture: npt.NDArray[np.float32], labels: Labels, frame: Frame, size: int
-) -> Slice:
+def _slice(case: Case, number: int, picture: npt.NDArray[np.float32], labels: Labels, frame: Frame, size: int) -> Slice:
     made = case.volume is None
     return Slice(
         f"{case.name}:{number}",
@@ -83,7 +90,8 @@ def common_values(raw: npt.NDArray[np.integer], source: str) -> Labels:
     table = np.zeros(256, dtype=np.uint8)
     for old, new in VALUES[source].items():
         table[old] = new
-    return table[raw]
+    found: Labels = table[raw]
+    return found
 
 
 def stream_of(
@@ -117,14 +125,16 @@ def stream_of(
 def _pool(name: str, data: Path, size: int) -> list[Ready]:
     found = [one for case in DATASETS[name].cases(data, "train") for one in slices_of(case, name, size)]
     return [
-        Ready(one.name, None if one.picture is None else torch.from_numpy(one.picture).half(), torch.from_numpy(one.raw.copy()))
+        Ready(
+            one.name,
+            None if one.picture is None else torch.from_numpy(one.picture).half(),
+            torch.from_numpy(one.raw.copy()),
+        )
         for one in found
     ]
 
 
-def sample(
-    pool: Sequence[Ready], source: str, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.float32], Labels]:
+def sample(pool: Sequence[Ready], source: str, rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], Labels]:
     """A moved picture (h w) in [0, 1] and its labels."""
     appearance = hra_phantom.APPEARANCE if source == "hra_phantom" else None
     image, labels = draw(pool[int(rng.integers(len(pool)))], VIEW, rng, {}, appearance)
@@ -136,19 +146,22 @@ def sample(
 
 
 def with_lesions(
-    picture: npt.NDArray[np.float32], labels: Labels, rng: np.random.Generator
+    picture: npt.NDArray[np.float32], labels: Labels, rng: np.random.Generator, *, scale: float = 1.0
 ) -> tuple[npt.NDArray[np.float32], Labels]:
     """One to four round or oval lesions, dark or bright, inside large organs; unchanged when none fits.
 
     They are drawn, not real: a change of the window's 0.12 to 0.35 (50 to 140 HU) with a soft edge.
+
+    Args:
+        scale: pixels of this picture per pixel of a network's.
     """
     picture, labels = picture.copy(), labels.copy()
-    hosts = [value for value in HOSTS if (labels == value).sum() >= 150]
+    hosts = [value for value in HOSTS if (labels == value).sum() >= 150 * scale**2]
     free = np.isin(labels, hosts)
     numbers: dict[tuple[int, int], int] = {}
     for _ in range(int(rng.integers(1, 5)) if hosts else 0):
         host = int(rng.choice(hosts))
-        radius = float(rng.uniform(2.2, 3.5 if host in (2, 3) else 7.0))
+        radius = scale * float(rng.uniform(2.2, 3.5 if host in (2, 3) else 7.0))
         room = ndimage.distance_transform_edt(np.pad(free & (labels == host), 1))[1:-1, 1:-1]
         spots = np.argwhere(room > radius + 1)
         if not len(spots):
@@ -158,9 +171,9 @@ def with_lesions(
         number = numbers.get((host, bright), 0)
         numbers[(host, bright)] = number + 1
         change = float(rng.uniform(0.12, 0.35)) * (1 if bright else -1)
-        picture += change * ndimage.gaussian_filter(blob.astype(np.float32), 0.6)
+        picture += change * ndimage.gaussian_filter(blob.astype(np.float32), 0.6 * scale)
         labels[blob] = LESION + 20 * HOSTS.index(host) + 10 * bright + number
-        free &= ~ndimage.binary_dilation(blob, iterations=2)
+        free &= ~ndimage.binary_dilation(blob, iterations=round(2 * scale))
     return np.clip(picture, 0, 1), labels
 
 

@@ -248,7 +248,9 @@ def _received(reply: SegmentReply, request: SegmentRequest) -> Segmented:
         for one in reply.masks:
             packed = np.ndarray((-(-count // 8),), np.uint8, block.buf, one.offset)
             bits: BoolArray = np.unpackbits(packed, count=count).view(np.bool_).reshape(request.grid.shape)
-            masks.append(SegmentedMask(one.structure, bits, one.confidence, one.peak, one.family, one.element, one.notes))
+            masks.append(
+                SegmentedMask(one.structure, bits, one.confidence, one.peak, one.family, one.element, one.notes)
+            )
             del packed
     finally:
         block.close()

@@ -6,7 +6,7 @@ shared memory with the masks as packed bits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ..imaging.volume import Grid, Modality
@@ -45,7 +45,7 @@ class ReferRequest(SegmentRequest):
         pointing: which slices, and how the picture is to be understood.
     """
 
-    pointing: Pointing = Pointing()
+    pointing: Pointing = field(default_factory=Pointing)
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,10 @@ def test_a_taught_toy_follows_the_picture_for_positions() -> None:
     def batch(count: int) -> tuple[torch.Tensor, torch.Tensor]:
         picture, masks = torch.zeros(count, 3, 64, 64), torch.zeros(count, 2, 32, 32)
         for n in range(count):
-            rows, columns = torch.randint(2, 22, (2,)).tolist(), (int(torch.randint(1, 7, ())), int(torch.randint(17, 23, ())))
+            rows, columns = (
+                torch.randint(2, 22, (2,)).tolist(),
+                (int(torch.randint(1, 7, ())), int(torch.randint(17, 23, ()))),
+            )
             for side, (row, column) in enumerate(zip(rows, columns, strict=True)):
                 picture[n, :, 2 * row : 2 * row + 16, 2 * column : 2 * column + 16] = 1
                 masks[n, side, row : row + 8, column : column + 8] = 1

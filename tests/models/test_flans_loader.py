@@ -78,7 +78,7 @@ def test_a_file_without_the_position_matrix_is_refused(checkpoint: Path) -> None
     """Spec §10.1: it was never SAM's, so it cannot be filled in."""
     state = read_checkpoint(checkpoint)
     del state["prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"]
-    with pytest.raises(BadCall, match="positional_encoding_gaussian_matrix.*cannot"):
+    with pytest.raises(BadCall, match=r"positional_encoding_gaussian_matrix.*cannot"):
         load_flans(state, LIKE)
 
 

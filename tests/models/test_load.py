@@ -13,12 +13,14 @@ from ostensor.models.catalogue import WEIGHTS_FOLDER
 from ostensor.models.load import load_predictor
 from ostensor.models.predictor import SatMiniPredictor
 
-READY = [card.name for card in catalogue.catalogue() if card.weights == "bundled"]
+BUNDLED = [card for card in catalogue.catalogue() if card.weights == "bundled"]
+READY = [card.name for card in BUNDLED if card.system == "ostensor"]
+REFERRING = [card.name for card in BUNDLED if card.task == "refer"]
 
 
 def test_there_are_bundled_models_and_they_stay_small() -> None:
     files = list(WEIGHTS_FOLDER.glob("*.safetensors"))
-    assert len(files) == len(READY) >= 3
+    assert len(files) == len(BUNDLED) >= 3
     assert max(file.stat().st_size for file in files) <= 16e6
     assert sum(file.stat().st_size for file in files) <= 80e6
 
@@ -58,3 +60,25 @@ def test_damaged_and_missing_weights(tmp_path: Path) -> None:
         load_predictor(name, folder=tmp_path / "none")
     with pytest.raises(Unavailable, match="models import sat-nano"):
         load_predictor("sat-nano")
+
+
+@pytest.mark.parametrize("name", REFERRING)
+def test_a_bundled_referring_model_tells_left_from_right_in_a_real_slice(name: str, shared_data: Path) -> None:
+    """A held-out slice with both kidneys: each sentence finds its own side, as the expert drew it."""
+    from ostensor.models.interface import Pointing
+    from ostensor.models.referring_predictor import ReferringPredictor
+    from ostensor.training.data import btcv
+
+    loaded = load_predictor(name, threads=1)
+    assert isinstance(loaded, ReferringPredictor)
+    assert loaded.card.purpose == "research-only"
+    cases = [case for case in btcv.DATASET.cases(shared_data, "test") if {2, 3} <= set(np.unique(case.labels))]
+    right = wrong = 0
+    for case in cases[:4]:
+        assert case.volume is not None
+        scan = loaded.encode(case.volume, progress=lambda share: None, cancelled=lambda: False)
+        found = loaded.refer(scan, ["the left kidney", "the right kidney"], Pointing("slice", 0, "header"))
+        for mask, own, other in ((found[0].array, 3, 2), (found[1].array, 2, 3)):
+            right += int((mask & (case.labels == own)).sum())
+            wrong += int((mask & (case.labels == other)).sum())
+    assert right > 3 * wrong

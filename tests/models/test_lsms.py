@@ -128,7 +128,11 @@ def test_the_language_branch_reads_the_shared_map_and_the_strips_do_not_hear_it(
         strip.register_forward_pre_hook(lambda _m, args, n=number: seen.__setitem__(f"strip{n}", args[0]))
         strip.register_forward_hook(lambda _m, _i, out, n=number: seen.__setitem__(f"out{n}", out))
     generator = torch.Generator().manual_seed(2)
-    x, words, valid = torch.rand(1, 12, 9, 9, generator=generator), torch.randn(1, 13, 4, generator=generator), torch.ones(1, 1, 4)
+    x, words, valid = (
+        torch.rand(1, 12, 9, 9, generator=generator),
+        torch.randn(1, 13, 4, generator=generator),
+        torch.ones(1, 1, 4),
+    )
     with torch.no_grad():
         first = attention(x, words, valid)
         strips = [seen[f"out{n}"].clone() for n in range(3)]
@@ -278,7 +282,9 @@ def test_two_sentences_on_one_picture_give_two_masks() -> None:
             optimizer.step()
     net.eval()
     with torch.no_grad():
-        found = [net(picture, words[n].expand(32, -1, -1), torch.ones(32, 4, dtype=torch.bool)).logits > 0 for n in (0, 1)]
+        found = [
+            net(picture, words[n].expand(32, -1, -1), torch.ones(32, 4, dtype=torch.bool)).logits > 0 for n in (0, 1)
+        ]
     for n in (0, 1):
         truth = masks[:, n] > 0
         right = (found[n] & truth).sum((1, 2)) / (found[n] | truth).sum((1, 2))

@@ -17,9 +17,9 @@ import pytest
 
 from ostensor.imaging.errors import BadCall, Failed, Unavailable
 from ostensor.imaging.volume import Grid
-from ostensor.models.interface import Cancelled
+from ostensor.models.interface import Cancelled, Pointing
 from ostensor.workers.local import LocalWorkers, Segmented
-from ostensor.workers.protocol import SegmentRequest, WorkerOptions
+from ostensor.workers.protocol import ReferRequest, SegmentRequest, WorkerOptions
 
 SHAPE = (5, 7, 11)
 NUMBERS = itertools.count()
@@ -218,3 +218,23 @@ def test_the_worker_ends_with_its_parent_and_the_parent_loads_no_torch(tmp_path:
     worker.wait(timeout=30)
     parent.stdout.close()
     parent.stdin.close()
+
+
+def test_sentences_reach_a_model_that_takes_them_and_notes_come_back(workers: LocalWorkers, image: Path) -> None:
+    """The toy that refers answers what it was told; the toy of names refuses sentences."""
+    grid = Grid(SHAPE, np.diag([0.7, 0.9, 3.0, 1.0]))
+    how = Pointing("slice", 4, "unknown")
+
+    def ask(model: str) -> Segmented:
+        request = ReferRequest(
+            f"r{next(NUMBERS)}", str(image), grid, "ct", False, "k", model, ("above 3",), pointing=how
+        )
+        return _run(workers, request)
+
+    (mask,) = ask("refers").masks
+    expected = np.zeros(SHAPE, dtype=bool)
+    expected[:, :, 4] = np.load(image)[:, :, 4] > 3
+    assert np.array_equal(mask.array, expected)
+    assert (mask.structure, mask.family, mask.element, mask.notes) == ("above 3", "size", 6, ("unknown",))
+    with pytest.raises(BadCall, match="not sentences"):
+        ask("toy")

@@ -11,7 +11,7 @@ import numpy as np
 from ostensor.imaging.errors import BadCall, Failed, Unavailable
 from ostensor.imaging.volume import Volume
 from ostensor.models.card import Card
-from ostensor.models.interface import Cancelled, Decoded
+from ostensor.models.interface import Cancelled, Decoded, Pointing, Referred
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,19 @@ class Toy:
         return Decoded(name, features.array > float(name), 0.75, 0.875)
 
 
+class ToyThatRefers(Toy):
+    def refer(self, features: ToyFeatures, sentences: Sequence[str], how: Pointing) -> list[Referred]:
+        found = []
+        for text in sentences:
+            mask = features.array > float(text.split()[-1])
+            mask[:, :, [z for z in range(mask.shape[2]) if z != how.index]] = False
+            found.append(Referred(text, mask, 0.75, 0.875, "size", 6, (how.orientation,)))
+        return found
+
+
 def load(name: str, *, device: str, threads: int | None) -> Toy:
+    if name == "refers":
+        return ToyThatRefers(name)
     if name == "missing":
         raise Unavailable("no weights: run fit")
     return Toy(name)

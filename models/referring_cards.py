@@ -1,0 +1,91 @@
+"""Cards of the models that take sentences. Torch-free; part of the one list in `catalogue.py`."""
+
+from __future__ import annotations
+
+from .card import Card
+
+_FLANS = "Da et al. 2024, Segment as You Wish: Free-Form Language-Based Segmentation, arXiv 2410.12831"
+
+REFERRING: tuple[Card, ...] = (
+    Card(
+        name="flans-mini",
+        title="Free sentences on axial abdominal CT and short-axis heart MR, slice by slice",
+        system="FLanS",
+        paper=_FLANS,
+        task="refer",
+        modalities=("ct", "mr"),
+        dimensions=(2, 3),
+        memory_mb=1100,
+        licence="not verified (BTCV) and CC BY-NC-SA 4.0 (ACDC)",
+        purpose="research-only",
+        weights="none",
+        weights_file="flans-mini.safetensors",
+        fidelity="structural",
+        text_encoder="MiniLM, every token",
+        intensity="ct-hu",
+        region=("abdomen", "thorax"),
+        open_text=True,
+        deviations=(
+            "Small: 128 pixels, width 96, depth 4, three strided convolutions before the tokens, whose maps also enter "
+            "the mask decoder.",
+            "Words are token states of a frozen MiniLM instead of CLIP's text tower; padded tokens are zero.",
+            "The canonicaliser is one small network run on the eight turned and mirrored copies, not steerable filters.",
+            "Its inverse order is corrected: turn back first, then mirror.",
+            "The three training stages are one; the intention head is left out.",
+            "The body is cut out and brought to the square; the original scales the whole slice.",
+        ),
+        notes="Wording about place or size holds for one slice. `ostensor eval referring` shows how well it points.",
+    ),
+    Card(
+        name="lsms-mini",
+        title="Referring sentences for organs and lesions on axial abdominal CT and heart MR, slice by slice",
+        system="LSMS",
+        paper="Ouyang et al. 2024, Language-guided Scale-aware MedSegmentor, arXiv 2408.17347 (abstract; no code released)",
+        task="refer",
+        modalities=("ct", "mr"),
+        dimensions=(2, 3),
+        memory_mb=1100,
+        licence="not verified (BTCV) and CC BY-NC-SA 4.0 (ACDC)",
+        purpose="research-only",
+        weights="none",
+        weights_file="lsms-mini.safetensors",
+        fidelity="reconstruction",
+        text_encoder="MiniLM, every token",
+        intensity="ct-hu",
+        region=("abdomen", "thorax"),
+        open_text=True,
+        deviations=(
+            "Re-implementation from the abstract and the first author's SLViT: kernel lengths, placement of the language "
+            "branch, decoder and contrastive loss are our reading, not published facts.",
+            "Small: widths 24 to 128, 128 pixels.",
+            "Words are token states of a frozen MiniLM instead of a fine-tuned BERT.",
+            "The factorisation starts from a fixed basis, so that masks repeat; the ancestor draws a new one each time.",
+            "The ancestor's exchange between uncertain cells is left out; its public code picks cells without information.",
+        ),
+        notes="Lesions it was taught were drawn into real and made slices, not real lesions.",
+    ),
+    Card(
+        name="flans",
+        title="FLanS: free sentences on abdominal CT slices, published weights brought by the user",
+        system="FLanS",
+        paper=_FLANS,
+        task="refer",
+        modalities=("ct",),
+        dimensions=(2, 3),
+        memory_mb=6_000,
+        licence="not stated by the authors (the SAM code inside is Apache-2.0)",
+        purpose="research-only",
+        weights="user-file",
+        weights_file="the checkpoint of SegmentAsYouWish",
+        fidelity="parity",
+        text_encoder="CLIP ViT-B/16, inside the file; its tokenizer lies beside the weights",
+        intensity="ct-hu",
+        region=("abdomen",),
+        open_text=True,
+        deviations=(
+            "The steerable canonicaliser of the file is set aside, so pictures must be upright.",
+            "The body is cut out and brought to the square; the original scales the whole slice.",
+        ),
+        notes="Agreement with the official code is tested on random small weights; the published file was not at hand.",
+    ),
+)

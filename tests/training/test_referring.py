@@ -1,0 +1,236 @@
+"""Sentences are true of one thing only; both referring networks learn from them; runs read and refuse."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from ostensor.imaging.errors import BadCall, Unavailable
+from ostensor.models.flans import MINI, Flans
+from ostensor.models.flans_symmetry import apply_element
+from ostensor.models.lsms import Lsms, LsmsConfig
+from ostensor.models.sentences import States
+from ostensor.training.objective import Batch
+from ostensor.training.referring import (
+    HOSTS,
+    LESION,
+    ORGANS,
+    draw_referral,
+    every_sentence,
+    first_by,
+    referrals,
+    things_of,
+    words,
+)
+from ostensor.training.referring_fit import FOLDER, fit, is_referring, read_run, trained
+from ostensor.training.referring_objective import MIXED, FlansObjective, LsmsObjective, Vocabulary
+from ostensor.training.referring_stream import with_lesions
+
+SHAPE = (97, 89)
+
+
+def _labels() -> np.ndarray:
+    """An abdomen of boxes: large liver with three lesions, two kidneys of unlike size, a spleen, an aorta."""
+    labels = np.zeros(SHAPE, dtype=np.int64)
+    labels[10:60, 5:40] = 6
+    labels[30:55, 60:80] = 1
+    labels[64:84, 12:26] = 2
+    labels[66:80, 58:68] = 3
+    labels[62:70, 42:48] = 8
+    labels[14:22, 10:20] = LESION  # dark, largest, on top
+    labels[30:34, 25:31] = LESION + 1  # dark
+    labels[50:54, 8:12] = LESION + 10  # bright, lowest
+    return labels
+
+
+def _masks(labels: np.ndarray, **options: bool) -> Mapping[str, np.ndarray]:
+    return {key: mask for described in referrals(labels, "train", **options).values() for key, _t, mask in described}
+
+
+def test_an_organ_holds_its_lesions() -> None:
+    things = {(thing.name, thing.density, thing.area) for thing in things_of(_labels())}
+    assert ("liver", "", 50 * 35) in things
+    assert ("lesion", "dark", 80) in things
+    assert ("lesion", "bright", 16) in things
+
+
+def test_ranks_and_positions_are_those_of_the_boxes() -> None:
+    """Read off the drawing above, not computed."""
+    labels, found = _labels(), _masks(_labels())
+    expected = {
+        "position:left": 6, "position:right": 1, "position:top": 6, "position:bottom": 2, "size:largest": 6,
+        "size:smallest": 8, "kidney:largest": 2, "kidney:smallest": 3, "kidney:left": 2, "kidney:right": 3,
+        "lesion:::largest": LESION, "lesion:dark::smallest": LESION + 1, "lesion:::bottom": LESION + 10,
+        "lesion:bright:liver:": LESION + 10, "lesion:dark:liver:top": LESION,
+    }  # fmt: skip
+    for key, value in expected.items():
+        truth = (labels == value) | ((labels >= LESION) if value == 6 else False)
+        assert np.array_equal(found[key], truth), key
+    assert "lesion:::" not in found, "three lesions fit, so 'the lesion' is ambiguous"
+    assert not found["absent:stomach"].any()
+    assert not found["absent:lesion::spleen"].any()
+    assert "absent:liver" not in found
+
+
+def test_near_ties_are_not_spoken_of() -> None:
+    labels = np.zeros(SHAPE, dtype=np.int64)
+    labels[10:30, 10:30] = 2
+    labels[12:32, 50:69] = 3
+    kidneys = things_of(labels)
+    assert first_by("largest", kidneys) is None, "400 and 380 pixels"
+    assert first_by("top", kidneys) is None, "two pixels apart"
+    left = first_by("left", kidneys)
+    assert left is not None
+    assert left.name == "right kidney"
+    assert first_by("largest", kidneys[:1]) is None, "a rank needs a rival"
+
+
+def test_mirroring_swaps_left_and_right_and_turning_cycles_all_four_but_sizes_stay() -> None:
+    """Spec test 9: the key that held before holds after, under the mapping of a mirror and a quarter turn."""
+    labels = _labels()
+    mirrored, turned = labels[:, ::-1], np.rot90(labels)  # left goes to the bottom, top to the left
+    before = _masks(labels)
+    for after, mapping, move in (
+        (_masks(mirrored, anatomical=False), {"left": "right", "right": "left", "top": "top", "bottom": "bottom"}, lambda m: m[:, ::-1]),
+        (_masks(turned, anatomical=False), {"left": "bottom", "bottom": "right", "right": "top", "top": "left"}, np.rot90),
+    ):  # fmt: skip
+        for old, new in mapping.items():
+            for kind in ("position:", "kidney:", "lesion:::"):
+                key, moved = kind + old, kind + new
+                assert (key in before) == (moved in after)
+                if key in before:
+                    assert np.array_equal(move(before[key]), after[moved]), (key, moved)
+        for key in ("size:largest", "size:smallest", "kidney:largest", "lesion:::smallest"):
+            assert np.array_equal(move(before[key]), after[key])
+        assert not [key for key in after if key.startswith("name:")], "names have sides"
+
+
+def test_sentences_without_anatomy_name_no_organ_and_families_keep_their_words() -> None:
+    """Spec test 8, on every sentence there is."""
+    organs = re.compile(r"liver|spleen|kidney|aorta|stomach|pancreas|gall|vein|cava|gullet|adrenal|ventricle|heart")
+    for part in ("train", "test"):
+        told = words(part)  # type: ignore[arg-type]
+        for table in (told.positions, told.sizes):
+            assert not [p for phrases in table.values() for p in phrases if organs.search(p)]
+        assert "{" not in "".join(every_sentence(part))  # type: ignore[arg-type]
+    assert not set(every_sentence("train")) & set(every_sentence("test")), "new wordings are new"
+
+
+def test_every_drawn_sentence_is_in_the_vocabulary_and_drawing_repeats() -> None:
+    known = set(every_sentence("train"))
+    fitting = referrals(_labels(), "train")
+    first = [draw_referral(fitting, MIXED, np.random.default_rng(n)) for n in range(300)]
+    again = [draw_referral(fitting, MIXED, np.random.default_rng(n)) for n in range(300)]
+    assert [one.text for one in first] == [one.text for one in again]
+    assert {one.text for one in first} <= known
+    assert {one.family for one in first} == set(MIXED)
+    for one in first:
+        assert one.mask.any() == (one.family not in ("absent", "nothing"))
+
+
+def test_drawn_lesions_lie_inside_their_host_and_are_dark_or_bright() -> None:
+    labels = np.where(_labels() >= LESION, 6, _labels()).astype(np.uint8)
+    picture = np.where(labels > 0, 0.55, 0.4).astype(np.float32)
+    seen = set()
+    for seed in range(12):
+        changed, values = with_lesions(picture, labels, np.random.default_rng(seed))
+        for value in np.unique(values[values >= LESION]):
+            host, rest = divmod(int(value) - LESION, 20)
+            blob = values == value
+            core = ndimage.binary_erosion(blob)
+            assert (labels[blob] == HOSTS[host]).all()
+            assert (np.median(changed[core]) > 0.55) == (rest >= 10)
+            seen.add((host, rest >= 10))
+        assert np.array_equal(values < LESION, (values == labels))
+    assert len(seen) >= 4
+    same, none = with_lesions(picture, np.zeros_like(labels), np.random.default_rng(0))
+    assert np.array_equal(same, picture)
+    assert not none.any()
+
+
+@pytest.fixture
+def vocabulary() -> Vocabulary:
+    """Every sentence with random states; no language model is needed to teach."""
+    sentences = every_sentence("train")
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((len(sentences), 4, 384)).astype(np.float32)
+    return Vocabulary(sentences, States(values, np.ones(values.shape[:2], bool), np.zeros(len(sentences), bool)))
+
+
+def _batch() -> Batch:
+    labels = np.zeros((2, 128, 128), dtype=np.int64)
+    labels[:, 12 : 12 + SHAPE[0], 20 : 20 + SHAPE[1]] = _labels()
+    picture = torch.from_numpy(labels > 0).float()[:, None]
+    return Batch(picture, torch.from_numpy(labels))
+
+
+def test_flans_is_asked_under_symmetries_and_its_masks_move_along(vocabulary: Vocabulary) -> None:
+    """Asked by name in a moved picture, the mask is the moved one; by place, it is that of the picture as seen."""
+    objective = FlansObjective(vocabulary)
+    labels = _labels()
+    for seed in range(8):
+        for one in objective._referrals(labels, True, 6, np.random.default_rng(seed)):
+            expected = next(
+                (m for d in referrals(labels, "train").values() for key, _t, m in d if key == one.key), None
+            )
+            assert expected is not None
+            assert np.array_equal(one.mask, apply_element(6, torch.from_numpy(expected)).numpy())
+        for one in objective._referrals(labels, False, 6, np.random.default_rng(seed)):
+            assert one.family != "anatomy"
+            if one.key == "position:left":
+                columns = np.flatnonzero(one.mask.any(0))
+                moved = apply_element(6, torch.from_numpy(labels)).numpy()
+                assert columns[0] == np.flatnonzero(np.isin(moved, list(ORGANS)).any(0))[0]
+
+
+def test_both_objectives_give_finite_losses_and_reach_their_networks(vocabulary: Vocabulary) -> None:
+    torch.manual_seed(0)
+    flans = Flans(MINI)
+    lsms = Lsms(LsmsConfig((8, 12, 16, 20), (1, 1, 1, 1), (2, 2, 2, 2), text=384, squeeze=32, rank=4, embed=8))
+    for net, objective, names in (
+        (flans, FlansObjective(vocabulary), {"dice", "cross_entropy", "prior"}),
+        (lsms, LsmsObjective(vocabulary), {"dice", "cross_entropy", "contrast"}),
+    ):
+        terms = objective.terms(net, _batch(), np.random.default_rng(1))  # type: ignore[attr-defined]
+        assert set(terms) == names
+        torch.stack(list(terms.values())).sum().backward()
+        silent = [name for name, value in net.named_parameters() if value.grad is None and "prompt_encoder" not in name]
+        assert not [name for name in silent if "mask_decoder" not in name], silent
+    plain = LsmsObjective(vocabulary, contrast=0).terms(lsms, _batch(), np.random.default_rng(1))
+    assert set(plain) == {"dice", "cross_entropy"}, "weight 0 is plain segmentation"
+    with pytest.raises(TypeError, match="trains a Flans, got Lsms"):
+        FlansObjective(vocabulary).terms(lsms, _batch(), np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("name", [path.stem for path in FOLDER.glob("*.toml")])
+def test_bundled_runs_read_and_name_their_networks(name: str) -> None:
+    run = read_run(name)
+    assert is_referring(name)
+    assert run.name == f"{name}-mini"
+    assert isinstance(run.untrained(), Flans if name == "flans" else Lsms)
+
+
+def test_wrong_runs_are_refused(tmp_path: Path) -> None:
+    good = (FOLDER / "flans.toml").read_text(encoding="utf-8")
+    path = tmp_path / "c.toml"
+    for old, new, fact in (
+        ("btcv =", "narnia =", "Unknown data sets.*narnia"),
+        ('network = "flans"', 'network = "bert"', "Unknown network 'bert'"),
+        ("batch = 6", "batch = 6\nmood = 3", "is wrong.*mood"),
+    ):
+        path.write_text(good.replace(old, new), encoding="utf-8")
+        with pytest.raises(BadCall, match=fact):
+            read_run(path)
+    with pytest.raises(BadCall, match="Bundled ones: flans, lsms"):
+        read_run("none")
+    with pytest.raises(Unavailable, match="ostensor fit flans"):
+        trained(read_run("flans"), tmp_path)
+
+
+def test_hook_of_the_command_line_finds_referring_runs() -> None:
+    assert not is_referring("hippocampus")
+    assert callable(fit)

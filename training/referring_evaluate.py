@@ -1,0 +1,265 @@
+"""`ostensor eval referring`: how well sentences point, FLanS, LSMS and SAT side by side, and against no words.
+
+Every number is over held-out patients. "taught" wordings were seen in training, "new" ones were not.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from ..imaging.geometry import reorient_array
+from ..imaging.volume import Grid, Volume
+from ..models.catalogue import card
+from ..models.flans_symmetry import ELEMENTS, apply_element
+from ..models.interface import Orientation, Pointing
+from ..models.late_fusion import SatMini
+from ..models.load import load_predictor
+from ..models.pictures import displayed_labels
+from ..models.predictor import SatMiniPredictor, dot_products
+from ..models.preprocess import restore
+from ..models.referring_predictor import ReferringPredictor
+from ..models.text import MiniLmEncoder
+from .referring import Bool, Part, Referral
+from .referring_cases import Stack, Subject, stacks, subjects
+
+SEED = 7
+MOVED = 8  # slices that are looked at under all eight symmetries
+SHOWN = ("anatomy", "position", "size", "attribute")  # families with something to find
+_PARTS: Mapping[str, Part] = {"taught": "train", "new": "test"}
+_SAT = {"acdc": "sat-mini-cardiac", "btcv": "sat-mini-abdomen-2d"}
+
+
+class Engine(Protocol):
+    """Something that points: sentences in, masks (rows columns) as displayed out."""
+
+    name: str
+
+    def takes(self, volume: Volume) -> bool:
+        """Whether it can look at such a scan at all; others are left out of its figures."""
+
+    def point(self, volume: Volume, sentences: Sequence[str], orientation: Orientation = "header") -> list[Bool]:
+        """One mask per sentence on a single slice."""
+
+
+class Sentences:
+    """FLanS or LSMS behind their predictor."""
+
+    def __init__(self, predictor: ReferringPredictor) -> None:
+        self.name, self.predictor = predictor.card.name, predictor
+        self.elements: list[int | None] = []
+        self.turns = predictor.card.system == "FLanS"
+
+    def takes(self, volume: Volume) -> bool:
+        """See `Engine`."""
+        return volume.modality in ("unknown", *self.predictor.card.modalities)
+
+    def point(self, volume: Volume, sentences: Sequence[str], orientation: Orientation = "header") -> list[Bool]:
+        """See `Engine`; remembers the elements of the last call."""
+        scan = self.predictor.encode(volume, progress=lambda share: None, cancelled=lambda: False)
+        found = self.predictor.refer(scan, [text or "nothing" for text in sentences], Pointing("slice", 0, orientation))
+        self.elements = [one.element for one in found]
+        return [_shown(one.array, volume.grid) for one in found]
+
+
+class Terms:
+    """SAT-mini asked with the sentence's own vector; it was taught terms, not sentences."""
+
+    name = "sat-mini"
+
+    def __init__(self, threads: int | None) -> None:
+        names = [name for name in _SAT.values() if card(name).is_ready]
+        self.loaded = {name: load_predictor(name, threads=threads, backend="torch") for name in names}
+        self.words = MiniLmEncoder()
+
+    def takes(self, volume: Volume) -> bool:
+        """Whether a SAT-mini for such scans lies here."""
+        return _sat_for(volume) in self.loaded
+
+    def point(self, volume: Volume, sentences: Sequence[str], orientation: Orientation = "header") -> list[Bool]:
+        """See `Engine`."""
+        predictor = self.loaded[_sat_for(volume)]
+        assert isinstance(predictor, SatMiniPredictor)
+        net = predictor._net
+        assert isinstance(net, SatMini)
+        features = predictor.encode(volume, progress=lambda share: None, cancelled=lambda: False)
+        with torch.inference_mode():
+            weights = net.query_weights(torch.from_numpy(self.words.encode(list(sentences)))).numpy()
+        logits = dot_products(features.array, weights)
+        return [_shown(restore(one, features.prepared, features.box), volume.grid) for one in logits]
+
+
+def _sat_for(volume: Volume) -> str:
+    return _SAT["acdc"] if volume.modality == "mr" else _SAT["btcv"]
+
+
+@dataclass
+class Tally:
+    """Sums of one row of a table."""
+
+    values: list[float] = field(default_factory=list)
+
+    @property
+    def mean(self) -> float | None:
+        """None when nothing was counted."""
+        return float(np.mean(self.values)) if self.values else None
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} ({len(self.values)})" if self.values else "-"
+
+
+Tallies = dict[tuple[str, ...], Tally]
+
+
+def dice(found: Bool, truth: Bool) -> float:
+    """Overlap in [0, 1]; two empty masks agree."""
+    size = int(found.sum()) + int(truth.sum())
+    return 2 * int((found & truth).sum()) / size if size else 1.0
+
+
+def measure_slices(engine: Engine, every: Iterable[Subject], *, seed: int = SEED) -> Tallies:
+    """Dice by (source, family, wording), and shares of right answers where nothing is to be found."""
+    tallies: Tallies = defaultdict(Tally)
+    for subject in [one for one in every if engine.takes(one.volume)]:
+        for wording, part in _PARTS.items():
+            said = subject.said(part, seed)
+            masks = engine.point(subject.volume, [one.text for one in said])
+            for one, mask in zip(said, masks, strict=True):
+                if one.family in SHOWN:
+                    tallies[subject.source, one.family, wording].values.append(dice(mask, one.mask))
+                    tallies[subject.source, "found at all", wording].values.append(float(mask.any()))
+                else:
+                    tallies[subject.source, f"{one.family}: empty", wording].values.append(float(not mask.any()))
+            for value in _other_sentence(said, masks):
+                tallies[subject.source, "other sentence", wording].values.append(value)
+            for value in _without_words(said):
+                tallies[subject.source, "best single mask", wording].values.append(value)
+    return dict(tallies)
+
+
+def _other_sentence(said: Sequence[Referral], masks: Sequence[Bool]) -> list[float]:
+    """Dice when every sentence gets the answer to the next sentence of another meaning: words not listened to."""
+    rows = [n for n, one in enumerate(said) if one.family in SHOWN]
+    found = []
+    for place, n in enumerate(rows):
+        others = [m for m in rows[place + 1 :] + rows[:place] if (said[m].mask != said[n].mask).any()]
+        if others:
+            found.append(dice(masks[others[0]], said[n].mask))
+    return found
+
+
+def _without_words(said: Sequence[Referral]) -> list[float]:
+    """Dice of the one true mask of the slice that would answer all its sentences best: more than any network
+    that does not read could hope for, as it is chosen with the truth in hand."""
+    asked = [one.mask for one in said if one.family in SHOWN]
+    if len(asked) < 2:
+        return []
+    options = [[dice(guess, truth) for truth in asked] for guess in asked]
+    return max(options, key=sum)
+
+
+def measure_sides(engine: Engine, every: Iterable[Subject], *, seed: int = SEED) -> Tallies:
+    """Share of paired structures where the side that was named is the side that was drawn."""
+    tallies: Tallies = defaultdict(Tally)
+    for subject in [one for one in every if engine.takes(one.volume)]:
+        said = {one.key: one for one in subject.said("train", seed, families=["anatomy"])}
+        for organ in ("kidney", "adrenal gland", "ventricle"):
+            pair = [said.get(f"name:{side} {organ}") for side in ("left", "right")]
+            if pair[0] is None or pair[1] is None:
+                continue
+            left, right = pair[0].mask, pair[1].mask
+            for one, mask in zip(pair, engine.point(subject.volume, [one.text for one in pair if one]), strict=True):
+                assert one is not None
+                own, other = (left, right) if one is pair[0] else (right, left)
+                tallies[organ,].values.append(float(dice(mask, own) > dice(mask, other)))
+    return dict(tallies)
+
+
+def measure_symmetry(engine: Sentences, every: Iterable[Subject], *, seed: int = SEED) -> Tallies:
+    """Under each of the eight symmetries: Dice with the moved truth, agreement with the moved answer, element found."""
+    tallies: Tallies = defaultdict(Tally)
+    orientations: tuple[Orientation, ...] = ("unknown", "header") if engine.turns else ("header",)
+    for subject in [one for one in every if one.source == "btcv"][:MOVED]:
+        said = subject.said("train", seed, families=["anatomy"])
+        texts = [one.text for one in said]
+        for orientation in orientations:
+            upright = engine.point(subject.volume, texts, orientation)
+            mode = "canonicaliser on" if orientation == "unknown" else "canonicaliser off"
+            for element in range(ELEMENTS):
+                masks = engine.point(_moved(subject.volume, element), texts, orientation)
+                group = "upright" if element == 0 else "moved"
+                for one, mask, before in zip(said, masks, upright, strict=True):
+                    tallies[mode, group, "Dice"].values.append(dice(mask, _turned(one.mask, element)))
+                    tallies[mode, group, "agreement"].values.append(dice(mask, _turned(before, element)))
+                if orientation == "unknown" and engine.elements[0] is not None:
+                    tallies[mode, group, "element"].values.append(float(engine.elements[0] == element))
+    return dict(tallies)
+
+
+def measure_stacks(engine: Sentences, every: Iterable[Stack]) -> Tallies:
+    """Dice in 3-D of whole heart stacks, asked by name over the volume."""
+    tallies: Tallies = defaultdict(Tally)
+    for stack in every:
+        scan = engine.predictor.encode(stack.volume, progress=lambda share: None, cancelled=lambda: False)
+        found = engine.predictor.refer(scan, [f"the {name}" for name in stack.masks], Pointing("volume"))
+        for (name, truth), one in zip(stack.masks.items(), found, strict=True):
+            tallies[name,].values.append(dice(one.array, truth))
+    return dict(tallies)
+
+
+def _moved(volume: Volume, element: int) -> Volume:
+    """The slice under an element, as a picture whose header tells nothing."""
+    array, _ = reorient_array(volume.array, volume.grid, "LPS")
+    shown = torch.from_numpy(np.ascontiguousarray(array[:, :, 0].T).astype(np.float32))
+    moved = apply_element(element, shown).numpy().T[:, :, None]
+    grid = Grid(moved.shape, np.diag([-1.0, -1.0, 1.0, 1.0]), spacing_known=False)
+    return Volume(np.ascontiguousarray(moved), grid, volume.modality)
+
+
+def _turned(mask: Bool, element: int) -> Bool:
+    return np.asarray(apply_element(element, torch.from_numpy(mask)).numpy())
+
+
+def _shown(array: Bool, grid: Grid) -> Bool:
+    return np.asarray(displayed_labels(array.astype(np.uint8), grid)[0] > 0)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that was measured, by engine."""
+
+    slices: Mapping[str, Tallies]
+    sides: Mapping[str, Tallies]
+    symmetry: Mapping[str, Tallies]
+    stacks: Mapping[str, Tallies]
+
+
+def evaluate(
+    data: Path, *, predictors: Sequence[ReferringPredictor], threads: int | None = None, seed: int = SEED,
+    thin: int = 1, told: Callable[[str], None] = lambda text: None,
+) -> Report:  # fmt: skip
+    """Measure FLanS and LSMS as given, and the SAT-minis that lie here.
+
+    Args:
+        thin: look at every so many slices and stacks only.
+    """
+    every = list(subjects(data, seed=seed))
+    every = [one for n, one in enumerate(every) if n % thin == 0 or one.source == "sammed2d demo"]
+    ours = [Sentences(predictor) for predictor in predictors]
+    engines: list[Engine] = [*ours, Terms(threads)]
+    report: dict[str, dict[str, Tallies]] = {name: {} for name in Report.__dataclass_fields__}
+    for engine in engines:
+        told(f"{engine.name}: slices")
+        report["slices"][engine.name] = measure_slices(engine, every, seed=seed)
+        report["sides"][engine.name] = measure_sides(engine, every, seed=seed)
+    for engine in ours:
+        told(f"{engine.name}: symmetries and stacks")
+        report["symmetry"][engine.name] = measure_symmetry(engine, every, seed=seed)
+        report["stacks"][engine.name] = measure_stacks(engine, list(stacks(data))[::thin])
+    return Report(**report)
