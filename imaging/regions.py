@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from .edit import filled
 from .geometry import Box
+from .relations import without_holes
 from .volume import BoolArray, Mask, Volume
 
 Kind = Literal["low", "high", "any"]
@@ -60,7 +60,7 @@ def different_areas(image: Volume, organ: Mask, kind: Kind = "any") -> tuple[Reg
     Args:
         organ: on the image's grid; holes are filled first, as networks leave lesions out.
     """
-    whole = filled(organ.array)
+    whole = without_holes(organ.array)
     box = Box.of(whole)
     if box is None:
         return ()

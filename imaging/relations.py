@@ -13,6 +13,7 @@ import edt
 import numpy as np
 import numpy.typing as npt
 
+from .edit import filled
 from .errors import BadCall
 from .geometry import Box, reorient_array, reorient_mask
 from .volume import BoolArray, Grid, Mask
@@ -127,6 +128,18 @@ def share_inside(mask: Mask, other: Mask) -> float:
     _on_one_grid(mask, other)
     count = np.count_nonzero(mask.array)
     return float(np.count_nonzero(mask.array & other.array) / count) if count else 0.0
+
+
+def without_holes(array: BoolArray) -> BoolArray:
+    """The mask with its holes closed; what lies in a single plane is closed in that plane."""
+    box = Box.of(array)
+    if box is None or 1 not in box.shape:
+        return filled(array)
+    axis = box.shape.index(1)
+    closed: BoolArray = np.zeros_like(array)
+    plane = np.take(array, box.start[axis], axis=axis)
+    np.moveaxis(closed, axis, 0)[box.start[axis]] = filled(plane[:, :, None])[:, :, 0]
+    return closed
 
 
 def gap(mask: Mask, other: Mask) -> float | None:

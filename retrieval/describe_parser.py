@@ -479,13 +479,15 @@ def _region(line: _Line, token: str, left: list[_Mention]) -> _Target:
 
 
 def _structure(line: _Line, left: list[_Mention], table: StructureTable) -> _Target:
-    first = left[0]
+    first = next((m for m in left if m.by == "function"), left[0])  # "the heart chamber that ...": not the heart
     side = next((c for c in line.claims if c.kind == "side" and c.value in ("left", "right")), None)
     row = first.row
     if row.side == "both" and side is not None:
         wanted = side.value if not side.negated else {"left": "right", "right": "left"}[side.value]
         if not any(c.kind == "side" and c is not side and not c.negated for c in line.claims):
             row = next((r for r in table.rows if r.parent == row.name and r.side == wanted), row)
-    unused = tuple(f"{m.row.name} (a second target: ask on its own)" for m in left[1:] if m.row.name != row.name)
+    unused = tuple(
+        f"{m.row.name} (a second target: ask on its own)" for m in left if m is not first and m.row.name != row.name
+    )
     source = first.source or f"structures.tsv:{row.name}"
     return _Target("structure", row.name, plural=first.plural, by=first.by, unused=unused, sources=(source,))

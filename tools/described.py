@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from .. import __version__
@@ -23,7 +24,6 @@ from .jobs import Report
 from .longwork import later, settled
 from .matching import Scene, Scored, ranked
 from .results import Provenance, Verdict
-from .segmentation import receipt
 
 LEAST_UNDERSTOOD = {
     "structure": 0.4,
@@ -64,13 +64,12 @@ def segment_described(
     max_candidates: Annotated[int, Field(description="At most so many candidates.", ge=1, le=10)] = 3,
     wait_s: Annotated[float, Field(description="Seconds to wait before a job_id is returned.", ge=0, le=300)] = 20.0,
 ) -> Answer:
-    """Segment what a sentence points at: place, side, size rank, density, count, relations, function.
+    """Segment what a sentence points at by place, side, size, density, count, relation or function.
 
     Use it for 'the larger of the two dark areas near the top of the liver' or 'the organ that stores
-    bile'; for plain names use segment. Claims are computed on masks; each candidate lists those that
-    hold and those that do not. Areas inside organs are 'unsure': they differ, nobody knows what they
-    are. If `ambiguous`, ask which candidate is meant. Left and right are the patient's; say 'in the
-    picture' for the picture's. No candidate: read verdict and reason.
+    bile'; for plain names use segment. Claims are computed on masks; candidates list which hold.
+    Areas in organs are 'unsure': they differ, no lesion model looked. If `ambiguous`, ask which is
+    meant. Left and right are the patient's unless 'in the picture'. No candidate: read reason.
     Example: segment_described(image_id="img_0123456789ab", description="the kidney on the left")
     """
     image = desk.store.image(image_id)
@@ -215,7 +214,7 @@ def _candidate(finder: Finder, wanted: Wanted, choice: Choice, scored: Scored, f
         if faces or finder.slice_index is not None
         else "complete",
         side=scored.thing.side or None,
-        geometry=receipt(scored.thing.mask.grid, image.grid, side_checked=bool(scored.thing.side)),
+        max_affine_difference=float(np.abs(scored.thing.mask.grid.affine - image.grid.affine).max()),
         provenance=record[1],
     )
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .results import Geometry, Provenance, Result, Verdict
+from .results import Provenance, Result, Verdict
 
 
 class Candidate(Result):
@@ -24,7 +24,7 @@ class Candidate(Result):
     volume_ml: float | None
     volume_is: Literal["complete", "lower bound", "not given"]
     side: str | None
-    geometry: Geometry
+    max_affine_difference: float
     provenance: Provenance
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..imaging import relations
-from ..imaging.edit import filled
 from ..imaging.relations import Place
 from ..imaging.volume import Grid, Mask
 from ..retrieval.describe import Claim, Reference
@@ -220,7 +219,9 @@ def _relation(claim: Claim, thing: Thing, scene: Scene) -> Fit:
     assert other is not None
     assert where is not None
     if claim.value == "in":
-        inside = relations.share_inside(thing.mask, Mask(filled(other.array), other.grid))  # lesions are often holes
+        inside = relations.share_inside(
+            thing.mask, Mask(relations.without_holes(other.array), other.grid)
+        )  # lesions are often holes
         return Fit(claim, inside, f"{inside:.0%} of it lies in the {claim.of[0]}")
     if claim.value == "adjacent":
         return _adjacent(claim, thing, other)

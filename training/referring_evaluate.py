@@ -41,6 +41,9 @@ class Engine(Protocol):
 
     name: str
 
+    def takes(self, volume: Volume) -> bool:
+        """Whether it can look at such a scan at all; others are left out of its figures."""
+
     def point(self, volume: Volume, sentences: Sequence[str], orientation: Orientation = "header") -> list[Bool]:
         """One mask per sentence on a single slice."""
 
@@ -52,6 +55,10 @@ class Sentences:
         self.name, self.predictor = predictor.card.name, predictor
         self.elements: list[int | None] = []
         self.turns = predictor.card.system == "FLanS"
+
+    def takes(self, volume: Volume) -> bool:
+        """See `Engine`."""
+        return volume.modality in ("unknown", *self.predictor.card.modalities)
 
     def point(self, volume: Volume, sentences: Sequence[str], orientation: Orientation = "header") -> list[Bool]:
         """See `Engine`; remembers the elements of the last call."""
@@ -71,18 +78,25 @@ class Terms:
         self.loaded = {name: load_predictor(name, threads=threads, backend="torch") for name in names}
         self.words = MiniLmEncoder()
 
+    def takes(self, volume: Volume) -> bool:
+        """Whether a SAT-mini for such scans lies here."""
+        return _sat_for(volume) in self.loaded
+
     def point(self, volume: Volume, sentences: Sequence[str], orientation: Orientation = "header") -> list[Bool]:
-        """See `Engine`; empty masks where no SAT-mini takes such scans."""
-        name = _SAT["acdc"] if volume.modality == "mr" else _SAT["btcv"]
-        predictor = self.loaded.get(name)
-        net = predictor._net if isinstance(predictor, SatMiniPredictor) else None
-        if not isinstance(predictor, SatMiniPredictor) or not isinstance(net, SatMini):
-            return [np.zeros(volume.grid.shape[1::-1], dtype=np.bool_) for _ in sentences]
+        """See `Engine`."""
+        predictor = self.loaded[_sat_for(volume)]
+        assert isinstance(predictor, SatMiniPredictor)
+        net = predictor._net
+        assert isinstance(net, SatMini)
         features = predictor.encode(volume, progress=lambda share: None, cancelled=lambda: False)
         with torch.inference_mode():
             weights = net.query_weights(torch.from_numpy(self.words.encode(list(sentences)))).numpy()
         logits = dot_products(features.array, weights)
         return [_shown(restore(one, features.prepared, features.box), volume.grid) for one in logits]
+
+
+def _sat_for(volume: Volume) -> str:
+    return _SAT["acdc"] if volume.modality == "mr" else _SAT["btcv"]
 
 
 @dataclass
@@ -112,7 +126,7 @@ def dice(found: Bool, truth: Bool) -> float:
 def measure_slices(engine: Engine, every: Iterable[Subject], *, seed: int = SEED) -> Tallies:
     """Dice by (source, family, wording), and shares of right answers where nothing is to be found."""
     tallies: Tallies = defaultdict(Tally)
-    for subject in every:
+    for subject in [one for one in every if engine.takes(one.volume)]:
         for wording, part in _PARTS.items():
             said = subject.said(part, seed)
             masks = engine.point(subject.volume, [one.text for one in said])
@@ -153,7 +167,7 @@ def _without_words(said: Sequence[Referral]) -> list[float]:
 def measure_sides(engine: Engine, every: Iterable[Subject], *, seed: int = SEED) -> Tallies:
     """Share of paired structures where the side that was named is the side that was drawn."""
     tallies: Tallies = defaultdict(Tally)
-    for subject in every:
+    for subject in [one for one in every if engine.takes(one.volume)]:
         said = {one.key: one for one in subject.said("train", seed, families=["anatomy"])}
         for organ in ("kidney", "adrenal gland", "ventricle"):
             pair = [said.get(f"name:{side} {organ}") for side in ("left", "right")]

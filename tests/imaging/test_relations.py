@@ -76,6 +76,15 @@ def test_share_inside_counts_voxels() -> None:
     assert relations.share_inside(block((0, 4), (0, 5), (0, 3)), block((0, 3), (0, 5), (0, 3))) == pytest.approx(0.75)
 
 
+def test_holes_are_closed_in_space_and_in_a_single_plane() -> None:
+    """A hole of one plane is open in space; a ring by hand."""
+    solid = block((3, 9), (10, 16), (5, 6)).array
+    ring = solid & ~block((5, 7), (12, 14), (5, 6)).array
+    assert np.array_equal(relations.without_holes(ring), solid)
+    cube = block((3, 9), (10, 16), (5, 10)).array
+    assert np.array_equal(relations.without_holes(cube & ~block((5, 7), (12, 14), (6, 8)).array), cube)
+
+
 def test_masks_of_other_grids_are_not_related() -> None:
     other = Grid((41, 37, 23), AFFINE + np.array([[0, 0, 0, 5.0], *[[0.0] * 4] * 3]))
     with pytest.raises(BadCall, match="different grids"):

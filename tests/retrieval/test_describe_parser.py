@@ -129,6 +129,10 @@ def test_the_liver_is_said_to_be_assumed_for_a_bare_lobe() -> None:
     assert "liver's" in parse("the lesion in the left lobe", TABLE).assumed[0]
 
 
+def test_what_a_thing_does_says_more_than_the_organ_it_is_part_of() -> None:
+    assert parse("the heart chamber that pumps blood to the lungs", TABLE).structure == "right ventricle"
+
+
 def test_a_second_target_is_not_swallowed() -> None:
     assert "spleen" in parse("the liver and the spleen", TABLE).unused[0]
 

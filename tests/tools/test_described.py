@@ -57,7 +57,7 @@ def test_the_larger_of_two_dark_areas_near_the_top_of_the_liver(ask: Ask, desk: 
     assert any("no lesion model" in reason for reason in best["reasons"])
     assert found["ambiguous"] is False
     assert found["engine"] == "sat"
-    assert best["geometry"]["max_affine_difference"] == 0
+    assert best["max_affine_difference"] == 0
 
 
 def test_the_smaller_one_and_the_lower_one(ask: Ask, desk: Desk, scan: str) -> None:
@@ -91,22 +91,22 @@ def test_both_kidneys_are_one_mask(ask: Ask, desk: Desk, scan: str) -> None:
     assert voxels == 6 * 7 * 6 + 5 * 8 * 6
 
 
-@pytest.mark.parametrize(
-    ("text", "structure"),
-    [
-        ("the largest structure", "liver"),
-        ("the smallest structure", "right kidney"),  # 240 voxels against 252
-        ("the structure farthest to the patient's left", "spleen"),
-        ("the leftmost structure in the picture", "liver"),  # radiological: the patient's right is on the left
-        ("the structure closest to the head", "spleen"),
-        ("the second largest structure", "spleen"),
-        ("the largest structure other than the liver", "spleen"),
-        ("the brightest structure", "right kidney"),
-    ],
+PLACES = (
+    ("the largest structure", "liver"),
+    ("the smallest structure", "right kidney"),  # 240 voxels against 252
+    ("the structure farthest to the patient's left", "spleen"),
+    ("the leftmost structure in the picture", "liver"),  # radiological: the patient's right is on the left
+    ("the structure closest to the head", "spleen"),
+    ("the second largest structure", "spleen"),
+    ("the largest structure other than the liver", "spleen"),
+    ("the brightest structure", "right kidney"),
 )
-def test_structures_known_only_by_place_size_or_brightness(ask: Ask, scan: str, text: str, structure: str) -> None:
+
+
+def test_structures_known_only_by_place_size_or_brightness(ask: Ask, scan: str) -> None:
     """Boxes, counts and grey values of `ORGANS` by hand."""
-    assert described(ask, scan, text)["candidates"][0]["structure"] == structure
+    for text, structure in PLACES:
+        assert described(ask, scan, text)["candidates"][0]["structure"] == structure, text
 
 
 def test_a_relation_that_two_structures_have_is_ambiguous(ask: Ask, scan: str) -> None:

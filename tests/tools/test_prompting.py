@@ -1,5 +1,6 @@
 """write_prompts over MCP with toy masks; what may be said of each organ is counted here by hand, on arrays."""
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,16 @@ import pytest
 from ostensor.retrieval.prompts import leaked_names
 from ostensor.tools.desk import Desk
 from ostensor.tools.paraphrasing import lines
+from ostensor.tools.settings import Settings
 
 from .conftest import Ask, save, toy_scan
 from .test_described import ORGANS
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """The language tools are not shown by default."""
+    return dataclasses.replace(settings, toolsets=("core", "language"))
 
 
 @pytest.fixture

@@ -1,15 +1,23 @@
 """stress_description over MCP with toy masks; verdicts against shares set by hand."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from ostensor.retrieval.describe_parser import parse
 from ostensor.tools.desk import Desk
+from ostensor.tools.settings import Settings
 from ostensor.tools.stress import judged, variants
 
 from .conftest import Ask, save, toy_scan
 from .test_described import ORGANS
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """The language tools are not shown by default."""
+    return dataclasses.replace(settings, toolsets=("core", "language"))
 
 
 @pytest.fixture

@@ -41,6 +41,9 @@ class Known:
         said = [one for part in ("train", "test") for one in subject.said(part, 7)]  # type: ignore[arg-type]
         self.truth, self.change = {one.text: one.mask for one in said}, change
 
+    def takes(self, volume: Volume) -> bool:
+        return volume.modality == "ct"
+
     def point(self, volume: Volume, sentences: Sequence[str], orientation: Orientation = "header") -> list[Mask]:
         del volume, orientation
         return [self.change(text, self.truth[text]) for text in sentences]
