@@ -7,7 +7,6 @@ up from its handle, so that the same scan always has the same one.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
@@ -136,8 +135,3 @@ class SourceFiles:
                 freed += path.stat().st_size
                 path.unlink()
         return freed
-
-
-def short_uid_seed(*words: str) -> str:
-    """A stable seed for UIDs of written objects."""
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()

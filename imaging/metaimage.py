@@ -50,8 +50,9 @@ def read_itk(path: Path) -> tuple[npt.NDArray[Any], Grid, tuple[str, ...], bool]
         affine = np.eye(4)
         affine[:2, :2] = np.array(image.GetDirection()).reshape(2, 2) * np.array(image.GetSpacing())
         affine[:2, 3] = image.GetOrigin()
-        grid = Grid((*array.shape, 1), _LPS_TO_RAS @ affine)
-        return array[..., None], grid, ("A 2-D file: its slice thickness is not known.",), SYNTHETIC_KEY in keys
+        grid = Grid((*array.shape, 1), _LPS_TO_RAS @ affine, spacing_known=False)
+        note = "A 2-D file: its slice thickness is not known, so no volume can be given."
+        return array[..., None], grid, (note,), SYNTHETIC_KEY in keys
     return array, Grid(array.shape, itk_affine(image)), (), SYNTHETIC_KEY in keys
 
 

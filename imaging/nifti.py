@@ -60,7 +60,9 @@ def read_nifti(path: Path) -> tuple[npt.NDArray[Any], Grid, tuple[str, ...], boo
         ) from error
     array = array.reshape((*shape[:3], *([1] * (3 - len(shape[:3])))))
     affine, warnings = _geometry(header, name)
-    known = affine is not None
+    known = affine is not None and len(shape) > 2
+    if len(shape) == 2:
+        warnings = (*warnings, "A 2-D file: its slice thickness is not known, so no volume can be given.")
     grid = Grid(array.shape, affine if affine is not None else np.eye(4), spacing_known=known)
     return array, grid, warnings, SYNTHETIC_NOTE in bytes(header["descrip"])
 

@@ -48,16 +48,14 @@ class Receipt:
 
 def receipt(written: Mask, back: BoolArray, *, warnings: tuple[str, ...] = ()) -> Receipt:
     """Compare what a file holds with what was meant; both on the grid of `written`."""
-    ours = np.flatnonzero(_in_memory_order(written.array))
-    theirs = np.flatnonzero(_in_memory_order(back, like=written.array))
-    total = ours.size + theirs.size
-    if not total:
+    ours, theirs = int(np.count_nonzero(written.array)), int(np.count_nonzero(back))
+    if not ours + theirs:
         return Receipt(1.0, None, warnings)
-    same = ours.size == theirs.size and bool(np.array_equal(ours, theirs))
-    dice = 1.0 if same else 2 * int((written.array & back).sum()) / total
-    if same and written.grid.spacing_known:
-        return Receipt(dice, 0.0 if ours.size else None, warnings)
-    if not ours.size or not theirs.size or not written.grid.spacing_known:
+    known = written.grid.spacing_known and min(ours, theirs) > 0
+    if ours == theirs and np.array_equal(written.array, back):
+        return Receipt(1.0, 0.0 if known else None, warnings)
+    dice = 2 * int(np.count_nonzero(written.array & back)) / (ours + theirs)
+    if not known:
         return Receipt(dice, None, warnings)
     apart = centroid_mm(written.array, written.grid) - centroid_mm(back, written.grid)
     return Receipt(dice, float(np.linalg.norm(apart)), warnings)
@@ -68,13 +66,6 @@ def centroid_mm(array: BoolArray, grid: Grid) -> np.ndarray[tuple[int], np.dtype
     index = np.array([float(axis.mean()) for axis in np.nonzero(array)])
     point: np.ndarray[tuple[int], np.dtype[np.float64]] = grid.affine[:3, :3] @ index + grid.affine[:3, 3]
     return point
-
-
-def _in_memory_order(array: BoolArray, like: BoolArray | None = None) -> BoolArray:
-    """Flat view of the array in the order in which `like` (or itself) lies in memory."""
-    order = "F" if (array if like is None else like).flags.f_contiguous else "C"
-    flat: BoolArray = np.ravel(array, order=order)  # type: ignore[call-overload]  # a literal either way
-    return flat
 
 
 def lps_affine(grid: Grid) -> Affine:

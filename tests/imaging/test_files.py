@@ -83,6 +83,16 @@ def test_a_file_without_geometry_has_no_spacing_invented(tmp_path: Path) -> None
     assert any("no voxel size" in warning for warning in opened.warnings)
 
 
+def test_a_2d_file_has_no_thickness_invented(tmp_path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Image(_values()[:, :, 0], np.diag([0.7, 0.9, 1, 1])), tmp_path / "a.nii")
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((7, 5), np.int16)), str(tmp_path / "a.mha"))
+    for name in ("a.nii", "a.mha"):
+        opened = read_image(tmp_path / name)
+        assert opened.volume is not None
+        assert not opened.volume.grid.spacing_known
+        assert any("thickness is not known" in warning for warning in opened.warnings)
+
+
 def test_two_geometries_that_differ_are_reported(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(_values(), AFFINE)
     image.set_sform(AFFINE, code=1)
