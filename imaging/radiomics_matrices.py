@@ -25,9 +25,7 @@ N = TypeVar("N", bound=np.generic)
 
 # One of each pair of opposite neighbours, in the plane and in space.
 IN_PLANE: tuple[Direction, ...] = ((1, 0, 0), (0, 1, 0), (1, 1, 0), (1, -1, 0))
-IN_SPACE: tuple[Direction, ...] = tuple(
-    (x, y, z) for x, y, z in product((-1, 0, 1), repeat=3) if (x, y, z) > (0, 0, 0)
-)
+IN_SPACE: tuple[Direction, ...] = tuple((x, y, z) for x, y, z in product((-1, 0, 1), repeat=3) if (x, y, z) > (0, 0, 0))
 
 
 def _pair(levels: npt.NDArray[N], step: Direction) -> tuple[npt.NDArray[N], npt.NDArray[N]]:
@@ -131,10 +129,11 @@ def tone_differences(levels: Levels, count: int, *, flat: bool) -> npt.NDArray[n
     near = np.zeros(levels.shape, dtype=np.int32)
     for step in IN_PLANE if flat else IN_SPACE:
         one, other = _pair(levels, step)
-        for into, seen in ((_pair(total, step)[0], other), (_pair(total, step)[1], one)):
-            into += seen
-        for into, seen in ((_pair(near, step)[0], other), (_pair(near, step)[1], one)):
-            into += seen > 0
+        (first, second), (near_first, near_second) = _pair(total, step), _pair(near, step)
+        first += other
+        second += one
+        near_first += other > 0
+        near_second += one > 0
     used = (levels > 0) & (near > 0)
     level = levels[used]
     away = np.abs(level - total[used] / near[used])
