@@ -13,7 +13,7 @@ import numpy as np
 
 from ..imaging.geometry import reorient_array
 from ..imaging.region import Region
-from ..imaging.volume import Grid, Mask, Volume
+from ..imaging.volume import Grid, Mask, Modality, Volume
 from ..retrieval.structures import StructureTable
 from ..training.data import brain, hippocampus
 
@@ -69,10 +69,11 @@ def totalsegmentator(data: Path) -> Iterator[Labelled]:
     folder = data / "totalsegmentator_example"
     classes = json.loads((folder / "class_map.json").read_text(encoding="utf-8"))
     ct, mr = ({int(k): our_name(v) for k, v in classes[task].items()} for task in ("total", "total_mr"))
-    for name, patient, scan, seg, names, kind in (
+    sources: tuple[tuple[str, str, str, str, dict[int, str], Modality], ...] = (
         ("CT", "ts-ct", "example_ct", "example_seg_fast_force_split", ct, "ct"),
         ("MR", "ts-mr", "example_mr_sm", "example_seg_mr", mr, "mr"),
-    ):
+    )
+    for name, patient, scan, seg, names, kind in sources:
         labels, grid = _map(folder / f"{seg}.nii.gz")
         image = Volume(np.asarray(nibabel.load(folder / f"{scan}.nii.gz").dataobj).astype(np.int16), grid, kind)
         yield _labelled(name, patient, image, labels, grid, names)
