@@ -16,6 +16,7 @@ from .importing import ENCODER_FOLDER
 from .interface import Predictor
 from .late_fusion import SatMini, SatMiniConfig
 from .meshnet import MeshNetPredictor, load_meshnet
+from .obelisk import ObeliskPredictor, load_obelisk
 from .predictor import SatMiniPredictor
 from .preprocess import Preparation
 from .sat_loader import load_sat, load_text_head, sat_config
@@ -56,6 +57,8 @@ def load_predictor(
     if entry.weights == "user-file":
         if name == "meshnet":
             return MeshNetPredictor(load_meshnet(load_file(path)), entry)
+        if name == "obelisk":
+            return ObeliskPredictor(load_obelisk(load_file(path)), entry)
         return _sat(entry, path, device)
     net = SatMini(SatMiniConfig.from_json(entry.facts["network"]))
     net.load_state_dict(

@@ -14,6 +14,7 @@ from ..imaging.geometry import Box
 from ..imaging.volume import Volume
 from .card import Card
 from .engine import Backend, Precision, build_engine
+from .fixed_classes import FixedClasses
 from .interface import Decoded, Features, Progress
 from .late_fusion import SatMini
 from .preprocess import Preparation, Prepared, prepare, restore
@@ -57,7 +58,7 @@ class SatMiniPredictor:
 
     def __init__(
         self,
-        net: SatMini,
+        net: SatMini | FixedClasses,
         how: Preparation,
         card: Card,
         *,
@@ -115,6 +116,8 @@ class SatMiniPredictor:
         Raises:
             BadCall: a word without a text vector.
         """
+        if isinstance(self._net, FixedClasses):
+            return np.asarray(self._net.query_weights(structures).numpy())
         vectors = known_vectors()
         missing = [name for name in structures if normalised_term(name) not in vectors]
         if missing:

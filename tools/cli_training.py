@@ -36,8 +36,14 @@ def evaluate(
     config: Config,
     export: Annotated[bool, typer.Option(help="Also write weights, facts and card to models/weights.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    robust: Annotated[
+        bool, typer.Option(help="Instead, change scans and words, and write docs/robustness.md.")
+    ] = False,
 ) -> None:
     """Dice on held-out patients, with intervals, beside the copied atlas."""
+    if robust:
+        _robust(config, threads)
+        return
     from ..training.evaluate import evaluate as measure
 
     scores = measure(config, threads=threads)
@@ -52,6 +58,17 @@ def evaluate(
         from ..training.export import export as write
 
         typer.echo(f"Wrote {write(config, scores=scores).name} and its card.")
+
+
+def _robust(config: str, threads: int | None) -> None:
+    from ..training.robust import measure, write
+
+    found = measure(config, threads=threads)
+    table = Table("change", "mean Dice")
+    for change, dice in found.dice.items():
+        table.add_row(change, f"{dice:.3f}")
+    Console().print(table)
+    write(found)
 
 
 @bench.command("segment")

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save
 
 from ..imaging.arrays import write_atomically
+from ..imaging.errors import BadCall
 from ..models.catalogue import WEIGHTS_FOLDER
 from .config import RunConfig, data_folder, read_config
 from .evaluate import Score, evaluate, train_volumes_ml, trained_model
@@ -38,6 +39,8 @@ def export(
         The weights file.
     """
     plan = read_config(config)
+    if plan.objective != "text":
+        raise BadCall('Only networks that take words are bundled. Use objective = "text", or `ostensor eval` alone.')
     found = list(scores) if scores is not None else evaluate(config, runs=runs)
     model = trained_model(plan, runs)
     half = {
@@ -112,14 +115,15 @@ def card_section(plan: RunConfig, scores: Sequence[Score], facts: dict[str, Any]
         f"Licence of the data: {facts['licence']}. Use of these weights: **{facts['purpose']}**.",
         f"Reproduce: `ostensor fit {short}`, then `ostensor eval {short}`.",
         "",
-        "| structure | tested on | cases | Dice | 95 % interval | copied atlas | claimed |",
-        "|---|---|---|---|---|---|---|",
+        "| structure | tested on | cases | Dice | 95 % interval | copied atlas | marked outside, ml | claimed |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for score in scores:
         claimed = "yes" if score.structure in facts["claimed"] else "no"
+        outside = "" if score.outside_ml is None else f"{score.outside_ml:.2f}"
         lines.append(
             f"| {score.structure} | {score.dataset} | {score.cases} | {score.dice:.3f} | "
-            f"{score.low:.3f} to {score.high:.3f} | {score.atlas:.3f} | {claimed} |"
+            f"{score.low:.3f} to {score.high:.3f} | {score.atlas:.3f} | {outside} | {claimed} |"
         )
     if plan.sided:
         lines += [

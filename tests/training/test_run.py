@@ -49,6 +49,57 @@ def test_fit_evaluate_export_load_ask(tiny_plan: Path, tmp_path: Path) -> None:
     catalogue.forget_cards()
 
 
+def test_a_network_without_words_trains_and_is_measured_by_the_same_commands(
+    tiny_plan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dataclasses
+
+    import tiny
+
+    from ostensor.training import evaluate as evaluating
+    from ostensor.training import export as exporting
+    from ostensor.training import fit as fitting
+
+    plan = dataclasses.replace(tiny.plan(steps=150), objective="supervised")
+    for module in (evaluating, exporting, fitting):
+        monkeypatch.setattr(module, "read_config", lambda _name: plan)
+    folder = fit("tiny", runs=tiny_plan)
+    record = json.loads((folder / "run.json").read_text())
+    assert record["objective"] == "supervised"
+    assert record["cases"] == {"tiny": 6}
+    for score in evaluate("tiny", runs=tiny_plan, threads=1):
+        assert score.dice > 0.7, "boxes of clear contrast"
+    with pytest.raises(BadCall, match="take words"):
+        export("tiny", runs=tiny_plan, folder=tiny_plan)
+
+
+def test_a_run_may_start_from_bundled_weights(tiny_plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a learning rate of nothing the weights are the bundled ones, in half precision."""
+    import dataclasses
+
+    import tiny
+    from safetensors.torch import load_file
+
+    from ostensor.training import fit as fitting
+    from ostensor.training.config import read_config as read
+    from ostensor.training.evaluate import trained_model
+
+    bundled = read("hippocampus")
+    schedule = dataclasses.replace(tiny.plan().schedule, steps=1, learning_rate=0.0)
+    view = dataclasses.replace(tiny.plan().view, patch=(16, 16, 16))
+    plan = dataclasses.replace(
+        tiny.plan(), name=bundled.name, network=bundled.network, view=view, schedule=schedule, start="bundled"
+    )
+    monkeypatch.setattr(fitting, "read_config", lambda _name: plan)
+    fit("tiny", runs=tiny_plan)
+    values = load_file(catalogue.WEIGHTS_FOLDER / f"{bundled.name}.safetensors")
+    found = trained_model(plan, tiny_plan).state_dict()
+    assert np.array_equal(found["text.0.weight"].numpy(), values["text.0.weight"].float().numpy())
+    monkeypatch.setattr(fitting, "read_config", lambda _name: dataclasses.replace(plan, name="none"))
+    with pytest.raises(Unavailable, match="no bundled weights of 'none'"):
+        fit("tiny", runs=tiny_plan)
+
+
 def test_an_untrained_run_says_what_to_do(tiny_plan: Path) -> None:
     import dataclasses
 
