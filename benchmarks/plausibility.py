@@ -135,7 +135,9 @@ def run(data: Path, *, most: int = 1000, alone: bool = True, seed: int = 0, deta
             for structure in names[:: -(-len(names) // most)]:
                 for kind in KINDS:
                     region = spoilt(scan, structure, kind, rng)
-                    for lone in (False, True)[: 1 + alone] if region is not None else ():
+                    if region is None:
+                        continue
+                    for lone in (False, True)[: 1 + alone]:
                         found = judged(scan, structure, region, alone=lone, priors=priors)
                         row = counts[label, kind, lone]
                         row[0] += not found.plausible

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ import numpy as np
 
 from ..imaging.geometry import reorient_array
 from ..imaging.region import Region
-from ..imaging.volume import Grid, Mask, Volume
+from ..imaging.volume import Grid, Mask, Modality, Volume
 from ..retrieval.structures import StructureTable
 from ..training.data import brain, hippocampus
 
@@ -48,7 +48,7 @@ def our_name(text: str) -> str:
 
 def _labelled(
     name: str, patient: str, image: Volume | None, labels: np.ndarray, grid: Grid, names: dict[int, str]
-) -> Labelled:  # type: ignore[type-arg]
+) -> Labelled:
     regions = {}
     for number in np.flatnonzero(np.bincount(labels.ravel())):
         if int(number) not in names:
@@ -59,7 +59,7 @@ def _labelled(
     return Labelled(name, patient, image, regions)
 
 
-def _map(path: Path) -> tuple[np.ndarray, Grid]:  # type: ignore[type-arg]
+def _map(path: Path) -> tuple[np.ndarray, Grid]:
     file = nibabel.load(path)
     return np.asarray(file.dataobj).astype(np.int16), Grid(file.shape, file.affine)
 
@@ -69,12 +69,13 @@ def totalsegmentator(data: Path) -> Iterator[Labelled]:
     folder = data / "totalsegmentator_example"
     classes = json.loads((folder / "class_map.json").read_text(encoding="utf-8"))
     ct, mr = ({int(k): our_name(v) for k, v in classes[task].items()} for task in ("total", "total_mr"))
-    for name, patient, scan, seg, names, kind in (
+    sources: tuple[tuple[str, str, str, str, dict[int, str], Modality], ...] = (
         ("CT", "ts-ct", "example_ct", "example_seg_fast_force_split", ct, "ct"),
         ("MR", "ts-mr", "example_mr_sm", "example_seg_mr", mr, "mr"),
-    ):
+    )
+    for name, patient, scan, seg, names, kind in sources:
         labels, grid = _map(folder / f"{seg}.nii.gz")
-        image = Volume(np.asarray(nibabel.load(folder / f"{scan}.nii.gz").dataobj).astype(np.int16), grid, kind)  # type: ignore[arg-type]
+        image = Volume(np.asarray(nibabel.load(folder / f"{scan}.nii.gz").dataobj).astype(np.int16), grid, kind)
         yield _labelled(name, patient, image, labels, grid, names)
     from ..imaging.files import read_image
 
@@ -122,7 +123,7 @@ def heads(data: Path) -> Iterator[Labelled]:
             yield _labelled("head T1", "brain", case.volume, merged, case.grid, table)
 
 
-def _simple(structures: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+def _simple(structures: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
     """Structures that are not the union of others, so that no two overlap."""
     return {
         name: values

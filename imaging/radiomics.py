@@ -115,14 +115,14 @@ def discretised(values: npt.NDArray[np.float64], settings: Settings) -> npt.NDAr
     low = float(values.min())
     if settings.bin_width is not None:
         start = low if settings.window is None else settings.window[0]
-        return (np.floor((values - start) / settings.bin_width) + 1).astype(np.int32)
+        return np.asarray(np.floor((values - start) / settings.bin_width) + 1, dtype=np.int32)
     if settings.bin_count is not None:
         span = float(np.ptp(values)) or 1.0
         bins = np.floor(settings.bin_count * (values - low) / span) + 1
-        return np.minimum(bins, settings.bin_count).astype(np.int32)
+        return np.asarray(np.minimum(bins, settings.bin_count), dtype=np.int32)
     if low < 1 or not np.array_equal(values, np.round(values)):
         raise BadCall("The values are not whole numbers from 1. Give a bin size or a number of bins.")
-    return values.astype(np.int32)
+    return np.asarray(values, dtype=np.int32)
 
 
 def _cut(box: Box) -> tuple[slice, ...]:

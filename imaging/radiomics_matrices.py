@@ -129,10 +129,11 @@ def tone_differences(levels: Levels, count: int, *, flat: bool) -> npt.NDArray[n
     near = np.zeros(levels.shape, dtype=np.int32)
     for step in IN_PLANE if flat else IN_SPACE:
         one, other = _pair(levels, step)
-        for into, seen in ((_pair(total, step)[0], other), (_pair(total, step)[1], one)):
-            into += seen
-        for into, seen in ((_pair(near, step)[0], other), (_pair(near, step)[1], one)):
-            into += seen > 0
+        (first, second), (near_first, near_second) = _pair(total, step), _pair(near, step)
+        first += other
+        second += one
+        near_first += other > 0
+        near_second += one > 0
     used = (levels > 0) & (near > 0)
     level = levels[used]
     away = np.abs(level - total[used] / near[used])

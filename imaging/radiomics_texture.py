@@ -149,8 +149,9 @@ def cooccurrence_features(pairs: Matrix) -> dict[str, float]:
     return {f"cm_{name}": float(value) for name, value in found.items()}
 
 
-def _entropy(shares: Matrix) -> float:
-    used = shares[shares > 0]
+def _entropy(shares: npt.ArrayLike) -> float:
+    every = np.asarray(shares, dtype=np.float64)
+    used = every[every > 0]
     return float(-(used * np.log2(used)).sum())
 
 
