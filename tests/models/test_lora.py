@@ -72,7 +72,13 @@ def test_adapters_train_in_a_clip_text_tower() -> None:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     config = CLIPTextConfig(
-        vocab_size=99, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, bos_token_id=97, eos_token_id=98
+        vocab_size=99,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        bos_token_id=97,
+        eos_token_id=98,
     )
     model = CLIPTextModel(config)
     assert len(add_lora_(model, rank=4)) == 12
