@@ -6,6 +6,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,8 @@ def run(*, rounds: int = 20) -> str:
         settings = Settings(store=Path(folder) / "store", roots=(Path(folder),))
         with Desk(settings) as desk:
             use(desk, "predict_prognosis", ehr=patients[0])
-            whole = [_seconds(lambda n=n: use(desk, "predict_prognosis", ehr=patients[n])) for n in range(rounds)]
-    head = [_seconds(lambda n=n: model.curves([patients[n]])) for n in range(rounds)]
+            whole = [_seconds(partial(use, desk, "predict_prognosis", ehr=one)) for one in patients[:rounds]]
+    head = [_seconds(partial(model.curves, [one])) for one in patients[:rounds]]
     batch = min(_seconds(lambda: model.curves(patients)) for _ in range(3))
     single = _seconds(lambda: [model.curves([patient]) for patient in patients])
     gap = _largest_difference(model, patients[:50])
