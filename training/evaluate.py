@@ -41,6 +41,7 @@ class Score:
         cases: how many.
         false_ml: mean volume wrongly marked in cases without the structure; None when there is none or no voxel size.
         truth_ml: smallest and largest true volume; None without voxel size.
+        outside_ml: mean volume marked outside the truth in cases that show the structure; None without voxel size.
     """
 
     structure: str
@@ -52,6 +53,7 @@ class Score:
     cases: int
     false_ml: float | None
     truth_ml: tuple[float, float] | None
+    outside_ml: float | None
 
     @property
     def may_be_claimed(self) -> bool:
@@ -111,7 +113,7 @@ def _evaluate_on(dataset: Dataset, plan: RunConfig, predictor: SatMiniPredictor)
         assert case.volume is not None
         key = (case.patient, "" if case.grid.is_2d else case.name)  # slices of a patient count together
         voxel_ml[key] = case.grid.voxel_ml
-        where = _region(case.grid, dataset)
+        where = complete_region(case.grid, dataset)
         features = predictor.encode(case.volume, progress=lambda share: None, cancelled=lambda: False)
         target = placed(case, plan.preparation)
         copy = copied(atlas, target)
@@ -134,7 +136,7 @@ def _rival_counts(rival: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], da
     return _counts(rival, truth)
 
 
-def _region(grid: Grid, dataset: Dataset) -> npt.NDArray[np.bool_]:
+def complete_region(grid: Grid, dataset: Dataset) -> npt.NDArray[np.bool_]:
     """Where the data set's labels are complete."""
     if dataset.region_mm is None:
         return np.ones(grid.shape, dtype=np.bool_)
@@ -171,6 +173,7 @@ def _score(
     low, high = patient_interval(dice, [patient for patient, _case in keys])
     sizes = [ours[key][2] * voxel_ml[key] for key in keys]
     wrong = [ours[key][1] * voxel_ml[key] for key in empty]
+    outside = [(ours[key][1] - ours[key][0]) * voxel_ml[key] for key in keys]
     return Score(
         structure=name,
         dataset=dataset.name,
@@ -181,6 +184,7 @@ def _score(
         cases=len(keys),
         false_ml=float(np.mean(wrong)) if wrong and dataset.plausible else None,
         truth_ml=(min(sizes), max(sizes)) if dataset.plausible else None,
+        outside_ml=float(np.mean(outside)) if dataset.plausible else None,
     )
 
 

@@ -115,14 +115,15 @@ def card_section(plan: RunConfig, scores: Sequence[Score], facts: dict[str, Any]
         f"Licence of the data: {facts['licence']}. Use of these weights: **{facts['purpose']}**.",
         f"Reproduce: `ostensor fit {short}`, then `ostensor eval {short}`.",
         "",
-        "| structure | tested on | cases | Dice | 95 % interval | copied atlas | claimed |",
-        "|---|---|---|---|---|---|---|",
+        "| structure | tested on | cases | Dice | 95 % interval | copied atlas | marked outside, ml | claimed |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for score in scores:
         claimed = "yes" if score.structure in facts["claimed"] else "no"
+        outside = "" if score.outside_ml is None else f"{score.outside_ml:.2f}"
         lines.append(
             f"| {score.structure} | {score.dataset} | {score.cases} | {score.dice:.3f} | "
-            f"{score.low:.3f} to {score.high:.3f} | {score.atlas:.3f} | {claimed} |"
+            f"{score.low:.3f} to {score.high:.3f} | {score.atlas:.3f} | {outside} | {claimed} |"
         )
     if plan.sided:
         lines += [
