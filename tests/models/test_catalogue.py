@@ -55,7 +55,16 @@ def test_every_entry_keeps_the_contract(entry: Card) -> None:
 def test_the_issue_s_models_are_all_there() -> None:
     """Issue 2 names five bundled networks and both published SAT sizes."""
     parts = ("hippocampus", "cardiac", "abdomen-2d", "torso", "brain")
-    others = {"sat-nano", "sat-pro", "meshnet", "obelisk", "duplus"}
+    others = {
+        "sat-nano",
+        "sat-pro",
+        "meshnet",
+        "obelisk",
+        "duplus",
+        "sat-mini-sarcoma-pet",
+        "sat-mini-sarcoma-mr",
+        "sat-mini-torso-maps",
+    }
     assert {entry.name for entry in catalogue()} == {*(f"sat-mini-{part}" for part in parts), *others}
     assert catalogue() == module.CATALOGUE
 
