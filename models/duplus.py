@@ -88,11 +88,10 @@ class Film(nn.Module):
 
     def __init__(self, channels: int, config: DuplusConfig) -> None:
         super().__init__()
-        self.prompt_proj = nn.Sequential(
-            nn.Linear(config.text_dim, config.hidden), nn.ELU(), nn.Linear(config.hidden, 2 * channels)
-        )
+        last = nn.Linear(config.hidden, 2 * channels)
         with torch.no_grad():  # gammas start around 1, so that a new network is not switched off
-            self.prompt_proj[2].bias[:channels] += 1.0
+            last.bias[:channels] += 1.0
+        self.prompt_proj = nn.Sequential(nn.Linear(config.text_dim, config.hidden), nn.ELU(), last)
 
     def forward(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """The modulated map."""

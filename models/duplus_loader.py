@@ -41,13 +41,14 @@ class ClipTextEncoder:
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             if state:
-                self._model: Any = CLIPTextModel(CLIPTextConfig.from_pretrained(folder, local_files_only=True)).eval()
+                self._model: Any = CLIPTextModel(CLIPTextConfig.from_pretrained(folder, local_files_only=True))
             else:
-                self._model = CLIPTextModel.from_pretrained(folder, local_files_only=True).eval()
+                self._model = CLIPTextModel.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError) as error:
             raise Unavailable("The folder of the CLIP text tower is not complete. Get all its files.") from error
         if state:
             _load(self._model, state)
+        self._model.eval()
         self.name, self.size = "ClipMD", int(self._model.config.hidden_size)
 
     def encode(self, terms: Sequence[str]) -> Vector:

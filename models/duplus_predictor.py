@@ -120,7 +120,8 @@ class DuplusPredictor:
             part = tuple(slice(0, b - a) for a, b in zip(box.start, stop, strict=True))
             total[here] += (sigmoid * bell)[part]
             weight[here] += bell[part]
-        return np.clip(total / weight, 1e-6, 1 - 1e-6)
+        mean: Float = np.clip(total / weight, 1e-6, 1 - 1e-6).astype(np.float32)
+        return mean
 
 
 def default_context(modality: str, card: Card) -> str:

@@ -28,10 +28,6 @@ def _truth(value: Any) -> Any:
     return value
 
 
-def _between(low: float, high: float) -> Any:
-    return Annotated[float, BeforeValidator(_number), Field(ge=low, le=high)] | None
-
-
 Flag = Annotated[bool, BeforeValidator(_truth)] | None
 TStage = Literal["0", "1", "1a", "1b", "2", "2a", "2b", "3", "4"]
 NStage = Literal["0", "1", "2", "3"]
@@ -39,15 +35,15 @@ MStage = Literal["0", "1"]
 OverallStage = Literal["I", "II", "III", "IIIa", "IIIb", "IV"]
 
 # Ranges are what a living adult or child can have, not what is healthy; they catch wrong units and columns.
-_AGE = _between(0, 120)
-_WEIGHT = _between(2, 400)
-_HEIGHT = _between(40, 250)
-_BMI = _between(8, 90)
-_PACK_YEARS = _between(0, 250)
-_EGFR = _between(1, 200)
-_SIZE = _between(0, 40)
-_SCORE = _between(0, 4)
-_GRADE = _between(1, 4)
+_AGE = Annotated[float, BeforeValidator(_number), Field(ge=0, le=120)] | None
+_WEIGHT = Annotated[float, BeforeValidator(_number), Field(ge=2, le=400)] | None
+_HEIGHT = Annotated[float, BeforeValidator(_number), Field(ge=40, le=250)] | None
+_BMI = Annotated[float, BeforeValidator(_number), Field(ge=8, le=90)] | None
+_PACK_YEARS = Annotated[float, BeforeValidator(_number), Field(ge=0, le=250)] | None
+_EGFR = Annotated[float, BeforeValidator(_number), Field(ge=1, le=200)] | None
+_SIZE = Annotated[float, BeforeValidator(_number), Field(ge=0, le=40)] | None
+_SCORE = Annotated[float, BeforeValidator(_number), Field(ge=0, le=4)] | None
+_GRADE = Annotated[float, BeforeValidator(_number), Field(ge=1, le=4)] | None
 
 
 class EhrRecord(BaseModel):

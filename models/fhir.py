@@ -36,10 +36,11 @@ def read_bundle(bundle: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, .
     """
     if bundle.get("resourceType") != "Bundle":
         raise BadCall(f"This is a FHIR '{str(bundle.get('resourceType'))[:40]}'. A Bundle is needed. Wrap it in one.")
-    resources = [entry.get("resource") for entry in bundle.get("entry") or [] if isinstance(entry, Mapping)]
-    resources = [resource for resource in resources if isinstance(resource, Mapping)]
     kinds: dict[str, list[Mapping[str, Any]]] = {}
-    for resource in resources:
+    for entry in bundle.get("entry") or []:
+        resource = entry.get("resource") if isinstance(entry, Mapping) else None
+        if not isinstance(resource, Mapping):
+            continue
         kinds.setdefault(str(resource.get("resourceType")), []).append(resource)
     patient = _the_patient(kinds)
     values: dict[str, Any] = {"sex": {"male": "male", "female": "female"}.get(str(patient.get("gender")))}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -92,17 +93,22 @@ class Ensemble:
     def curves(self, image: Array, ehr: Array, text: Array | None = None) -> Curves:
         """Curves of patients given as rows (b i), (b e), (b t)."""
         words = np.zeros((len(ehr), 0)) if text is None else text
-        inner = np.stack([self._edges_of(weights, image, ehr, words) for weights in self.members])
+        inner = self._edges_of(self._together, image, ehr, words)
         if self.shrink < 1:
             middle = np.array(self.centre)
             inner = 1 / (1 + np.exp(-(middle + self.shrink * (log_odds(inner) - middle))))
         start = np.ones((*inner.shape[:2], 1))
         return Curves(np.array([0.0, *self.edges]), np.concatenate([start, inner], axis=2))
 
+    @cached_property
+    def _together(self) -> Weights:
+        """Every member's weights, stacked along a first axis."""
+        return {name: np.stack([weights[name] for weights in self.members]) for name in self.members[0]}
+
     def _edges_of(self, weights: Weights, image: Array, ehr: Array, text: Array) -> Array:
         scores = head_scores(weights, self.config, image, ehr, text)
         if self.config["kind"] == "cox":
-            return np.asarray(np.exp(-np.exp(scores) * weights["baseline"][None]))
+            return np.asarray(np.exp(-np.exp(scores) * weights["baseline"][..., None, :]))
         return survival_at_edges(scores, self.config["kind"])
 
 
@@ -113,29 +119,33 @@ def log_odds(survival: Array) -> Array:
 
 
 def head_scores(weights: Weights, config: Mapping[str, Any], image: Array, ehr: Array, text: Array) -> Array:
-    """Raw scores (b outputs); see `SurvivalHeads.forward`."""
+    """Raw scores (b outputs), or (m b outputs) of stacked weights; see `SurvivalHeads.forward`."""
     plain = np.concatenate([image, ehr], axis=1) if config["image"] + config["ehr"] else text
-    score: Array = _linear(weights, "direct", plain) + weights["offset"]
+    score: Array = _linear(weights, "direct", plain) + weights["offset"][..., None, :]
     if not config["hidden"]:
         return score
-    parts = [image, _elu(_linear(weights, "ehr_mlp", ehr))] if config["ehr"] else [image]
-    x = np.concatenate(parts, axis=1) if config["image"] + config["ehr"] else text
+    x = image if config["image"] + config["ehr"] else text
+    if config["ehr"]:
+        record = _elu(_linear(weights, "ehr_mlp", ehr))
+        x = np.concatenate([np.broadcast_to(image, (*record.shape[:-1], image.shape[1])), record], axis=-1)
     if "film.weight" in weights:
-        gamma, beta = np.split(_linear(weights, "film", text), 2, axis=1)
+        gamma, beta = np.split(_linear(weights, "film", text), 2, axis=-1)
         x = (1 + gamma) * x + beta
-    x = _linear(weights, "fused", x) - weights["norm.running_mean"]
-    x = x / np.sqrt(weights["norm.running_var"] + 1e-5) * weights["norm.weight"] + weights["norm.bias"]
+    norm = {name: weights[f"norm.{name}"][..., None, :] for name in ("running_mean", "running_var", "weight", "bias")}
+    x = (_linear(weights, "fused", x) - norm["running_mean"]) / np.sqrt(norm["running_var"] + 1e-5)
+    x = x * norm["weight"] + norm["bias"]
     return np.asarray(score + _linear(weights, "last", _elu(x)))
 
 
 def survival_at_edges(scores: Array, kind: str) -> Array:
-    """S at the inner edges (b k-1) of raw scores."""
+    """S at the inner edges (... b k-1) of raw scores."""
     logits = scores
     if kind == "mtlr":
-        logits = np.concatenate([np.cumsum(scores[:, ::-1], axis=1)[:, ::-1], np.zeros((len(scores), 1))], axis=1)
-    p = np.exp(logits - logits.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
-    return np.asarray(np.clip(1 - np.cumsum(p, axis=1)[:, :-1], 0.0, 1.0))
+        last = np.zeros((*scores.shape[:-1], 1))
+        logits = np.concatenate([np.cumsum(scores[..., ::-1], axis=-1)[..., ::-1], last], axis=-1)
+    p = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+    return np.asarray(np.clip(1 - np.cumsum(p, axis=-1)[..., :-1], 0.0, 1.0))
 
 
 def contributions(
@@ -165,7 +175,7 @@ def contributions(
 
 
 def _linear(weights: Weights, name: str, x: Array) -> Array:
-    return np.asarray(x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"])
+    return np.asarray(x @ np.swapaxes(weights[f"{name}.weight"], -1, -2) + weights[f"{name}.bias"][..., None, :])
 
 
 def _elu(x: Array) -> Array:

@@ -1,37 +1,51 @@
-"""A survival curve against its cohort's, as PNG."""
+"""A survival curve against its cohort's, as PNG; drawn by hand, because a plotting library costs more than the prediction."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
 
+from PIL import Image, ImageDraw, ImageFont
+
 from .prognosis_results import SurvivalPoint
+
+WIDTH, HEIGHT = 560, 380
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 30, 48
+_BLUE, _BAND, _GREY = (0, 114, 178), (196, 221, 238), (130, 130, 130)
 
 
 def curve_png(
     points: Sequence[SurvivalPoint], cohort: Sequence[Mapping[str, float]], *, title: str, day_0: str
 ) -> bytes:
-    """The patient's curve with its band over the Kaplan-Meier curve of the whole cohort."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    """The patient's curve with its band over the Kaplan-Meier steps of the whole cohort."""
+    last = max(points[-1].day, 1.0)
+    picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
 
-    figure = Figure(figsize=(5.2, 3.6), dpi=110)
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    days = [point.day for point in points]
-    axes.step(
-        [row["day"] for row in cohort],
-        [row["probability"] for row in cohort],
-        where="post",
-        color="0.5",
-        label="cohort",
-    )
-    axes.fill_between(days, [p.low for p in points], [p.high for p in points], alpha=0.25, color="#0072B2", linewidth=0)
-    axes.plot(days, [p.probability for p in points], color="#0072B2", label="this patient")
-    axes.set(xlabel=f"days after {day_0}", ylabel="share alive", ylim=(0, 1.02), xlim=(0, None))
-    axes.set_title(title, fontsize=8)
-    axes.legend(loc="lower left", fontsize=8)
-    figure.tight_layout()
+    def place(day: float, share: float) -> tuple[float, float]:
+        x = _LEFT + (WIDTH - _LEFT - _RIGHT) * min(day, last) / last
+        return x, HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * share
+
+    band = [place(p.day, p.high) for p in points] + [place(p.day, p.low) for p in reversed(points)]
+    draw.polygon(band, fill=_BAND)
+    for tick in range(5):
+        x, y = place(last * tick / 4, 0)[0], place(0, tick / 4)[1]
+        draw.line([(_LEFT, y), (WIDTH - _RIGHT, y)], fill=(225, 225, 225))
+        draw.text((x, HEIGHT - _BOTTOM + 4), f"{last * tick / 4:.0f}", fill="black", font=font, anchor="ma")
+        draw.text((_LEFT - 6, y), f"{tick * 25} %", fill="black", font=font, anchor="rm")
+    steps: list[tuple[float, float]] = []
+    for row in cohort:
+        x, y = place(row["day"], row["probability"])
+        steps += [(x, steps[-1][1]), (x, y)] if steps else [(x, y)]
+    draw.line(steps, fill=_GREY, width=2)
+    draw.line([place(p.day, p.probability) for p in points], fill=_BLUE, width=3)
+    draw.line([place(0, 1), place(0, 0), place(last, 0)], fill="black")
+    draw.text((WIDTH / 2, 8), title, fill="black", font=font, anchor="ma")
+    draw.text((WIDTH / 2, HEIGHT - 20), f"days after {day_0}", fill="black", font=font, anchor="ma")
+    for n, (name, colour) in enumerate((("this patient, with interval", _BLUE), ("whole cohort", _GREY))):
+        y = HEIGHT - _BOTTOM - 34 + 16 * n
+        draw.line([(_LEFT + 8, y), (_LEFT + 30, y)], fill=colour, width=3)
+        draw.text((_LEFT + 36, y), name, fill="black", font=font, anchor="lm")
     buffer = io.BytesIO()
-    canvas.print_png(buffer)
+    picture.save(buffer, "PNG")
     return buffer.getvalue()

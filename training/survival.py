@@ -25,6 +25,7 @@ from .survival_tables import TABLES, Patient, outcomes
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.signedinteger[Any]]
 CONFIGS = Path(__file__).parent / "configs"
 _KEYS = {"kind", "name", "title", "cohort", "table", "mode", "stage", "image", "ehr", "network", "head", "schedule", "folds", "repeats", "seed", "final_members", "baselines", "notes"}  # fmt: skip
 
@@ -145,12 +146,12 @@ def cross_validate(plan: PrognosisConfig, patients: Sequence[Patient]) -> CrossV
         for held in range(plan.folds)
     ]
     encodings = [
-        fitted_encoding(plan.image, plan.ehr, [patients[n] for n in train], network=plan.network)
+        fitted_encoding(plan.image, plan.ehr, _chosen(patients, train), network=plan.network)
         for _repeat, train, _test in splits
     ]
     made = train_ensembles(
         [
-            Lesson(encoding.rows([patients[n] for n in train]), truth[train], plan.seed + 100 * number)
+            Lesson(encoding.rows(_chosen(patients, train)), truth[train], plan.seed + 100 * number)
             for number, (encoding, (_repeat, train, _test)) in enumerate(zip(encodings, splits, strict=True))
         ],
         plan.head,
@@ -162,7 +163,7 @@ def cross_validate(plan: PrognosisConfig, patients: Sequence[Patient]) -> CrossV
     days = np.array([0.0, *np.quantile(truth["days"][truth["died"]], np.linspace(0.05, 0.9, 12))])
     curves = np.zeros((len(patients), len(days)))
     for (repeat, train, test), encoding, ensemble in zip(splits, encodings, made, strict=True):
-        new = encoding.rows([patients[n] for n in test])
+        new = encoding.rows(_chosen(patients, test))
         found = ensemble.curves(new.image, new.ehr)
         _note(scores["ours"], found, truth[train], truth[test])
         if repeat == 0:
@@ -172,6 +173,10 @@ def cross_validate(plan: PrognosisConfig, patients: Sequence[Patient]) -> CrossV
         for name, value in rivals.items():
             scores.setdefault(name, {}).setdefault("harrell", []).append(harrell(truth[test], value))
     return CrossValidation(scores, risk, days, curves)
+
+
+def _chosen(patients: Sequence[Patient], which: Index) -> list[Patient]:
+    return [patients[int(n)] for n in which]
 
 
 def _note(ours: dict[str, list[float]], found: Curves, train: npt.NDArray[Any], test: npt.NDArray[Any]) -> None:
@@ -187,8 +192,8 @@ def _baselines(
     encoding: Encoding,
     patients: Sequence[Patient],
     truth: npt.NDArray[Any],
-    train: Array,
-    test: Array,
+    train: Index,
+    test: Index,
     seed: int,
 ) -> dict[str, Array]:
     """Risk of the test patients by Cox, forest and stage, from the same columns as ours."""

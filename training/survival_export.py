@@ -116,7 +116,7 @@ def _plain(feature: Feature) -> dict[str, Any]:
 def c_interval(truth: npt.NDArray[Any], risk: Array, seed: int) -> tuple[float, float]:
     """95 % bootstrap interval over patients of Harrell's C of held-out risks."""
     rng = np.random.default_rng(seed)
-    found = []
+    found: list[float] = []
     while len(found) < _RESAMPLES:
         drawn = rng.integers(len(truth), size=len(truth))
         if truth["died"][drawn].sum() > 1:

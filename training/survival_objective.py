@@ -124,7 +124,9 @@ def train_ensembles(
     Raises:
         Failed: the loss became NaN.
     """
-    edges = [quantile_edges(one.outcomes["days"], one.outcomes["died"], config.bins) for one in lessons]
+    edges = [
+        quantile_edges(one.outcomes["days"].tolist(), one.outcomes["died"].tolist(), config.bins) for one in lessons
+    ]
     first = lessons[0].rows
     config = replace(config, image=first.image.shape[1], ehr=first.ehr.shape[1])
     size = min(len(one.outcomes) for one in lessons)
@@ -172,7 +174,7 @@ def _train(
             if not torch.isfinite(loss):
                 raise Failed(f"The prognosis heads' loss became {loss.item()}. Lower the learning rate.")
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's stub
+            loss.backward()
             optimizer.step()
             plan.step()
     return heads.eval()

@@ -95,7 +95,7 @@ def _scan(rng: np.random.Generator, *, radius_mm: float, core: float) -> tuple[V
     affine = np.diag([SPACING_MM, SPACING_MM, SPACING_MM, 1.0])
     grid = Grid(SHAPE, affine)
     centre = (np.array(SHAPE) - 1) / 2 * SPACING_MM
-    points = np.stack(np.indices(SHAPE), axis=-1) * SPACING_MM - centre
+    points = np.moveaxis(np.indices(SHAPE), 0, -1) * SPACING_MM - centre
     hu = np.full(SHAPE, 40.0)
     hu[((points / (56, 60, 80)) ** 2).sum(-1) < 1] = -820.0
     place = rng.uniform(-8, 8, 3) * (1, 1, 0.5)

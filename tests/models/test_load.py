@@ -19,7 +19,7 @@ REFERRING = [card.name for card in BUNDLED if card.task == "refer"]
 
 
 def test_there_are_bundled_models_and_they_stay_small() -> None:
-    files = list(WEIGHTS_FOLDER.glob("*.safetensors"))
+    files = [path for path in WEIGHTS_FOLDER.glob("*.safetensors") if not path.name.startswith("prognosis-")]
     assert len(files) == len(BUNDLED) >= 3
     assert max(file.stat().st_size for file in files) <= 16e6
     assert sum(file.stat().st_size for file in files) <= 80e6
