@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from ..imaging.errors import Failed, Unavailable
 from .card import Card
 from .catalogue import WEIGHTS_FOLDER, card
+from .decisions import Decisions
 from .engine import Backend, Precision
 from .flans import Flans, FlansConfig
 from .flans_loader import load_flans
@@ -74,9 +75,9 @@ def load_predictor(
         {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
     )
     how = Preparation.from_json(entry.facts["preparation"])
-    sided = {name: (pair, side) for name, (pair, side) in entry.facts.get("sided", {}).items()}
+    decisions = Decisions.from_json(entry.facts)
     return SatMiniPredictor(
-        net, how, entry, device=device, backend=backend, precision=precision, threads=threads, sided=sided
+        net, how, entry, device=device, backend=backend, precision=precision, threads=threads, decisions=decisions
     )
 
 

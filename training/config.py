@@ -75,6 +75,7 @@ class RunConfig:
 
     Attributes:
         sides: "network" when the network tells left from right, "midplane" when the body's middle plane does.
+        single: structures that are one piece.
         objective: "text" asks by words, "supervised" has one channel per structure.
         start: "bundled" begins with the weights that ship under this name.
     """
@@ -94,6 +95,7 @@ class RunConfig:
     queries: int
     balance: float
     sides: str
+    single: tuple[str, ...] = ()
     objective: Literal["text", "supervised"] = "text"
     start: Literal["random", "bundled"] = "random"
 
@@ -159,6 +161,7 @@ def _build(values: dict[str, Any]) -> RunConfig:
         "queries",
         "balance",
         "sides",
+        "single",
         "objective",
         "start",
     }
@@ -192,6 +195,7 @@ def _build(values: dict[str, Any]) -> RunConfig:
         queries=int(values.get("queries", 0)),
         balance=float(values.get("balance", 0.0)),
         sides=str(values.get("sides", "network")),
+        single=tuple(values.get("single", ())),
         objective=_one_of(values.get("objective", "text"), ("text", "supervised")),
         start=_one_of(values.get("start", "random"), ("random", "bundled")),
     )

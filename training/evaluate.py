@@ -16,6 +16,7 @@ from rich.progress import track
 from ..imaging.errors import Unavailable
 from ..imaging.volume import Grid
 from ..models.catalogue import card
+from ..models.decisions import Decisions
 from ..models.fixed_classes import FixedClasses
 from ..models.late_fusion import SatMini
 from ..models.load import load_predictor
@@ -23,6 +24,7 @@ from ..models.predictor import SatMiniPredictor
 from .atlas import best_atlas, copied, placed
 from .cases import Case, Dataset
 from .config import RunConfig, data_folder, read_config
+from .cutoffs import cutoffs_of
 from .fit import RUNS, network_of
 
 LEAST_DICE = 0.3  # below this a structure is not claimed whatever its rival does; our choice
@@ -95,7 +97,13 @@ def predictor_of(plan: RunConfig, runs: Path = RUNS, threads: int | None = None)
         loaded = load_predictor(plan.name, threads=threads)
         assert isinstance(loaded, SatMiniPredictor)
         return loaded
-    return SatMiniPredictor(trained_model(plan, runs), plan.preparation, entry, threads=threads, sided=plan.sided)
+    net = trained_model(plan, runs)
+    return SatMiniPredictor(net, plan.preparation, entry, threads=threads, decisions=decisions_of(plan, net, runs))
+
+
+def decisions_of(plan: RunConfig, net: SatMini | FixedClasses, runs: Path = RUNS) -> Decisions:
+    """How a run's logits become masks."""
+    return Decisions(plan.sided, cutoffs_of(plan, net, runs), frozenset(plan.single))
 
 
 def _evaluate_on(dataset: Dataset, plan: RunConfig, predictor: SatMiniPredictor) -> list[Score]:

@@ -15,7 +15,7 @@ from ..imaging.arrays import write_atomically
 from ..imaging.errors import BadCall
 from ..models.catalogue import WEIGHTS_FOLDER
 from .config import RunConfig, data_folder, read_config
-from .evaluate import Score, evaluate, train_volumes_ml, trained_model
+from .evaluate import Score, decisions_of, evaluate, train_volumes_ml, trained_model
 from .fit import RUNS
 
 _MARGIN = 0.5  # plausible volumes run from half the smallest seen to one and a half of the largest
@@ -82,7 +82,7 @@ def _facts(plan: RunConfig, scores: Sequence[Score], sha256: str, runs: Path) ->
         "preparation": plan.preparation.to_json(),
         "spacing_mm": None if plan.preparation.longest else list(plan.preparation.spacing_mm),
         "modality": plan.modality,
-        "sided": {name: list(how) for name, how in plan.sided.items()},
+        **decisions_of(plan, trained_model(plan, runs), runs).to_json(),
         "licence": "; ".join(sorted({source.dataset.licence for source in plan.sources})),
         "purpose": "research-only" if restricted else "any",
         "sources": [text for source in plan.sources for text in source.dataset.sources],

@@ -30,9 +30,12 @@ def test_fit_evaluate_export_load_ask(tiny_plan: Path, tmp_path: Path) -> None:
         assert score.low <= score.dice <= score.high
         assert score.dice > 0.7, "boxes of clear contrast"
         assert score.may_be_claimed
+    cutoffs = json.loads((tiny_plan / "sat-mini-torso" / "cutoffs.json").read_text())
+    assert sorted(cutoffs) == ["liver", "spleen"]
     weights = export("tiny", runs=tiny_plan, folder=tmp_path / "out", scores=scores)
     facts = json.loads(weights.with_suffix(".json").read_text())
     assert facts["claimed"] == ["liver", "spleen"]
+    assert facts["cutoffs"] == cutoffs
     assert facts["plausible_ml"]["liver"][0] < 7 * 6 * 8 * 8 / 1000 < facts["plausible_ml"]["liver"][1]
     card_text = (tmp_path / "out" / "CARD.md").read_text()
     assert "| liver | tiny | 2 |" in card_text
@@ -165,3 +168,22 @@ def test_no_patient_is_on_both_sides_of_a_split(name: str, shared_data: Path) ->
 def test_an_absent_data_folder_is_named() -> None:
     with pytest.raises(Unavailable, match="OSTENSOR_DATA"):
         DATASETS["acdc"].cases(Path("/nonexistent"), "train")
+
+
+def test_cutoffs_are_those_of_greatest_dice_on_training_views(tiny_plan: Path, tmp_path: Path) -> None:
+    """A network whose logits are the CT itself, shifted: the best cutoff lies between an organ and what is around it."""
+    import tiny
+    import torch
+
+    from ostensor.models.fixed_classes import FixedClasses
+    from ostensor.training.cutoffs import best_cutoffs
+
+    class Bright(FixedClasses):
+        def image_features(self, image: torch.Tensor) -> torch.Tensor:
+            return torch.cat([image, -image], dim=1) + 2.0  # liver is the brightest, spleen the darkest
+
+    plan = tiny.plan()
+    found = best_cutoffs(plan, Bright(plan.network, list(plan.structures)), tmp_path)
+    around, liver, spleen = ((hu - 50) / 150 for hu in (40, 240, -110))
+    assert around + 2 < found["liver"] < liver + 2
+    assert -around + 2 < found["spleen"] < -spleen + 2
