@@ -34,7 +34,7 @@ REFERRING: tuple[Card, ...] = (
             "The three training stages are one; the intention head is left out.",
             "The body is cut out and brought to the square; the original scales the whole slice.",
         ),
-        notes="Wording about place or size holds for one slice. `ostensor eval referring` shows how well it points.",
+        notes="Weak: a short run; docs/referring.md tells how well it points. Wording about place or size holds for one slice.",
     ),
     Card(
         name="lsms-mini",
@@ -62,7 +62,7 @@ REFERRING: tuple[Card, ...] = (
             "The factorisation starts from a fixed basis, so that masks repeat; the ancestor draws a new one each time.",
             "The ancestor's exchange between uncertain cells is left out; its public code picks cells without information.",
         ),
-        notes="Lesions it was taught were drawn into real and made slices, not real lesions.",
+        notes="A short run; docs/referring.md tells how well it points. Lesions it was taught were drawn, not real.",
     ),
     Card(
         name="flans",
