@@ -132,7 +132,7 @@ def run_tasks(
         folder = Path(name)
         roots = (folder, mni_template().parent, *([shared] if shared is not None else []))
         with Desk(Settings(store=folder / "store", roots=roots, toolsets=("all",))) as desk:
-            for task in tasks:
+            for task in sorted(tasks, key=lambda task: task.scene):  # a scan's features are computed once
                 path = None if task.scene == "none" else scene(task.scene, folder, shared)
                 if path is None and task.scene != "none":
                     skipped.append(task.id)
