@@ -130,7 +130,7 @@ async def _ask_again(player: Any, session: dict[str, Any]) -> Any:
     )
 
 
-def evaluate_agent(model: str, out: Path | None, category: str | None) -> None:
+def evaluate_agent(model: str, out: Path | None, category: str | None, wordings: int = 3) -> None:
     """Run the agent's tasks, print the scores, and write every run."""
     _agents()
     from ..agents import evals
@@ -141,15 +141,14 @@ def evaluate_agent(model: str, out: Path | None, category: str | None) -> None:
         known = ", ".join(dict.fromkeys(task.category for task in evals.load_tasks()))
         raise BadCall(f"Unknown category '{category}'. Known: {known}.")
     console = Console(stderr=True)
-    with console.status("asking") as status:
-        runs, skipped = evals.run_tasks(
-            tasks,
-            model=model,
-            shared=shared if shared.is_dir() else None,
-            tell=lambda run: status.update(
-                f"{run.task} {'passed' if run.passed else 'failed: ' + ', '.join(run.wrong)}"
-            ),
-        )
+
+    def tell(run: Any) -> None:
+        verdict = "[green]passed[/]" if run.passed else f"[red]failed[/] {', '.join(run.wrong)}"
+        console.print(f"{run.task} {run.wording + 1} {verdict}", highlight=False)
+
+    runs, skipped = evals.run_tasks(
+        tasks, model=model, shared=shared if shared.is_dir() else None, wordings=wordings, tell=tell
+    )
     table = Table(
         "category", "tasks", "runs", "passed", "pass^k", *evals.PARTS, "calls", "tokens", title=f"Agent: {model}"
     )
