@@ -89,7 +89,8 @@ def load_tasks() -> tuple[Task, ...]:
 
 def score(task: Task, answered: Answered) -> tuple[str, ...]:
     """The parts of a run that are wrong, of `PARTS`; empty when all is right."""
-    calls = [call for call in answered.calls if call["tool"] not in _FREE]
+    free = set(_FREE) - set(task.tools or ())
+    calls = [call for call in answered.calls if call["tool"] not in free]
     kind = "pending" if answered.pending else answered.reply.kind if answered.reply else "none"
     said = answered.text
     wrong = []

@@ -155,7 +155,7 @@ def evaluate_agent(model: str, out: Path | None, category: str | None, wordings:
     for row in evals.tally(runs):
         shares = [f"{share:.0%}" for share in (row.passed, row.pass_k, *row.parts.values())]
         table.add_row(row.category, str(row.tasks), str(row.runs), *shares, f"{row.calls:.1f}", f"{row.tokens:.0f}")
-    Console().print(table)
+    Console(width=max(140, console.width)).print(table)
     for run in runs:
         if not run.passed:
             typer.echo(f"failed: {run.task} [{run.wording}] {', '.join(run.wrong)}: {run.said}")

@@ -112,8 +112,10 @@ def test_synthetic_images_cannot_tell_unless_allowed(ask: Ask, root: Path) -> No
     row = check(ask, image, "The liver is normal.")["findings"][0]
     assert row["judgement"] == "cannot_tell"
     assert row["reasons"][0].startswith("synthetic input")
-    allowed = check(ask, image, "The liver is normal.", allow_synthetic=True)["findings"][0]
+    sentence = "The liver measures 4.3 cm."
+    allowed = check(ask, image, sentence, allow_synthetic=True)["findings"][0]
     assert allowed["judgement"] == "supported"
+    assert "measured 41.86 mm" in allowed["reasons"][1]
 
 
 @pytest.mark.parametrize(
