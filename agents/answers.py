@@ -120,15 +120,8 @@ def described(call: Done) -> Reply:
 def report(call: Done) -> Reply:
     """What was contradicted first, then the counts, then what else the check saw."""
     rows = call.result.get("findings", [])
-    counts = {
-        name: sum(row["judgement"] == name for row in rows) for name in ("supported", "contradicted", "cannot_tell")
-    }
     cite = [Cite(call_id=call.call_id)]
-    # the summary of the tool holds the counts
-    summary = (
-        f"Of {len(rows)} findings, {counts['supported']} are supported, {counts['contradicted']} contradicted, "
-        f"and for {counts['cannot_tell']} the tools cannot tell."
-    )
+    summary = str(call.result.get("summary", "")).split(". ", 1)[0].rstrip(".") + "."  # the tool's own counts
     statements = [Statement(text=summary, cites=cite)]
     for row in [row for row in rows if row["judgement"] == "contradicted"][:_MOST]:
         masks = [proof["mask_id"] for proof in row["evidence"] if proof.get("mask_id")]

@@ -89,7 +89,8 @@ def load_tasks() -> tuple[Task, ...]:
 
 def score(task: Task, answered: Answered) -> tuple[str, ...]:
     """The parts of a run that are wrong, of `PARTS`; empty when all is right."""
-    calls = [call for call in answered.calls if call["tool"] not in _FREE]
+    free = set(_FREE) - set(task.tools or ())
+    calls = [call for call in answered.calls if call["tool"] not in free]
     kind = "pending" if answered.pending else answered.reply.kind if answered.reply else "none"
     said = answered.text
     wrong = []
@@ -132,7 +133,7 @@ def run_tasks(
         folder = Path(name)
         roots = (folder, mni_template().parent, *([shared] if shared is not None else []))
         with Desk(Settings(store=folder / "store", roots=roots, toolsets=("all",))) as desk:
-            for task in tasks:
+            for task in sorted(tasks, key=lambda task: task.scene):  # a scan's features are computed once
                 path = None if task.scene == "none" else scene(task.scene, folder, shared)
                 if path is None and task.scene != "none":
                     skipped.append(task.id)

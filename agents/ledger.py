@@ -157,7 +157,10 @@ def _facts(node: Any, unit: str = "") -> Iterator[_Fact]:
 def _bears(fact: _Fact, value: Any, unit: str, shown: str) -> bool:
     """Whether a fact says the same: words inside a text count, numbers to the digits shown."""
     if isinstance(value, str):
-        return isinstance(fact.value, str) and re.search(rf"\b{value}\b", fact.value.lower()) is not None
+        said = value.replace("_", " ")
+        return (
+            isinstance(fact.value, str) and re.search(rf"\b{said}\b", fact.value.lower().replace("_", " ")) is not None
+        )
     if isinstance(fact.value, bool):
         return False
     if isinstance(fact.value, str):

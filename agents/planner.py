@@ -149,7 +149,7 @@ def _segment_calls(turn: _Turn) -> Step | None:
         return _search(turn)
     had = {call.arguments.get("image_id", call.result.get("image_id")) for call in turn.all("segment")}
     had |= {call.result.get("image_id") for call in turn.all("segment")}
-    left_over = [image for image in turn.images if image not in had]
+    left_over = [image for image in dict.fromkeys(turn.images) if image not in had]
     if left_over:
         return [
             Wanted("segment", {"image_id": image, "structures": list(turn.task.structures), "wait_s": _WAIT_S})

@@ -20,7 +20,10 @@ from mcp import Client, MCPError
 from mcp_types import ImageContent, TextContent
 from mcp_types import Tool as McpTool
 
+from ..imaging.errors import OstensorError
+
 CALL_TIMEOUT_S = 600.0
+LONGEST_LIST = 100  # rows of a result that are kept for the agent
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Toolbox:
             seed = json.dumps([tool.name, arguments], sort_keys=True, default=str)
             stem = hashlib.sha256(seed.encode()).hexdigest()[:12]
             blocks = [{"type": "text", "text": text, "id": f"{stem}-{n}"} for n, text in enumerate(texts)]
-            return blocks, {"structured_content": found.result, "pictures": list(found.pictures)}
+            return blocks, {"structured_content": slim(found.result), "pictures": list(found.pictures)}
 
         hints = tool.annotations.model_dump(exclude_none=True) if tool.annotations else {}
         return StructuredTool(
@@ -115,9 +118,35 @@ async def open_toolbox(target: Any, given: Mapping[str, str] | None = None) -> A
     Args:
         target: a server object (in process), an URL, or `StdioServerParameters`.
     """
-    async with Client(target) as client:
-        listed = (await client.list_tools()).tools
-        yield Toolbox(client, tuple(listed), dict(given or {}))
+    try:
+        async with Client(target) as client:
+            listed = (await client.list_tools()).tools
+            yield Toolbox(client, tuple(listed), dict(given or {}))
+    except BaseExceptionGroup as group:  # the client's task groups wrap what is raised inside them
+        ours = _only_error(group)
+        if ours is None:
+            raise
+        raise ours from None
+
+
+def _only_error(group: BaseExceptionGroup[BaseException]) -> OstensorError | None:
+    """The one error of ours a group holds."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error if isinstance(error, OstensorError) else None
+
+
+def slim(node: Any) -> Any:
+    """A result with long lists cut to `LONGEST_LIST`, contradicted rows first: graph state must stay small."""
+    if isinstance(node, Mapping):
+        return {key: slim(value) for key, value in node.items()}
+    if not isinstance(node, list):
+        return node
+    rows = node
+    if len(node) > LONGEST_LIST:
+        rows = sorted(node, key=lambda row: not (isinstance(row, Mapping) and row.get("judgement") == "contradicted"))
+    return [slim(row) for row in rows[:LONGEST_LIST]]
 
 
 async def _to_stream(progress: float, total: float | None, message: str | None) -> None:

@@ -33,7 +33,7 @@ _MASK, _IMAGE, _JOB = (re.compile(rf"{kind}_[0-9a-f]{{12,16}}") for kind in ("ms
 _PRIVATE = re.compile(
     r"(?P<label>\b(?:patient(?: name)?|name|mrn|dob|date of birth|accession(?: number)?|referring physician|dr\.?|mr\.|mrs\.|ms\.)\s*[:#]?\s*)"
     r"(?P<value>(?-i:[A-Z][\w'-]+(?:[ ,]+[A-Z][\w'-]*\.?){0,3})|[\w-]*\d[\w-]*)"
-    r"|(?P<date>\b\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b)|(?P<phone>\+?\d[\d ()-]{7,}\d)|(?P<number>\b\d{6,}\b)|(?P<mail>\S+@\S+\.\w+)",
+    r"|(?P<date>\b\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b)|(?P<phone>(?<!\w)\+?\d[\d ()-]{7,}\d(?!\w))|(?P<number>\b\d{6,}\b)|(?P<mail>\S+@\S+\.\w+)",
     re.IGNORECASE,
 )
 

@@ -130,7 +130,7 @@ async def _ask_again(player: Any, session: dict[str, Any]) -> Any:
     )
 
 
-def evaluate_agent(model: str, out: Path | None, category: str | None) -> None:
+def evaluate_agent(model: str, out: Path | None, category: str | None, wordings: int = 3) -> None:
     """Run the agent's tasks, print the scores, and write every run."""
     _agents()
     from ..agents import evals
@@ -141,22 +141,21 @@ def evaluate_agent(model: str, out: Path | None, category: str | None) -> None:
         known = ", ".join(dict.fromkeys(task.category for task in evals.load_tasks()))
         raise BadCall(f"Unknown category '{category}'. Known: {known}.")
     console = Console(stderr=True)
-    with console.status("asking") as status:
-        runs, skipped = evals.run_tasks(
-            tasks,
-            model=model,
-            shared=shared if shared.is_dir() else None,
-            tell=lambda run: status.update(
-                f"{run.task} {'passed' if run.passed else 'failed: ' + ', '.join(run.wrong)}"
-            ),
-        )
+
+    def tell(run: Any) -> None:
+        verdict = "[green]passed[/]" if run.passed else f"[red]failed[/] {', '.join(run.wrong)}"
+        console.print(f"{run.task} {run.wording + 1} {verdict}", highlight=False)
+
+    runs, skipped = evals.run_tasks(
+        tasks, model=model, shared=shared if shared.is_dir() else None, wordings=wordings, tell=tell
+    )
     table = Table(
         "category", "tasks", "runs", "passed", "pass^k", *evals.PARTS, "calls", "tokens", title=f"Agent: {model}"
     )
     for row in evals.tally(runs):
         shares = [f"{share:.0%}" for share in (row.passed, row.pass_k, *row.parts.values())]
         table.add_row(row.category, str(row.tasks), str(row.runs), *shares, f"{row.calls:.1f}", f"{row.tokens:.0f}")
-    Console().print(table)
+    Console(width=max(140, console.width)).print(table)
     for run in runs:
         if not run.passed:
             typer.echo(f"failed: {run.task} [{run.wording}] {', '.join(run.wrong)}: {run.said}")

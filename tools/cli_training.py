@@ -46,12 +46,13 @@ def evaluate(
     model: Annotated[str, typer.Option(help="For `eval agent`: 'offline' or provider:name.")] = "offline",
     out: Annotated[Path | None, typer.Option(help="For `eval agent`: write every run here, as JSON.")] = None,
     category: Annotated[str | None, typer.Option(help="For `eval agent`: only tasks of this kind.")] = None,
+    wordings: Annotated[int, typer.Option(help="For `eval agent`: wordings asked per task.", min=1, max=3)] = 3,
 ) -> None:
     """Dice on held-out patients, beside the copied atlas; 'referring' measures FLanS and LSMS, 'agent' the agent."""
     if config == "agent":
         from .cli_agents import evaluate_agent
 
-        evaluate_agent(model, out, category)
+        evaluate_agent(model, out, category, wordings)
         return
     from ..training.survival import find_prognosis
 

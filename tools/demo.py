@@ -19,6 +19,8 @@ from ..imaging.files import write_volume
 from ..imaging.phantoms import torso_ct
 from ..imaging.samples import mni_template
 from .desk import Desk
+from .report_page import write_report_page
+from .report_results import ReportResult
 from .server import build_server, log_to_stderr
 from .settings import Settings
 
@@ -37,6 +39,9 @@ TORSO_WORDS = (
     "femora",
     "prostate",
 )
+REPORT = """FINDINGS: The liver is normal. The urinary bladder measures 7.5 cm. The right femur is surgically absent.
+The left hip bone is intact. There is a 12 mm cyst in the liver. No hydronephrosis.
+IMPRESSION: Liver cyst, 1.2 cm."""
 _NOTE = "Research software, not a medical device."
 
 
@@ -70,6 +75,8 @@ def run_demo(folder: Path, console: Console) -> Path:
             calls = anyio.run(_walk, desk, console)
         except BaseExceptionGroup as group:  # the client's task group wraps what was raised in it
             raise _first(group) from None
+        checked = ReportResult.model_validate(calls[-1].result)
+        write_report_page(desk, checked, REPORT, folder / "report_check")
     report = folder / "report.html"
     report.write_text(page(calls, time.monotonic() - started), encoding="utf-8")
     for number, picture in enumerate(picture for call in calls for picture in call.pictures):
@@ -95,21 +102,23 @@ async def _walk(desk: Desk, console: Console) -> list[Told]:
             console.print(f"[bold]{tool}[/] {text}", soft_wrap=True)
             return result
 
-        async def look(path: str, modality: str, words: tuple[str, ...], window: str, synthetic: bool) -> None:
-            image = (await call("open_image", path=path, modality=modality))["image_id"]
+        async def look(path: str, modality: str, words: tuple[str, ...], window: str, synthetic: bool) -> str:
+            image = str((await call("open_image", path=path, modality=modality))["image_id"])
             found = await call("segment", image_id=image, structures=list(words), wait_s=300)
             masks = [row["mask_id"] for row in found["masks"] if row["mask_id"]]
             if not masks:
-                return
+                return image
             await call("measure", mask_ids=masks, what=["volume", "diameters", "shape"], allow_synthetic=synthetic)
             await call("render", image_id=image, mask_ids=masks[:20], view="montage", window=window)
             await call("export", mask_ids=masks[:1], folder=str(desk.settings.roots[0].resolve()))
+            return image
 
         await call("find_structures", query="ventricles of the brain")
         await look(str(mni_template()), "mr", HEAD_WORDS, "auto", False)
-        await look(
+        torso = await look(
             str(desk.settings.roots[0].resolve() / "torso_phantom.nii.gz"), "auto", TORSO_WORDS, "soft_tissue", True
         )
+        await call("check_report", image_id=torso, report=REPORT, allow_synthetic=True, wait_s=300)
     return calls
 
 
@@ -139,6 +148,8 @@ def page(calls: list[Told], seconds: float) -> str:
         parts.append(f"<p>{html.escape(call.text)}</p>")
         if call.tool == "segment":
             parts.append(_verdicts(call.result))
+        if call.tool == "check_report":
+            parts.append(_judgements(call.result))
         for picture in call.pictures:
             data = base64.b64encode(picture).decode("ascii")
             parts.append(f"<img alt='{call.tool}' src='data:image/png;base64,{data}'>")
@@ -158,3 +169,12 @@ def _verdicts(result: dict[str, Any]) -> str:
             f"<tr><td>{row['structure']}<td>{row['verdict']}<td class='num'>{volume}<td>{row['side'] or ''}<td>{why}"
         )
     return "\n".join([*rows, "</table>"])
+
+
+def _judgements(result: dict[str, Any]) -> str:
+    rows = ["<table><tr><th>sentence<th>judgement<th>why"]
+    for row in result["findings"]:
+        why = html.escape(" ".join(row["reasons"]))
+        rows.append(f"<tr><td>{html.escape(row['sentence'])}<td>{row['judgement'].replace('_', ' ')}<td>{why}")
+    link = "<p><a href='report_check/report.html'>The report with its slices</a></p>"
+    return "\n".join([*rows, "</table>", link])

@@ -63,7 +63,12 @@ def ground(
 
     found = look(desk, job_id, image_id, plan(desk, image_id, wanted, "auto"), mostly, cancelled)
     masks = {row.structure: row for row in found.masks}
-    sized = {name for f in findings if f.sizes_mm and not f.lesion for name in parts(desk.table, f.structure)}
+    sized = {
+        name
+        for f in findings
+        if (f.sizes_mm or f.volume_ml is not None) and not f.lesion
+        for name in parts(desk.table, f.structure)
+    }
     sized |= {desk.table.partner(name) or name for name in sized}
     rows = {name: _evidence(desk, row, lengths=name in sized or is_lesion(name)) for name, row in masks.items()}
     report(0.9, "measured")
@@ -115,10 +120,13 @@ def known_here(desk: Desk, image_id: str) -> Iterable[str]:
 
 def _evidence(desk: Desk, row: MaskRow, *, lengths: bool) -> Evidence:
     axial = longest = None
-    if lengths and row.mask_id is not None and row.volume_ml is not None:
-        measured = measure(desk, Call(), [row.mask_id], ["diameters"]).result
+    volume = row.volume_ml
+    if lengths and row.mask_id is not None:
+        # whoever came here was allowed to judge synthetic images, for which `segment` gives no volume
+        measured = measure(desk, Call(), [row.mask_id], ["volume", "diameters"], allow_synthetic=True).result
         assert isinstance(measured, MeasureResult)
         found = measured.measurements[0].diameters
+        volume = volume if volume is not None else measured.measurements[0].volume_ml
         if found is not None:
             axial, longest = found.longest_axial_mm, found.longest_3d_mm
     return Evidence(
@@ -128,7 +136,7 @@ def _evidence(desk: Desk, row: MaskRow, *, lengths: bool) -> Evidence:
         mask_id=row.mask_id,
         confidence=row.confidence,
         side=row.side,
-        volume_ml=row.volume_ml,
+        volume_ml=volume,
         longest_axial_mm=axial,
         longest_3d_mm=longest,
         is_lower_bound=bool(row.truncated_at),
@@ -174,7 +182,7 @@ def _candidate(
     desk: Desk, finding: Finding, row: dict[str, object], hosts: Sequence[str], *, ambiguous: bool
 ) -> Evidence:
     mask_id = str(row["mask_id"])
-    measured = measure(desk, Call(), [mask_id], ["volume", "diameters", "shape"]).result
+    measured = measure(desk, Call(), [mask_id], ["volume", "diameters", "shape"], allow_synthetic=True).result
     assert isinstance(measured, MeasureResult)
     first = measured.measurements[0]
     verdict = str(row.get("verdict", "unsure"))

@@ -67,7 +67,7 @@ def test_a_report_is_checked_without_the_model_reading_it(question: Question) ->
     answered = question("Check this report", report="The liver is normal. The left kidney is surgically absent.")
     assert tools_of(answered) == ["check_report"]
     assert answered.calls[0]["arguments"]["report"] == "@report"
-    assert "1 are supported, 1 contradicted" in answered.text
+    assert "1 supported, 1 contradicted" in answered.text
     assert "the left kidney is present" in answered.text
 
 
@@ -145,13 +145,15 @@ def test_a_rejected_export_writes_nothing(question: Question, desk: Desk, folder
 
 
 def test_graph_state_holds_handles_only(question: Question, folder: Path) -> None:
-    """A report of 60 kB, a picture, masks: the checkpoints of a run stay small."""
+    """150 findings and a picture: the checkpoints of a run stay small, and the counts are still the tool's."""
     question("Show me the liver", folder=folder)
-    question("Check this report", report="The liver is normal. " * 3000, folder=folder, model="offline")
+    answered = question("Check this report", report="The liver is normal. " * 150, folder=folder)
+    assert "150 findings: 150 supported" in answered.text
     with sqlite3.connect(folder / "checkpoints.sqlite") as database:
         sizes = [row[0] for row in database.execute("select length(checkpoint) from checkpoints")]
         writes = database.execute("select value from writes").fetchall()
-    assert max(sizes) < 2_000_000
+    assert max(len(row[0] or b"") for row in writes) < 200_000
+    assert max(sizes) < 200_000
     assert not any(b"\x89PNG" in (row[0] or b"") or b"iVBOR" in (row[0] or b"") for row in writes)
 
 

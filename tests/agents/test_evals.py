@@ -43,7 +43,7 @@ def test_a_right_run_passes_and_each_fault_is_named() -> None:
     assert score(TASK, answered("The liver has 6 ml.")) == ("evidence",)
     assert score(TASK, answered("The liver is fine.")) == ("outcome",)
     assert score(TASK, answered("The liver has 5 ml.", CALLS[1:])) == ("tools", "arguments")
-    assert score(TASK, answered("The liver has 5 ml.", CALLS + CALLS)) == ("tools", "calls")
+    assert score(TASK, answered("The liver has 5 ml.", CALLS * 3)) == ("tools", "calls")
     assert score(TASK, answered("The liver has 5 ml.", kind="question")) == ("outcome",)
 
 

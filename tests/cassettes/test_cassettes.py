@@ -26,7 +26,7 @@ RUNS = {
     "measure": ("How large is the liver?", "", "measures 8.813 ml"),
     "verdicts": ("Segment both kidneys, the urinary bladder and the pancreas", "", "right kidney is unsure"),
     "compare": ("Is the liver larger than the left kidney?", "", "The liver is larger than the left kidney."),
-    "report": ("Check this report", REPORT, "1 are supported, 1 contradicted"),
+    "report": ("Check this report", REPORT, "1 supported, 1 contradicted"),
 }
 
 

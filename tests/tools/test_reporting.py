@@ -112,8 +112,10 @@ def test_synthetic_images_cannot_tell_unless_allowed(ask: Ask, root: Path) -> No
     row = check(ask, image, "The liver is normal.")["findings"][0]
     assert row["judgement"] == "cannot_tell"
     assert row["reasons"][0].startswith("synthetic input")
-    allowed = check(ask, image, "The liver is normal.", allow_synthetic=True)["findings"][0]
+    sentence = "The liver measures 4.3 cm."
+    allowed = check(ask, image, sentence, allow_synthetic=True)["findings"][0]
     assert allowed["judgement"] == "supported"
+    assert "measured 41.86 mm" in allowed["reasons"][1]
 
 
 @pytest.mark.parametrize(
@@ -228,3 +230,19 @@ def test_an_organ_said_to_lie_on_the_wrong_side() -> None:
     big = Finding(0, "findings", "spleen", "", "", "present", "enlarged")
     assert judge_finding(big, [spleen]).judgement == "contradicted"
     assert judge_finding(big, [proof(structure="spleen", volume_ml=400.0)]).judgement == "supported"
+
+
+def test_parsing_and_judging_25_sentences_takes_less_than_a_second(desk: Desk, image_id: str) -> None:
+    """Without segmentation; CPU time, so that a busy machine does not matter."""
+    import time
+
+    from ostensor.tools.grounding import Grounds
+    from ostensor.tools.reporting import judged_report, parse
+
+    rows = {"liver": proof(structure="liver", longest_3d_mm=170.0, volume_ml=1500.0)}
+    started = time.process_time()
+    parsed = parse("The liver measures 17 cm, unchanged, without a mass. " * 25)
+    found = find_findings(parsed)
+    result = judged_report(desk, image_id, parsed, found, Grounds(rows=rows))
+    assert time.process_time() - started < 1
+    assert len({row.sentence_number for row in result.findings}) == 25
