@@ -11,7 +11,7 @@ from ..imaging.volume import MODALITIES
 Purpose = Literal["any", "research-only"]
 Weights = Literal["bundled", "hub", "user-file", "none"]
 Fidelity = Literal["parity", "structural", "reconstruction", "library"]
-IntensityKind = Literal["ct-hu", "percentile"]
+IntensityKind = Literal["ct-hu", "percentile", "suv"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Card:
         fidelity: how near we are to the published system (DESIGN §5).
         deviations: what differs from it, one sentence each.
         text_encoder: what turns a term into the vector this model expects.
-        intensity: "ct-hu" for Hounsfield units, "percentile" for everything without a unit.
+        intensity: "ct-hu" for Hounsfield units, "suv" for PET uptake, "percentile" for what has no unit.
         region: parts of the body whose scans it understands.
         field_mm: shortest and longest extent of a scan it understands; a network taught on crops
             sees things everywhere in a whole head.

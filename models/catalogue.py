@@ -44,6 +44,11 @@ MESHNET_STRUCTURES = (
     "putamina", "pallida", "third ventricle", "fourth ventricle", "brain stem", "hippocampi", "amygdalae",
 )  # fmt: skip
 
+# What `models/obelisk.py` knows, for the same reason.
+OBELISK_STRUCTURES = (
+    "spleen", "pancreas", "left kidney", "gallbladder", "esophagus", "liver", "stomach", "duodenum",
+)  # fmt: skip
+
 # memory_mb: interpreter, torch and features of an image of the usual size, rounded up.
 ENTRIES: tuple[Card, ...] = (
     _bundled(
@@ -94,6 +99,18 @@ ENTRIES: tuple[Card, ...] = (
         notes="Trained on pictures made from two reference bodies, not on patients.",
     ),
     _bundled(
+        "sat-mini-torso-maps",
+        title="Organs of the torso in CT, taught by patients' label maps too; to be trained by the user",
+        modalities=("ct",),
+        dimensions=(3,),
+        memory_mb=1600,
+        licence="CC BY-NC-SA 4.0",
+        purpose="research-only",
+        intensity="ct-hu",
+        region=("thorax", "abdomen", "pelvis"),
+        notes="Trained on pictures made from label maps, not on patients' scans.",
+    ),
+    _bundled(
         "sat-mini-brain",
         title="Parts of the brain in T1 MR of the head",
         modalities=("mr",),
@@ -105,6 +122,32 @@ ENTRIES: tuple[Card, ...] = (
         region=("head",),
         field_mm=(110.0, 400.0),
         notes="Trained on pictures made from one labelled head.",
+    ),
+    _bundled(
+        "sat-mini-sarcoma-pet",
+        title="Soft-tissue sarcoma of the limbs in FDG PET",
+        modalities=("pet",),
+        dimensions=(3,),
+        memory_mb=900,
+        licence="CC BY 3.0",
+        purpose="any",
+        intensity="suv",
+        region=("limb",),
+        field_mm=(60.0, 400.0),
+        notes="Expects SUV and a crop around the tumour, as its data; elsewhere it also marks organs that take up FDG.",
+    ),
+    _bundled(
+        "sat-mini-sarcoma-mr",
+        title="Soft-tissue sarcoma of the limbs in T1 MR",
+        modalities=("mr",),
+        dimensions=(3,),
+        memory_mb=900,
+        licence="CC BY 3.0",
+        purpose="any",
+        intensity="percentile",
+        region=("limb",),
+        field_mm=(60.0, 400.0),
+        notes="Expects a crop around the tumour, as its data.",
     ),
     Card(
         name="meshnet",
@@ -128,6 +171,32 @@ ENTRIES: tuple[Card, ...] = (
         claimed=MESHNET_STRUCTURES,
         field_mm=(110.0, 400.0),
         notes="Tells no sides. Not measured by us on people's outlines.",
+    ),
+    Card(
+        name="obelisk",
+        title="OBELISK: organs of the abdomen in CT, published weights brought by the user",
+        system="OBELISK",
+        paper="Heinrich et al. 2019, OBELISK-Net, Medical Image Analysis 54",
+        task="segment",
+        modalities=("ct",),
+        dimensions=(3,),
+        memory_mb=2_500,
+        licence="MIT",
+        purpose="any",
+        weights="user-file",
+        weights_file="obeliskhybrid_tcia_fold1.pth",
+        fidelity="parity",
+        text_encoder="none; a fixed list of classes",
+        intensity="ct-hu",
+        region=("abdomen",),
+        deviations=(
+            "Scans of any axis order and size are stretched to its cube, and masks come back onto the scan.",
+            "Of the eight organs it was taught, only those it finds well here are offered.",
+        ),
+        vocabulary=OBELISK_STRUCTURES,
+        claimed=("spleen", "liver", "gallbladder"),
+        field_mm=(200.0, 450.0),
+        notes="Expects a scan that shows the abdomen and little else.",
     ),
     # Source of both: specs of SAT, arXiv 2312.17183; the published GPU memory of one window.
     Card(

@@ -18,8 +18,11 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..imaging.errors import BadCall, Unavailable
+from .fixed_classes import FixedClasses
 from .hardware import has_fast_bf16
 from .late_fusion import SatMini
+
+Segmenter = SatMini | FixedClasses
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +34,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 class ImageHalf(nn.Module):
     """`SatMini.image_features` as a module of its own, with BatchNorm folded into the convolutions."""
 
-    def __init__(self, net: SatMini) -> None:
+    def __init__(self, net: Segmenter) -> None:
         super().__init__()
         self.net = net.eval()
         for block in [m for m in net.modules() if isinstance(m, nn.Sequential)]:
@@ -45,7 +48,7 @@ class ImageHalf(nn.Module):
 
 
 def build_engine(
-    net: SatMini,
+    net: Segmenter,
     *,
     device: str = "cpu",
     backend: Backend = "auto",
@@ -89,7 +92,7 @@ def _device(device: str) -> torch.device:
 
 
 def _torch(
-    half: ImageHalf, net: SatMini, where: torch.device, precision: str, threads: int | None
+    half: ImageHalf, net: Segmenter, where: torch.device, precision: str, threads: int | None
 ) -> Callable[[Float], Float]:
     if threads:
         torch.set_num_threads(threads)
@@ -109,7 +112,7 @@ def _torch(
     return run
 
 
-def _openvino(half: ImageHalf, net: SatMini, precision: str, threads: int | None) -> Callable[[Float], Float]:
+def _openvino(half: ImageHalf, net: Segmenter, precision: str, threads: int | None) -> Callable[[Float], Float]:
     import openvino as ov
 
     sides = [2 * net.config.stride] * net.config.dims

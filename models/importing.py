@@ -16,6 +16,7 @@ from .card import Card
 from .catalogue import USER_FOLDER, card, forget_cards
 from .checkpoints import read_checkpoint
 from .meshnet import load_meshnet
+from .obelisk import load_obelisk
 from .sat_loader import language_model_state, load_sat, load_text_head, read_sat, sat_config
 
 ENCODER_FOLDER = "biolord"  # below the user's weights folder: the text encoder's own files
@@ -26,7 +27,7 @@ def import_weights(name: str, files: Sequence[Path], *, accept_licence: bool, fo
     """Check and convert the authors' files, and answer the completed card.
 
     Args:
-        files: for SAT the segmentation and the text checkpoint, for MeshNet its model.pth.
+        files: for SAT the segmentation and the text checkpoint, for MeshNet and OBELISK one file.
         accept_licence: the user has read the licence note of the card.
 
     Raises:
@@ -69,8 +70,16 @@ def _meshnet(name: str, files: Sequence[Path]) -> Tensors:
     return {key: value.contiguous() for key, value in net.state_dict().items()}
 
 
+def _obelisk(name: str, files: Sequence[Path]) -> Tensors:
+    if len(files) != 1:
+        raise BadCall(f"'{name}' needs one file, e.g. obeliskhybrid_tcia_fold1.pth; {len(files)} were given.")
+    net = load_obelisk(read_checkpoint(files[0]))
+    return {key: value.contiguous() for key, value in net.state_dict().items()}
+
+
 IMPORTERS: Mapping[str, Callable[[str, Sequence[Path]], Tensors]] = {
     "sat-nano": _sat,
     "sat-pro": _sat,
     "meshnet": _meshnet,
+    "obelisk": _obelisk,
 }

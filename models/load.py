@@ -11,11 +11,13 @@ from safetensors.torch import load_file
 from ..imaging.errors import Failed, Unavailable
 from .card import Card
 from .catalogue import WEIGHTS_FOLDER, card
+from .decisions import Decisions
 from .engine import Backend, Precision
 from .importing import ENCODER_FOLDER
 from .interface import Predictor
 from .late_fusion import SatMini, SatMiniConfig
 from .meshnet import MeshNetPredictor, load_meshnet
+from .obelisk import ObeliskPredictor, load_obelisk
 from .predictor import SatMiniPredictor
 from .preprocess import Preparation
 from .sat_loader import load_sat, load_text_head, sat_config
@@ -56,15 +58,17 @@ def load_predictor(
     if entry.weights == "user-file":
         if name == "meshnet":
             return MeshNetPredictor(load_meshnet(load_file(path)), entry)
+        if name == "obelisk":
+            return ObeliskPredictor(load_obelisk(load_file(path)), entry)
         return _sat(entry, path, device)
     net = SatMini(SatMiniConfig.from_json(entry.facts["network"]))
     net.load_state_dict(
         {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
     )
     how = Preparation.from_json(entry.facts["preparation"])
-    sided = {name: (pair, side) for name, (pair, side) in entry.facts.get("sided", {}).items()}
+    decisions = Decisions.from_json(entry.facts)
     return SatMiniPredictor(
-        net, how, entry, device=device, backend=backend, precision=precision, threads=threads, sided=sided
+        net, how, entry, device=device, backend=backend, precision=precision, threads=threads, decisions=decisions
     )
 
 

@@ -13,10 +13,8 @@ Left out: the networks with 50 and 104 classes and with dropout.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -25,13 +23,14 @@ from ..imaging.geometry import Box, resample
 from ..imaging.volume import Grid, Volume
 from .card import Card
 from .interface import Cancelled, Decoded, Features, Progress
+from .labelled import Classes, Labelled, decode, on_scan, winner
 
 CUBE = 256
 DILATIONS = (1, 2, 4, 8, 16, 8, 4, 2, 1)
 MARGIN = 8  # voxels of air around the head that it also sees
 CLASSES = 18
 # Structure -> classes, in the order of the published colour map.
-STRUCTURES: Mapping[str, tuple[int, ...]] = {
+STRUCTURES: Classes = {
     "cerebral white matter": (1,),
     "cerebral cortex": (2,),
     "lateral ventricles": (3, 4),
@@ -59,19 +58,6 @@ class MeshNet(nn.Sequential):
         super().__init__(*layers, nn.Conv3d(channels, classes, 1))
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """Class and its probability per voxel of the scan's own grid."""
-
-    classes: npt.NDArray[np.uint8]
-    probability: npt.NDArray[np.float16]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of both."""
-        return self.classes.nbytes + self.probability.nbytes
-
-
 class MeshNetPredictor:
     """A loaded MeshNet. Labels everything at once; words only pick classes."""
 
@@ -96,27 +82,12 @@ class MeshNetPredictor:
                     raise Cancelled
                 seen = layer(seen)
                 progress((number + 1) / len(self._net))
-            best, found = seen[0].max(0)
-            classes[where] = found.to(torch.uint8).numpy()
-            probability[where] = (best - seen[0].logsumexp(0)).exp().numpy()
-        return Labelled(
-            resample(classes, cube, volume.grid, order=0),
-            resample(probability, cube, volume.grid, order=0).astype(np.float16),
-        )
+            classes[where], probability[where] = winner(seen[0])
+        return on_scan(classes, probability, cube, volume.grid)
 
     def decode(self, features: Features, structures: Sequence[str]) -> list[Decoded]:
         """One mask per structure."""
-        if not isinstance(features, Labelled):
-            raise TypeError(f"features of another model: {type(features).__name__}")
-        return [self._one(features, name) for name in structures]
-
-    def _one(self, features: Labelled, name: str) -> Decoded:
-        if name not in STRUCTURES:
-            raise BadCall(f"MeshNet does not know '{name}'. It knows: {', '.join(STRUCTURES)}.")
-        mask = np.isin(features.classes, STRUCTURES[name])
-        inside = features.probability[mask]
-        confidence = float(inside.mean(dtype=np.float64)) if inside.size else 0.0
-        return Decoded(name, mask, confidence, float(inside.max()) if inside.size else 0.0)
+        return decode("MeshNet", features, structures, STRUCTURES)
 
 
 def conformed_grid(grid: Grid) -> Grid:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,9 @@ from ..imaging.errors import BadCall
 from ..imaging.geometry import Box
 from ..imaging.volume import Volume
 from .card import Card
+from .decisions import Decisions, likeliest_part
 from .engine import Backend, Precision, build_engine
+from .fixed_classes import FixedClasses
 from .interface import Decoded, Features, Progress
 from .late_fusion import SatMini
 from .preprocess import Preparation, Prepared, prepare, restore
@@ -48,8 +50,7 @@ class SatMiniPredictor:
     """A loaded bundled network.
 
     Args:
-        sided: name -> (pair, side) of structures that are answered by their pair, cut at the body's
-            middle plane; for networks that find both halves but do not tell them apart.
+        decisions: how logits become masks.
 
     Attributes:
         engine: name of the backend that runs it.
@@ -57,7 +58,7 @@ class SatMiniPredictor:
 
     def __init__(
         self,
-        net: SatMini,
+        net: SatMini | FixedClasses,
         how: Preparation,
         card: Card,
         *,
@@ -65,10 +66,11 @@ class SatMiniPredictor:
         backend: Backend = "auto",
         precision: Precision = "auto",
         threads: int | None = None,
-        sided: Mapping[str, tuple[str, str]] | None = None,
+        decisions: Decisions | None = None,
     ) -> None:
         self.card, self.how, self._net = card, how, net.eval()
-        self._sided = dict(sided or {}) if how.canonical else {}
+        self.decisions = decisions or Decisions()
+        self._sided = dict(self.decisions.sided) if how.canonical else {}
         self._run, self.engine = build_engine(net, device=device, backend=backend, precision=precision, threads=threads)
 
     def encode(self, volume: Volume, *, progress: Progress, cancelled: Callable[[], bool]) -> SatMiniFeatures:
@@ -87,12 +89,14 @@ class SatMiniPredictor:
         """One mask per structure on the scan's own grid."""
         if not isinstance(features, SatMiniFeatures):
             raise TypeError(f"features of another model: {type(features).__name__}")
-        weights = self.query_weights([self._sided.get(name, (name, ""))[0] for name in structures])
+        asked = [self._sided.get(name, (name, ""))[0] for name in structures]
+        weights = self.query_weights(asked)
+        weights[:, -1] -= [self.decisions.cutoffs.get(name, 0.0) for name in asked]
         found: list[Decoded] = []
         for first in range(0, len(structures), _QUERIES_AT_ONCE):
             logits = dot_products(features.array, weights[first : first + _QUERIES_AT_ONCE])
             found += [
-                _decoded(name, self._one_side(name, logit, features), features)
+                self._decoded(name, self._one_side(name, logit, features), features)
                 for name, logit in zip(structures[first : first + _QUERIES_AT_ONCE], logits, strict=True)
             ]
         return found
@@ -109,12 +113,22 @@ class SatMiniPredictor:
         half[kept] = logit[kept]
         return half
 
+    def _decoded(self, name: str, logit: npt.NDArray[np.float32], features: SatMiniFeatures) -> Decoded:
+        if name in self.decisions.single and logit.shape[2] > 1:
+            logit = np.where((logit > 0) & ~likeliest_part(logit > 0, logit), np.float32(OUTSIDE), logit)
+        mask = restore(logit, features.prepared, features.box)
+        inside = logit[logit > 0]
+        confidence = float(_sigmoid(inside).mean()) if inside.size else 0.0
+        return Decoded(name, mask, confidence, float(_sigmoid(logit.max())))
+
     def query_weights(self, structures: Sequence[str]) -> npt.NDArray[np.float32]:
         """What each word puts on the features, (n embed+1).
 
         Raises:
             BadCall: a word without a text vector.
         """
+        if isinstance(self._net, FixedClasses):
+            return np.asarray(self._net.query_weights(structures).numpy())
         vectors = known_vectors()
         missing = [name for name in structures if normalised_term(name) not in vectors]
         if missing:
@@ -143,13 +157,6 @@ def dot_products(features: npt.NDArray[np.float16], weights: npt.NDArray[np.floa
         np.matmul(weights[:, :-1], flat[:, slab].astype(np.float32), out=logits[:, slab])
     logits += weights[:, -1:]
     return logits.reshape(len(weights), *features.shape[1:])
-
-
-def _decoded(name: str, logit: npt.NDArray[np.float32], features: SatMiniFeatures) -> Decoded:
-    mask = restore(logit, features.prepared, features.box)
-    inside = logit[logit > 0]
-    confidence = float(_sigmoid(inside).mean()) if inside.size else 0.0
-    return Decoded(name, mask, confidence, float(_sigmoid(logit.max())))
 
 
 def _sigmoid(logit: npt.NDArray[np.float32] | np.float32) -> npt.NDArray[np.float32]:

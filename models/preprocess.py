@@ -16,7 +16,8 @@ from ..imaging.errors import BadCall
 from ..imaging.geometry import Box, crop, reorient_array, resample, respaced_grid
 from ..imaging.volume import BoolArray, FloatArray, Grid, Volume
 
-Intensity = Literal["ct", "mr"]
+Intensity = Literal["ct", "mr", "pet"]
+SUV_MOST = 20.0  # brighter than any tumour has to be told apart from
 CT_WINDOW_HU = (-250.0, 350.0)  # keeps fat, organs, contrast and the edge of bone apart
 AIR_HU = -1000.0
 
@@ -29,7 +30,7 @@ class Preparation:
         dims: 3 for volumes, 2 for slices.
         spacing_mm: voxel size along x, y, z after resampling; in 2-D the last is ignored.
         longest: in-plane size of the longer side, in pixels, for 2-D images of unknown spacing.
-        intensity: "ct" (Hounsfield window) or "mr" (z-score of the body).
+        intensity: "ct" (Hounsfield window), "mr" (z-score of the body) or "pet" (logarithm of the SUV).
         canonical: True turns the axes to RAS; False keeps the file's (cine short-axis stacks,
             whose planes follow the heart, not the body).
     """
@@ -114,6 +115,8 @@ def normalised(array: npt.NDArray[Any], intensity: Intensity, *, calibrated: boo
         low, high = CT_WINDOW_HU
         scaled: npt.NDArray[np.float32] = (np.clip(hu, low, high) - (low + high) / 2) / ((high - low) / 4)
         return scaled
+    if intensity == "pet":
+        return np.asarray(2 * np.log1p(np.clip(values, 0, SUV_MOST)) - 1, dtype=np.float32)
     sample = values.ravel()[:: max(1, values.size // 200_000)]
     low, high = np.percentile(sample, (0.5, 99.5))
     values = np.clip(values, low, high)

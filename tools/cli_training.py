@@ -40,12 +40,18 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="For `eval agent`: write every run here, as JSON.")] = None,
     category: Annotated[str | None, typer.Option(help="For `eval agent`: only tasks of this kind.")] = None,
     wordings: Annotated[int, typer.Option(help="For `eval agent`: wordings asked per task.", min=1, max=3)] = 3,
+    robust: Annotated[
+        bool, typer.Option(help="Instead, change scans and words, and write docs/robustness.md.")
+    ] = False,
 ) -> None:
     """Dice on held-out patients, with intervals, beside the copied atlas; `eval agent` scores the agent on its tasks."""
     if config == "agent":
         from .cli_agents import evaluate_agent
 
         evaluate_agent(model, out, category, wordings)
+        return
+    if robust:
+        _robust(config, threads)
         return
     from ..training.evaluate import evaluate as measure
 
@@ -61,6 +67,17 @@ def evaluate(
         from ..training.export import export as write
 
         typer.echo(f"Wrote {write(config, scores=scores).name} and its card.")
+
+
+def _robust(config: str, threads: int | None) -> None:
+    from ..training.robust import measure, write
+
+    found = measure(config, threads=threads)
+    table = Table("change", "mean Dice")
+    for change, dice in found.dice.items():
+        table.add_row(change, f"{dice:.3f}")
+    Console().print(table)
+    write(found)
 
 
 @bench.command("segment")

@@ -7,25 +7,55 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..imaging.errors import BadCall
 from ..models.late_fusion import SatMiniConfig
 from ..models.preprocess import Preparation
 from ..retrieval.structures import StructureTable
 from .cases import Dataset
-from .data import acdc, brain, btcv, example_ct, hippocampus, hra_phantom, mni_meshnet, mni_template, torso_phantom
+from .data import (
+    acdc,
+    amos_maps,
+    brain,
+    btcv,
+    example_ct,
+    hippocampus,
+    hra_phantom,
+    kits_masks,
+    mni_meshnet,
+    mni_template,
+    sarcoma_mr,
+    sarcoma_pet,
+    torso_phantom,
+)
 from .sampling import View
 from .synthesis import Appearance
 from .trainer import Schedule
 
 DATASETS: Mapping[str, Dataset] = {
     module.DATASET.name: module.DATASET
-    for module in (acdc, brain, btcv, example_ct, hippocampus, hra_phantom, mni_meshnet, mni_template, torso_phantom)
+    for module in (
+        acdc,
+        amos_maps,
+        brain,
+        btcv,
+        example_ct,
+        hippocampus,
+        hra_phantom,
+        kits_masks,
+        mni_meshnet,
+        mni_template,
+        sarcoma_mr,
+        sarcoma_pet,
+        torso_phantom,
+    )
 }
 APPEARANCES: Mapping[str, Appearance] = {
+    "amos_maps": amos_maps.APPEARANCE,
     "brain": brain.APPEARANCE,
     "hra_phantom": hra_phantom.APPEARANCE,
+    "kits_masks": kits_masks.APPEARANCE,
     "torso_phantom": hra_phantom.APPEARANCE,
 }
 CONFIGS = Path(__file__).parent / "configs"
@@ -45,6 +75,9 @@ class RunConfig:
 
     Attributes:
         sides: "network" when the network tells left from right, "midplane" when the body's middle plane does.
+        single: structures that are one piece.
+        objective: "text" asks by words, "supervised" has one channel per structure.
+        start: "bundled" begins with the weights that ship under this name.
     """
 
     name: str
@@ -62,6 +95,9 @@ class RunConfig:
     queries: int
     balance: float
     sides: str
+    single: tuple[str, ...] = ()
+    objective: Literal["text", "supervised"] = "text"
+    start: Literal["random", "bundled"] = "random"
 
     @property
     def sided(self) -> dict[str, tuple[str, str]]:
@@ -125,6 +161,9 @@ def _build(values: dict[str, Any]) -> RunConfig:
         "queries",
         "balance",
         "sides",
+        "single",
+        "objective",
+        "start",
     }
     if unknown:
         raise BadCall(f"Unknown keys {sorted(unknown)} in the configuration. Remove them.")
@@ -156,4 +195,13 @@ def _build(values: dict[str, Any]) -> RunConfig:
         queries=int(values.get("queries", 0)),
         balance=float(values.get("balance", 0.0)),
         sides=str(values.get("sides", "network")),
+        single=tuple(values.get("single", ())),
+        objective=_one_of(values.get("objective", "text"), ("text", "supervised")),
+        start=_one_of(values.get("start", "random"), ("random", "bundled")),
     )
+
+
+def _one_of(value: Any, allowed: tuple[Any, ...]) -> Any:
+    if value not in allowed:
+        raise BadCall(f"'{value}' is not among {', '.join(allowed)}. Change the configuration.")
+    return value

@@ -16,13 +16,16 @@ from rich.progress import track
 from ..imaging.errors import Unavailable
 from ..imaging.volume import Grid
 from ..models.catalogue import card
+from ..models.decisions import Decisions
+from ..models.fixed_classes import FixedClasses
 from ..models.late_fusion import SatMini
 from ..models.load import load_predictor
 from ..models.predictor import SatMiniPredictor
 from .atlas import best_atlas, copied, placed
 from .cases import Case, Dataset
 from .config import RunConfig, data_folder, read_config
-from .fit import RUNS
+from .cutoffs import cutoffs_of
+from .fit import RUNS, network_of
 
 LEAST_DICE = 0.3  # below this a structure is not claimed whatever its rival does; our choice
 _RESAMPLES = 2000  # of the patients, for the interval
@@ -40,6 +43,7 @@ class Score:
         cases: how many.
         false_ml: mean volume wrongly marked in cases without the structure; None when there is none or no voxel size.
         truth_ml: smallest and largest true volume; None without voxel size.
+        outside_ml: mean volume marked outside the truth in cases that show the structure; None without voxel size.
     """
 
     structure: str
@@ -51,6 +55,7 @@ class Score:
     cases: int
     false_ml: float | None
     truth_ml: tuple[float, float] | None
+    outside_ml: float | None
 
     @property
     def may_be_claimed(self) -> bool:
@@ -58,7 +63,7 @@ class Score:
         return self.dice > self.atlas and self.dice >= LEAST_DICE
 
 
-def trained_model(plan: RunConfig, runs: Path = RUNS) -> SatMini:
+def trained_model(plan: RunConfig, runs: Path = RUNS) -> SatMini | FixedClasses:
     """The averaged weights of a run.
 
     Raises:
@@ -67,7 +72,7 @@ def trained_model(plan: RunConfig, runs: Path = RUNS) -> SatMini:
     path = runs / plan.name / "checkpoint.pt"
     if not path.exists():
         raise Unavailable(f"'{plan.name}' has not been trained here. Run `ostensor fit` first.")
-    model = SatMini(plan.network)
+    model = network_of(plan)
     model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
     return model.eval()
 
@@ -78,20 +83,27 @@ def evaluate(config: str | Path, *, runs: Path = RUNS, threads: int | None = Non
     The run's averaged weights are measured; where there is no run, the bundled ones.
     """
     plan = read_config(config)
-    predictor = _predictor(plan, runs, threads)
+    predictor = predictor_of(plan, runs, threads)
     scores: list[Score] = []
     for dataset in plan.tests:
         scores += _evaluate_on(dataset, plan, predictor)
     return scores
 
 
-def _predictor(plan: RunConfig, runs: Path, threads: int | None) -> SatMiniPredictor:
+def predictor_of(plan: RunConfig, runs: Path = RUNS, threads: int | None = None) -> SatMiniPredictor:
+    """The run's averaged network ready to ask, or the bundled one where there is no run."""
     entry = card(plan.name)
     if entry.is_ready and not (runs / plan.name / "checkpoint.pt").exists():
         loaded = load_predictor(plan.name, threads=threads)
         assert isinstance(loaded, SatMiniPredictor)
         return loaded
-    return SatMiniPredictor(trained_model(plan, runs), plan.preparation, entry, threads=threads, sided=plan.sided)
+    net = trained_model(plan, runs)
+    return SatMiniPredictor(net, plan.preparation, entry, threads=threads, decisions=decisions_of(plan, net, runs))
+
+
+def decisions_of(plan: RunConfig, net: SatMini | FixedClasses, runs: Path = RUNS) -> Decisions:
+    """How a run's logits become masks."""
+    return Decisions(plan.sided, cutoffs_of(plan, net, runs), frozenset(plan.single))
 
 
 def _evaluate_on(dataset: Dataset, plan: RunConfig, predictor: SatMiniPredictor) -> list[Score]:
@@ -109,7 +121,7 @@ def _evaluate_on(dataset: Dataset, plan: RunConfig, predictor: SatMiniPredictor)
         assert case.volume is not None
         key = (case.patient, "" if case.grid.is_2d else case.name)  # slices of a patient count together
         voxel_ml[key] = case.grid.voxel_ml
-        where = _region(case.grid, dataset)
+        where = complete_region(case.grid, dataset)
         features = predictor.encode(case.volume, progress=lambda share: None, cancelled=lambda: False)
         target = placed(case, plan.preparation)
         copy = copied(atlas, target)
@@ -132,7 +144,7 @@ def _rival_counts(rival: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], da
     return _counts(rival, truth)
 
 
-def _region(grid: Grid, dataset: Dataset) -> npt.NDArray[np.bool_]:
+def complete_region(grid: Grid, dataset: Dataset) -> npt.NDArray[np.bool_]:
     """Where the data set's labels are complete."""
     if dataset.region_mm is None:
         return np.ones(grid.shape, dtype=np.bool_)
@@ -165,24 +177,27 @@ def _score(
 ) -> Score:
     keys = [key for key, (_b, _f, truth) in ours.items() if truth > 0]
     empty = [key for key in ours if key not in keys]
-    dice = np.array([_dice(ours[key]) for key in keys])
+    dice = np.array([dice_of_counts(ours[key]) for key in keys])
     low, high = patient_interval(dice, [patient for patient, _case in keys])
     sizes = [ours[key][2] * voxel_ml[key] for key in keys]
     wrong = [ours[key][1] * voxel_ml[key] for key in empty]
+    outside = [(ours[key][1] - ours[key][0]) * voxel_ml[key] for key in keys]
     return Score(
         structure=name,
         dataset=dataset.name,
         dice=float(dice.mean()),
         low=low,
         high=high,
-        atlas=float(np.mean([_dice(theirs[key]) for key in keys])),
+        atlas=float(np.mean([dice_of_counts(theirs[key]) for key in keys])),
         cases=len(keys),
         false_ml=float(np.mean(wrong)) if wrong and dataset.plausible else None,
         truth_ml=(min(sizes), max(sizes)) if dataset.plausible else None,
+        outside_ml=float(np.mean(outside)) if dataset.plausible else None,
     )
 
 
-def _dice(counts: Counts) -> float:
+def dice_of_counts(counts: Counts) -> float:
+    """Dice of voxels in common, found and true; 1 when both masks are empty."""
     both, found, truth = counts
     return 2 * both / (found + truth) if found + truth else 1.0
 

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import save
 
 from ..imaging.arrays import write_atomically
+from ..imaging.errors import BadCall
 from ..models.catalogue import WEIGHTS_FOLDER
 from .config import RunConfig, data_folder, read_config
-from .evaluate import Score, evaluate, train_volumes_ml, trained_model
+from .evaluate import Score, decisions_of, evaluate, train_volumes_ml, trained_model
 from .fit import RUNS
 
 _MARGIN = 0.5  # plausible volumes run from half the smallest seen to one and a half of the largest
@@ -38,6 +39,8 @@ def export(
         The weights file.
     """
     plan = read_config(config)
+    if plan.objective != "text":
+        raise BadCall('Only networks that take words are bundled. Use objective = "text", or `ostensor eval` alone.')
     found = list(scores) if scores is not None else evaluate(config, runs=runs)
     model = trained_model(plan, runs)
     half = {
@@ -79,7 +82,7 @@ def _facts(plan: RunConfig, scores: Sequence[Score], sha256: str, runs: Path) ->
         "preparation": plan.preparation.to_json(),
         "spacing_mm": None if plan.preparation.longest else list(plan.preparation.spacing_mm),
         "modality": plan.modality,
-        "sided": {name: list(how) for name, how in plan.sided.items()},
+        **decisions_of(plan, trained_model(plan, runs), runs).to_json(),
         "licence": "; ".join(sorted({source.dataset.licence for source in plan.sources})),
         "purpose": "research-only" if restricted else "any",
         "sources": [text for source in plan.sources for text in source.dataset.sources],
@@ -112,14 +115,15 @@ def card_section(plan: RunConfig, scores: Sequence[Score], facts: dict[str, Any]
         f"Licence of the data: {facts['licence']}. Use of these weights: **{facts['purpose']}**.",
         f"Reproduce: `ostensor fit {short}`, then `ostensor eval {short}`.",
         "",
-        "| structure | tested on | cases | Dice | 95 % interval | copied atlas | claimed |",
-        "|---|---|---|---|---|---|---|",
+        "| structure | tested on | cases | Dice | 95 % interval | copied atlas | marked outside, ml | claimed |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for score in scores:
         claimed = "yes" if score.structure in facts["claimed"] else "no"
+        outside = "" if score.outside_ml is None else f"{score.outside_ml:.2f}"
         lines.append(
             f"| {score.structure} | {score.dataset} | {score.cases} | {score.dice:.3f} | "
-            f"{score.low:.3f} to {score.high:.3f} | {score.atlas:.3f} | {claimed} |"
+            f"{score.low:.3f} to {score.high:.3f} | {score.atlas:.3f} | {outside} | {claimed} |"
         )
     if plan.sided:
         lines += [

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
-from ..imaging.errors import BadCall
+from ..imaging.arrays import write_atomically
+from ..imaging.errors import BadCall, Unavailable
+from ..models.catalogue import WEIGHTS_FOLDER
+from ..models.fixed_classes import FixedClasses
 from ..models.late_fusion import SatMini
 from ..models.text import known_vectors
 from ..retrieval.structures import StructureTable
 from .config import APPEARANCES, RunConfig, data_folder, read_config
-from .objectives import Batch, TextPrompted
+from .objective import Batch, Objective
+from .objectives import Supervised, TextPrompted
+from .runlog import read_log
 from .sampling import Ready, draw, make_ready
 from .trainer import Stream, Trainer
 
@@ -34,15 +44,41 @@ def fit(
     plan = read_config(config)
     torch.manual_seed(plan.schedule.seed)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    model = SatMini(plan.network)
-    trainer = Trainer(model, objective_of(plan), plan.schedule, runs / plan.name, device=device)
+    trainer = Trainer(network_of(plan), objective_of(plan), plan.schedule, runs / plan.name, device=device)
     if resume and trainer.resume():
         log.info("resuming at step %d", trainer.step)
-    trainer.fit(stream_of(plan, data_folder()), until=until)
+    elif plan.start == "bundled":
+        _load_bundled(trainer, plan)
+    stream, counts = stream_of(plan, data_folder())
+    trainer.fit(stream, until=until)
+    write_record(trainer, plan, counts)
     return trainer.folder
 
 
-def objective_of(plan: RunConfig) -> TextPrompted:
+def network_of(plan: RunConfig) -> SatMini | FixedClasses:
+    """The untrained network of a run."""
+    if plan.objective == "supervised":
+        return FixedClasses(plan.network, list(plan.structures))
+    return SatMini(plan.network)
+
+
+def _load_bundled(trainer: Trainer, plan: RunConfig) -> None:
+    path = WEIGHTS_FOLDER / f"{plan.name}.safetensors"
+    if not path.exists():
+        raise Unavailable(f"There are no bundled weights of '{plan.name}' to start from. Set start = \"random\".")
+    values = {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
+    trainer.model.load_state_dict({**trainer.model.state_dict(), **values})
+    trainer.average = {name: value.detach().clone() for name, value in trainer.model.state_dict().items()}
+
+
+def objective_of(plan: RunConfig) -> Objective:
+    """What the run optimises."""
+    if plan.objective == "supervised":
+        return Supervised(structures=plan.structures, balance=plan.balance)
+    return _text_prompted(plan)
+
+
+def _text_prompted(plan: RunConfig) -> TextPrompted:
     """The text-prompted objective over the run's structures, with all their synonyms."""
     structures = plan.structures
     absent = sorted({name for source in plan.sources for name in source.dataset.absent} - set(structures))
@@ -69,8 +105,9 @@ def names_of(structures: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
     return names
 
 
-def stream_of(plan: RunConfig, data: Path) -> Stream:
-    """Batches of random views of the training cases, a function of (step, part) only."""
+def stream_of(plan: RunConfig, data: Path) -> tuple[Stream, dict[str, int]]:
+    """Batches of random views of the training cases, a function of (step, part) only; and cases per data set."""
+    counts: dict[str, int] = {}
     pools: list[tuple[list[Ready], list[Ready], str, dict[int, int]]] = []
     for source in plan.sources:
         cases = source.dataset.cases(data, "train")
@@ -79,6 +116,7 @@ def stream_of(plan: RunConfig, data: Path) -> Stream:
         ]
         if not ready:
             raise BadCall(f"The data set '{source.dataset.name}' has no training cases. Check its folder.")
+        counts[source.dataset.name] = len(cases)
         real = [item for item in ready if item.image is not None]
         made = [item for item in ready if item.image is None]
         pools.append((real, made, source.dataset.name, dict(source.dataset.mirrored)))
@@ -96,10 +134,29 @@ def stream_of(plan: RunConfig, data: Path) -> Stream:
             labels.append(label)
         return Batch(torch.stack(images), torch.stack(labels))
 
-    return batch
+    return batch, counts
 
 
-if __name__ == "__main__":
-    import sys
-
-    fit(sys.argv[1])
+def write_record(trainer: Trainer, plan: RunConfig, counts: Mapping[str, int]) -> None:
+    """Write `run.json`: what was learned from what, how long it took and where."""
+    columns = read_log(trainer.folder / "log.csv")
+    record = {
+        "name": plan.name,
+        "objective": trainer.objective.name,
+        "paper": trainer.objective.paper,
+        "start": plan.start,
+        "cases": dict(counts),
+        "parameters": sum(value.numel() for value in trainer.model.parameters()),
+        "schedule": asdict(plan.schedule),
+        "steps": trainer.step,
+        "cpu_hours": round(sum(columns["cpu_s"]) / 3600, 2),
+        "device": str(trainer.device),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
+        "last_losses": {
+            name: round(float(np.mean(values[-50:])), 4)
+            for name, values in columns.items()
+            if name not in ("step", "lr", "cpu_s")
+        },
+    }
+    text = json.dumps(record, indent=1) + "\n"
+    write_atomically(trainer.folder / "run.json", lambda file: file.write(text.encode()))

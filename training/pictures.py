@@ -18,7 +18,7 @@ _ZOOM, _COLUMNS, _FIRST_STEP = 2, 6, 100
 def sheet(config: str, *, columns: int = _COLUMNS) -> Image.Image:
     """Samples side by side: axial picture, its labels, coronal picture, its labels."""
     plan = read_config(config)
-    batch = stream_of(plan, data_folder())
+    batch, _counts = stream_of(plan, data_folder())
     colours = np.zeros((256, 3), dtype=np.uint8)
     for values in plan.structures.values():
         for value in values:

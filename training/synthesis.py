@@ -137,7 +137,7 @@ def _tissue_table(appearance: Appearance, rng: np.random.Generator, stripped: bo
 
 
 def _scanned(picture: torch.Tensor, kind: str, rng: np.random.Generator) -> torch.Tensor:
-    """Partial volume, bias field, lower resolution and noise, in the order a scanner adds them."""
+    """Partial volume, bias field, artefacts, lower resolution and noise, in the order a scanner adds them."""
     picture = float(rng.uniform(0.2, 0.8)) * (_blur(picture) - picture) + picture
     span = float(picture.max() - picture.min()) + 1e-6
     if kind == "mr":
@@ -146,10 +146,30 @@ def _scanned(picture: torch.Tensor, kind: str, rng: np.random.Generator) -> torc
         unit = (picture / (picture.max() + 1e-6)).clamp(min=0)
         picture = unit ** float(np.exp(rng.uniform(-0.35, 0.35)))
         span = 1.0
+    if rng.random() < 0.15:
+        picture = _ghosted(picture, rng) if kind == "mr" else _streaked(picture, rng)
     if rng.random() < 0.35:
         picture = _coarse(picture, rng)
     noise = float(rng.uniform(0, 0.06 if kind == "mr" else 0.02)) * span
     return picture + noise * torch.from_numpy(rng.standard_normal(tuple(picture.shape)).astype(np.float32))
+
+
+def _ghosted(picture: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Faint copies of the picture shifted along one axis, as motion during an MR scan leaves them."""
+    axis = int(rng.integers(picture.dim()))
+    shift = max(1, round(picture.shape[axis] * float(rng.uniform(0.1, 0.45))))
+    strength = float(rng.uniform(0.03, 0.15))
+    return (1 - strength) * picture + strength * (picture.roll(shift, axis) + picture.roll(-shift, axis)) / 2
+
+
+def _streaked(picture: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Rays that fade away from a dense spot, as metal leaves them in CT, in the axial plane."""
+    x, y = (torch.arange(n, dtype=torch.float32) - float(rng.uniform(0.2, 0.8)) * n for n in picture.shape[:2])
+    angle = torch.atan2(y[None, :], x[:, None])
+    distance = (x[:, None] ** 2 + y[None, :] ** 2).sqrt()
+    rays = torch.sin(int(rng.integers(6, 20)) * angle) * torch.exp(-distance / float(rng.uniform(8, 30)))
+    rays = float(rng.uniform(50, 300)) * rays
+    return picture + (rays if picture.dim() == 2 else rays[:, :, None])
 
 
 def _blur(picture: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,8 @@
 """Bundled predictors: words, sides, and where masks land."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ import torch
 from ostensor.imaging.errors import BadCall
 from ostensor.imaging.volume import Grid, Volume
 from ostensor.models.catalogue import card
+from ostensor.models.decisions import Decisions, likeliest_part
 from ostensor.models.late_fusion import SatMini, SatMiniConfig
 from ostensor.models.predictor import SatMiniPredictor, body_middle, dot_products
 from ostensor.models.preprocess import Preparation
@@ -23,7 +27,9 @@ def predictor() -> SatMiniPredictor:
         net.text[2].bias.zero_()
         net.text[2].bias[-1] = 0.5
     how = Preparation(dims=3, spacing_mm=(2.0, 2.0, 2.0), intensity="ct")
-    return SatMiniPredictor(net, how, card("sat-mini-torso"), backend="torch", threads=1, sided=SIDED)
+    return SatMiniPredictor(
+        net, how, card("sat-mini-torso"), backend="torch", threads=1, decisions=Decisions(sided=SIDED)
+    )
 
 
 def scan() -> Volume:
@@ -79,3 +85,42 @@ def test_dot_products_are_those_of_numpy() -> None:
         np.einsum("cxyz,nc->nxyz", features.astype(np.float64), weights[:, :3]) + weights[:, 3][:, None, None, None]
     )
     assert np.allclose(dot_products(features, weights), expected, atol=1e-4)
+
+
+def test_the_likeliest_part_is_kept_not_the_largest() -> None:
+    """A small sure part beside a large doubtful one."""
+    logit = np.full((11, 7, 5), -3.0, np.float32)
+    logit[0:2, 0:3, 1:3] = 9.0  # 12 voxels: 108
+    logit[5:9, 1:5, 0:4] = 0.5  # 64 voxels: 32
+    kept = likeliest_part(logit > 0, logit)
+    assert kept.sum() == 12
+    assert kept[0, 0, 1]
+
+
+def test_cutoffs_shrink_a_mask_and_single_parts_drop_strays() -> None:
+    """Features are the logits themselves through weights set by hand: expected masks are thresholds of the image."""
+    made = predictor()
+    volume = Volume(np.zeros((16, 16, 16), np.float32), Grid((16, 16, 16), np.diag([4.0, 4.0, 4.0, 1.0])), "ct")
+    scan = made.encode(volume, progress=lambda s: None, cancelled=lambda: False)
+    logit = np.full(scan.array.shape[1:], -4.0, np.float32)
+    logit[2:9, 2:9, 2:9] = 1.0
+    logit[3:8, 3:8, 3:8] = 3.0
+    logit[12:14, 12:14, 12:14] = 3.0
+    features = replace(scan, array=np.zeros_like(scan.array))
+    features.array[0] = logit
+    made.query_weights = lambda names: np.array([[1.0] + [0.0] * len(scan.array[1:]) + [0.0]] * len(names), np.float32)  # type: ignore[method-assign]
+
+    def voxels(decisions: Decisions) -> int:
+        made.decisions = decisions
+        return int(made.decode(features, ["liver"])[0].array.sum())
+
+    plain = voxels(Decisions())
+    assert voxels(Decisions(cutoffs={"liver": 2.0})) < voxels(Decisions(cutoffs={"liver": 0.5})) < plain
+    assert voxels(Decisions(single=frozenset({"liver"}))) == pytest.approx(plain - 8, abs=8)
+    assert voxels(Decisions(single=frozenset({"spleen"}))) == plain
+
+
+def test_decisions_come_back_from_their_file() -> None:
+    made = Decisions({"left femur": ("femora", "left")}, {"femora": 0.75}, frozenset({"liver", "heart"}))
+    assert Decisions.from_json(json.loads(json.dumps(made.to_json()))) == made
+    assert Decisions.from_json({}) == Decisions()

@@ -30,9 +30,12 @@ def test_fit_evaluate_export_load_ask(tiny_plan: Path, tmp_path: Path) -> None:
         assert score.low <= score.dice <= score.high
         assert score.dice > 0.7, "boxes of clear contrast"
         assert score.may_be_claimed
+    cutoffs = json.loads((tiny_plan / "sat-mini-torso" / "cutoffs.json").read_text())
+    assert sorted(cutoffs) == ["liver", "spleen"]
     weights = export("tiny", runs=tiny_plan, folder=tmp_path / "out", scores=scores)
     facts = json.loads(weights.with_suffix(".json").read_text())
     assert facts["claimed"] == ["liver", "spleen"]
+    assert facts["cutoffs"] == cutoffs
     assert facts["plausible_ml"]["liver"][0] < 7 * 6 * 8 * 8 / 1000 < facts["plausible_ml"]["liver"][1]
     card_text = (tmp_path / "out" / "CARD.md").read_text()
     assert "| liver | tiny | 2 |" in card_text
@@ -47,6 +50,57 @@ def test_fit_evaluate_export_load_ask(tiny_plan: Path, tmp_path: Path) -> None:
         assert 2 * (masks[name] & truth).sum() / (masks[name].sum() + truth.sum()) > 0.7, "the text steers"
     assert not (masks["liver"] & masks["spleen"]).sum() > 0.1 * masks["liver"].sum()
     catalogue.forget_cards()
+
+
+def test_a_network_without_words_trains_and_is_measured_by_the_same_commands(
+    tiny_plan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dataclasses
+
+    import tiny
+
+    from ostensor.training import evaluate as evaluating
+    from ostensor.training import export as exporting
+    from ostensor.training import fit as fitting
+
+    plan = dataclasses.replace(tiny.plan(steps=150), objective="supervised")
+    for module in (evaluating, exporting, fitting):
+        monkeypatch.setattr(module, "read_config", lambda _name: plan)
+    folder = fit("tiny", runs=tiny_plan)
+    record = json.loads((folder / "run.json").read_text())
+    assert record["objective"] == "supervised"
+    assert record["cases"] == {"tiny": 6}
+    for score in evaluate("tiny", runs=tiny_plan, threads=1):
+        assert score.dice > 0.7, "boxes of clear contrast"
+    with pytest.raises(BadCall, match="take words"):
+        export("tiny", runs=tiny_plan, folder=tiny_plan)
+
+
+def test_a_run_may_start_from_bundled_weights(tiny_plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a learning rate of nothing the weights are the bundled ones, in half precision."""
+    import dataclasses
+
+    import tiny
+    from safetensors.torch import load_file
+
+    from ostensor.training import fit as fitting
+    from ostensor.training.config import read_config as read
+    from ostensor.training.evaluate import trained_model
+
+    bundled = read("hippocampus")
+    schedule = dataclasses.replace(tiny.plan().schedule, steps=1, learning_rate=0.0)
+    view = dataclasses.replace(tiny.plan().view, patch=(16, 16, 16))
+    plan = dataclasses.replace(
+        tiny.plan(), name=bundled.name, network=bundled.network, view=view, schedule=schedule, start="bundled"
+    )
+    monkeypatch.setattr(fitting, "read_config", lambda _name: plan)
+    fit("tiny", runs=tiny_plan)
+    values = load_file(catalogue.WEIGHTS_FOLDER / f"{bundled.name}.safetensors")
+    found = trained_model(plan, tiny_plan).state_dict()
+    assert np.array_equal(found["text.0.weight"].numpy(), values["text.0.weight"].float().numpy())
+    monkeypatch.setattr(fitting, "read_config", lambda _name: dataclasses.replace(plan, name="none"))
+    with pytest.raises(Unavailable, match="no bundled weights of 'none'"):
+        fit("tiny", runs=tiny_plan)
 
 
 def test_an_untrained_run_says_what_to_do(tiny_plan: Path) -> None:
@@ -114,3 +168,22 @@ def test_no_patient_is_on_both_sides_of_a_split(name: str, shared_data: Path) ->
 def test_an_absent_data_folder_is_named() -> None:
     with pytest.raises(Unavailable, match="OSTENSOR_DATA"):
         DATASETS["acdc"].cases(Path("/nonexistent"), "train")
+
+
+def test_cutoffs_are_those_of_greatest_dice_on_training_views(tiny_plan: Path, tmp_path: Path) -> None:
+    """A network whose logits are the CT itself, shifted: the best cutoff lies between an organ and what is around it."""
+    import tiny
+    import torch
+
+    from ostensor.models.fixed_classes import FixedClasses
+    from ostensor.training.cutoffs import best_cutoffs
+
+    class Bright(FixedClasses):
+        def image_features(self, image: torch.Tensor) -> torch.Tensor:
+            return torch.cat([image, -image], dim=1) + 2.0  # liver is the brightest, spleen the darkest
+
+    plan = tiny.plan()
+    found = best_cutoffs(plan, Bright(plan.network, list(plan.structures)), tmp_path)
+    around, liver, spleen = ((hu - 50) / 150 for hu in (40, 240, -110))
+    assert around + 2 < found["liver"] < liver + 2
+    assert -around + 2 < found["spleen"] < -spleen + 2

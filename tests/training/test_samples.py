@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from ostensor.imaging.volume import Grid
 from ostensor.training.data import brain, hra_phantom
+from ostensor.training.data.bodies import WALL_MM, with_body
+from ostensor.training.data.hra_phantom import SHELL, SPINE
 from ostensor.training.sampling import Ready, View, draw
-from ostensor.training.synthesis import synthesise
+from ostensor.training.synthesis import _ghosted, _streaked, synthesise
 
 
 def body() -> torch.Tensor:
@@ -85,3 +88,35 @@ def test_mirroring_swaps_the_names_of_sides() -> None:
 def test_labels_without_image_or_appearance_are_refused() -> None:
     with pytest.raises(ValueError, match="no image"):
         draw(ready(image=False), VIEW, np.random.default_rng(0), {}, None)
+
+
+@pytest.mark.parametrize("artefact", [_ghosted, _streaked])
+def test_artefacts_change_a_picture_but_keep_its_place(artefact) -> None:  # type: ignore[no-untyped-def]
+    """The changed picture still agrees best with the unshifted one."""
+    rng = np.random.default_rng(3)
+    picture = torch.from_numpy(rng.normal(size=(23, 19, 5)).astype(np.float32)) * 400
+    made = artefact(picture, np.random.default_rng(1))
+    assert made.shape == picture.shape
+    assert not torch.equal(made, picture)
+
+    def agreement(other: torch.Tensor) -> float:
+        return float(torch.corrcoef(torch.stack([made.flatten(), other.flatten()]))[0, 1])
+
+    assert agreement(picture) > 0.8
+    assert agreement(picture) > agreement(picture.roll(1, 0)) + 0.5
+
+
+def test_a_body_is_built_around_organs() -> None:
+    """A ball-like organ of 20 mm: skin 38 mm from it, a spine where told, shells under the skin, organ untouched."""
+    grid = Grid((15, 13, 7), np.diag([3.0, 3.0, 5.0, 1.0]))
+    x, y, _ = np.indices(grid.shape)
+    organs = (16 * ((x - 7) ** 2 + (y - 6) ** 2 < 4**2)).astype(np.uint8)
+    made, whole = with_body(organs, grid, (21.0, -10.0))
+    at = np.argwhere(made == 16)
+    assert np.allclose((whole.affine @ [*at.mean(axis=0), 1])[:3], (21, 18, 15))
+    assert len(at) == (organs > 0).sum()
+    across = np.flatnonzero(made[:, :, 3].any(axis=1))
+    assert 3.0 * (across[-1] - across[0] + 1) == pytest.approx(7 * 3 + 2 * WALL_MM, abs=6)
+    spine = np.argwhere(made == SPINE)
+    assert np.allclose((whole.affine @ [*spine.mean(axis=0), 1])[:2], (21, -10), atol=3)
+    assert set(np.unique(made)) >= {0, 16, SPINE, SHELL}

@@ -8,16 +8,17 @@ import pytest
 import torch
 
 from ostensor.imaging.errors import BadCall, Failed
-from ostensor.training.objectives import Batch
-from ostensor.training.trainer import Schedule, Trainer, ema_update_
+from ostensor.training.objective import LABELLED, MODEL, Batch, Batches, Objective, Roles, State, ema_update_
+from ostensor.training.runlog import read_log
+from ostensor.training.trainer import Schedule, Trainer
 
 
-class Square:
+class Square(Objective):
     """Mean squared distance of the network's answer to the labels, with a little seeded noise."""
 
-    def losses(self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
-        noise = float(rng.normal(0, 0.01))
-        return {"square": (model(batch.images) - batch.labels.float() - noise).square().mean()}
+    def losses(self, phase: str, roles: Roles, batches: Batches, state: State) -> Mapping[str, torch.Tensor]:
+        batch, noise = batches[LABELLED], float(state.rng.normal(0, 0.01))
+        return {"square": (roles[MODEL](batch.images) - batch.labels.float() - noise).square().mean()}
 
 
 def network() -> torch.nn.Module:
@@ -91,9 +92,9 @@ def test_the_learning_rate_rises_then_falls_to_one_percent(tmp_path: Path) -> No
 
 
 def test_a_loss_that_is_not_finite_names_its_term(tmp_path: Path) -> None:
-    class Broken:
-        def losses(self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
-            return {"fine": torch.zeros(()), "broken": model(batch.images).sum() * float("nan")}
+    class Broken(Objective):
+        def losses(self, phase: str, roles: Roles, batches: Batches, state: State) -> Mapping[str, torch.Tensor]:
+            return {"fine": torch.zeros(()), "broken": roles[MODEL](batches[LABELLED].images).sum() * float("nan")}
 
     with pytest.raises(Failed, match="'broken' became nan at step 0"):
         Trainer(network(), Broken(), PLAN, tmp_path).fit(stream)
@@ -104,3 +105,112 @@ def test_cuda_is_refused_where_there_is_none(tmp_path: Path) -> None:
         pytest.skip("this machine has CUDA")
     with pytest.raises(BadCall, match="--device cpu"):
         Trainer(network(), Square(), PLAN, tmp_path, device="cuda")
+
+
+class Adversarial(Objective):
+    """A generator learns the mean of the images against a critic, beside a teacher and a bank of past means.
+
+    Two groups, two phases, two streams, a role without optimiser and a state of its own: everything
+    a later objective may need, with no change of the trainer.
+    """
+
+    name = "adversarial"
+    streams = (LABELLED, "unlabelled")
+
+    def __init__(self) -> None:
+        self.bank = torch.zeros(3)
+
+    def roles(self, model: torch.nn.Module) -> dict[str, torch.nn.Module]:
+        torch.manual_seed(1)
+        teacher = network().requires_grad_(False)
+        return {MODEL: model, "critic": torch.nn.Conv2d(1, 1, 3, padding=1), "teacher": teacher}
+
+    def groups(self, roles: Roles) -> dict[str, list[torch.nn.Parameter]]:
+        return {role: list(roles[role].parameters()) for role in (MODEL, "critic")}
+
+    def optimizer(self, group, parameters, learning_rate, weight_decay):  # type: ignore[no-untyped-def]
+        return torch.optim.SGD(parameters, lr=learning_rate, momentum=0.9)
+
+    def phases(self, state: State) -> tuple[str, ...]:
+        return (MODEL,) if state.step % 2 else (MODEL, "critic")
+
+    def losses(self, phase: str, roles: Roles, batches: Batches, state: State) -> Mapping[str, torch.Tensor]:
+        made = roles[MODEL](batches["unlabelled"].images)
+        judged = roles["critic"](made if phase == MODEL else made.detach()).mean()
+        if phase == MODEL:
+            square = (made - batches[LABELLED].labels[:, None].float()).square().mean()
+            return {"square": square, "adversarial": -0.01 * state.ramp("sigmoid", 6) * judged}
+        return {"critic": judged.square()}
+
+    def after_step(self, roles: Roles, state: State) -> None:
+        ema_update_(dict(roles["teacher"].state_dict()), roles[MODEL].state_dict(), 0.9)
+        self.bank = torch.cat([self.bank[1:], next(iter(roles[MODEL].parameters())).detach().mean()[None]])
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {"bank": self.bank}
+
+    def load_state_dict(self, values: Mapping[str, torch.Tensor]) -> None:
+        self.bank = values["bank"]
+
+
+def adversarial(folder: Path, *stops: int) -> Trainer:
+    streams = {LABELLED: stream, "unlabelled": lambda step, part: stream(step + 1000, part)}
+    for stop in stops:
+        made = Trainer(network(), Adversarial(), PLAN, folder)
+        made.resume()
+        made.fit(streams, until=stop)
+    return made
+
+
+def test_an_objective_of_many_parts_resumes_bit_for_bit_too(tmp_path: Path) -> None:
+    whole, cut = adversarial(tmp_path / "whole", 12), adversarial(tmp_path / "cut", 5, 12)
+    for role in (MODEL, "critic", "teacher"):
+        for key, value in whole.roles[role].state_dict().items():
+            assert torch.equal(value, cut.roles[role].state_dict()[key]), (role, key)
+    assert torch.equal(whole.objective.bank, cut.objective.bank)  # type: ignore[attr-defined]
+    assert float(whole.objective.bank.abs().min()) > 0  # type: ignore[attr-defined]
+
+
+def test_a_phase_changes_its_own_group_only(tmp_path: Path) -> None:
+    """Step 1 has no critic phase, so the critic stays; step 0 has, so it moves; no optimiser touches the teacher."""
+    made = Trainer(network(), Adversarial(), PLAN, tmp_path)
+    streams = {LABELLED: stream, "unlabelled": stream}
+    fresh = made.roles["critic"].weight.detach().clone()
+    made.fit(streams, until=1)
+    moved = made.roles["critic"].weight.detach().clone()
+    assert not torch.equal(fresh, moved)
+    made.fit(streams, until=2)
+    assert torch.equal(moved, made.roles["critic"].weight)
+    assert all(value.grad is None for value in made.roles["teacher"].parameters())
+
+
+def test_a_missing_stream_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadCall, match=r"'adversarial' needs the data streams .*unlabelled"):
+        Trainer(network(), Adversarial(), PLAN, tmp_path).fit(stream)
+
+
+def test_columns_that_appear_late_are_logged_and_a_plot_is_drawn(tmp_path: Path) -> None:
+    adversarial(tmp_path, 4)
+    columns = read_log(tmp_path / "log.csv")
+    assert columns["step"] == [1, 2, 3, 4]
+    assert [np.isnan(value) for value in columns["critic"]] == [False, True, False, True]
+    assert (tmp_path / "losses.png").stat().st_size > 5000
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_steps_after_the_last_checkpoint_are_logged_once(tmp_path: Path) -> None:
+    """Killed at step 6 with a checkpoint at 4: steps 5 and 6 are done again, and stand in the log once."""
+    made = Trainer(network(), Square(), PLAN, tmp_path)
+    made.fit(stream, until=4)
+    saved = made.checkpoint.read_bytes()
+    made.fit(stream, until=6)
+    made.checkpoint.write_bytes(saved)
+    trained(tmp_path, PLAN, 8)
+    assert read_log(tmp_path / "log.csv")["step"] == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_ramps_start_near_zero_and_end_at_one() -> None:
+    for kind, half in (("sigmoid", np.exp(-1.25)), ("linear", 0.5), ("cosine", 0.5)):
+        values = [State(step, 20, np.random.default_rng(0)).ramp(kind, 10) for step in (0, 5, 10, 15)]  # type: ignore[arg-type]
+        assert values[0] < 0.01
+        assert values[1:] == pytest.approx([half, 1, 1])

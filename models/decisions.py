@@ -1,0 +1,54 @@
+"""From logits to a mask: what a network needs to be told beside its weights. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import cc3d
+import numpy as np
+import numpy.typing as npt
+
+from ..imaging.volume import BoolArray
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """How a network's logits become masks.
+
+    Attributes:
+        sided: name -> (pair, side) of structures answered by their pair, cut at the body's middle plane; for
+            networks that find both halves but do not tell them apart.
+        cutoffs: name -> logit from which a voxel is inside, chosen on training scans; 0 where not listed. Losses
+            that count the inside of a small structure as much as its outside make networks mark too much.
+        single: names of structures that are one piece: in a stack of slices only the likeliest piece is kept.
+    """
+
+    sided: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    cutoffs: Mapping[str, float] = field(default_factory=dict)
+    single: frozenset[str] = frozenset()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for the file beside the weights."""
+        return {
+            "sided": {name: list(how) for name, how in self.sided.items()},
+            "cutoffs": dict(self.cutoffs),
+            "single": sorted(self.single),
+        }
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> Decisions:
+        """The decisions written by `to_json`; none where the file says nothing."""
+        sided = {name: (pair, side) for name, (pair, side) in facts.get("sided", {}).items()}
+        return cls(sided, dict(facts.get("cutoffs", {})), frozenset(facts.get("single", ())))
+
+
+def likeliest_part(mask: BoolArray, logit: npt.NDArray[np.float32]) -> BoolArray:
+    """The connected part of a mask with the greatest sum of `logit` (its own cutoff taken off) over its voxels."""
+    parts, count = cc3d.connected_components(np.ascontiguousarray(mask), return_N=True)
+    if count < 2:
+        return mask
+    weight = np.bincount(parts.ravel(), weights=np.where(mask, logit, 0).ravel(), minlength=count + 1)
+    weight[0] = -np.inf
+    return np.asarray(parts == int(np.argmax(weight)))
