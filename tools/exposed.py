@@ -69,7 +69,6 @@ def expose(entry: Tool, desk: Desk) -> ExposedTool:
         title=entry.title,
         description=inspect.cleandoc(entry.function.__doc__ or ""),
         annotations=ToolAnnotations(
-            title=entry.title,
             read_only_hint=entry.read_only,
             destructive_hint=entry.destructive,
             idempotent_hint=entry.idempotent,
@@ -100,7 +99,7 @@ def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
     """A JSON schema that says the same in fewer characters: every list of tools is read by a model.
 
     Titles made out of names go; "a type or null" becomes a list of two types. Of an answer's schema go defaults, the
-    ban on further fields, and which fields rows always have: they bind us, not the reader. Provenance and geometry,
+    ban on further fields, and which fields are always there: they bind us, not the reader. Provenance and geometry,
     alike in every answer, are called objects there; the resources and docs say what they hold.
     """
 
@@ -119,7 +118,7 @@ def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
     result: dict[str, Any] = cleaned(schema)
     if output:
         rows = {name: row for name, row in result.pop("$defs", {}).items() if name not in _EVERYWHERE}
-        for row in rows.values():
+        for row in (result, *rows.values()):
             row.pop("required", None)
         result = {"$defs": rows, **result} if rows else result
     return result
