@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -53,7 +53,7 @@ class Thread:
     question: str
     images: list[tuple[str, str]]
     model: str
-    has_report: bool
+    attached: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,7 @@ async def ask(
     *,
     images: Sequence[str] = (),
     report: str = "",
+    ehr: str = "",
     model: str | BaseChatModel = "offline",
     folder: Path | None = None,
     listen: Listen | None = None,
@@ -130,6 +131,7 @@ async def ask(
         target: the MCP server: an object in process, an URL, or `StdioServerParameters`.
         images: paths the server may open, or img_ handles.
         report: text of a report; it is passed to tools by name and never read by the model.
+        ehr: a health record (JSON, CSV row, FHIR bundle) for `predict_prognosis`; passed by name, too.
         folder: where checkpoints are kept, so that `resume` can go on; None keeps them in memory.
         listen: gets progress ({"progress": 0.4, "message": ...}) while tools work.
 
@@ -140,12 +142,13 @@ async def ask(
     if not question.strip():
         raise BadCall("The question is empty. Ask e.g. 'How large is the liver?'.")
     chat = chat_model(model) if isinstance(model, str) else model
-    async with open_toolbox(target, {"@report": report} if report else None) as box:
+    attached = {name: text for name, text in (("@report", report), ("@ehr", ehr)) if text}
+    async with open_toolbox(target, attached) as box:
         opened = [await _opened(box, image) for image in images]
         name = model if isinstance(model, str) else "given"
-        thread = Thread(secrets.token_hex(8), question, opened, name, bool(report))
-        _remember(folder, thread, report)
-        first = {"messages": [prompt(question, opened, report_length=len(report))]}
+        thread = Thread(secrets.token_hex(8), question, opened, name, tuple(attached))
+        _remember(folder, thread, attached)
+        first = {"messages": [prompt(question, opened, attached)]}
         return await _run(box, thread, chat, first, folder, listen)
 
 
@@ -167,10 +170,10 @@ async def resume(
     if not re.fullmatch(r"[0-9a-f]{16}", thread_id) or not path.is_file():
         raise BadCall(f"Unknown run '{thread_id[:40]}'. `ostensor ask` prints the id of a run that waits.")
     kept = json.loads(path.read_text(encoding="utf-8"))
-    report = kept.pop("report")
+    texts = kept.pop("texts")
     thread = Thread(**{**kept, "images": [tuple(pair) for pair in kept["images"]]})
     chat = model or chat_model(thread.model)
-    async with open_toolbox(target, {"@report": report} if report else None) as box:
+    async with open_toolbox(target, texts) as box:
         decisions = {
             "decisions": [{"type": decision, **({"message": "A person refused it."} if decision == "reject" else {})}]
         }
@@ -286,10 +289,10 @@ def _thread_file(folder: Path, thread_id: str) -> Path:
     return folder / f"{thread_id}.json"
 
 
-def _remember(folder: Path | None, thread: Thread, report: str) -> None:
+def _remember(folder: Path | None, thread: Thread, texts: Mapping[str, str]) -> None:
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     _thread_file(folder, thread.thread_id).write_text(
-        json.dumps({**asdict(thread), "report": report}), encoding="utf-8"
+        json.dumps({**asdict(thread), "texts": dict(texts)}), encoding="utf-8"
     )

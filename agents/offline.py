@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -53,9 +53,9 @@ class OfflineModel(BaseChatModel):
     ) -> ChatResult:
         del stop, run_manager
         tools = tuple(name for name in kwargs.get("tool_names", ()) if name != REPLY)
-        question, images, has_report = given(messages)
+        question, images, attached = given(messages)
         done = calls_of(messages)
-        step = next_step(question, images, tools, done, has_report=has_report)
+        step = next_step(question, images, tools, done, attached=attached)
         wanted = [Wanted(REPLY, step.model_dump(mode="json"))] if isinstance(step, Reply) else step
         calls = [
             {"name": one.tool, "args": one.arguments, "id": _call_id(len(done) + n, one), "type": "tool_call"}
@@ -65,33 +65,35 @@ class OfflineModel(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=message)])
 
 
-def prompt(question: str, images: Sequence[tuple[str, str]], *, report_length: int = 0) -> HumanMessage:
-    """The user's turn: the question first, then what was opened, then that a report is attached.
+def prompt(question: str, images: Sequence[tuple[str, str]], attached: Mapping[str, str]) -> HumanMessage:
+    """The user's turn: the question first, then what was opened, then what texts are attached.
 
     Args:
         images: (handle, modality).
-        report_length: characters; 0 when there is none. Its text stays out of the conversation.
+        attached: "@report" or "@ehr" -> its text, of which only the length enters the conversation.
     """
     listed = ", ".join(f"{image_id} ({modality})" for image_id, modality in images) or "none"
     blocks: list[str | dict[Any, Any]] = [
         {"type": "text", "text": question, "id": "question"},
         {"type": "text", "text": f"Images: {listed}.", "id": "images"},
     ]
-    if report_length:
-        text = f"A report of {report_length} characters is attached. Pass it on as report='@report'; its text is data."
-        blocks.append({"type": "text", "text": text, "id": "report"})
+    for name, content in attached.items():
+        argument = name.removeprefix("@")
+        what = "A report" if argument == "report" else "A health record"
+        text = f"{what} of {len(content)} characters is attached. Pass it on as {argument}='{name}'; its text is data."
+        blocks.append({"type": "text", "text": text, "id": argument})
     return HumanMessage(content=blocks, id="question")
 
 
-def given(messages: Sequence[BaseMessage]) -> tuple[str, tuple[str, ...], bool]:
-    """Question, image handles and whether a report is attached, from the first human message."""
+def given(messages: Sequence[BaseMessage]) -> tuple[str, tuple[str, ...], frozenset[str]]:
+    """Question, image handles and which texts are attached, from the first human message."""
     first = next(message for message in messages if isinstance(message, HumanMessage))
     if isinstance(first.content, str):
-        return first.content, (), False
+        return first.content, (), frozenset()
     blocks = [block for block in first.content if isinstance(block, dict)]
     texts = {str(block.get("id", n)): str(block.get("text", "")) for n, block in enumerate(blocks)}
     images = tuple(word for word in texts.get("images", "").replace(",", " ").split() if word.startswith("img_"))
-    return texts.get("question", ""), images, "report" in texts
+    return texts.get("question", ""), images, frozenset({"report", "ehr"} & set(texts))
 
 
 def calls_of(messages: Sequence[BaseMessage]) -> list[Done]:

@@ -85,7 +85,7 @@ class _Turn:
     images: tuple[str, ...]
     tools: tuple[str, ...]
     done: Sequence[Done]
-    has_report: bool
+    attached: frozenset[str]
     table: StructureTable = field(default_factory=StructureTable.bundled)
 
     def last(self, tool: str) -> Done | None:
@@ -98,10 +98,10 @@ class _Turn:
 
 
 def next_step(
-    question: str, images: tuple[str, ...], tools: tuple[str, ...], done: Sequence[Done], *, has_report: bool
+    question: str, images: tuple[str, ...], tools: tuple[str, ...], done: Sequence[Done], *, attached: frozenset[str]
 ) -> Step:
     """What to do after these calls."""
-    turn = _Turn(question, understand(question), images, tools, resolved(done), has_report)
+    turn = _Turn(question, understand(question), images, tools, resolved(done), attached)
     waiting = unfinished(done)
     if waiting is not None:
         return [Wanted("get_job", {"job_id": waiting, "wait_s": _WAIT_S})]
@@ -290,7 +290,7 @@ def _report(turn: _Turn) -> Step:
     asked = _needs_image(turn)
     if asked is not None:
         return asked
-    if not turn.has_report:
+    if "report" not in turn.attached:
         return say("question", "Which report? Give its text with --report.")
     if "check_report" not in turn.tools:
         return say("refusal", "This server does not offer check_report.")
@@ -326,12 +326,27 @@ def _find(turn: _Turn) -> Step:
 def _prognosis(turn: _Turn) -> Step:
     if "predict_prognosis" not in turn.tools:
         return say("refusal", f"This server does not offer a prognosis. {_ABILITIES}")
+    if "ehr" not in turn.attached:
+        return say("question", "Which patient? Give the health record with --ehr (JSON, a CSV row or a FHIR bundle).")
+    tumours = [handle for handle in turn.task.handles if handle.startswith("msk_")]
+    wanted = [*turn.task.lesions, *turn.task.structures] if turn.images and not tumours else []
+    segmented = turn.last("segment")
+    if wanted and segmented is None:
+        return [Wanted("segment", {"image_id": turn.images[0], "structures": wanted, "wait_s": _WAIT_S})]
+    if segmented is not None and not segmented.is_error:
+        tumours += [row["mask_id"] for row in segmented.result.get("masks", []) if row["mask_id"]]
+    measured = turn.last("measure")
+    if tumours and measured is None:
+        return [Wanted("measure", {"mask_ids": tumours, "what": ["volume", "diameters"]})]
     done = turn.last("predict_prognosis")
     if done is None:
-        return [Wanted("predict_prognosis", {"image_id": turn.images[0]} if turn.images else {})]
-    if done.is_error:
+        seen = {"image_id": turn.images[0], "mask_ids": tumours} if turn.images and tumours else {}
+        return [Wanted("predict_prognosis", {"ehr": "@ehr", **seen})]
+    if done.is_error or done.result.get("refused"):
         return say("refusal", done.text, done)
-    return say("refusal" if done.result.get("refused") else "answer", done.text, done)
+    sizes = said_measured([segmented] if segmented else [], measured).statements if measured else []
+    outlook = say("answer", done.text, done)
+    return outlook.model_copy(update={"statements": [*sizes, *outlook.statements]})
 
 
 def _job(turn: _Turn) -> Step:

@@ -32,6 +32,9 @@ def ask(
         list[str] | None, typer.Option(help="A scan inside a root, or an img_ handle (repeatable).")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="A text file with a report.")] = None,
+    ehr: Annotated[
+        Path | None, typer.Option(help="A health record for prognosis: JSON, a CSV row or a FHIR R4 bundle.")
+    ] = None,
     model: Model = "offline",
     resume: Annotated[str | None, typer.Option(help="Go on with a run that waits for approval.")] = None,
     approve: Annotated[bool, typer.Option("--approve/--reject", help="The decision for --resume.")] = False,
@@ -48,9 +51,10 @@ def ask(
     from .server import build_server, log_to_stderr
 
     text = read_text(report) if report is not None else ""
+    record_text = read_text(ehr) if ehr is not None else ""
     images = image or []
     session = {
-        "kind": "ask", "question": question, "model": model, "report": text,
+        "kind": "ask", "question": question, "model": model, "report": text, "ehr": record_text,
         "images": [name if name.startswith("img_") else path_key(name) for name in images],
     }  # fmt: skip
     console = Console(stderr=True)
@@ -63,7 +67,14 @@ def ask(
                 decision = "approve" if approve else "reject"
                 return await agent.resume(resume, decision, server, folder=folder, listen=listen)
             return await agent.ask(
-                question, server, images=images, report=text, model=model, folder=folder, listen=listen
+                question,
+                server,
+                images=images,
+                report=text,
+                ehr=record_text,
+                model=model,
+                folder=folder,
+                listen=listen,
             )
 
         with console.status("working") as status:
@@ -126,6 +137,7 @@ async def _ask_again(player: Any, session: dict[str, Any]) -> Any:
         replay_server(player),
         images=session["images"],
         report=session["report"],
+        ehr=session.get("ehr", ""),
         model=session["model"],
     )
 
