@@ -49,7 +49,7 @@ def test_a_volume_is_measured_and_cited(question: Question) -> None:
         ("Where is the mass in the upper liver?", "refusal", "able to see mass", []),
         ("Measure msk_000000000000", "refusal", "Unknown mask", ["measure"]),
         ("Write me a poem", "refusal", "I can segment", ["find_structures"]),
-        ("What is the prognosis?", "refusal", "prognosis", []),
+        ("What is the prognosis?", "question", "--ehr", []),
         ("Which models are there?", "answer", "toy-ct", ["list_models"]),
         ("Check the report", "question", "Which report", []),
     ],
