@@ -3,7 +3,7 @@
 from pydicom.sr.codedict import codes
 
 from ostensor.imaging.structure_codes import PRIVATE_SCHEME, _rows, structure_code
-from ostensor.retrieval.structures import StructureTable
+from ostensor.models.catalogue import catalogue
 
 
 def test_an_organ_has_its_snomed_code() -> None:
@@ -42,7 +42,7 @@ def test_the_codes_in_the_table_are_pydicoms_where_it_knows_them() -> None:
     assert all(value.isdigit() and 6 <= len(value) <= 16 for value in values)
 
 
-def test_most_structures_we_can_name_have_a_snomed_code() -> None:
-    names = [row.name for row in StructureTable.bundled().rows]
+def test_most_structures_a_model_here_segments_have_a_snomed_code() -> None:
+    names = sorted({name for card in catalogue() for name in card.vocabulary})
     coded = [name for name in names if structure_code(name).type.scheme == "SCT"]
     assert len(coded) / len(names) > 0.8, sorted(set(names) - set(coded))
