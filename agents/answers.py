@@ -107,7 +107,8 @@ def described(call: Done) -> Reply:
     """The best candidate, a question when several fit, or that nothing does."""
     rows = [row for row in call.result.get("candidates", []) if row.get("mask_id")]
     if not rows:
-        return say("answer", "Nothing in the scan matches that description.", call)
+        kind = "refusal" if call.result.get("verdict") == "unsupported" else "answer"
+        return say(kind, call.text or "Nothing in the scan matches that description.", call)
     if call.result.get("ambiguous"):
         listed = ", ".join(row["mask_id"] for row in rows[:4])
         return say("question", f"Several candidates fit; which one is meant: {listed}?", call)

@@ -156,7 +156,7 @@ def _described(
 ) -> dict[int, list[Evidence]]:
     """Candidates of `segment_described` for lesions said to be there, where this server has that tool."""
     from .registry import TOOLS  # the registry imports this module
-    from .running import use
+    from .running import within
 
     if not any(entry.name == "segment_described" for entry in TOOLS):
         return {}
@@ -166,7 +166,9 @@ def _described(
         finding = findings[number]
         words = " ".join(text[finding.start : finding.end].split())[:200]
         try:
-            answer = use(desk, "segment_described", image_id=image_id, description=words).result.model_dump(mode="json")
+            answer = within(desk, "segment_described", image_id=image_id, description=words).result.model_dump(
+                mode="json"
+            )
         except OstensorError:
             continue  # no model for it: the finding stays without evidence
         hosts = [masks[name].mask_id for name in parts(desk.table, finding.structure) if name in masks]

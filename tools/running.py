@@ -25,6 +25,12 @@ def use(desk: Desk, name: str, **arguments: Any) -> Answer:
     return run_tool(entry, desk, Call(), checked(entry, arguments))
 
 
+def within(desk: Desk, name: str, **arguments: Any) -> Answer:
+    """A tool as part of another one: the same checks, but no call of its own in the audit log or a recording."""
+    entry = tool(name)
+    return entry.function(desk, Call(), **checked(entry, arguments))
+
+
 def checked(entry: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments, converted and with defaults.
 

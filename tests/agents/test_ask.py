@@ -46,7 +46,7 @@ def test_a_volume_is_measured_and_cited(question: Question) -> None:
         ("Segment both kidneys and the pancreas", "answer", "pancreas is unsupported", ["segment"]),
         ("Is the urinary bladder there?", "answer", "urinary bladder is absent", ["segment"]),
         ("Show me the liver", "answer", "picture", ["segment", "render"]),
-        ("Where is the mass in the upper liver?", "refusal", "able to see mass", []),
+        ("Where is the mass in the upper liver?", "answer", "No area inside the liver", ["segment_described"]),
         ("Measure msk_000000000000", "refusal", "Unknown mask", ["measure"]),
         ("Write me a poem", "refusal", "I can segment", ["find_structures"]),
         ("What is the prognosis?", "question", "--ehr", []),

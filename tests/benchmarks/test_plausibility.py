@@ -50,7 +50,7 @@ def test_no_body_is_judged_by_its_own_places() -> None:
 
 def test_names_of_other_tables_become_ours() -> None:
     assert [our_name(name) for name in ("kidney_left", "hip_right", "liver", "rib_left_4")] == [
-        "left kidney", "right hip bone", "liver", "left rib 4",
+        "left kidney", "right hip bone", "liver", "left fourth rib",
     ]  # fmt: skip
 
 
