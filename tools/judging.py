@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..retrieval.findings import Finding
+from ..retrieval.mentions import is_lesion
 from .report_results import Evidence, Judgement
 
 # Two readings of one length agree when they differ by less than this: what RECIST 1.1 calls a change
@@ -197,7 +198,7 @@ def _state(finding: Finding, row: Evidence) -> Judged | None:
 
 def _lesion(finding: Finding, rows: Sequence[Evidence]) -> Judged:
     """Judge a lesion by a model that can see such lesions; the host's absence alone also tells."""
-    candidates = [row for row in rows if row.tool == "segment_described" or row.structure != finding.structure]
+    candidates = [row for row in rows if row.tool == "segment_described" or is_lesion(row.structure)]
     hosts = [row for row in rows if row not in candidates]
     if finding.presence != "absent" and hosts and all(row.verdict == "absent" for row in hosts):
         names = " and ".join(row.structure for row in hosts)

@@ -214,6 +214,14 @@ def test_a_model_that_sees_the_lesion_decides_side_and_size() -> None:
     assert judge_finding(lesion("Possible mass in the left kidney."), gone).judgement == "cannot_tell"
 
 
+def test_a_present_organ_is_no_evidence_of_its_lesion() -> None:
+    """Both kidneys were segmented, which says nothing of a hydronephrosis in "the kidneys"."""
+    kidneys = [proof(tool="segment", structure=f"{side} kidney", side=side) for side in ("left", "right")]
+    made = judge_finding(lesion("No hydronephrosis."), kidneys)
+    assert made.judgement == "cannot_tell"
+    assert "no model for it" in made.reasons[0]
+
+
 def test_a_size_that_fits_the_other_side_is_called_a_side_mismatch() -> None:
     left = proof(structure="left kidney", longest_3d_mm=90.0)
     right = proof(structure="right kidney", longest_3d_mm=130.0, side="right")
