@@ -17,48 +17,13 @@ from .reply import Reply
 
 _WAIT_S = 120.0  # no client of ours gives up before
 _LIKE = 0.6  # score of find_structures from which a word may have been meant
-_NO_NAMES = frozenset(
-    [
-        "segment",
-        "outline",
-        "measure",
-        "find",
-        "show",
-        "draw",
-        "export",
-        "save",
-        "compare",
-        "please",
-        "where",
-        "what",
-        "which",
-        "large",
-        "volume",
-        "size",
-        "there",
-        "their",
-        "that",
-        "this",
-        "with",
-        "from",
-        "scan",
-        "image",
-        "picture",
-        "mask",
-        "masks",
-        "does",
-        "have",
-        "many",
-        "much",
-        "could",
-        "would",
-        "tell",
-        "about",
-        "locate",
-        "long",
-        "wide",
-    ]
-)
+# Words of questions that name no structure.
+_NO_NAMES = frozenset([
+    "segment", "outline", "measure", "find", "show", "draw", "export", "save", "compare", "please", "where",
+    "what", "which", "large", "volume", "size", "there", "their", "that", "this", "with", "from", "scan",
+    "image", "picture", "mask", "masks", "does", "have", "many", "much", "could", "would", "tell", "about",
+    "locate", "long", "wide",
+])  # fmt: skip
 _ABILITIES = (
     "I can segment structures by name, measure and compare them, find what words describe, draw slices, check a report, "
     "list models and structures, and export masks."
