@@ -17,6 +17,7 @@ from . import sources
 from .draft import COLUMNS, Draft, Row
 from .places import kind_of, regions_of
 from .sources import FMA, HRA, MSD, OWN, Term
+from .words import ORDINALS
 
 HERE = Path(__file__).parent
 _SIDE = re.compile(r"\b(left|right) ")
@@ -158,26 +159,10 @@ def _more_terms(draft: Draft, line: dict[str, str]) -> bool:
     return True
 
 
-_ORDER = [
-    "first",
-    "second",
-    "third",
-    "fourth",
-    "fifth",
-    "sixth",
-    "seventh",
-    "eighth",
-    "ninth",
-    "tenth",
-    "eleventh",
-    "twelfth",
-]
-
-
 def _counted_terms(draft: Draft, row: Row) -> None:
     """L4, T12 and the like."""
     for letter, level in (("c", "cervical"), ("t", "thoracic"), ("th", "thoracic"), ("d", "thoracic"), ("l", "lumbar")):
-        for number, word in enumerate(_ORDER, start=1):
+        for number, word in enumerate(ORDINALS, start=1):
             if f"{word} {level} vertebra" in (row.name, *row.synonyms):
                 more = [f"{letter}{number}", f"{letter}{number} vertebra"]
                 row.synonyms += [term for term in more if draft.claim(row, term)]
@@ -186,9 +171,9 @@ def _counted_terms(draft: Draft, row: Row) -> None:
 def _disc_terms(draft: Draft, row: Row) -> None:
     """L4/5 and the like for the disc below a vertebra."""
     found = re.fullmatch(r"intervertebral disk of (\w+) (cervical|thoracic|lumbar) vertebra", row.name)
-    if found is None or found[1] not in _ORDER:
+    if found is None or found[1] not in ORDINALS:
         return
-    number, letter = _ORDER.index(found[1]) + 1, found[2][0]
+    number, letter = ORDINALS.index(found[1]) + 1, found[2][0]
     last = {"c": 7, "t": 12, "l": 5}[letter]
     below = f"{letter}{number + 1}" if number < last else {"c": "t1", "t": "l1", "l": "s1"}[letter]
     more = [f"{letter}{number} {below} disc"] + ([f"{letter}{number} {number + 1} disc"] if number < last else [])

@@ -57,26 +57,10 @@ _ARTICLES = frozenset({"the", "a", "an", "my", "his", "her"})
 _TOKEN = re.compile(r"[^\W_]+\.?")
 _LEVEL = re.compile(r"(c|t|th|d|l|s)(\d{1,2})")
 _COUNTED = re.compile(r"(\d{1,2})(st|nd|rd|th)")
-_ORDER = {
-    word: str(number)
-    for number, word in enumerate(
-        [
-            "first",
-            "second",
-            "third",
-            "fourth",
-            "fifth",
-            "sixth",
-            "seventh",
-            "eighth",
-            "ninth",
-            "tenth",
-            "eleventh",
-            "twelfth",
-        ],
-        start=1,
-    )
-}
+ORDINALS = (
+    "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth",
+)  # fmt: skip
+_ORDER = {word: str(number) for number, word in enumerate(ORDINALS, start=1)}
 _LEVELS = {"c": "cervical", "t": "thoracic", "th": "thoracic", "d": "thoracic", "l": "lumbar", "s": "sacral"}
 _DOTTED = {"a": "artery", "aa": "artery", "v": "vein", "vv": "vein", "m": "muscle", "mm": "muscle", "n": "nerve"}
 _DOTTED |= {"nn": "nerve", "l": "left", "r": "right"}

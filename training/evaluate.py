@@ -128,7 +128,7 @@ def _evaluate_on(dataset: Dataset, plan: RunConfig, predictor: SatMiniPredictor)
         for found in predictor.decode(features, structures):
             values = dataset.structures[found.structure]
             truth = np.isin(case.labels, values)
-            _add(ours[found.structure], key, _counts(found.array & where, truth))
+            _add(ours[found.structure], key, counts_of(found.array & where, truth))
             rival = np.isin(copy, plan.structures[found.structure])
             _add(theirs[found.structure], key, _rival_counts(rival, np.isin(target.labels, values), dataset))
     return [_score(name, dataset, ours[name], theirs[name], voxel_ml) for name in structures if _shown(ours[name])]
@@ -141,7 +141,7 @@ def _rival_counts(rival: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], da
         outside[rows[0] : rows[-1] + 1] = False
         rival = rival.copy()
         rival[:, :, outside] = False
-    return _counts(rival, truth)
+    return counts_of(rival, truth)
 
 
 def complete_region(grid: Grid, dataset: Dataset) -> npt.NDArray[np.bool_]:
@@ -155,7 +155,8 @@ def complete_region(grid: Grid, dataset: Dataset) -> npt.NDArray[np.bool_]:
     return np.asarray(inside.all(axis=0).reshape(grid.shape))
 
 
-def _counts(found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> Counts:
+def counts_of(found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> Counts:
+    """Voxels in common, found and true."""
     return int(np.count_nonzero(found & truth)), int(np.count_nonzero(found)), int(np.count_nonzero(truth))
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import save
 from ..imaging.arrays import write_atomically
 from ..imaging.errors import BadCall
 from ..models.catalogue import WEIGHTS_FOLDER
+from ..models.decisions import Decisions
 from .config import RunConfig, data_folder, read_config
 from .evaluate import Score, decisions_of, evaluate, train_volumes_ml, trained_model
 from .fit import RUNS
@@ -51,7 +52,7 @@ def export(
     content = save(half)
     weights = folder / f"{plan.name}.safetensors"
     write_atomically(weights, lambda file: file.write(content))
-    facts = _facts(plan, found, hashlib.sha256(content).hexdigest(), runs)
+    facts = _facts(plan, found, hashlib.sha256(content).hexdigest(), runs, decisions_of(plan, model, runs))
     text = json.dumps(facts, indent=1) + "\n"
     write_atomically(folder / f"{plan.name}.json", lambda file: file.write(text.encode()))
     parameters = sum(value.numel() for value in model.parameters())
@@ -59,7 +60,7 @@ def export(
     return weights
 
 
-def _facts(plan: RunConfig, scores: Sequence[Score], sha256: str, runs: Path) -> dict[str, Any]:
+def _facts(plan: RunConfig, scores: Sequence[Score], sha256: str, runs: Path, decisions: Decisions) -> dict[str, Any]:
     data = data_folder()
     cases = [(source.dataset, case) for source in plan.sources for case in source.dataset.cases(data, "train")]
     plausible = {}
@@ -82,7 +83,7 @@ def _facts(plan: RunConfig, scores: Sequence[Score], sha256: str, runs: Path) ->
         "preparation": plan.preparation.to_json(),
         "spacing_mm": None if plan.preparation.longest else list(plan.preparation.spacing_mm),
         "modality": plan.modality,
-        **decisions_of(plan, trained_model(plan, runs), runs).to_json(),
+        **decisions.to_json(),
         "licence": "; ".join(sorted({source.dataset.licence for source in plan.sources})),
         "purpose": "research-only" if restricted else "any",
         "sources": [text for source in plan.sources for text in source.dataset.sources],

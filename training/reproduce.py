@@ -18,7 +18,7 @@ from ..models.catalogue import WEIGHTS_FOLDER, catalogue
 from ..models.load import load_predictor
 from ..models.predictor import SatMiniPredictor
 from .config import RunConfig, data_folder, read_config
-from .evaluate import complete_region, dice_of_counts
+from .evaluate import complete_region, counts_of, dice_of_counts
 
 EXPECTED = WEIGHTS_FOLDER / "expected.json"
 FIRST = 2  # held-out cases compared
@@ -69,7 +69,7 @@ def on_data(name: str, predictor: SatMiniPredictor, data: Path) -> dict[str, flo
         for one in predictor.decode(features, shown):
             truth = np.isin(case.labels, dataset.structures[one.structure])
             mask = one.array & complete_region(case.grid, dataset)
-            dice = dice_of_counts((int((mask & truth).sum()), int(mask.sum()), int(truth.sum())))
+            dice = dice_of_counts(counts_of(mask, truth))
             found.setdefault(one.structure, []).append(dice)
     return {name: round(float(np.mean(values)), 4) for name, values in found.items()}
 

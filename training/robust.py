@@ -19,7 +19,7 @@ from ..imaging.volume import BoolArray
 from ..models.predictor import SatMiniPredictor
 from .cases import Case, Dataset
 from .config import RunConfig, data_folder, read_config
-from .evaluate import dice_of_counts, predictor_of
+from .evaluate import counts_of, dice_of_counts, predictor_of
 from .fit import RUNS, names_of
 from .robust_changes import changes_for
 
@@ -86,9 +86,7 @@ def _masks(predictor: SatMiniPredictor, case: Case, words: Sequence[str]) -> dic
 
 
 def _overlap(mask: BoolArray, truth: BoolArray) -> float:
-    return dice_of_counts(
-        (int(np.count_nonzero(mask & truth)), int(np.count_nonzero(mask)), int(np.count_nonzero(truth)))
-    )
+    return dice_of_counts(counts_of(mask, truth))
 
 
 def _dice(predictor: SatMiniPredictor, case: Case, names: Sequence[str], dataset: Dataset) -> dict[str, float]:
