@@ -22,6 +22,7 @@ from ..imaging.errors import OstensorError
 from .desk import Answer, Call, Desk
 from .registry import HIDDEN, Tool
 from .running import explained, run_tool
+from .viewer import URI as VIEWER_URI
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +76,16 @@ def expose(entry: Tool, desk: Desk) -> ExposedTool:
             open_world_hint=entry.open_world,
         ),
     )
+    if entry.ui and set(desk.settings.toolsets) & {"viewer", "all"}:
+        made.meta = {"ui": {"resourceUri": VIEWER_URI, "visibility": list(entry.ui)}}
     model = made.fn_metadata.arg_model
     model.model_config["extra"] = "forbid"
     model.model_rebuild(force=True)
     made.parameters = lean(model.model_json_schema(by_alias=True))
     if made.fn_metadata.output_schema is not None:
         made.fn_metadata.output_schema = lean(made.fn_metadata.output_schema, output=True)
+    if entry.ui == ("app",):  # the page knows what it gets, and no model reads it
+        made.fn_metadata.output_schema = {"type": "object"}
     assert isinstance(made, ExposedTool)
     return made
 

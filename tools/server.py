@@ -16,6 +16,7 @@ from .http_settings import HttpSettings
 from .registry import shown
 from .resources import add_resources
 from .resuming import resume
+from .viewer_page import viewer_app
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def build_server(desk: Desk, *, state_key: bytes | None = None) -> MCPServer[Any
         version=__version__,
         tools=[expose(entry, desk) for entry in shown(desk.settings.toolsets)],
         log_level="WARNING",
+        extensions=[viewer_app()] if set(desk.settings.toolsets) & {"viewer", "all"} else [],
         request_state_security=RequestStateSecurity(keys=[state_key]) if state_key else None,
     )
     add_resources(server, desk)
