@@ -10,7 +10,14 @@ import torch
 from ostensor.imaging.errors import BadCall
 from ostensor.models.ehr import Outcome
 from ostensor.models.survival import Kind
-from ostensor.training.survival import CONFIGS, PrognosisConfig, find_prognosis, folds_of, read_prognosis
+from ostensor.training.survival import (
+    CONFIGS,
+    PrognosisConfig,
+    cross_validate,
+    find_prognosis,
+    folds_of,
+    read_prognosis,
+)
 from ostensor.training.survival_metrics import harrell
 from ostensor.training.survival_objective import (
     HeadSchedule,
@@ -20,7 +27,7 @@ from ostensor.training.survival_objective import (
     fitted_encoding,
     train_ensembles,
 )
-from ostensor.training.survival_tables import Patient, outcomes
+from ostensor.training.survival_tables import TABLES, Patient, outcomes
 from ostensor.training.synthetic_cohort import made_patients, synthetic_table_rows
 
 
@@ -155,11 +162,18 @@ def test_unknown_keys_and_tables_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_benchmark_cohort_with_trunk_features_meets_the_goal() -> None:
-    """Issue point 5: fused above image-only and record-only by 0.05, within 0.03 of the oracle, held out."""
-    made = read_prognosis(CONFIGS / "prognosis-synthetic.toml")
-    rows = synthetic_table_rows()
-    patients = [Patient(str(n), row.values, row.outcome, row.image, row.hazard) for n, row in enumerate(rows)]
-    train, test = patients[:320], patients[320:]
-    fused, image, ehr = (held_out_c(made.in_mode(mode), train, test) for mode in ("fused", "image", "ehr"))
+    """Issue point 5 on held-out patients, mean of five folds: 0.05 above either half, within 0.03 of the oracle.
+
+    One fold of 96 patients differs from the next by 0.02 (sd), so a single split can tell nothing.
+    """
+    made = replace(read_prognosis(CONFIGS / "prognosis-synthetic.toml"), baselines=False)
+    patients = TABLES["synthetic"](Path())
+
+    def mean_c(mode: str) -> float:
+        return float(np.mean(cross_validate(made.in_mode(mode), patients).scores["ours"]["harrell"]))
+
+    fused, image, ehr = (mean_c(mode) for mode in ("fused", "image", "ehr"))
+    folds = folds_of(outcomes(patients)["died"], made.folds, made.seed)
+    oracle = np.mean([oracle_c([p for p, f in zip(patients, folds, strict=True) if f == n]) for n in range(made.folds)])
     assert fused >= max(image, ehr) + 0.05
-    assert fused >= oracle_c(test) - 0.03
+    assert fused >= oracle - 0.03
