@@ -19,6 +19,7 @@ from mcp_types import CallToolResult, ContentBlock, ImageContent, TextContent, T
 from pydantic import ValidationError
 
 from ..imaging.errors import OstensorError
+from .background import in_background
 from .desk import Answer, Call, Desk
 from .registry import HIDDEN, Tool
 from .running import explained, run_tool
@@ -147,7 +148,9 @@ async def _in_thread(
     """Run the tool in a thread; send its progress; tell it when the caller has left."""
     latest: list[tuple[float, str]] = []
     cancelled = threading.Event()
-    call = Call(report=lambda share, message: latest.append((share, message)), cancelled=cancelled)
+    task = in_background.get()
+    report = task.report if task else lambda share, message: latest.append((share, message))
+    call = Call(report=report, cancelled=cancelled, waits_for_the_end=task is not None)
     done: list[Answer | Exception] = []
 
     def work() -> None:
