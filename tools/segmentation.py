@@ -62,7 +62,7 @@ def segment(
         return look(desk, job_id, image_id, wishes, report, cancelled, context=context).model_dump(mode="json")
 
     job_id = desk.jobs.start("segment", arguments, work)
-    record = desk.jobs.wait(job_id, wait_s, on_progress=call.report, cancelled=call.cancelled)
+    record = desk.jobs.wait(job_id, call.patience_s(wait_s), on_progress=call.report, cancelled=call.cancelled)
     if record.state == "failed":
         raise desk.jobs.error_of(job_id) or Unavailable(record.error or "The job failed.")
     if record.state == "cancelled":

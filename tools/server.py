@@ -5,9 +5,11 @@ from __future__ import annotations
 import ipaddress
 import logging
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.tools import Tool
 from mcp.server.transport_security import TransportSecuritySettings
 
 from .. import __version__
@@ -16,6 +18,7 @@ from .desk import Desk
 from .exposed import expose
 from .registry import shown
 from .resources import add_resources
+from .tasks import Support, Tasks
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +32,26 @@ their unit; never compute volumes from voxel counts yourself. If an answer has a
 software, not a medical device: a physician decides."""
 
 
-def build_server(desk: Desk) -> MCPServer[Any]:
-    """The server for a desk; the caller owns the desk and closes it."""
+def build_server(
+    desk: Desk, *, extra_tools: Sequence[Tool] = (), extra_tasks: Mapping[str, Support] | None = None
+) -> MCPServer[Any]:
+    """The server for a desk; the caller owns the desk and closes it.
+
+    Args:
+        extra_tools: tools of somebody else, listed after ours.
+        extra_tasks: which of them may run as tasks.
+    """
+    entries = shown(desk.settings.toolsets)
+    tasks = Tasks(desk.store, {**{e.name: "optional" for e in entries if e.is_long}, **(extra_tasks or {})})
     server: MCPServer[Any] = MCPServer(
         NAME,
         title="Ostensor",
         description=DESCRIPTION,
         instructions=INSTRUCTIONS,
         version=__version__,
-        tools=[expose(entry, desk) for entry in shown(desk.settings.toolsets)],
+        tools=[*(expose(entry, desk) for entry in entries), *extra_tools],
+        extensions=[tasks],
+        lifespan=tasks.lifespan,
         log_level="WARNING",
     )
     add_resources(server, desk)
