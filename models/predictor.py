@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -79,7 +80,7 @@ class SatMiniPredictor:
         config = self._net.config
         box = body_box(prepared.array) if config.dims == 3 else Box((0, 0, 0), prepared.grid.shape)
         seen = prepared.array[tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))]
-        run = run_tiles if config.dims == 3 else run_slices
+        run = run_tiles if config.dims == 3 else functools.partial(run_slices, views=self.decisions.views)
         features = run(
             seen, self._run, channels=config.embed, stride=config.stride, progress=progress, cancelled=cancelled
         )

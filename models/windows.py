@@ -6,7 +6,7 @@ Only the body is looked at, in tiles cut to fit it (PERF.md §2: 1.24 times the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cc3d
@@ -132,18 +132,41 @@ def run_slices(
     progress: Progress,
     cancelled: Callable[[], bool],
     batch: int = 4,
+    views: Sequence[str] = (),
 ) -> npt.NDArray[np.float16]:
-    """As `run_tiles`, slice by slice along z; `network` takes (b 1 x y)."""
+    """As `run_tiles`, slice by slice along z; `network` takes (b 1 x y).
+
+    Args:
+        views: each slice is also looked at under these (see `turned`), and the features are averaged: as masks are
+            dot products of features, that averages the logits.
+    """
     features = np.empty((channels, *array.shape), dtype=np.float16)
     for first in range(0, array.shape[2], batch):
         if cancelled():
             raise Cancelled
         slab = array[:, :, first : first + batch].transpose(2, 0, 1)
-        seen = np.stack([padded(one, stride) for one in slab])
-        answer = network(seen[:, None])[:, :, : array.shape[0], : array.shape[1]]
-        features[:, :, :, first : first + batch] = answer.transpose(1, 2, 3, 0)
+        total: Float | None = None
+        for view in ("", *views):
+            moved = turned(slab, view)
+            seen = np.stack([padded(one, stride) for one in moved])
+            answer = turned_back(network(seen[:, None])[:, :, : moved.shape[1], : moved.shape[2]], view)
+            total = answer if total is None else total + answer
+        assert total is not None
+        features[:, :, :, first : first + batch] = (total / (1 + len(views))).transpose(1, 2, 3, 0)
         progress(min(1.0, (first + batch) / array.shape[2]))
     return features
+
+
+def turned(pictures: Float, view: str) -> Float:
+    """Pictures (... x y) under a view: "t" swaps the axes, then "x" and "y" mirror along them; "txy" does all three."""
+    moved = pictures.swapaxes(-1, -2) if "t" in view else pictures
+    return moved[..., :: -1 if "x" in view else 1, :: -1 if "y" in view else 1]
+
+
+def turned_back(pictures: Float, view: str) -> Float:
+    """The inverse of `turned`."""
+    moved = pictures[..., :: -1 if "x" in view else 1, :: -1 if "y" in view else 1]
+    return moved.swapaxes(-1, -2) if "t" in view else moved
 
 
 def padded(array: Float, stride: int) -> Float:
