@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ..imaging.errors import BadCall, OstensorError
 from . import cli_agents, cli_index, cli_models, cli_report, cli_store, cli_tokens, cli_training
-from .cli_options import PurposeOption, RootOption, StoreOption, ToolsetsOption, opened_desk
+from .cli_options import ParaphraserOption, PurposeOption, RootOption, StoreOption, ToolsetsOption, opened_desk
 
 app = typer.Typer(
     name="ostensor",
@@ -47,15 +47,15 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Over HTTP: server processes.", min=1)] = None,
     http_config: Annotated[Path | None, typer.Option(help="TOML file with the other HTTP settings.")] = None,
     record: Annotated[Path | None, typer.Option(help="Record the calls into a cassette, written at the end.")] = None,
+    paraphraser: ParaphraserOption = "",
 ) -> None:
     """Serve the tools over MCP."""
     from .cassette import recording
     from .http_settings import http_settings
     from .server import serve as serve_mcp
 
+    limits = {"device": device, "threads": threads, "memory_mb": memory_mb, "paraphraser": paraphraser}
     web = None if http is None else http_settings(http, http_config, auth=auth, workers=workers)
-
-    limits = {"device": device, "threads": threads, "memory_mb": memory_mb}
     with opened_desk(store, root, toolsets, purpose, **limits) as desk, recording(desk, record):
         serve_mcp(desk, web)
 
@@ -69,6 +69,7 @@ def call(
     store: StoreOption = None,
     root: RootOption = None,
     purpose: PurposeOption = "research",
+    paraphraser: ParaphraserOption = "",
 ) -> None:
     """Call one tool and print its answer; exit status 1 on an error."""
     from .running import use
@@ -79,7 +80,7 @@ def call(
         raise BadCall(f'--args is not JSON: {error}. Write e.g. --args \'{{"path": "ct.nii.gz"}}\'.') from None
     if not isinstance(arguments, dict):
         raise BadCall('--args must be a JSON object, e.g. \'{"path": "ct.nii.gz"}\'.')
-    with opened_desk(store, root, "all", purpose) as desk:
+    with opened_desk(store, root, "all", purpose, paraphraser=paraphraser) as desk:
         answer = use(desk, tool, **arguments)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)

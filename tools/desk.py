@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,10 +26,15 @@ from .settings import Settings
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a tool: where progress goes, and whether the caller has left."""
+    """One call of a tool: where progress goes, whether the caller has left, and whether it waits for the end."""
 
     report: Callable[[float, str], None] = lambda share, message: None
     cancelled: threading.Event = field(default_factory=threading.Event)
+    waits_for_the_end: bool = False
+
+    def patience_s(self, wait_s: float) -> float:
+        """How long to wait for work: as asked, or to its end in a task, whose client asks for the task instead."""
+        return math.inf if self.waits_for_the_end else wait_s
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from mcp_types import CallToolResult, ContentBlock, ImageContent, TextContent, T
 from pydantic import ValidationError
 
 from ..imaging.errors import OstensorError
+from .background import in_background
 from .desk import Answer, Call, Desk
 from .registry import HIDDEN, Tool
 from .running import explained, run_tool
@@ -101,12 +102,14 @@ def as_content(answer: Answer) -> CallToolResult:
 
 
 def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
-    """A JSON schema that says the same in fewer characters: every list of tools is read by a model.
+    """A flat JSON schema that says the same in fewer characters: every list of tools is read by a model.
 
-    Titles made out of names go; "a type or null" becomes a list of two types. Of an answer's schema go defaults, the
-    ban on further fields, and which fields are always there: they bind us, not the reader. Provenance and geometry,
-    alike in every answer, are called objects there; the resources and docs say what they hold.
+    Named parts are written where they are used, so there is nothing to look up. Titles made out of names go; "a type
+    or null" becomes a list of two types. Of an answer's schema go defaults, the ban on further fields, which fields
+    are always there, and what kind of row a row is: they bind us, not the reader. Provenance and geometry, alike in
+    every answer, are called objects there; the resources and docs say what they hold.
     """
+    parts = schema.get("$defs", {})
 
     def cleaned(node: Any, names: bool = False) -> Any:
         if isinstance(node, list):
@@ -115,23 +118,24 @@ def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
             return node
         if names:
             return {name: cleaned(value) for name, value in node.items()}
-        if output and str(node.get("$ref", "")).rpartition("/")[2] in _EVERYWHERE:
+        part = str(node.get("$ref", "")).rpartition("/")[2]
+        if output and part in _EVERYWHERE:
             return {"type": "object"}
-        kept = {k: cleaned(v, names=k in ("properties", "$defs")) for k, v in node.items() if not _empty(k, v, output)}
+        if part:
+            kind = {k: v for k, v in parts[part].items() if not (output and k == "description")}
+            node = {**kind, **{k: v for k, v in node.items() if k != "$ref"}}
+        kept = {k: cleaned(v, names=k == "properties") for k, v in node.items() if not _empty(k, v, output)}
         return _nullable(kept)
 
-    result: dict[str, Any] = cleaned(schema)
-    if output:
-        rows = {name: row for name, row in result.pop("$defs", {}).items() if name not in _EVERYWHERE}
-        for row in (result, *rows.values()):
-            row.pop("required", None)
-        result = {"$defs": rows, **result} if rows else result
+    result: dict[str, Any] = cleaned({key: value for key, value in schema.items() if key != "$defs"})
     return result
 
 
 def _empty(key: str, value: Any, output: bool) -> bool:
     if key == "title":
         return isinstance(value, str)
+    if output and key == "required":
+        return isinstance(value, list)
     return output and key in ("default", "additionalProperties") and not isinstance(value, dict)
 
 
@@ -152,7 +156,9 @@ async def _in_thread(
     """Run the tool in a thread; send its progress; tell it when the caller has left."""
     latest: list[tuple[float, str]] = []
     cancelled = threading.Event()
-    call = Call(report=lambda share, message: latest.append((share, message)), cancelled=cancelled)
+    task = in_background.get()
+    report = task.report if task else lambda share, message: latest.append((share, message))
+    call = Call(report=report, cancelled=cancelled, waits_for_the_end=task is not None)
     done: list[Answer | Exception] = []
 
     def work() -> None:

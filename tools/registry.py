@@ -82,6 +82,11 @@ class Tool:
         return create_model(f"{self.name}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
 
     @property
+    def is_long(self) -> bool:
+        """Whether its work may outlast a call; then it takes `wait_s`, and may run as a task."""
+        return "wait_s" in self.arguments.model_fields and self.name != "get_job"
+
+    @property
     def title(self) -> str:
         """For people: "open_image" -> "Open image"."""
         return self.name.replace("_", " ").capitalize()

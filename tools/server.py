@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.tools import Tool
 from mcp.server.request_state import RequestStateSecurity
 
 from .. import __version__
@@ -16,6 +18,7 @@ from .http_settings import HttpSettings
 from .registry import shown
 from .resources import add_resources
 from .resuming import resume
+from .tasks import Support, Tasks
 from .viewer_page import viewer_app
 
 log = logging.getLogger(__name__)
@@ -30,21 +33,32 @@ their unit; never compute volumes from voxel counts yourself. If an answer has a
 software, not a medical device: a physician decides."""
 
 
-def build_server(desk: Desk, *, state_key: bytes | None = None) -> MCPServer[Any]:
+def build_server(
+    desk: Desk,
+    *,
+    extra_tools: Sequence[Tool] = (),
+    extra_tasks: Mapping[str, Support] | None = None,
+    state_key: bytes | None = None,
+) -> MCPServer[Any]:
     """The server for a desk; the caller owns the desk and closes it.
 
     Args:
+        extra_tools: tools of somebody else, listed after ours.
+        extra_tasks: which of them may run as tasks.
         state_key: 32 bytes that seal questions to a person, when several processes share them.
     """
+    entries = shown(desk.settings.toolsets)
+    tasks = Tasks(desk.store, {**{e.name: "optional" for e in entries if e.is_long}, **(extra_tasks or {})})
     server: MCPServer[Any] = MCPServer(
         NAME,
         title="Ostensor",
         description=DESCRIPTION,
         instructions=INSTRUCTIONS,
         version=__version__,
-        tools=[expose(entry, desk) for entry in shown(desk.settings.toolsets)],
+        tools=[*(expose(entry, desk) for entry in entries), *extra_tools],
+        extensions=[tasks, *([viewer_app()] if set(desk.settings.toolsets) & {"viewer", "all"} else [])],
+        lifespan=tasks.lifespan,
         log_level="WARNING",
-        extensions=[viewer_app()] if set(desk.settings.toolsets) & {"viewer", "all"} else [],
         request_state_security=RequestStateSecurity(keys=[state_key]) if state_key else None,
     )
     add_resources(server, desk)
