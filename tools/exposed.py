@@ -85,8 +85,8 @@ def expose(entry: Tool, desk: Desk) -> ExposedTool:
     made.parameters = lean(model.model_json_schema(by_alias=True))
     if made.fn_metadata.output_schema is not None:
         made.fn_metadata.output_schema = lean(made.fn_metadata.output_schema, output=True)
-    if entry.ui == ("app",):  # the page knows what it gets, and no model reads it
-        made.fn_metadata.output_schema = {"type": "object"}
+    if entry.ui == ("app",) and made.fn_metadata.output_schema is not None:
+        made.fn_metadata.output_schema = shallow(made.fn_metadata.output_schema)
     assert isinstance(made, ExposedTool)
     return made
 
@@ -148,6 +148,11 @@ def _nullable(node: dict[str, Any]) -> dict[str, Any]:
     if "enum" in kind or "const" in kind:
         return node
     return {**{k: v for k, v in node.items() if k != "anyOf"}, **kind, "type": [kind["type"], "null"]}
+
+
+def shallow(schema: dict[str, Any]) -> dict[str, Any]:
+    """The names of an answer's fields: enough for the viewer's page, which knows them; no model reads it."""
+    return {"type": "object", "properties": {name: {} for name in schema["properties"]}}
 
 
 async def _in_thread(

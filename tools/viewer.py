@@ -36,10 +36,7 @@ def viewer_open(
         Field(description="At most 20; default: the latest.", max_length=MOST_MASKS),
     ] = None,
 ) -> Answer:
-    """For the viewer page, not for models.
-
-    Example: viewer_open(image_id="img_0123456789ab")
-    """
+    """For the viewer page. Example: viewer_open(image_id="img_...")"""
     del call
     volume = desk.store.volume(image_id)
     grid = reorient_array(volume.array, volume.grid, "RAS")[1]
@@ -68,15 +65,12 @@ def viewer_slices(
     desk: Desk,
     call: Call,
     image_id: Annotated[str, Field(description="Handle of the scan.")],
-    view: Annotated[Literal["axial", "coronal", "sagittal"], Field(description="Plane.")],
-    first: Annotated[int, Field(description="Slice number.", ge=0)],
-    count: Annotated[int, Field(description="Slices; fewer may come.", ge=1, le=16)] = 8,
-    mask_ids: Annotated[list[str] | None, Field(description="At most 20.", max_length=MOST_MASKS)] = None,
+    view: Annotated[Literal["axial", "coronal", "sagittal"], Field(description="Plane to cut.")],
+    first: Annotated[int, Field(description="Slice, from 0; at most its plane's last.", ge=0)],
+    count: Annotated[int, Field(description="At most so many; fewer may come.", ge=1, le=16)] = 8,
+    mask_ids: Annotated[list[str] | None, Field(description="At most 20 masks.", max_length=MOST_MASKS)] = None,
 ) -> Answer:
-    """For the viewer page, not for models.
-
-    Example: viewer_slices(image_id="img_0123456789ab", view="axial", first=0)
-    """
+    """For the viewer page. Example: viewer_slices(image_id="img_...", view="axial", first=0)"""
     del call
     volume = desk.store.volume(image_id)
     scan, grid = reorient_array(volume.array, volume.grid, "RAS")
@@ -109,10 +103,7 @@ def viewer_point(
     positive: Annotated[bool, Field(description="true: belongs to it; false: does not.")] = True,
     mask_id: Annotated[str | None, Field(description="Mask it is about.")] = None,
 ) -> Answer:
-    """For the viewer page, not for models.
-
-    Example: viewer_point(image_id="img_0123456789ab", ras_index=[31, 40, 12])
-    """
+    """For the viewer page. Example: viewer_point(image_id="img_...", ras_index=[31, 40, 12])"""
     del call
     volume = desk.store.volume(image_id)
     scan, grid = reorient_array(volume.array, volume.grid, "RAS")
