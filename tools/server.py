@@ -16,8 +16,10 @@ from .. import __version__
 from ..imaging.errors import BadCall
 from .desk import Desk
 from .exposed import expose
+from .prompts import add_prompts
 from .registry import shown
 from .resources import add_resources
+from .slabs import add_slabs
 from .tasks import Support, Tasks
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,8 @@ def build_server(
         log_level="WARNING",
     )
     add_resources(server, desk)
+    add_slabs(server, desk)
+    add_prompts(server, desk)
     return server
 
 
