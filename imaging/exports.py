@@ -73,6 +73,16 @@ def write_masks(
     return written
 
 
+def file_names(segments: Sequence[tuple[str, str]], format: str) -> list[str]:
+    """Names of the files that these masks of one scan (label, handle) are written to.
+
+    Overlapping masks, which a DICOM segmentation takes apart into several files, are not told apart here.
+    """
+    if format in _ENDINGS:
+        return [f"{file_name(label, mask_id)}{_ENDINGS[format]}" for label, mask_id in segments]
+    return [f"{_group_name(segments, format)}.dcm"]
+
+
 def file_name(label: str, mask_id: str) -> str:
     """Structure and handle, safe for any file system."""
     return f"{re.sub(r'[^a-z0-9]+', '_', label.lower()).strip('_')[:60] or 'mask'}_{mask_id}"
@@ -81,7 +91,7 @@ def file_name(label: str, mask_id: str) -> str:
 def _alone(folder: Path, segment: Segment, grid: Grid, format: str, synthetic: bool) -> Written:
     mask = segment.load()
     _check_grid(mask, grid, segment)
-    path = folder / f"{file_name(segment.label, segment.mask_id)}{_ENDINGS[format]}"
+    path = folder / file_names([(segment.label, segment.mask_id)], format)[0]
     if format == "stl":
         from .stl import read_stl, voxelise, write_stl
 
@@ -108,7 +118,7 @@ def _together(
     synthetic: bool,
     report: Callable[[float, str], None],
 ) -> list[Written]:
-    path = folder / f"{_group_name(segments, format)}.dcm"
+    path = folder / file_names([(segment.label, segment.mask_id) for segment in segments], format)[0]
     report(0.05, f"writing {path.name}")
     warnings: dict[str, tuple[str, ...]] = {}
     if format == "dicom_seg":
@@ -142,10 +152,10 @@ def _seg_reader(path: Path, segments: Sequence[Segment], grid: Grid) -> list[Cal
     return [lambda number=number: found.segment(number, grid) for number in sorted(found.labels)]  # type: ignore[misc]  # bound per turn
 
 
-def _group_name(segments: Sequence[Segment], format: str) -> str:
+def _group_name(segments: Sequence[tuple[str, str]], format: str) -> str:
     if len(segments) == 1:
-        return f"{format}_{file_name(segments[0].label, segments[0].mask_id)}"
-    key = hashlib.sha256("\n".join(segment.mask_id for segment in segments).encode()).hexdigest()
+        return f"{format}_{file_name(*segments[0])}"
+    key = hashlib.sha256("\n".join(mask_id for _, mask_id in segments).encode()).hexdigest()
     return f"{format}_{len(segments)}_masks_{key[:12]}"
 
 

@@ -19,6 +19,8 @@ from mcp_types import CallToolResult, ContentBlock, ImageContent, TextContent, T
 from pydantic import ValidationError
 
 from ..imaging.errors import OstensorError
+from .approval import NAME as APPROVAL
+from .approval import asked_before, check_approved
 from .background import in_background
 from .desk import Answer, Call, Desk
 from .registry import HIDDEN, Tool
@@ -56,10 +58,13 @@ def expose(entry: Tool, desk: Desk) -> ExposedTool:
     limiter = anyio.CapacityLimiter(_THREADS)
 
     async def called(ctx: Context[Any, Any], **arguments: Any) -> CallToolResult:
+        check_approved(arguments.pop(APPROVAL, None), entry.name)
         answer = await _in_thread(entry, desk, arguments, ctx, limiter)
         return as_content(answer)
 
     ctx = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Context)
+    if entry.asks is not None:
+        visible.append(asked_before(entry.asks, desk, visible))
     returns = Annotated[CallToolResult, entry.result]
     described: Any = called
     described.__name__ = entry.name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,9 +16,9 @@ from . import described_results, language_results, prognosis_results, report_res
 from .assessing import assess_mask
 from .browse import find_structures, list_models
 from .described import segment_described
-from .desk import Answer
+from .desk import Answer, Desk
 from .editing import edit_mask
-from .exporting import export
+from .exporting import export, would_replace
 from .images import open_image
 from .measuring import compare_masks, measure
 from .pictures import render
@@ -44,6 +44,7 @@ class Tool:
         destructive: may overwrite or end something.
         idempotent: calling it again with the same arguments adds nothing.
         open_world: reaches beyond store and roots.
+        asks: what to ask a person before the call; "" for nothing.
     """
 
     function: Callable[..., Answer]
@@ -53,6 +54,7 @@ class Tool:
     destructive: bool = False
     idempotent: bool = True
     open_world: bool = False
+    asks: Callable[[Desk, Mapping[str, Any]], str] | None = None
 
     @property
     def name(self) -> str:
@@ -96,7 +98,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(compare_masks, results.CompareResult),
     Tool(edit_mask, results.EditResult, read_only=False),
     Tool(render, results.RenderResult),
-    Tool(export, results.ExportResult, read_only=False, destructive=True),
+    Tool(export, results.ExportResult, read_only=False, destructive=True, asks=would_replace),
     Tool(get_job, results.JobResult),
     Tool(cancel_job, results.JobResult, read_only=False, destructive=True),
     Tool(assess_mask, results_review.AssessResult, toolset="clinical"),

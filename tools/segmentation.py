@@ -223,12 +223,14 @@ def receipt(grid: Grid, image: Grid, *, side_checked: bool) -> Geometry:
 
 
 def said(result: SegmentResult) -> str:
-    """The answer in a few words: present structures with volumes, then the rest by verdict."""
+    """The answer in a few words: present structures with volumes and handles, then the rest by verdict."""
     groups: dict[str, list[str]] = {}
     for row in result.masks:
         extra = ""
         if row.volume_ml is not None:
             extra = f" {'at least ' if row.volume_is == 'lower bound' else ''}{row.volume_ml:g} ml"
+        if row.mask_id is not None:
+            extra += f" ({row.mask_id})"
         groups.setdefault(row.verdict, []).append(row.structure + extra)
     parts = [
         f"{verdict.replace('_', ' ').capitalize()}: {', '.join(names[:20])}{' and more' if len(names) > 20 else ''}."
