@@ -93,6 +93,23 @@ def call(
 
 
 @app.command()
+def view(
+    image: Annotated[str, typer.Argument(help="A file or folder inside a root, or a handle (img_...).")],
+    mask: Annotated[list[str] | None, typer.Option(help="Masks to show (repeatable); default: the latest 20.")] = None,
+    modality: Annotated[str, typer.Option(help="As in open_image.")] = "auto",
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    store: StoreOption = None,
+    root: RootOption = None,
+) -> None:
+    """Look at a scan and its masks in a browser, on this machine only, until interrupted."""
+    from .viewing import scan_of
+    from .viewing import view as show
+
+    with opened_desk(store, root, "all", "research") as desk:
+        show(desk, scan_of(desk, image, modality), mask_ids=mask, browser=browser, said=typer.echo)
+
+
+@app.command()
 def doctor(store: StoreOption = None, root: RootOption = None) -> None:
     """Say what works here, what does not, and what to do about it; exit status 1 when something needs care."""
     from .doctor import examine

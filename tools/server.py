@@ -21,6 +21,7 @@ from .resources import add_resources
 from .resuming import resume
 from .slabs import add_slabs
 from .tasks import Support, Tasks
+from .viewer_page import viewer_app
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def build_server(
         instructions=INSTRUCTIONS,
         version=__version__,
         tools=[*(expose(entry, desk) for entry in entries), *extra_tools],
-        extensions=[tasks],
+        extensions=[tasks, *([viewer_app()] if set(desk.settings.toolsets) & {"viewer", "all"} else [])],
         lifespan=tasks.lifespan,
         log_level="WARNING",
         request_state_security=RequestStateSecurity(keys=[state_key]) if state_key else None,

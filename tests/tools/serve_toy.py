@@ -10,13 +10,14 @@ def main(store: str, root: str, http: str | None = None) -> None:
 
     from ostensor.models import catalogue
     from ostensor.tools.desk import Desk
+    from ostensor.tools.http_settings import http_settings
     from ostensor.tools.server import serve
     from ostensor.tools.settings import Settings
 
     catalogue.ENTRIES = CARDS
     catalogue.forget_cards()
     with Desk(Settings(store=Path(store), roots=(Path(root),), factory="desk_toy:load")) as desk:
-        serve(desk, http)
+        serve(desk, http_settings(http, None) if http else None)
 
 
 if __name__ == "__main__":
