@@ -27,11 +27,13 @@ def fit(
     until: Annotated[int | None, typer.Option(help="Stop after this many steps; the schedule stays.")] = None,
 ) -> None:
     """Train a network; killed at any time, it goes on from its last checkpoint."""
-    from ..training import referring_fit
+    from ..training import painting, referring_fit
     from ..training.fit import fit as train
 
     if referring_fit.is_referring(config):
         train = referring_fit.fit
+    elif painting.is_painting(config):
+        train = painting.fit
     typer.echo(f"Run folder: {train(config, device=device, resume=resume, until=until)}")
 
 
