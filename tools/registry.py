@@ -28,6 +28,8 @@ from .reporting import check_report
 from .segmentation import segment
 from .stress import stress_description
 from .studies import compare_studies
+from .synthesis import inpaint_image, synthesize_image, translate_image
+from .synthesis_results import SynthesisResult
 from .waiting import cancel_job, get_job
 
 HIDDEN = ("desk", "call")  # parameters the caller does not see
@@ -100,6 +102,9 @@ TOOLS: tuple[Tool, ...] = (
     Tool(write_prompts, language_results.PromptsResult, toolset="language", read_only=False),
     Tool(stress_description, language_results.StressResult, toolset="language", read_only=False),
     Tool(check_report, report_results.ReportResult, toolset="clinical", read_only=False),
+    Tool(synthesize_image, SynthesisResult, toolset="synthesis", read_only=False),
+    Tool(translate_image, SynthesisResult, toolset="synthesis", read_only=False),
+    Tool(inpaint_image, SynthesisResult, toolset="synthesis", read_only=False),
 )
 
 

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from .priors import Prior, of_tissue, painted
-from .scales import MR_MOST, Float, Made
+from .scales import MR_MOST, Background, Float, Made
 
-Background = Literal["auto", "air", "body", "tissue"]
 # Source: seg2med's prior (arXiv 2504.09182) softens edges by a Gaussian of 0.7 voxels.
 POINT_SPREAD_VOXELS = 0.7
 GRAIN_VOXELS = 0.8  # tissue grain is a little coarser than a voxel; our choice

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Made = Literal["ct", "mr"]
+Background = Literal["auto", "air", "body", "tissue"]
 Float = npt.NDArray[np.float32]
 
 # Three quarters of the range go to soft tissue, where CT contrast is small; our choice.
