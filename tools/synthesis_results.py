@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from .results import Provenance, Result
 
 
@@ -39,10 +41,10 @@ class SynthesisResult(Result):
     seed: int = 0
     steps: int = 0
     memory_mb: int = 0
-    masks: list[MadeMask] = []
+    masks: list[MadeMask] = Field(default_factory=list)
     seam_ratio: float | None = None
-    files: list[str] = []
-    warnings: list[str] = []
+    files: list[str] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
     summary: str = ""
     provenance: Provenance | None = None
     job_id: str | None = None

@@ -73,7 +73,9 @@ def made_modality(modality: str, task: str) -> Made:
         return "ct"
     if modality == "mr":
         return "mr"
-    raise BadCall(f"An image of modality '{modality}' cannot be used to {task}. Allowed: ct, mr. Open it with modality set.")
+    raise BadCall(
+        f"An image of modality '{modality}' cannot be used to {task}. Allowed: ct, mr. Open it with modality set."
+    )
 
 
 def named_masks(
@@ -156,7 +158,9 @@ def chosen_engine(desk: Desk, engine: str, modality: Made, structures: Sequence[
     one = painter(engine)
     if one.task != "synthesize" or modality not in one.makes:
         able = ", ".join(p.name for p in painters().values() if p.task == "synthesize" and modality in p.makes)
-        raise BadCall(f"'{engine}' cannot make {modality} from masks. These can: classical{', ' + able if able else ''}.")
+        raise BadCall(
+            f"'{engine}' cannot make {modality} from masks. These can: classical{', ' + able if able else ''}."
+        )
     if desk.settings.purpose == "commercial" and one.purpose != "any":
         raise Unavailable(f"'{engine}' is for research only ({one.licence}). Use engine='classical'.")
     return engine
@@ -262,7 +266,12 @@ def _kept(
         seed=wanted.seed,
     )
     unit = "HU" if wanted.modality == "ct" else ""
-    facts = {"warnings": list(painted.notes), "format": "synthetic", "unit": unit, "provenance": provenance.model_dump(mode="json")}
+    facts = {
+        "warnings": list(painted.notes),
+        "format": "synthetic",
+        "unit": unit,
+        "provenance": provenance.model_dump(mode="json"),
+    }
     record = desk.store.add_image(volume, source_name=f"synthetic {wanted.modality}", facts=facts)
     rows = [_row(desk, record.image_id, one, wanted, painted, provenance) for one in wanted.masks]
     warnings = [*painted.notes, *_unlike(rows, wanted.modality)]

@@ -199,7 +199,9 @@ def stream_of(run: PaintingRun, cases: Sequence[Slices]) -> Stream:
     return batch
 
 
-def _crop(cases: Sequence[Slices], index: Sequence[tuple[int, int]], run: PaintingRun, rng: np.random.Generator) -> Float:
+def _crop(
+    cases: Sequence[Slices], index: Sequence[tuple[int, int]], run: PaintingRun, rng: np.random.Generator
+) -> Float:
     number, z = index[int(rng.integers(len(index)))]
     case = cases[number]
     both = np.concatenate([case.pictures[z][None], case.maps[z]])

@@ -71,7 +71,11 @@ class Pix2pix(Objective):
         return {"main": list(roles[MODEL].parameters()), JUDGE: list(roles[JUDGE].parameters())}
 
     def optimizer(
-        self, group: str, parameters: list[torch.nn.Parameter], learning_rate: float, weight_decay: float  # type: ignore[override]  # a list is what the trainer gives
+        self,
+        group: str,
+        parameters: list[torch.nn.Parameter],
+        learning_rate: float,
+        weight_decay: float,  # type: ignore[override]  # a list is what the trainer gives
     ) -> torch.optim.Optimizer:
         """Adam as in the paper."""
         return torch.optim.Adam(parameters, lr=learning_rate, betas=(0.5, 0.999))

@@ -31,8 +31,8 @@ _TISSUES = {
 
 def pairs(run: PaintingRun, part: Literal["train", "test"], data: Path) -> list[Slices]:
     """Slices both ways: source and direction are the condition, the other picture is the target."""
-    from .painting import Slices, work_grid
     from ..imaging.geometry import resample
+    from .painting import Slices, work_grid
 
     sex = "male" if part == "train" else "female"
     case = next(c for c in hra_phantom.DATASET.load(data / hra_phantom.DATASET.folder) if c.patient == sex)
@@ -41,7 +41,9 @@ def pairs(run: PaintingRun, part: Literal["train", "test"], data: Path) -> list[
     labels = labels[:, :, :: 2 if part == "train" else 8]
     found = []
     for number in range(VARIATIONS if part == "train" else 1):
-        both = {made: _picture(labels, made, np.random.default_rng([run.schedule.seed, number])) for made in ("ct", "mr")}
+        both = {
+            made: _picture(labels, made, np.random.default_rng([run.schedule.seed, number])) for made in ("ct", "mr")
+        }
         for source, target in (("ct", "mr"), ("mr", "ct")):
             flags = np.zeros((len(both[source]), 2, *both[source].shape[1:]), np.float32)
             flags[:, 0 if target == "ct" else 1] = 1.0

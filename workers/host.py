@@ -25,6 +25,7 @@ import numpy as np
 from ..imaging.errors import BadCall, Failed, Unavailable
 from ..imaging.volume import Volume
 from ..models.interface import Cancelled, Decoded, Features, Predictor, Referred, Refers
+from ..models.synthesis.jobs import CLASSICAL
 from .protocol import (
     Cancel,
     ErrorKind,
@@ -133,15 +134,22 @@ class Host:
         )
 
     def _paint(self, request: PaintRequest) -> PaintReply:
-        from ..models.synthesis.painter import paint
-
         started = time.process_time()
-        painted = paint(
-            request.job,
-            progress=lambda share, message: self._tell(request, share, message),
-            cancelled=lambda: request.request_id in self.called_off,
-            loaded=self.painters,
-        )
+
+        def tell(share: float, message: str) -> None:
+            self._tell(request, share, message)
+
+        def is_off() -> bool:
+            return request.request_id in self.called_off
+
+        if request.job.engine == CLASSICAL:
+            from ..models.synthesis.without_network import paint_classical
+
+            painted = paint_classical(request.job, tell, is_off)
+        else:
+            from ..models.synthesis.painter import paint
+
+            painted = paint(request.job, progress=tell, cancelled=is_off, loaded=self.painters)
         self._stop_if_called_off(request)
         array = painted.array
         block = SharedMemory(create=True, size=array.nbytes)

@@ -70,7 +70,9 @@ def classical(
     return np.clip(picture, floor, 3000.0 if modality == "ct" else MR_MOST).astype(np.float32)
 
 
-def with_body(labels: npt.NDArray[np.integer], spacing_mm: tuple[float, float, float] | None, value: int) -> npt.NDArray[np.integer]:
+def with_body(
+    labels: npt.NDArray[np.integer], spacing_mm: tuple[float, float, float] | None, value: int
+) -> npt.NDArray[np.integer]:
     """The map with `value` in every unlabelled voxel of a body around the masks.
 
     The body of a slice is the convex hull of its masks, widened by 20 mm (8 voxels without a known spacing).
@@ -87,7 +89,9 @@ def with_body(labels: npt.NDArray[np.integer], spacing_mm: tuple[float, float, f
     return np.where((labels == 0) & body, value, labels)
 
 
-def background_of(wanted: Background, shape: tuple[int, ...], spacing_mm: tuple[float, float, float] | None) -> Background:
+def background_of(
+    wanted: Background, shape: tuple[int, ...], spacing_mm: tuple[float, float, float] | None
+) -> Background:
     """What "auto" means here: tissue everywhere in a small crop, else a body around the masks."""
     if wanted != "auto":
         return wanted

@@ -7,6 +7,7 @@ Left out: the eight levels of U-Net-256 (our slices are 40 to 128 pixels wide) a
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ class Generator(nn.Module):
         sizes = (maps, *channels)
         self.down = nn.ModuleList(
             nn.Sequential(nn.Conv2d(a, b, 4, stride=2, padding=1), nn.BatchNorm2d(b), nn.LeakyReLU(0.2))
-            for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+            for a, b in pairwise(sizes)
         )
         ups = []
         for level in range(len(channels) - 1, -1, -1):
@@ -32,7 +33,10 @@ class Generator(nn.Module):
             dropout = nn.Dropout(0.5) if level == len(channels) - 1 else nn.Identity()
             ups.append(
                 nn.Sequential(
-                    nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1), nn.BatchNorm2d(outputs), dropout, nn.ReLU()
+                    nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1),
+                    nn.BatchNorm2d(outputs),
+                    dropout,
+                    nn.ReLU(),
                 )
             )
         self.up = nn.ModuleList(ups)

@@ -109,9 +109,7 @@ class Denoiser(nn.Module):
             out = self.net(noisy, times, context=_tokens(maps, self.config.tiles))
         else:
             down, middle = self.control(noisy, times, controlnet_cond=maps)
-            out = self.net(
-                noisy, times, down_block_additional_residuals=down, mid_block_additional_residual=middle
-            )
+            out = self.net(noisy, times, down_block_additional_residuals=down, mid_block_additional_residual=middle)
         return out
 
 

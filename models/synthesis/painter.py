@@ -1,6 +1,6 @@
 """From a job to an image: label map to channels, slices through the engine, back onto the job's grid.
 
-The only file of the runtime that loads torch. Structures a network was never taught are painted by their
+Only this side of the runtime loads torch. Structures a network was never taught are painted by their
 prior, so that every structure asked for is there.
 """
 
@@ -14,25 +14,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
-from scipy import ndimage
 
 from ...imaging.errors import BadCall, Failed
 from ...imaging.geometry import reorient_array, resample, respaced_grid
 from ...imaging.volume import Grid
-from ..interface import Cancelled
-from .classical import background_of, classical, with_body
 from .conditions import UNLABELLED
 from .engine import DiffusionTask, Run
-from .jobs import CLASSICAL, Painted, PaintJob
+from .jobs import Painted, PaintJob
 from .networks import Denoiser, NetworkConfig
 from .painters import Painter, painter
-from .priors import Prior, of_tissue, prior
 from .samplers import Sampler
 from .scales import Float, from_unit, to_unit
+from .without_network import Progress, kept_voxels, pasted, source_of, with_priors
 
 BATCH = 8  # slices denoised together
-FEATHER_VOXELS = 1.0  # width of the soft edge around structures painted by their prior; our choice
-Progress = Callable[[float, str], None]
 Tasks = dict[str, DiffusionTask]
 
 
@@ -50,8 +45,6 @@ def paint(job: PaintJob, *, progress: Progress, cancelled: Callable[[], bool], l
     """
     if job.threads:
         torch.set_num_threads(job.threads)
-    if job.engine == CLASSICAL:
-        return _classical(job, progress, cancelled)
     one = painter(job.engine)
     if (one.task == "translate") != (job.task == "translate"):
         raise BadCall(f"'{one.name}' cannot {job.task}. It was made to {one.task}. Use engine='auto'.")
@@ -73,36 +66,6 @@ def load_task(one: Painter) -> DiffusionTask:
     net = Denoiser(NetworkConfig.from_json(one.facts["network"]))
     net.load_state_dict({key: value.float() for key, value in load_file(one.path).items()})
     return DiffusionTask(net.eval(), Sampler(one.facts["sampler"]))
-
-
-def _classical(job: PaintJob, progress: Progress, cancelled: Callable[[], bool]) -> Painted:
-    progress(0.1, "painting tissues")
-    rng = np.random.default_rng(job.seed)
-    if job.task == "translate":
-        raise BadCall("The classical engine paints labels and cannot translate an image. Use engine='auto'.")
-    labels = np.load(job.labels_path, allow_pickle=False)
-    priors = {label: prior(name, job.modality, job.kinds.get(name, ())) for label, name in job.names.items()}
-    spacing = job.grid.spacing_mm if job.grid.spacing_known else None
-    kind = background_of(job.background, job.grid.shape, spacing)
-    soft = _surrounding(list(priors.values()), job.modality)
-    value = max(job.names, default=0) + 1
-    if kind == "body":
-        labels = with_body(labels, spacing, value)
-    outside = soft if kind == "tissue" else None
-    if cancelled():
-        raise Cancelled
-    progress(0.5, "adding grain and noise")
-    picture = classical(labels, {**priors, value: soft}, job.modality, rng, outside=outside)
-    array = np.rint(picture).astype(np.int16)
-    if job.task == "inpaint":
-        array = _pasted(job, picture)
-    return Painted(array, tuple(job.names.values()))
-
-
-def _surrounding(priors: list[Prior], modality: Any) -> Prior:
-    """What unlabelled tissue looks like: white matter among brain structures, else fat and muscle's soft middle."""
-    brain = bool(priors) and all(one.tissue in ("grey", "white", "water") for one in priors)
-    return of_tissue("white" if brain else "soft", modality)
 
 
 def _learned(
@@ -136,8 +99,8 @@ def _learned(
     values = from_unit(back, job.modality).astype(np.float32)
     untaught = [name for name in job.names.values() if name not in one.vocabulary]
     if untaught and job.task == "synthesize":
-        values = _with_priors(values, job, untaught)
-    array = _pasted(job, values) if job.task == "inpaint" else np.rint(values).astype(np.int16)
+        values = with_priors(values, job, untaught)
+    array = pasted(job, values) if job.task == "inpaint" else np.rint(values).astype(np.int16)
     return Painted(array, tuple(untaught) if job.task == "synthesize" else (), _notes(job, one), one.sha256)
 
 
@@ -146,7 +109,7 @@ def _inputs(job: PaintJob, one: Painter) -> tuple[Float, Float | None, Float | N
     turned = _canonical(job.grid, one)
     target = _network_grid(turned, one)
     if job.task == "translate":
-        source = _to_network(to_unit(_source(job), "ct" if job.source_modality == "ct" else "mr"), job, one, target)
+        source = _to_network(to_unit(source_of(job), "ct" if job.source_modality == "ct" else "mr"), job, one, target)
         flags = np.zeros((source.shape[0], 2, *source.shape[1:]), np.float32)
         flags[:, 0 if job.modality == "ct" else 1] = 1.0
         return np.concatenate([source[:, None], flags], axis=1), None, None, target
@@ -156,45 +119,9 @@ def _inputs(job: PaintJob, one: Painter) -> tuple[Float, Float | None, Float | N
     maps = one.plan.of_stack(on_grid.transpose(1, 2, 0), names)
     if job.task == "synthesize":
         return maps, None, None, target
-    known = _to_network(to_unit(_source(job), job.modality), job, one, target)
+    known = _to_network(to_unit(source_of(job), job.modality), job, one, target)
     keep = _to_network(kept_voxels(job, labels).astype(np.float32), job, one, target, order=0)
     return maps, known, (keep > 0).astype(np.float32), target
-
-
-def _source(job: PaintJob) -> npt.NDArray[Any]:
-    return np.asarray(np.load(job.source_path, mmap_mode="r", allow_pickle=False))
-
-
-def kept_voxels(job: PaintJob, labels: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
-    """Which voxels of the source an inpainting keeps, on the job's grid."""
-    labelled = labels > 0
-    if job.keep_labelled:
-        if job.dilate:
-            labelled = ndimage.binary_dilation(labelled, iterations=job.dilate)
-        return np.asarray(labelled)
-    return np.asarray(~labelled)
-
-
-def _pasted(job: PaintJob, values: Float) -> npt.NDArray[np.int16]:
-    """What is kept comes from the source, voxel by voxel and unrounded where it is whole."""
-    source = _source(job)
-    labels = np.load(job.labels_path, allow_pickle=False)
-    keep = kept_voxels(job, labels)
-    if job.modality == "mr":  # the source's own scale, so that both parts agree
-        low, high = np.percentile(source, (0.5, 99.5))
-        values = low + values / 1000.0 * (high - low)
-    return np.where(keep, source, np.rint(values)).astype(source.dtype if source.dtype.kind in "iu" else np.float32)
-
-
-def _with_priors(values: Float, job: PaintJob, names: list[str]) -> Float:
-    labels = np.load(job.labels_path, allow_pickle=False)
-    wanted = {label: name for label, name in job.names.items() if name in names}
-    priors = {label: prior(name, job.modality, job.kinds.get(name, ())) for label, name in wanted.items()}
-    where = np.isin(labels, list(wanted))
-    picture = classical(labels, priors, job.modality, np.random.default_rng(job.seed))
-    sigma = [FEATHER_VOXELS / 2 if side > 1 else 0.0 for side in where.shape]
-    weight = np.maximum(ndimage.gaussian_filter(where.astype(np.float32), sigma), where)
-    return weight * np.where(where, picture, values) + (1 - weight) * values
 
 
 def _canonical(grid: Grid, one: Painter) -> Grid:

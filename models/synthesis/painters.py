@@ -81,7 +81,11 @@ def best_painter(structures: set[str], modality: Made, *, purpose: str) -> Paint
 def translator(*, purpose: str) -> Painter | None:
     """The bundled CT and MR translator."""
     return next(
-        (one for one in painters().values() if one.task == "translate" and (purpose == "research" or one.purpose == "any")),
+        (
+            one
+            for one in painters().values()
+            if one.task == "translate" and (purpose == "research" or one.purpose == "any")
+        ),
         None,
     )
 

@@ -20,7 +20,9 @@ _NOISE = 2.0  # standard deviations above the noise's mean energy that count as 
 
 def ssim(made: Image, real: Image) -> float:
     """Mean structural similarity of two pictures in [-1, 1] (x y), with Gaussian windows (Wang et al. 2004)."""
-    return float(structural_similarity(made, real, data_range=2.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False))
+    return float(
+        structural_similarity(made, real, data_range=2.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+    )
 
 
 def psnr(made: Image, real: Image) -> float:
@@ -46,9 +48,7 @@ def fsim(made: Image, real: Image) -> float:
 def _gradient(picture: Image) -> Image:
     """Magnitude of the Scharr gradient, with weights 3, 10, 3 over 16 (Zhang et al. 2011, table I)."""
     smooth, slope = np.array([3.0, 10.0, 3.0]) / 16, np.array([1.0, 0.0, -1.0])
-    along = [
-        ndimage.correlate1d(ndimage.correlate1d(picture, slope, axis=a), smooth, axis=1 - a) for a in (0, 1)
-    ]
+    along = [ndimage.correlate1d(ndimage.correlate1d(picture, slope, axis=a), smooth, axis=1 - a) for a in (0, 1)]
     return np.hypot(along[0], along[1])
 
 
