@@ -61,6 +61,11 @@ def evaluate(
     if find_prognosis(config) is not None:
         _show_prognosis(config, export)
         return
+    from ..training.painting import is_painting
+
+    if is_painting(config):
+        _evaluate_painting(config, export)
+        return
     if config == "referring":
         _evaluate_referring(export, threads, every)
         return
@@ -81,6 +86,24 @@ def evaluate(
         from ..training.export import export as write
 
         typer.echo(f"Wrote {write(config, scores=scores).name} and its card.")
+
+
+def _evaluate_painting(config: str, export: bool) -> None:
+    """A synthesis network beside its rivals; with `export` it becomes a bundled one."""
+    from ..training.painting_evaluate import evaluate as measure
+    from ..training.painting_export import export as write
+
+    scores = measure(config)
+    table = Table("made by", "SSIM", "PSNR, dB", "FSIM", "mask Dice", "nearest", "z steps")
+    for one in scores:
+        dice = f"{sum(one.dice.values()) / len(one.dice):.3f}" if one.dice else "-"
+        steps = "-" if one.jitter is None else f"{one.jitter:.2f}"
+        table.add_row(
+            one.maker, f"{one.ssim:.3f}", f"{one.psnr:.1f}", f"{one.fsim:.3f}", dice, f"{one.nearest:.3f}", steps
+        )
+    Console().print(table)
+    if export:
+        typer.echo(f"Wrote {write(config, scores).name} and its card.")
 
 
 def _show_prognosis(config: str, export: bool) -> None:

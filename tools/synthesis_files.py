@@ -52,4 +52,7 @@ def _grey(volume: Volume) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """The middle slice as 8 bit."""
     picture = np.asarray(volume.array[:, :, volume.grid.shape[2] // 2]).astype(np.float32)
     low, high = _DISPLAY_HU if volume.modality == "ct" else (float(picture.min()), float(picture.max()))
-    return (np.clip((picture - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
+    grey: np.ndarray[tuple[int, ...], np.dtype[np.uint8]] = (
+        np.clip((picture - low) / max(high - low, 1e-6), 0, 1) * 255
+    ).astype(np.uint8)
+    return grey

@@ -337,5 +337,5 @@ def _seam(wanted: Wanted, painted: Painted) -> float | None:
     labelled = np.any([one.mask.array for one in wanted.masks], axis=0)
     if wanted.keep_labelled and wanted.margin_voxels:
         labelled = ndimage.binary_dilation(labelled, iterations=wanted.margin_voxels)
-    found = seam_ratio(painted.array, labelled)
+    found = seam_ratio(painted.array.astype(np.float32), labelled)
     return None if found is None else round(found, 3)

@@ -5,7 +5,7 @@ A batch's `images` (b 1+c x y) hold the picture first and the channels of the co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,14 +71,10 @@ class Pix2pix(Objective):
         return {"main": list(roles[MODEL].parameters()), JUDGE: list(roles[JUDGE].parameters())}
 
     def optimizer(
-        self,
-        group: str,
-        parameters: list[torch.nn.Parameter],
-        learning_rate: float,
-        weight_decay: float,  # type: ignore[override]  # a list is what the trainer gives
+        self, group: str, parameters: Sequence[torch.nn.Parameter], learning_rate: float, weight_decay: float
     ) -> torch.optim.Optimizer:
         """Adam as in the paper."""
-        return torch.optim.Adam(parameters, lr=learning_rate, betas=(0.5, 0.999))
+        return torch.optim.Adam(list(parameters), lr=learning_rate, betas=(0.5, 0.999))
 
     def phases(self, state: State) -> tuple[str, ...]:
         """The judge first."""

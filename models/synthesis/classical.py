@@ -67,7 +67,8 @@ def classical(
     blur = [POINT_SPREAD_VOXELS if side > 1 else 0.0 for side in labels.shape]
     picture = ndimage.gaussian_filter(picture, blur)
     picture += NOISE[modality] * varied.noise * rng.standard_normal(labels.shape).astype(np.float32)
-    return np.clip(picture, floor, 3000.0 if modality == "ct" else MR_MOST).astype(np.float32)
+    answer: Float = np.clip(picture, floor, 3000.0 if modality == "ct" else MR_MOST).astype(np.float32)
+    return answer
 
 
 def with_body(

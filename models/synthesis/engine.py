@@ -72,7 +72,8 @@ class DiffusionTask:
         times = self.sampler.draw_times(clean.shape[0], generator)
         noise = torch.randn(clean.shape, generator=generator).to(clean.device)
         predicted = self.denoiser(self.sampler.noised(clean, noise, times), times, maps)
-        return (predicted - self.sampler.target(clean, noise)).square().mean()
+        answer: torch.Tensor = (predicted - self.sampler.target(clean, noise)).square().mean()
+        return answer
 
     @torch.no_grad()
     def sample(
@@ -148,7 +149,8 @@ class DiffusionTask:
         empty: torch.Tensor = self.denoiser(noisy, times, torch.full_like(maps, EMPTY))
         if run.guidance == 0:
             return empty
-        return empty + run.guidance * (self.denoiser(noisy, times, maps) - empty)
+        answer: torch.Tensor = empty + run.guidance * (self.denoiser(noisy, times, maps) - empty)
+        return answer
 
 
 def _visits(steps: int, jump: int, repeats: int) -> list[tuple[int, int | None]]:

@@ -63,10 +63,13 @@ class Generator(nn.Module):
 def discriminator(inputs: int, *, channels: int = 64, layers: int = 3) -> nn.Module:
     """MONAI's PatchGAN; 64 channels and 3 layers see 70 x 70 pixels."""
     try:
-        from monai.networks.nets import PatchDiscriminator
+        from monai.networks import nets
     except ImportError as error:
         raise monai_missing() from error
-    made: nn.Module = PatchDiscriminator(spatial_dims=2, channels=channels, in_channels=inputs, num_layers_d=layers)
+    library: Any = nets
+    made: nn.Module = library.PatchDiscriminator(
+        spatial_dims=2, channels=channels, in_channels=inputs, num_layers_d=layers
+    )
     return made
 
 

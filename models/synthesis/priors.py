@@ -135,4 +135,5 @@ def painted(labels: npt.NDArray[np.integer], values: Mapping[int, float], *, out
     for label, value in values.items():
         if label < table.size:
             table[label] = value
-    return table[labels]
+    answer: Float = table[labels]
+    return answer

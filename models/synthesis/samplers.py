@@ -102,9 +102,11 @@ class Sampler:
         if self.kind == "rflow":
             s, t = low / self.train_steps, high / self.train_steps
             scale = (1 - t) / max(1 - s, 1e-6)
-            return scale * noisy + max(t**2 - (scale * s) ** 2, 0.0) ** 0.5 * noise
+            answer: torch.Tensor = scale * noisy + max(t**2 - (scale * s) ** 2, 0.0) ** 0.5 * noise
+            return answer
         kept = float(self._scheduler.alphas_cumprod[high] / self._scheduler.alphas_cumprod[low])
-        return kept**0.5 * noisy + (1 - kept) ** 0.5 * noise
+        answer: torch.Tensor = kept**0.5 * noisy + (1 - kept) ** 0.5 * noise
+        return answer
 
 
 def _schedulers() -> Any:

@@ -19,12 +19,14 @@ MR_MOST = 1000.0  # MR has no unit; synthetic MR runs from 0 to this
 
 def hu_to_unit(hu: npt.NDArray[Any]) -> Float:
     """Hounsfield units as [-1, 1]; clipped at -1000 and 1500 HU."""
-    return np.interp(hu, _HU, _UNIT).astype(np.float32)
+    answer: Float = np.interp(hu, _HU, _UNIT).astype(np.float32)
+    return answer
 
 
 def unit_to_hu(unit: npt.NDArray[Any]) -> Float:
     """The inverse of `hu_to_unit`."""
-    return np.interp(unit, _UNIT, _HU).astype(np.float32)
+    answer: Float = np.interp(unit, _UNIT, _HU).astype(np.float32)
+    return answer
 
 
 def mr_to_unit(values: npt.NDArray[Any]) -> Float:
@@ -34,7 +36,8 @@ def mr_to_unit(values: npt.NDArray[Any]) -> Float:
     """
     low, high = np.percentile(values, (0.5, 99.5))
     unit = (values.astype(np.float32) - low) / max(float(high - low), 1e-6)
-    return (2 * np.clip(unit, 0, 1) - 1).astype(np.float32)
+    answer: Float = (2 * np.clip(unit, 0, 1) - 1).astype(np.float32)
+    return answer
 
 
 def to_unit(values: npt.NDArray[Any], modality: Made) -> Float:

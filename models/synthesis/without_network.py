@@ -86,4 +86,5 @@ def with_priors(values: Float, job: PaintJob, names: list[str]) -> Float:
     picture = classical(labels, priors, job.modality, np.random.default_rng(job.seed))
     sigma = [FEATHER_VOXELS / 2 if side > 1 else 0.0 for side in where.shape]
     weight = np.maximum(ndimage.gaussian_filter(where.astype(np.float32), sigma), where)
-    return weight * np.where(where, picture, values) + (1 - weight) * values
+    answer: Float = weight * np.where(where, picture, values) + (1 - weight) * values
+    return answer
