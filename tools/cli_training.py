@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..imaging.errors import BadCall
+
 Config = Annotated[str, typer.Argument(help="A TOML file, or a bundled configuration, e.g. hippocampus.")]
 bench = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
 
@@ -25,11 +27,24 @@ def fit(
     device: Annotated[str, typer.Option(help="'cpu' or 'cuda'.")] = "cpu",
     resume: Annotated[bool, typer.Option(help="Go on from the run's checkpoint.")] = True,
     until: Annotated[int | None, typer.Option(help="Stop after this many steps; the schedule stays.")] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(help="'synthetic': instead, compare a small segmenter with and without synthetic pairs."),
+    ] = None,
 ) -> None:
     """Train a network; killed at any time, it goes on from its last checkpoint."""
     from ..training import painting, referring_fit
     from ..training.fit import fit as train
 
+    if augment is not None:
+        from ..training.augmenting import compare
+
+        if augment != "synthetic" or not painting.is_painting(config):
+            raise BadCall(
+                f"--augment {augment} of '{config}' is not known. Use: paint-hippocampus --augment synthetic."
+            )
+        typer.echo(f"Wrote {compare(config).name}.")
+        return
     if referring_fit.is_referring(config):
         train = referring_fit.fit
     elif painting.is_painting(config):
