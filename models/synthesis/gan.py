@@ -19,7 +19,7 @@ from .samplers import monai_missing
 class Generator(nn.Module):
     """U-Net with skips, stride-2 convolutions down, transposed up, dropout in the coarse half, tanh."""
 
-    def __init__(self, maps: int, channels: tuple[int, ...] = (32, 64, 96, 96)) -> None:
+    def __init__(self, maps: int, channels: tuple[int, ...] = (32, 64, 96)) -> None:
         super().__init__()
         sizes = (maps, *channels)
         self.down = nn.ModuleList(

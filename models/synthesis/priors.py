@@ -84,7 +84,8 @@ def tissue_of(structure: str, kinds: Sequence[str] = ()) -> tuple[str, str]:
         kinds: what it is or is part of, nearest first.
     """
     for number, text in enumerate((structure, *kinds)):
-        words = set(re.findall(r"[a-z]+", text.lower()))
+        found = re.findall(r"[a-z]+", text.lower())
+        words = {*found, *(word.removesuffix("s") for word in found)}
         for needed, tissue in _words():
             if words.issuperset(needed):
                 return tissue, "kind" if number else "name"
