@@ -36,6 +36,8 @@ from .reporting import check_report
 from .segmentation import segment
 from .stress import stress_description
 from .studies import compare_studies
+from .synthesis import inpaint_image, synthesize_image, translate_image
+from .synthesis_results import SynthesisResult
 from .viewer import viewer_open, viewer_point, viewer_slices
 from .waiting import cancel_job, get_job
 
@@ -121,6 +123,9 @@ TOOLS: tuple[Tool, ...] = (
     Tool(viewer_open, viewer_results.ViewerResult, toolset="viewer", ui=("app",)),
     Tool(viewer_slices, viewer_results.SlicesResult, toolset="viewer", ui=("app",)),
     Tool(viewer_point, viewer_results.PointResult, toolset="viewer", read_only=False, ui=("app",)),
+    Tool(synthesize_image, SynthesisResult, toolset="synthesis", read_only=False),
+    Tool(translate_image, SynthesisResult, toolset="synthesis", read_only=False),
+    Tool(inpaint_image, SynthesisResult, toolset="synthesis", read_only=False),
 )
 
 
