@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..imaging.errors import BadCall
+
 Config = Annotated[str, typer.Argument(help="A TOML file, or a bundled configuration, e.g. hippocampus.")]
 bench = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
 
@@ -25,13 +27,28 @@ def fit(
     device: Annotated[str, typer.Option(help="'cpu' or 'cuda'.")] = "cpu",
     resume: Annotated[bool, typer.Option(help="Go on from the run's checkpoint.")] = True,
     until: Annotated[int | None, typer.Option(help="Stop after this many steps; the schedule stays.")] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(help="'synthetic': instead, compare a small segmenter with and without synthetic pairs."),
+    ] = None,
 ) -> None:
     """Train a network; killed at any time, it goes on from its last checkpoint."""
-    from ..training import referring_fit
+    from ..training import painting, referring_fit
     from ..training.fit import fit as train
 
+    if augment is not None:
+        from ..training.augmenting import compare
+
+        if augment != "synthetic" or not painting.is_painting(config):
+            raise BadCall(
+                f"--augment {augment} of '{config}' is not known. Use: paint-hippocampus --augment synthetic."
+            )
+        typer.echo(f"Wrote {compare(config).name}.")
+        return
     if referring_fit.is_referring(config):
         train = referring_fit.fit
+    elif painting.is_painting(config):
+        train = painting.fit
     typer.echo(f"Run folder: {train(config, device=device, resume=resume, until=until)}")
 
 
@@ -59,6 +76,11 @@ def evaluate(
     if find_prognosis(config) is not None:
         _show_prognosis(config, export)
         return
+    from ..training.painting import is_painting
+
+    if is_painting(config):
+        _evaluate_painting(config, export)
+        return
     if config == "referring":
         _evaluate_referring(export, threads, every)
         return
@@ -79,6 +101,24 @@ def evaluate(
         from ..training.export import export as write
 
         typer.echo(f"Wrote {write(config, scores=scores).name} and its card.")
+
+
+def _evaluate_painting(config: str, export: bool) -> None:
+    """A synthesis network beside its rivals; with `export` it becomes a bundled one."""
+    from ..training.painting_evaluate import evaluate as measure
+    from ..training.painting_export import export as write
+
+    scores = measure(config)
+    table = Table("made by", "SSIM", "PSNR, dB", "FSIM", "mask Dice", "nearest", "z steps")
+    for one in scores:
+        dice = f"{sum(one.dice.values()) / len(one.dice):.3f}" if one.dice else "-"
+        steps = "-" if one.jitter is None else f"{one.jitter:.2f}"
+        table.add_row(
+            one.maker, f"{one.ssim:.3f}", f"{one.psnr:.1f}", f"{one.fsim:.3f}", dice, f"{one.nearest:.3f}", steps
+        )
+    Console().print(table)
+    if export:
+        typer.echo(f"Wrote {write(config, scores).name} and its card.")
 
 
 def _show_prognosis(config: str, export: bool) -> None:

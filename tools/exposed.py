@@ -25,6 +25,7 @@ from .background import in_background
 from .desk import Answer, Call, Desk
 from .registry import HIDDEN, Tool
 from .running import explained, run_tool
+from .viewer import URI as VIEWER_URI
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +82,16 @@ def expose(entry: Tool, desk: Desk) -> ExposedTool:
             open_world_hint=entry.open_world,
         ),
     )
+    if entry.ui and set(desk.settings.toolsets) & {"viewer", "all"}:
+        made.meta = {"ui": {"resourceUri": VIEWER_URI, "visibility": list(entry.ui)}}
     model = made.fn_metadata.arg_model
     model.model_config["extra"] = "forbid"
     model.model_rebuild(force=True)
     made.parameters = lean(model.model_json_schema(by_alias=True))
     if made.fn_metadata.output_schema is not None:
         made.fn_metadata.output_schema = lean(made.fn_metadata.output_schema, output=True)
+    if entry.ui == ("app",) and made.fn_metadata.output_schema is not None:
+        made.fn_metadata.output_schema = shallow(made.fn_metadata.output_schema)
     assert isinstance(made, ExposedTool)
     return made
 
@@ -158,6 +163,11 @@ def _nullable(node: dict[str, Any]) -> dict[str, Any]:
     if "enum" in kind or "const" in kind:
         return node
     return {**{k: v for k, v in node.items() if k != "anyOf"}, **kind, "type": [kind["type"], "null"]}
+
+
+def shallow(schema: dict[str, Any]) -> dict[str, Any]:
+    """The names of an answer's fields: enough for the viewer's page, which knows them; no model reads it."""
+    return {"type": "object", "properties": {name: {} for name in schema["properties"]}}
 
 
 async def _in_thread(

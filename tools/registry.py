@@ -12,7 +12,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, create_model
 
 from ..imaging.errors import BadCall
-from . import described_results, language_results, prognosis_results, report_results, results, results_review
+from . import (
+    described_results,
+    language_results,
+    prognosis_results,
+    report_results,
+    results,
+    results_review,
+    viewer_results,
+)
 from .assessing import assess_mask
 from .browse import find_structures, list_models
 from .described import segment_described
@@ -28,6 +36,9 @@ from .reporting import check_report
 from .segmentation import segment
 from .stress import stress_description
 from .studies import compare_studies
+from .synthesis import inpaint_image, synthesize_image, translate_image
+from .synthesis_results import SynthesisResult
+from .viewer import viewer_open, viewer_point, viewer_slices
 from .waiting import cancel_job, get_job
 
 HIDDEN = ("desk", "call")  # parameters the caller does not see
@@ -45,6 +56,7 @@ class Tool:
         idempotent: calling it again with the same arguments adds nothing.
         open_world: reaches beyond store and roots.
         asks: what to ask a person before the call; "" for nothing.
+        ui: who sees it in hosts that show the viewer: "model", "app" (the viewer's page), or both.
     """
 
     function: Callable[..., Answer]
@@ -55,6 +67,7 @@ class Tool:
     idempotent: bool = True
     open_world: bool = False
     asks: Callable[[Desk, Mapping[str, Any]], str] | None = None
+    ui: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -97,7 +110,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(measure, results.MeasureResult),
     Tool(compare_masks, results.CompareResult),
     Tool(edit_mask, results.EditResult, read_only=False),
-    Tool(render, results.RenderResult),
+    Tool(render, results.RenderResult, ui=("model", "app")),
     Tool(export, results.ExportResult, read_only=False, destructive=True, asks=would_replace),
     Tool(get_job, results.JobResult),
     Tool(cancel_job, results.JobResult, read_only=False, destructive=True),
@@ -107,6 +120,12 @@ TOOLS: tuple[Tool, ...] = (
     Tool(write_prompts, language_results.PromptsResult, toolset="language", read_only=False),
     Tool(stress_description, language_results.StressResult, toolset="language", read_only=False),
     Tool(check_report, report_results.ReportResult, toolset="clinical", read_only=False),
+    Tool(viewer_open, viewer_results.ViewerResult, toolset="viewer", ui=("app",)),
+    Tool(viewer_slices, viewer_results.SlicesResult, toolset="viewer", ui=("app",)),
+    Tool(viewer_point, viewer_results.PointResult, toolset="viewer", read_only=False, ui=("app",)),
+    Tool(synthesize_image, SynthesisResult, toolset="synthesis", read_only=False),
+    Tool(translate_image, SynthesisResult, toolset="synthesis", read_only=False),
+    Tool(inpaint_image, SynthesisResult, toolset="synthesis", read_only=False),
 )
 
 

@@ -10,6 +10,7 @@ def main(store: str, root: str, http: str | None = None, toolsets: str = "core,c
 
     from ostensor.models import catalogue
     from ostensor.tools.desk import Desk
+    from ostensor.tools.http_settings import http_settings
     from ostensor.tools.server import serve
     from ostensor.tools.settings import Settings
 
@@ -17,7 +18,7 @@ def main(store: str, root: str, http: str | None = None, toolsets: str = "core,c
     catalogue.forget_cards()
     settings = Settings(Path(store), (Path(root),), toolsets=tuple(toolsets.split(",")), factory="desk_toy:load")
     with Desk(settings) as desk:
-        serve(desk, http)
+        serve(desk, http_settings(http, None) if http else None)
 
 
 if __name__ == "__main__":

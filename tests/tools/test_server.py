@@ -12,10 +12,9 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp_types import ResourceTemplateReference
 
-from ostensor.imaging.errors import BadCall
 from ostensor.tools.desk import Desk
 from ostensor.tools.registry import shown
-from ostensor.tools.server import address, build_server
+from ostensor.tools.server import build_server
 from ostensor.tools.settings import DEFAULT_TOOLSETS
 
 from .conftest import Ask
@@ -123,14 +122,3 @@ def test_http_server_in_a_process_of_its_own_refuses_foreign_hosts(tmp_path: Pat
     finally:
         process.terminate()
         process.wait(timeout=20)
-
-
-@pytest.mark.parametrize("wrong", ["8080", "127.0.0.1:", "127.0.0.1:99999", "0.0.0.0:8080", "[::]:8080"])
-def test_addresses_that_are_none_or_too_open(wrong: str) -> None:
-    with pytest.raises(BadCall):
-        address(wrong)
-
-
-def test_addresses() -> None:
-    assert address("127.0.0.1:8765") == ("127.0.0.1", 8765)
-    assert address(":8765") == ("127.0.0.1", 8765)
