@@ -45,6 +45,15 @@ def called(url: str, tool: str, **given: Any) -> Found:
     return dict(answer.get("result", answer)["structuredContent"])
 
 
+def error(url: str, tool: str, **given: Any) -> str:
+    """What a tool refuses with: exit status 5 is the Inspector's for that."""
+    program = node_packages.package("@modelcontextprotocol/inspector") / "clients" / "launcher" / "build" / "index.js"
+    words = ("--method", "tools/call", "--tool-name", tool, "--tool-args-json", json.dumps(given), "--format", "json")
+    done = node_packages.run(str(program), "--cli", url, *words)
+    assert done.returncode == 5, done.stderr
+    return done.stdout
+
+
 @pytest.mark.parametrize("era", ["legacy", "modern"])
 def test_the_schemas_of_all_tools_are_portable(url: str, era: str) -> None:
     """Exit status 6 would mean a schema that some hosts cannot read."""
@@ -79,8 +88,18 @@ def test_every_tool_can_be_called(url: str) -> None:
         "predict_prognosis": {"ehr": {"disease": "lung cancer", "age_years": 66, "sex": "male", "overall_stage": "II"}},
         "write_prompts": {"mask_id": liver, "n": 3, "wait_s": 100},
         "stress_description": {"image_id": image, "description": "the liver", "wait_s": 100},
+        "synthesize_image": {"modality": "ct", "mask_ids": [liver, spleen], "engine": "classical", "wait_s": 100},
+        "viewer_open": {"image_id": image},
+        "viewer_slices": {"image_id": image, "view": "axial", "first": 3},
+        "viewer_point": {"image_id": image, "ras_index": [10, 20, 7]},
         "check_report": {"image_id": image, "report": "The liver is normal.", "wait_s": 100},
     }
-    assert {"open_image", "segment", *calls} == {entry.name for entry in TOOLS}
+    refused = {
+        "translate_image": {"image_id": image, "modality": "mr", "wait_s": 100},
+        "inpaint_image": {"image_id": image, "mask_ids": [liver], "wait_s": 100},
+    }
+    assert {"open_image", "segment", *calls, *refused} == {entry.name for entry in TOOLS}
+    for tool, given in refused.items():  # their networks are no part of the toys: the refusal is what must arrive
+        assert "weights" in error(url, tool, **given).lower(), tool
     for tool, given in calls.items():
         assert called(url, tool, **given), tool
