@@ -189,6 +189,19 @@ def bench_start(
     _show(run(rounds=rounds), out)
 
 
+@bench.command("mcp")
+def bench_mcp(
+    calls: Annotated[int, typer.Option(help="Per transport and side.", min=1)] = 200,
+    clients: Annotated[int, typer.Option(help="That poll at once.", min=1)] = 100,
+    rounds: Annotated[int, typer.Option(help="Fresh processes.", min=1)] = 3,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """What the server adds to a call, how soon it lists its tools, and many clients at once."""
+    from ..benchmarks.mcp import run
+
+    _show(run(calls=calls, clients=clients, rounds=rounds), out)
+
+
 @bench.command("imaging")
 def bench_imaging(
     rounds: Annotated[int, typer.Option(help="Interleaved rounds.", min=1)] = 3,
