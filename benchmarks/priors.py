@@ -1,4 +1,4 @@
-"""Makes `imaging/priors.tsv` and `imaging/places.tsv` from open label maps: `python -m ostensor.benchmarks.priors DATA`.
+"""Makes `imaging/priors.tsv`, `places.tsv` and `heights.tsv` from open label maps: `python -m ostensor.benchmarks.priors DATA`.
 
 Volumes: the extremes over the reference bodies, widened by a factor, and UKBOB's published windows.
 Hounsfield units: the median in one plain-to-portal-venous CT, widened. Only data under licences that
@@ -10,11 +10,13 @@ from __future__ import annotations
 import csv
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..imaging import measures
+from ..imaging.levels import BIN_MM
 from ..imaging.region import slices
 from .plausibility_data import Labelled, atlas_bodies, heads, hippocampi, totalsegmentator
 
@@ -106,18 +108,33 @@ def places(scans: list[Labelled]) -> list[tuple[str, str, float, float, float]]:
     return made
 
 
+def heights(scans: list[Labelled]) -> list[tuple[str, str, float, str]]:
+    """Every row of `heights.tsv`: body, structure, lower end of the first bin in mm, volume of each bin in ml."""
+    made = []
+    for scan in scans:
+        for name, region in sorted(scan.regions.items()):
+            axis = region.axial_axis
+            up = region.grid.affine[2, axis] * (np.arange(len(region.lines[axis])) + region.start[axis])
+            bins = np.floor((up + region.grid.affine[2, 3]) / BIN_MM).astype(int)
+            volumes = np.bincount(bins - bins.min(), weights=region.lines[axis] * region.grid.voxel_ml)
+            made.append((scan.patient, name, bins.min() * BIN_MM, " ".join(f"{volume:.3g}" for volume in volumes)))
+    return made
+
+
 def main(data: Path) -> None:
-    """Write both files."""
-    bodies = [*atlas_bodies(data), *(scan for scan in totalsegmentator(data) if scan.patient == "ts-ct")]
+    """Write the three files."""
+    atlas = list(atlas_bodies(data))
+    bodies = [*atlas, *(scan for scan in totalsegmentator(data) if scan.patient == "ts-ct")]
     head, many = list(heads(data)), list(hippocampi(data, part="train", count=1000))
     _write(TARGET / "priors.tsv", ("structure", "quantity", "low", "high", "source"), rows([*bodies, *head], many))
     _write(TARGET / "places.tsv", ("body", "structure", "r_mm", "a_mm", "s_mm"), places([*bodies, *head]))
+    _write(TARGET / "heights.tsv", ("body", "structure", "low_mm", "ml_per_bin"), heights(atlas))
 
 
 def _write(
     path: Path,
     header: tuple[str, ...],
-    lines: list[tuple[str, str, float, float, str]] | list[tuple[str, str, float, float, float]],
+    lines: Sequence[tuple[str | float, ...]],
 ) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")

@@ -23,11 +23,14 @@ class Decisions:
         cutoffs: name -> logit from which a voxel is inside, chosen on training scans; 0 where not listed. Losses
             that count the inside of a small structure as much as its outside make networks mark too much.
         single: names of structures that are one piece: in a stack of slices only the likeliest piece is kept.
+        views: scans are also looked at mirrored or with axes swapped (`windows.turned`), and the answers averaged;
+            for networks that were taught these views.
     """
 
     sided: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     cutoffs: Mapping[str, float] = field(default_factory=dict)
     single: frozenset[str] = frozenset()
+    views: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the file beside the weights."""
@@ -35,13 +38,15 @@ class Decisions:
             "sided": {name: list(how) for name, how in self.sided.items()},
             "cutoffs": dict(self.cutoffs),
             "single": sorted(self.single),
+            "views": list(self.views),
         }
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Decisions:
         """The decisions written by `to_json`; none where the file says nothing."""
         sided = {name: (pair, side) for name, (pair, side) in facts.get("sided", {}).items()}
-        return cls(sided, dict(facts.get("cutoffs", {})), frozenset(facts.get("single", ())))
+        single, views = frozenset(facts.get("single", ())), tuple(facts.get("views", ()))
+        return cls(sided, dict(facts.get("cutoffs", {})), single, views)
 
 
 def likeliest_part(mask: BoolArray, logit: npt.NDArray[np.float32]) -> BoolArray:

@@ -6,8 +6,9 @@ Only the body is looked at, in tiles cut to fit it (PERF.md §2: 1.24 times the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cc3d
 import fill_voids
@@ -24,6 +25,7 @@ BODY = 0.08  # share of the intensity range above the background that counts as 
 _PART = 0.02  # parts smaller than this share of the largest are dust
 
 Float = npt.NDArray[np.float32]
+_Numbers = TypeVar("_Numbers", Float, npt.NDArray[np.float16])
 
 
 def body_box(array: Float, *, margin: int = 6) -> Box:
@@ -144,6 +146,41 @@ def run_slices(
         features[:, :, :, first : first + batch] = answer.transpose(1, 2, 3, 0)
         progress(min(1.0, (first + batch) / array.shape[2]))
     return features
+
+
+def turned(array: _Numbers, view: str) -> _Numbers:
+    """Numbers (... x y z) under a view: "t" swaps x and y, then "x" and "y" mirror along them; "txy" does all three."""
+    moved = array.swapaxes(-2, -3) if "t" in view else array
+    return moved[..., :: -1 if "x" in view else 1, :: -1 if "y" in view else 1, :]
+
+
+def turned_back(array: _Numbers, view: str) -> _Numbers:
+    """The inverse of `turned`."""
+    moved = array[..., :: -1 if "x" in view else 1, :: -1 if "y" in view else 1, :]
+    return moved.swapaxes(-2, -3) if "t" in view else moved
+
+
+def averaged(
+    look: Callable[[Float, Progress], npt.NDArray[np.float16]], array: Float, views: Sequence[str], progress: Progress
+) -> npt.NDArray[np.float16]:
+    """Mean of the features (c x y z) that `look` finds in an array (x y z) as it is and under each of `views`.
+
+    As masks are dot products of features, that averages the logits.
+    """
+    every = ("", *views)
+    total: npt.NDArray[np.float16] | None = None
+    for number, view in enumerate(every):
+
+        def told(share: float, number: int = number) -> None:
+            progress((number + share) / len(every))
+
+        found = turned_back(look(np.ascontiguousarray(turned(array, view)), told), view)
+        if len(every) == 1:
+            return found
+        part = (found * np.float32(1 / len(every))).astype(np.float16)
+        total = part if total is None else total + part
+    assert total is not None
+    return np.ascontiguousarray(total)
 
 
 def padded(array: Float, stride: int) -> Float:

@@ -17,6 +17,13 @@ RootOption = Annotated[
 ToolsetsOption = Annotated[str | None, typer.Option(help="Comma-separated, or 'all'; default: core,clinical.")]
 PurposeOption = Annotated[Purpose, typer.Option(help="'commercial' refuses weights for research only.")]
 
+ParaphraserOption = Annotated[
+    str,
+    typer.Option(
+        help="Chat model that rewords prompts of write_prompts, 'provider:name'; needs `pip install 'ostensor[agents]'`."
+    ),
+]
+
 
 def opened_desk(
     store: Path | None, root: list[Path] | None, toolsets: str | None, purpose: Purpose, **limits: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 
 from ..imaging.errors import Unavailable
@@ -10,6 +11,7 @@ from ..imaging.errors import Unavailable
 Paraphrase = Callable[[str, int], list[str]]
 """Gets a sentence and how many variants are wanted; answers sentences, which nobody trusts."""
 
+_BULLET = re.compile(r"^(?:[-*•]|\d{1,2}[.)])\s+")  # "3.5 cm" at the start of a sentence is none
 _ORDER = (
     "Rewrite the sentence in {count} different ways. Keep every fact, add none, keep left and right, keep names of "
     "body parts. Answer with one sentence per line and nothing else.\nSentence: {text}"
@@ -43,5 +45,5 @@ def chat_paraphraser(model: str) -> Paraphrase:
 
 def lines(answer: str, count: int) -> list[str]:
     """The sentences of an answer, without bullets and numbers; at most `count`."""
-    found = [line.strip().lstrip("-*•0123456789.) ").strip().strip('"') for line in answer.splitlines()]
+    found = [_BULLET.sub("", line.strip()).strip().strip('"') for line in answer.splitlines()]
     return [line for line in found if line][:count]

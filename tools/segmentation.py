@@ -18,9 +18,10 @@ from ..workers.local import Segmented, SegmentedMask
 from ..workers.protocol import SegmentRequest
 from .desk import Answer, Call, Desk
 from .jobs import Report
+from .landmarks import placed_by
 from .planning import Wish, plan
 from .results import Geometry, MaskRow, Provenance, SegmentResult
-from .verdicts import judge, judge_missing
+from .verdicts import View, judge, judge_missing
 
 MEMORY_PER_VOXEL_BYTES = 90  # features, copies and masks of one voxel of the image, rounded up
 _LANDMARKS = 12  # other structures asked for when one is missing, to see what the scan shows
@@ -62,7 +63,7 @@ def segment(
         return look(desk, job_id, image_id, wishes, report, cancelled, context=context).model_dump(mode="json")
 
     job_id = desk.jobs.start("segment", arguments, work)
-    record = desk.jobs.wait(job_id, wait_s, on_progress=call.report, cancelled=call.cancelled)
+    record = desk.jobs.wait(job_id, call.patience_s(wait_s), on_progress=call.report, cancelled=call.cancelled)
     if record.state == "failed":
         raise desk.jobs.error_of(job_id) or Unavailable(record.error or "The job failed.")
     if record.state == "cancelled":
@@ -88,6 +89,11 @@ def look(
     """Ask the worker, one model after the other, and judge what comes back."""
     rows: dict[str, MaskRow] = {}
     cards = list(dict.fromkeys(wish.card for wish in wishes if wish.card is not None))
+
+    def looking(card: Card, names: Sequence[str]) -> Segmented:
+        return _ask(desk, job_id, image_id, card, names, lambda share, message: None, cancelled, "")
+
+    placed = placed_by(desk, desk.store.image(image_id), cards, looking)
     for number, card in enumerate(cards):
         mine = [wish for wish in wishes if wish.card is card]
 
@@ -102,7 +108,7 @@ def look(
                 more = _ask(desk, job_id, image_id, card, others, lambda share, message: None, cancelled, context)
                 seen += [mask.structure for mask in more.masks if mask.array.any()]
         for wish, mask in zip(mine, found.masks, strict=True):
-            rows[wish.structure] = _row(desk, image_id, wish, mask, found, seen)
+            rows[wish.structure] = _row(desk, image_id, wish, mask, found, View(tuple(seen), placed))
     for wish in wishes:
         if wish.card is None:
             rows[wish.structure] = MaskRow(
@@ -143,7 +149,7 @@ def _ask(
     return desk.workers.run(request, on_progress=report, cancelled=cancelled, memory_mb=needed)
 
 
-def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segmented, seen: Sequence[str]) -> MaskRow:
+def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segmented, view: View) -> MaskRow:
     card = wish.card
     assert card is not None
     provenance = Provenance(
@@ -160,7 +166,7 @@ def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segm
         structure=wish.structure, asked_as=wish.asked_as, verdict="absent", confidence=0.0, provenance=provenance
     )
     if not mask.array.any():
-        verdict, reason = judge_missing(wish.structure, mask.peak, seen)
+        verdict, reason = judge_missing(wish.structure, mask.peak, view)
         return row.model_copy(
             update={
                 "verdict": verdict,
@@ -171,7 +177,16 @@ def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segm
         )
     image = desk.store.volume(image_id)
     placed = Mask(mask.array, image.grid)
-    judged = judge(wish.structure, placed, image, mask.confidence, card, desk.table)
+    judged = judge(wish.structure, placed, image, mask.confidence, card, desk.table, view)
+    if judged.verdict == "outside_view":
+        return row.model_copy(
+            update={
+                "verdict": judged.verdict,
+                "reason": judged.reason,
+                "confidence": round(1 - judged.fits, 4),
+                "confidence_is": "one minus the share of what was marked that lies where the structure may be",
+            }
+        )
     made_by = hashlib.sha256(f"segment {card.name} {found.weights_sha256}".encode()).hexdigest()
     facts = {
         "verdict": judged.verdict,
@@ -208,12 +223,14 @@ def receipt(grid: Grid, image: Grid, *, side_checked: bool) -> Geometry:
 
 
 def said(result: SegmentResult) -> str:
-    """The answer in a few words: present structures with volumes, then the rest by verdict."""
+    """The answer in a few words: present structures with volumes and handles, then the rest by verdict."""
     groups: dict[str, list[str]] = {}
     for row in result.masks:
         extra = ""
         if row.volume_ml is not None:
             extra = f" {'at least ' if row.volume_is == 'lower bound' else ''}{row.volume_ml:g} ml"
+        if row.mask_id is not None:
+            extra += f" ({row.mask_id})"
         groups.setdefault(row.verdict, []).append(row.structure + extra)
     parts = [
         f"{verdict.replace('_', ' ').capitalize()}: {', '.join(names[:20])}{' and more' if len(names) > 20 else ''}."

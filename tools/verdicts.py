@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..imaging import measures
+from ..imaging.levels import Placed
+from ..imaging.priors import Priors
+from ..imaging.region import Region
 from ..imaging.volume import Mask, Volume
 from ..models.card import Card
 from ..retrieval.structures import StructureTable
@@ -13,12 +17,31 @@ from .results import Verdict
 
 SURE = 0.7  # mean sigmoid inside the mask from which a structure counts as present
 LEAST_VOXELS = 8
+# Set on the trunk's CT crops, heads and limbs of the training side (docs/verdicts.md).
+WRONG_HEIGHT = 0.3  # less of the mask than this at heights where the structure may be: it is something else
+HARDLY_SHOWN = 0.1  # less of the structure than this inside the scan: hardly to be found there
+SLIVER = 0.1  # a piece at the scan's edge below this share of the smallest plausible volume tells nothing
+CUT_SHARE = 0.25  # share of a side face inside the body from which the scan counts as cut there
+AIR_HU, AIR_SHARE = -300.0, 0.15  # brighter is body: in HU, and else as a share of the grey values' range
 SIDE_FIELD_MM = 120.0  # only scans at least this wide show which half of the body is which
 
 
 @dataclass(frozen=True)
+class View:
+    """What the rest of the scan tells about where it was made.
+
+    Attributes:
+        seen: other structures the same model found.
+        placed: where in the body the scan lies; None when it cannot be told.
+    """
+
+    seen: tuple[str, ...] = ()
+    placed: Placed | None = None
+
+
+@dataclass(frozen=True)
 class Judged:
-    """A verdict and everything it rests on."""
+    """A verdict and everything it rests on; `fits` is the share of the mask that lies where the structure may be."""
 
     verdict: Verdict
     reason: str
@@ -28,15 +51,25 @@ class Judged:
     side: str | None
     side_checked: bool
     warnings: tuple[str, ...]
+    fits: float = 1.0
 
 
-def judge(structure: str, mask: Mask, image: Volume, confidence: float, card: Card, table: StructureTable) -> Judged:
-    """The verdict on a mask that is not empty."""
+def judge(
+    structure: str,
+    mask: Mask,
+    image: Volume,
+    confidence: float,
+    card: Card,
+    table: StructureTable,
+    view: View,
+) -> Judged:
+    """The verdict on a mask that is not empty: `outside_view` when the scan shows another part of the body."""
     voxels = int(mask.array.sum())
     volume = measures.volume_ml(mask)
     faces = measures.truncated_faces(mask, image)
     side = measures.side(mask) if _shows_both_sides(mask) else None
-    warnings, doubts = [], []
+    where = _elsewhere(structure, mask, view)
+    warnings, doubts = [], list(where.doubts)
     if voxels < LEAST_VOXELS:
         doubts.append(f"Only {voxels} voxels were marked.")
     if confidence < SURE:
@@ -55,34 +88,105 @@ def judge(structure: str, mask: Mask, image: Volume, confidence: float, card: Ca
         warnings.append(f"The structure reaches the {', '.join(faces)} edge of the scan: its volume is a lower bound.")
     if _far_too_small(structure, volume, bool(faces), card):
         doubts.append("The volume is less than a fifth of the smallest plausible one.")
+    if faces and volume is not None and volume < SLIVER * _plausible(structure, card)[0]:
+        doubts.append("Only a sliver reaches into the scan, too little to tell what it belongs to.")
+    if _is_half(structure, card) and _cut_on_one_side(image):
+        doubts.append(
+            "The body is cut off at one side of the scan, so its middle, which tells left from right, is unsure."
+        )
     if volume is not None and volume > card.plausible_ml.get(structure, (0, float("inf")))[1]:
         doubts.append("The volume is above what the training bodies suggest.")
     return Judged(
-        verdict="unsure" if doubts else "present",
-        reason=" ".join(doubts),
+        verdict="outside_view" if where.certain else "unsure" if doubts else "present",
+        reason=where.certain or " ".join(doubts),
         volume_ml=None if image.synthetic else volume,
         complete=not faces,
         truncated_at=faces,
         side=side,
         side_checked=checked,
         warnings=tuple(warnings),
+        fits=where.fits,
     )
 
 
-def judge_missing(structure: str, peak: float, seen: Sequence[str]) -> tuple[Verdict, str]:
+@dataclass(frozen=True)
+class _Elsewhere:
+    """Why a mask is certainly something else ("" if it need not be), what else is doubtful, what share of it fits."""
+
+    certain: str
+    doubts: tuple[str, ...]
+    fits: float
+
+
+def _elsewhere(structure: str, mask: Mask, view: View) -> _Elsewhere:
+    placed = view.placed
+    if placed is None:
+        return _Elsewhere("", (), 1.0)
+    fits = placed.at_right_height(structure, Region.of(mask))
+    if not placed.has_order:
+        return _Elsewhere(
+            f"Something was marked as {structure}, but nothing that was found lies as in the trunk of a body: the scan "
+            "seems to show another region or to be of another kind.",
+            (),
+            0.0 if fits is None else fits,
+        )
+    if fits is None or fits >= WRONG_HEIGHT:
+        return _Elsewhere("", (), 1.0 if fits is None else fits)
+    shown = placed.in_view[structure]
+    told = f"{1 - fits:.0%} of what was marked lies at heights of the body where no {structure} is"
+    if shown < HARDLY_SHOWN:
+        return _Elsewhere(
+            f"{told}, and by the other structures found the scan shows {shown:.0%} of it.", (), fits
+        )  # fmt: skip
+    return _Elsewhere("", (f"{told}.",), fits)
+
+
+def judge_missing(structure: str, peak: float, view: View) -> tuple[Verdict, str]:
     """The verdict on an empty mask.
 
     Args:
         peak: greatest sigmoid anywhere.
-        seen: other structures the same model found in the scan; none means it looks elsewhere.
+        view: nothing seen by the same model means that it looks elsewhere.
     """
-    if not seen:
+    placed = view.placed
+    if not view.seen or (placed is not None and placed.found and not placed.has_order):
         return "outside_view", (
-            f"The model found neither the {structure} nor anything else it knows, so the scan probably shows another "
-            "part of the body or is of another kind."
+            f"The model found neither the {structure} nor anything else it knows where it should be, so the scan "
+            "probably shows another part of the body or is of another kind."
         )
-    near = ", ".join(seen[:3])
+    near = ", ".join(view.seen[:3])
+    if placed is not None and placed.in_view.get(structure, 1.0) < HARDLY_SHOWN:
+        return "outside_view", (
+            f"No {structure} was found, and the heights of what was found ({near}) tell that the scan shows "
+            f"{placed.in_view[structure]:.0%} of it."
+        )
     return "absent", f"No voxel reached the threshold (highest {peak:.2f}), while {near} were found in the same scan."
+
+
+def _plausible(structure: str, card: Card) -> tuple[float, float]:
+    """Smallest and largest volume in ml: of the model's training bodies, else of the table of priors."""
+    if structure in card.plausible_ml:
+        return card.plausible_ml[structure]
+    known = Priors.bundled().get(structure, "volume_ml")
+    return (known.low, known.high) if known is not None else (0.0, float("inf"))
+
+
+def _is_half(structure: str, card: Card) -> bool:
+    """Whether the model finds both halves of the pair and parts them at the body's middle."""
+    return structure in card.facts.get("sided", {})
+
+
+def _cut_on_one_side(image: Volume) -> bool:
+    """Whether the body goes on beyond the left or the right end of the scan, but not beyond both."""
+    if image.grid.is_2d:
+        return False
+    axis = next(n for n, code in enumerate(image.grid.axis_codes) if code in "RL")
+    faces = [np.asarray(np.moveaxis(image.array, axis, 0)[n], dtype=np.float32) for n in (0, -1)]
+    sample = np.asarray(image.array[::4, ::4, ::4], dtype=np.float32)
+    low, high = np.percentile(sample, (1, 99))
+    border = AIR_HU if image.modality == "ct" else low + AIR_SHARE * (high - low)
+    cut = [float((face > border).mean()) >= CUT_SHARE for face in faces]
+    return cut[0] != cut[1]
 
 
 def _shows_both_sides(mask: Mask) -> bool:

@@ -76,6 +76,7 @@ class RunConfig:
     Attributes:
         sides: "network" when the network tells left from right, "midplane" when the body's middle plane does.
         single: structures that are one piece.
+        views: mirrored and swapped views the network averages over when it is used (`windows.turned`).
         objective: "text" asks by words, "supervised" has one channel per structure.
         start: "bundled" begins with the weights that ship under this name.
     """
@@ -96,6 +97,7 @@ class RunConfig:
     balance: float
     sides: str
     single: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
     objective: Literal["text", "supervised"] = "text"
     start: Literal["random", "bundled"] = "random"
 
@@ -162,6 +164,7 @@ def _build(values: dict[str, Any]) -> RunConfig:
         "balance",
         "sides",
         "single",
+        "views",
         "objective",
         "start",
     }
@@ -196,6 +199,7 @@ def _build(values: dict[str, Any]) -> RunConfig:
         balance=float(values.get("balance", 0.0)),
         sides=str(values.get("sides", "network")),
         single=tuple(values.get("single", ())),
+        views=tuple(values.get("views", ())),
         objective=_one_of(values.get("objective", "text"), ("text", "supervised")),
         start=_one_of(values.get("start", "random"), ("random", "bundled")),
     )

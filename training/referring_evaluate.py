@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from ..models.referring_predictor import ReferringPredictor
 from ..models.text import MiniLmEncoder
 from .referring import Bool, Part, Referral
 from .referring_cases import Stack, Subject, stacks, subjects
+from .referring_metrics import Overlaps
 
 SEED = 7
 MOVED = 8  # slices that are looked at under all eight symmetries
@@ -115,6 +116,7 @@ class Tally:
 
 
 Tallies = dict[tuple[str, ...], Tally]
+AllOverlaps = dict[tuple[str, str], Overlaps]
 
 
 def dice(found: Bool, truth: Bool) -> float:
@@ -123,8 +125,14 @@ def dice(found: Bool, truth: Bool) -> float:
     return 2 * int((found & truth).sum()) / size if size else 1.0
 
 
-def measure_slices(engine: Engine, every: Iterable[Subject], *, seed: int = SEED) -> Tallies:
-    """Dice by (source, family, wording), and shares of right answers where nothing is to be found."""
+def measure_slices(
+    engine: Engine, every: Iterable[Subject], *, seed: int = SEED, overlaps: AllOverlaps | None = None
+) -> Tallies:
+    """Dice by (source, family, wording), and shares of right answers where nothing is to be found.
+
+    Args:
+        overlaps: takes up intersections and unions by (source, wording) of sentences with something to find.
+    """
     tallies: Tallies = defaultdict(Tally)
     for subject in [one for one in every if engine.takes(one.volume)]:
         for wording, part in _PARTS.items():
@@ -134,6 +142,8 @@ def measure_slices(engine: Engine, every: Iterable[Subject], *, seed: int = SEED
                 if one.family in SHOWN:
                     tallies[subject.source, one.family, wording].values.append(dice(mask, one.mask))
                     tallies[subject.source, "found at all", wording].values.append(float(mask.any()))
+                    if overlaps is not None:
+                        overlaps.setdefault((subject.source, wording), Overlaps()).add(mask, one.mask)
                 else:
                     tallies[subject.source, f"{one.family}: empty", wording].values.append(float(not mask.any()))
             for value in _other_sentence(said, masks):
@@ -238,6 +248,7 @@ class Report:
     sides: Mapping[str, Tallies]
     symmetry: Mapping[str, Tallies]
     stacks: Mapping[str, Tallies]
+    overlaps: Mapping[str, AllOverlaps]
 
 
 def evaluate(
@@ -253,10 +264,12 @@ def evaluate(
     every = [one for n, one in enumerate(every) if n % thin == 0 or one.source == "sammed2d demo"]
     ours = [Sentences(predictor) for predictor in predictors]
     engines: list[Engine] = [*ours, Terms(threads)]
-    report: dict[str, dict[str, Tallies]] = {name: {} for name in Report.__dataclass_fields__}
+    report: dict[str, dict[str, Any]] = {name: {} for name in Report.__dataclass_fields__}
     for engine in engines:
         told(f"{engine.name}: slices")
-        report["slices"][engine.name] = measure_slices(engine, every, seed=seed)
+        overlaps: AllOverlaps = {}
+        report["overlaps"][engine.name] = overlaps
+        report["slices"][engine.name] = measure_slices(engine, every, seed=seed, overlaps=overlaps)
         report["sides"][engine.name] = measure_sides(engine, every, seed=seed)
     for engine in ours:
         told(f"{engine.name}: symmetries and stacks")

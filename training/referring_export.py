@@ -154,6 +154,19 @@ def tables(report: Report, *, seed: int = SEED, thin: int = 1) -> str:
         "",
         *_slices(report, engines),
         "",
+        "### Overlap over all sentences with something to find",
+        "",
+        *_table(
+            ["tested on", "wording", "network", "mIoU", "oIoU", "P@0.5", "P@0.7", "P@0.9", "sentences"],
+            [
+                [source, wording, engine, *found[source, wording].row()]
+                for source in _sources(report.slices[engines[0]])
+                for wording in ("taught", "new")
+                for engine, found in report.overlaps.items()
+                if (source, wording) in found
+            ],
+        ),
+        "",
         "### The side that was named",
         "",
         *_table(

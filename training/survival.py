@@ -21,13 +21,13 @@ from ..models.prognosis import Curves, Ensemble, log_odds
 from ..models.survival import SurvivalConfig
 from .survival_metrics import antolini, brier, harrell
 from .survival_objective import Encoding, HeadSchedule, Inputs, Lesson, fitted_encoding, train_ensembles
-from .survival_tables import TABLES, Patient, outcomes
+from .survival_tables import TABLES, Patient, outcomes, with_sentences
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.signedinteger[Any]]
 CONFIGS = Path(__file__).parent / "configs"
-_KEYS = {"kind", "name", "title", "cohort", "table", "mode", "stage", "image", "ehr", "network", "head", "schedule", "folds", "repeats", "seed", "final_members", "baselines", "notes"}  # fmt: skip
+_KEYS = {"kind", "name", "title", "cohort", "table", "mode", "stage", "image", "ehr", "network", "text", "head", "schedule", "folds", "repeats", "seed", "final_members", "baselines", "notes"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,10 @@ class PrognosisConfig:
     """A run as its TOML file says it.
 
     Attributes:
-        mode: "ehr", "image" or "fused"; says which features are used.
+        mode: "ehr", "image", "fused" or "text"; says which features are used.
         stage: the feature that stands for stage alone, one of `ehr`; None where there is no stage.
         network: whether the table's network features are used beside the measures.
+        text: whether a vector of the record's sentence is read: alone in mode "text", else as FiLM on the hidden layer.
         folds, repeats, seed: patients are split into folds so often, each time anew.
         final_members: heads of the exported ensemble, trained on all patients.
         notes: what a reader of the card must know, such as how fields were chosen.
@@ -60,9 +61,10 @@ class PrognosisConfig:
     final_members: int = 40
     baselines: bool = True
     notes: str = ""
+    text: bool = False
 
     def in_mode(self, mode: str) -> PrognosisConfig:
-        """The same run with the image's or the record's features only, or both."""
+        """The same run with the image's or the record's features only, or both, or the record's sentence alone."""
         image, ehr = mode in ("image", "fused"), mode in ("ehr", "fused")
         return replace(
             self,
@@ -70,6 +72,7 @@ class PrognosisConfig:
             image=self.image if image else (),
             ehr=self.ehr if ehr else (),
             network=self.network and image,
+            text=mode == "text" or (self.text and mode == "fused"),
         )
 
 
@@ -146,7 +149,7 @@ def cross_validate(plan: PrognosisConfig, patients: Sequence[Patient]) -> CrossV
         for held in range(plan.folds)
     ]
     encodings = [
-        fitted_encoding(plan.image, plan.ehr, _chosen(patients, train), network=plan.network)
+        fitted_encoding(plan.image, plan.ehr, _chosen(patients, train), network=plan.network, text=plan.text)
         for _repeat, train, _test in splits
     ]
     made = train_ensembles(
@@ -164,7 +167,7 @@ def cross_validate(plan: PrognosisConfig, patients: Sequence[Patient]) -> CrossV
     curves = np.zeros((len(patients), len(days)))
     for (repeat, train, test), encoding, ensemble in zip(splits, encodings, made, strict=True):
         new = encoding.rows(_chosen(patients, test))
-        found = ensemble.curves(new.image, new.ehr)
+        found = ensemble.curves(new.image, new.ehr, new.text)
         _note(scores["ours"], found, truth[train], truth[test])
         if repeat == 0:
             risk[test] = found.risk
@@ -201,7 +204,7 @@ def _baselines(
     from sksurv.linear_model import CoxPHSurvivalAnalysis
 
     rows = encoding.rows(patients)
-    x = np.concatenate([rows.image, rows.ehr], axis=1)
+    x = np.concatenate([rows.image, rows.ehr] if plan.mode != "text" else [rows.text], axis=1)
     x = x[:, x[train].std(axis=0) > 1e-6]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -224,8 +227,10 @@ def fit_prognosis(path: Path, *, data: Path, runs: Path) -> Path:
     plan = read_prognosis(path)
     patients = TABLES[plan.table](data)
     plan = plan.in_mode(plan.mode)
+    if plan.text:
+        patients = with_sentences(patients)
     checked = cross_validate(plan, patients)
-    encoding = fitted_encoding(plan.image, plan.ehr, patients, network=plan.network)
+    encoding = fitted_encoding(plan.image, plan.ehr, patients, network=plan.network, text=plan.text)
     features = (encoding.image, encoding.ehr)
     schedule = replace(plan.schedule, members=plan.final_members)
     lesson = Lesson(encoding.rows(patients), outcomes(patients), plan.seed + 7)
@@ -242,7 +247,7 @@ def fit_prognosis(path: Path, *, data: Path, runs: Path) -> Path:
 
 def calibrated(made: Ensemble, rows: Inputs, checked: CrossValidation, truth: npt.NDArray[Any]) -> Ensemble:
     """The ensemble with the shrinkage that makes the held-out curves most likely."""
-    centre = log_odds(made.curves(rows.image, rows.ehr).mean[:, 1:]).mean(axis=0)
+    centre = log_odds(made.curves(rows.image, rows.ehr, rows.text).mean[:, 1:]).mean(axis=0)
     odds = log_odds(checked.curves[:, 1:])
     middle = odds.mean(axis=0)
     shares = np.linspace(0.05, 1.0, 20)

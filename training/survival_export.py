@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
-from ..imaging.errors import Unavailable
+from ..imaging.errors import BadCall, Unavailable
 from ..models.ehr import Feature
 from ..models.ehr_reading import dictionaries
 from ..models.prognosis import Curves, Ensemble
@@ -51,7 +51,7 @@ def write_run(
     }
     content = save({key: np.ascontiguousarray(value) for key, value in tensors.items()})
     (folder / f"{plan.name}.safetensors").write_bytes(content)
-    facts = _facts(plan, patients, checked, encoding, made, made.curves(rows.image, rows.ehr))
+    facts = _facts(plan, patients, checked, encoding, made, made.curves(rows.image, rows.ehr, rows.text))
     facts["sha256"] = hashlib.sha256(content).hexdigest()
     (folder / f"{plan.name}.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     _picture(folder / "calibration.png", plan, patients, checked)
@@ -75,6 +75,8 @@ def _facts(
         "title": plan.title,
         "cohort": plan.cohort,
         "mode": plan.mode,
+        "text": plan.text,
+        "network": plan.network,
         "head": dict(made.config),
         "edges": list(made.edges),
         "shrink": made.shrink,
@@ -162,7 +164,14 @@ def run_table(folder: Path, name: str) -> str:
 
 
 def export_run(name: str, *, runs: Path, weights: Path) -> Path:
-    """Copy a run's weights and facts to where the tool finds them, and write the card anew."""
+    """Copy a run's weights and facts to where the tool finds them, and write the card anew.
+
+    Raises:
+        BadCall: the run reads text or a network's features, which `predict_prognosis` does not make.
+    """
+    facts = json.loads((runs / name / f"{name}.json").read_text(encoding="utf-8"))
+    if facts["text"] or facts["network"]:
+        raise BadCall(f"'{name}' reads text or a network's features; predict_prognosis only takes fields and measures.")
     for ending in ("safetensors", "json"):
         shutil.copyfile(runs / name / f"{name}.{ending}", weights / f"{name}.{ending}")
     (weights / "PROGNOSIS.md").write_text(card_text(weights), encoding="utf-8")

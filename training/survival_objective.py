@@ -42,10 +42,12 @@ class Inputs:
     Attributes:
         image: (n i) measures of the mask and further image features, standardised.
         ehr: (n e) the record's columns, then its missing indicators.
+        text: (n t) vectors of the record's sentence; t is 0 where no text is read.
     """
 
     image: Array
     ehr: Array
+    text: Array
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,14 @@ class Encoding:
     Attributes:
         image, ehr: features, the first of image measures.
         mean, sd: of further image features (a network's).
+        text: whether the vector of the record's sentence is read.
     """
 
     image: tuple[Feature, ...]
     ehr: tuple[Feature, ...]
     mean: tuple[float, ...] = ()
     sd: tuple[float, ...] = ()
+    text: bool = False
 
     def rows(self, patients: Sequence[Patient]) -> Inputs:
         """The rows of patients."""
@@ -68,11 +72,13 @@ class Encoding:
         if self.mean:
             extra = (np.array([p.image for p in patients]) - np.array(self.mean)) / np.array(self.sd)
             measures = np.concatenate([extra, measures], axis=1)
-        return Inputs(measures, np.array([encode(self.ehr, p.values) for p in patients]).reshape(len(patients), -1))
+        record = np.array([encode(self.ehr, p.values) for p in patients]).reshape(len(patients), -1)
+        words = np.array([p.text if self.text else () for p in patients], dtype=np.float64).reshape(len(patients), -1)
+        return Inputs(measures, record, words)
 
 
 def fitted_encoding(
-    image: Sequence[Feature], ehr: Sequence[Feature], patients: Sequence[Patient], *, network: bool
+    image: Sequence[Feature], ehr: Sequence[Feature], patients: Sequence[Patient], *, network: bool, text: bool = False
 ) -> Encoding:
     """Means and standard deviations of the training patients."""
     mean: tuple[float, ...] = ()
@@ -85,6 +91,7 @@ def fitted_encoding(
         tuple(_fitted(feature, patients) for feature in ehr),
         mean,
         sd,
+        text,
     )
 
 
@@ -128,7 +135,7 @@ def train_ensembles(
         quantile_edges(one.outcomes["days"].tolist(), one.outcomes["died"].tolist(), config.bins) for one in lessons
     ]
     first = lessons[0].rows
-    config = replace(config, image=first.image.shape[1], ehr=first.ehr.shape[1])
+    config = replace(config, image=first.image.shape[1], ehr=first.ehr.shape[1], text=first.text.shape[1])
     size = min(len(one.outcomes) for one in lessons)
     draws = []
     for number, one in enumerate(lessons):
@@ -161,8 +168,7 @@ def _train(
     days = torch.tensor(np.stack([one["days"] for one in truth]), dtype=torch.float32)
     died = torch.tensor(np.stack([one["died"] for one in truth]))
     bins = torch.stack([bins_of(row, edges[number]) for row, (number, _drawn) in zip(days, draws, strict=True)])
-    image, ehr = stacked("image"), stacked("ehr")
-    text = torch.zeros(len(draws), days.shape[1], config.text)
+    image, ehr, text = stacked("image"), stacked("ehr"), stacked("text")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(lessons[0].seed)
         heads = SurvivalHeads(config, len(draws))
@@ -212,8 +218,8 @@ def _weights(
     """One member in numpy; a Cox head with its baseline hazard."""
     weights = {name: value[member].detach().numpy().astype(np.float64) for name, value in heads.state_dict().items()}
     if heads.config.kind == "cox":
-        rows, text = lesson.rows, np.zeros((len(drawn), heads.config.text))
-        risk = head_scores(weights, vars(heads.config), rows.image[drawn], rows.ehr[drawn], text)[:, 0]
+        seen = (part[drawn] for part in (lesson.rows.image, lesson.rows.ehr, lesson.rows.text))
+        risk = head_scores(weights, vars(heads.config), *seen)[:, 0]
         weights["baseline"] = breslow(risk, lesson.outcomes[drawn], edges)
     return weights
 

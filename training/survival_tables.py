@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from ..imaging.errors import Unavailable
 from ..imaging.nifti import read_nifti
 from ..models.ehr import Outcome
 from ..models.ehr_reading import dictionaries, flattened, outcome_of, read_record
+from ..models.ehr_text import record_sentence
+from ..models.text import MiniLmEncoder, TextEncoder
 from ..models.tumour_measures import tumour_measures
 from .synthetic_cohort import synthetic_table_rows
 
@@ -27,6 +29,7 @@ class Patient:
         values: fields of the record and image measures by name; None where not known.
         image: further image features, such as a network's; may be empty.
         hazard: the true log hazard, where the patient is made up; None for people.
+        text: vector of the record's sentence; empty until `with_sentences`.
     """
 
     name: str
@@ -34,6 +37,19 @@ class Patient:
     outcome: Outcome
     image: tuple[float, ...] = ()
     hazard: float | None = None
+    text: tuple[float, ...] = ()
+
+
+def with_sentences(patients: Sequence[Patient], encoder: TextEncoder | None = None) -> list[Patient]:
+    """The patients with the vector of their record as one sentence, scaled to a mean square of 1.
+
+    Args:
+        encoder: MiniLM unless given.
+    """
+    words = encoder or MiniLmEncoder()
+    vectors = words.encode([record_sentence(p.values) for p in patients])
+    vectors = vectors / np.sqrt(np.mean(vectors**2, axis=1, keepdims=True))
+    return [replace(p, text=tuple(map(float, row))) for p, row in zip(patients, vectors, strict=True)]
 
 
 def kits(data: Path) -> list[Patient]:

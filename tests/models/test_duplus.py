@@ -178,24 +178,33 @@ def test_wrapper_prefix_text_tower_and_unused_buffer_are_dropped_on_loading(net:
     assert load_duplus(state).config == TINY
 
 
+BRIGHT = ("the liver", "liver parenchyma", "hepatic tissue", "the patient's liver", "hepatic parenchyma")
+DARK = ("the left kidney", "kidney on the left", "left-sided kidney", "the patient's left kidney", "left renal tissue")
+
+
 @pytest.mark.slow
-def test_the_text_alone_switches_the_mask() -> None:
-    """Spec §13.5: one volume with a bright and a dark ball; T2 says which; overfit to Dice above 0.9."""
+def test_the_text_alone_switches_the_mask_and_a_paraphrase_keeps_it() -> None:
+    """Spec §13.5: a bright and a dark ball; T2 says which, in wordings drawn anew each step; the last one is never taught."""
+    from ostensor.models.text import MiniLmEncoder
     from ostensor.training.duplus_loss import duplus_loss
 
     torch.manual_seed(1)
-    made = Duplus(replace(TINY, pooled=16))
+    made = Duplus(replace(TINY, pooled=16, text_dim=384))
     index = torch.stack(torch.meshgrid(*(torch.arange(n) for n in (32, 16, 32)), indexing="ij"), -1).float()
     balls = torch.stack([((index - torch.tensor(c)) ** 2).sum(-1) < 25 for c in ([9.0, 8, 9], [22.0, 8, 20])])
     image = (balls[0].float() - balls[1].float())[None, None] + 0.05 * random(1, 1, 32, 16, 32)
-    context, targets = random(1, 64, seed=2), random(1, 2, 64, seed=3)
+    encoder = MiniLmEncoder()
+    context = torch.from_numpy(encoder.encode(["A CT scan of the abdomen"]))
+    wordings = torch.stack([torch.from_numpy(encoder.encode(texts)) for texts in (BRIGHT, DARK)], 1)  # (5 2 384)
     optimizer = torch.optim.Adam(made.parameters(), lr=3e-3)
-    for _ in range(60):
+    for step in range(60):
+        targets = wordings[step % 4][None]
         loss = duplus_loss(made(image, [0], context, targets), balls[None], torch.ones(1, 2, dtype=torch.bool))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        masks = made(image, [0], context, targets.flip(1))[0] > 0
-    for mask, truth in zip(masks, balls.flip(0), strict=True):
-        assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.9
+        taught, new = (made(image, [0], context, wordings[n][None].flip(1))[0] > 0 for n in (0, 4))
+    for masks, other in ((taught, balls.flip(0)), (new, balls.flip(0)), (new, taught)):
+        for mask, truth in zip(masks, other, strict=True):
+            assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.9

@@ -1,16 +1,21 @@
 """The command line: what people and scripts type."""
 
+import functools
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from ostensor.imaging.errors import BadCall
+from ostensor.imaging.errors import BadCall, Unavailable
+from ostensor.tools import cli
 from ostensor.tools.cli import app
 from ostensor.tools.cli_options import opened_desk
+from ostensor.tools.desk import Desk
 
 
 def ostensor(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -46,6 +51,18 @@ def test_pictures_go_to_a_folder(root: Path, tmp_path: Path) -> None:
     )
     assert drawn.exit_code == 0
     assert (tmp_path / "p" / "render_0.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_paraphraser_that_is_not_there_is_named(
+    desk: Desk, ask: Callable[..., Any], image_id: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The option reaches the tool; what it then says needs a provider's key."""
+    mask_id = ask("segment", image_id=image_id, structures=["liver"]).result["masks"][0]["mask_id"]
+    monkeypatch.setattr(cli, "opened_desk", functools.partial(opened_desk, factory="desk_toy:load"))
+    command = ["call", "write_prompts", "--args", json.dumps({"mask_id": mask_id}), "--paraphraser", "nobody:x"]
+    result = CliRunner().invoke(app, [*command, "--store", str(desk.settings.store), "--root", str(root)])
+    assert isinstance(result.exception, Unavailable)
+    assert "The paraphraser 'nobody:x' cannot be used" in str(result.exception)
 
 
 def test_models_list_and_show() -> None:

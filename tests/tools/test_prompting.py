@@ -96,6 +96,7 @@ def test_a_chat_models_words_are_checked_like_any_others(ask: Ask, desk: Desk, s
 
 def test_lines_of_a_chat_model_lose_bullets_and_numbers() -> None:
     assert lines('1. The liver.\n- "The hepar."\n\n* Liver', 2) == ["The liver.", "The hepar."]
+    assert lines("3.5 cm mass in the liver\n12) A mass", 2) == ["3.5 cm mass in the liver", "A mass"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from ostensor.models import catalogue
 from ostensor.models.interface import Orientation
 from ostensor.training import referring_export
 from ostensor.training.referring_cases import Subject, stacks, subjects
-from ostensor.training.referring_evaluate import Report, dice, measure_sides, measure_slices
+from ostensor.training.referring_evaluate import AllOverlaps, Report, dice, measure_sides, measure_slices
 from ostensor.training.referring_fit import read_run
 
 Mask = np.ndarray
@@ -133,8 +133,11 @@ def test_a_run_becomes_weights_that_load_and_a_card_that_tells(tmp_path: Path) -
     try:
         assert catalogue.card("lsms-mini", folder=tmp_path).weights == "bundled"
         subject = _subject()
-        slices = {"lsms-mini": measure_slices(Known(subject), [subject])}
-        report = Report(slices, {"lsms-mini": measure_sides(Known(subject), [subject])}, {}, {})
+        overlaps: AllOverlaps = {}
+        slices = {"lsms-mini": measure_slices(Known(subject), [subject], overlaps=overlaps)}
+        report = Report(
+            slices, {"lsms-mini": measure_sides(Known(subject), [subject])}, {}, {}, {"lsms-mini": overlaps}
+        )
         referring_export.write_cards(report, thin=3, folder=tmp_path)
         text = (tmp_path / "CARD.md").read_text(encoding="utf-8")
         assert "## lsms-mini" in text
@@ -148,6 +151,7 @@ def test_a_run_becomes_weights_that_load_and_a_card_that_tells(tmp_path: Path) -
         assert written.startswith("# Mine\n")
         assert "old" not in written
         assert "| kidney | 1.000 (2) |" in written
+        assert "| btcv | taught | lsms-mini | 1.000 | 1.000 | 1.000 | 1.000 | 1.000 | " in written
     finally:
         catalogue.forget_cards()
 

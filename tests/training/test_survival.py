@@ -1,5 +1,7 @@
 """Training of prognosis heads: folds, forgetting, all three kinds, and the cohort on which fusion must pay."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,14 @@ import torch
 from ostensor.imaging.errors import BadCall
 from ostensor.models.ehr import Outcome
 from ostensor.models.survival import Kind
-from ostensor.training.survival import CONFIGS, PrognosisConfig, find_prognosis, folds_of, read_prognosis
+from ostensor.training.survival import (
+    CONFIGS,
+    PrognosisConfig,
+    cross_validate,
+    find_prognosis,
+    folds_of,
+    read_prognosis,
+)
 from ostensor.training.survival_metrics import harrell
 from ostensor.training.survival_objective import (
     HeadSchedule,
@@ -20,7 +29,7 @@ from ostensor.training.survival_objective import (
     fitted_encoding,
     train_ensembles,
 )
-from ostensor.training.survival_tables import Patient, outcomes
+from ostensor.training.survival_tables import TABLES, Patient, outcomes, with_sentences
 from ostensor.training.synthetic_cohort import made_patients, synthetic_table_rows
 
 
@@ -39,11 +48,11 @@ def cohort() -> list[Patient]:
 
 
 def held_out_c(plan: PrognosisConfig, train: list[Patient], test: list[Patient], seed: int = 1) -> float:
-    encoding = fitted_encoding(plan.image, plan.ehr, train, network=plan.network)
+    encoding = fitted_encoding(plan.image, plan.ehr, train, network=plan.network, text=plan.text)
     lesson = Lesson(encoding.rows(train), outcomes(train), seed)
     made = train_ensembles([lesson], plan.head, plan.schedule, (encoding.image, encoding.ehr))[0]
     new = encoding.rows(test)
-    return harrell(outcomes(test), made.curves(new.image, new.ehr).risk)
+    return harrell(outcomes(test), made.curves(new.image, new.ehr, new.text).risk)
 
 
 def oracle_c(test: list[Patient]) -> float:
@@ -84,6 +93,28 @@ def test_ehr_only_falls_to_chance_when_its_columns_are_shuffled(plan: PrognosisC
 def test_the_other_heads_rank_held_out_patients_too(plan: PrognosisConfig, cohort: list[Patient], kind: Kind) -> None:
     made = replace(plan, head=replace(plan.head, kind=kind))
     assert held_out_c(made, cohort[:180], cohort[180:]) > 0.68
+
+
+class _Words:
+    """Knows numbers only: the age and the performance status that a sentence names."""
+
+    name, size = "numbers", 3
+
+    def encode(self, terms: Sequence[str]) -> np.ndarray:
+        found = []
+        for term in terms:
+            age, status = re.search(r"(\d+)-year", term), re.search(r"performance status (\d)", term)
+            found.append([(float(age[1]) - 66) / 9 if age else 0.0, float(status[1]) - 1.5 if status else 0.0, 0.3])
+        return np.array(found, dtype=np.float32)
+
+
+def test_text_alone_ranks_and_text_beside_the_record_modulates_it(plan: PrognosisConfig, cohort: list[Patient]) -> None:
+    """The sentence holds two of the record's three factors, so it ranks, but below fused; shuffled it ranks nothing."""
+    told = with_sentences(cohort, _Words())
+    lost = [replace(p, text=told[(n + 7) % len(told)].text) for n, p in enumerate(told)]
+    found = held_out_c(plan.in_mode("text"), told[:180], told[180:])
+    assert 0.6 < found < held_out_c(replace(plan, text=True), told[:180], told[180:])
+    assert held_out_c(plan.in_mode("text"), lost[:180], lost[180:]) < 0.57
 
 
 def test_training_is_the_same_for_the_same_seed(plan: PrognosisConfig, cohort: list[Patient]) -> None:
@@ -155,11 +186,18 @@ def test_unknown_keys_and_tables_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_benchmark_cohort_with_trunk_features_meets_the_goal() -> None:
-    """Issue point 5: fused above image-only and record-only by 0.05, within 0.03 of the oracle, held out."""
-    made = read_prognosis(CONFIGS / "prognosis-synthetic.toml")
-    rows = synthetic_table_rows()
-    patients = [Patient(str(n), row.values, row.outcome, row.image, row.hazard) for n, row in enumerate(rows)]
-    train, test = patients[:320], patients[320:]
-    fused, image, ehr = (held_out_c(made.in_mode(mode), train, test) for mode in ("fused", "image", "ehr"))
+    """Issue point 5 on held-out patients, mean of five folds: 0.05 above either half, within 0.03 of the oracle.
+
+    One fold of 96 patients differs from the next by 0.02 (sd), so a single split can tell nothing.
+    """
+    made = replace(read_prognosis(CONFIGS / "prognosis-synthetic.toml"), baselines=False)
+    patients = TABLES["synthetic"](Path())
+
+    def mean_c(mode: str) -> float:
+        return float(np.mean(cross_validate(made.in_mode(mode), patients).scores["ours"]["harrell"]))
+
+    fused, image, ehr = (mean_c(mode) for mode in ("fused", "image", "ehr"))
+    folds = folds_of(outcomes(patients)["died"], made.folds, made.seed)
+    oracle = np.mean([oracle_c([p for p, f in zip(patients, folds, strict=True) if f == n]) for n in range(made.folds)])
     assert fused >= max(image, ehr) + 0.05
-    assert fused >= oracle_c(test) - 0.03
+    assert fused >= oracle - 0.03
