@@ -34,8 +34,8 @@ from .trainer import Schedule, Stream, Trainer
 
 ARMS = ("real", "synthetic", "augpaint_style")
 COUNTS, SEEDS = (2, 5, 10), (0, 1, 2)
-STEPS, BATCH, PAIRS, TESTED = 100, 8, 32, 12
-SAMPLING = 6  # denoising steps of the pairs
+STEPS, BATCH, PAIRS, TESTED = 80, 8, 24, 12
+SAMPLING = 5  # denoising steps of the pairs
 DILATE = 2  # pixels of the real image kept around the label
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "augmentation.md"
 
