@@ -181,7 +181,7 @@ def _packed(found: Sequence[Decoded]) -> tuple[str, tuple[MaskReply, ...]]:
     for one, packed in zip(found, bits, strict=True):
         np.ndarray(packed.shape, np.uint8, block.buf, offset)[:] = packed
         told = (one.family, one.element, one.notes) if isinstance(one, Referred) else ()
-        masks.append(MaskReply(one.structure, offset, one.confidence, one.peak, *told))
+        masks.append(MaskReply(one.structure, offset, one.confidence, one.peak, *told, signs=one.signs))
         offset += packed.size
     name = block.name
     block.close()

@@ -55,7 +55,7 @@ class MaskReply:
     """One mask: its bits start at `offset` of the reply's block, packed along z first.
 
     Attributes:
-        confidence, peak: as `models.interface.Decoded`.
+        confidence, peak, signs: as `models.interface.Decoded`.
         family, element, notes: of a sentence, as `models.interface.Referred`.
     """
 
@@ -66,6 +66,7 @@ class MaskReply:
     family: str = ""
     element: int | None = None
     notes: tuple[str, ...] = ()
+    signs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
