@@ -20,23 +20,32 @@ import numpy.typing as npt
 from .card import Card
 
 METHOD = "expected Dice (logistic regression on signs of the mask, fitted on held-out patients)"
-SIGNS = ("soft Dice", "mean sigmoid", "peak", "log10 of voxels", "ambiguous share", "share of the largest part")
+SIGNS = (
+    "soft Dice",
+    "mean sigmoid",
+    "peak",
+    "log10 of voxels (per slice in 2-D networks)",
+    "ambiguous share",
+    "share of the largest part",
+)
 AMBIGUOUS = 1.0  # logits nearer to the cutoff than this are ambiguous
 Signs = tuple[float, ...]
 
 
-def signs_of(logit: npt.NDArray[np.float32], largest_share: float) -> Signs:
+def signs_of(logit: npt.NDArray[np.float32], largest_share: float, *, by_slice: bool = False) -> Signs:
     """What a network's logits (cutoff taken off; above 0 is inside) tell about their mask; in the order of `SIGNS`.
 
     The soft Dice is the Dice expected if every voxel were inside with its own sigmoid: 2 sum(p inside) / (n + sum(p)).
 
     Args:
         largest_share: of the mask's voxels, in its largest connected part.
+        by_slice: count voxels per marked slice, for networks that look at slices one by one.
     """
     inside = logit > 0
     count = int(np.count_nonzero(inside))
     if count == 0:
         return ()
+    slices = int(np.count_nonzero(inside.any(axis=(0, 1)))) if by_slice else 1
     near = logit[logit > -6]
     p = 1 / (1 + np.exp(-np.clip(near, -30, 30)))
     sure = p[near > 0]
@@ -45,7 +54,7 @@ def signs_of(logit: npt.NDArray[np.float32], largest_share: float) -> Signs:
         float(2 * sure.sum() / (count + p.sum())),
         float(sure.mean()),
         float(sure.max()),
-        float(np.log10(count)),
+        float(np.log10(count / slices)),
         float(min(ambiguous, 3.0)),
         largest_share,
     )

@@ -13,7 +13,7 @@ from ..imaging.files import read_image
 from ..imaging.geometry import Box, crop
 from ..imaging.volume import Grid, Volume
 from .cases import Case
-from .data import acdc, btcv
+from .data import acdc, brain, btcv
 
 COUNT = 6
 Part = Literal["fit", "report"]
@@ -30,6 +30,7 @@ def wrong_scans(data: Path, dataset: str, *, part: str) -> Iterator[Case]:
     elif dataset == "acdc":
         for case in _every_other(btcv.DATASET.cases(data, "train"), part):
             yield _unlabelled(case, "mr")
+        yield from _heads(data, part)
     elif dataset == "btcv":
         for case in _every_other(acdc.DATASET.cases(data, "train"), part):
             assert case.volume is not None
@@ -37,6 +38,19 @@ def wrong_scans(data: Path, dataset: str, *, part: str) -> Iterator[Case]:
             array = np.ascontiguousarray(np.asarray(case.volume.array)[:, :, middle : middle + 1])
             grid = Grid(array.shape, np.eye(4), spacing_known=False)
             yield _unlabelled(replace(case, volume=Volume(array, grid, "unknown"), grid=grid), "unknown")
+
+
+def _heads(data: Path, part: str) -> Iterator[Case]:
+    """Slabs of a skull-stripped head, every other one."""
+    for case in brain.DATASET.load(data / "brain_t1"):
+        assert case.volume is not None
+        array = np.asarray(case.volume.array)
+        for number in range(COUNT):
+            axis = number % 3
+            first = int(case.grid.shape[axis] * (0.3 + 0.06 * number)) + 3 * (part == "report")
+            slab = np.ascontiguousarray(np.moveaxis(array, axis, 2)[:, :, first : first + 3])
+            grid = Grid(slab.shape, np.eye(4), spacing_known=False)
+            yield _unlabelled(Case("head", f"head {number}", Volume(slab, grid, "mr"), slab, grid), "mr")
 
 
 def _every_other(cases: list[Case], part: str) -> list[Case]:
