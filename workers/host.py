@@ -16,6 +16,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
@@ -25,6 +26,7 @@ import numpy as np
 from ..imaging.errors import BadCall, Failed, Unavailable
 from ..imaging.volume import Volume
 from ..models.interface import Cancelled, Decoded, Features, Predictor, Referred, Refers
+from ..models.views import VIEWS, seen_as
 from .protocol import (
     Cancel,
     ErrorKind,
@@ -35,6 +37,7 @@ from .protocol import (
     SegmentRequest,
     Stop,
     Told,
+    ViewsRequest,
     WorkerOptions,
 )
 
@@ -111,9 +114,12 @@ class Host:
     def _segment(self, request: SegmentRequest) -> SegmentReply:
         started = time.process_time()
         predictor = self._model(request)
-        features, encoded = self._features(predictor, request)
-        self._tell(request, 0.9, "drawing masks")
-        found = _found(predictor, features, request)
+        if isinstance(request, ViewsRequest):
+            found, encoded = self._under_views(predictor, request), True
+        else:
+            features, encoded = self._features(predictor, request)
+            self._tell(request, 0.9, "drawing masks")
+            found = _found(predictor, features, request)
         self._stop_if_called_off(request)
         block, masks = _packed(found)
         return SegmentReply(
@@ -157,6 +163,21 @@ class Host:
         while len(self.features) > 1 and sum(f.nbytes for f in self.features.values()) > self.options.features_mb * 1e6:
             self.features.popitem(last=False)
         return features, True
+
+    def _under_views(self, predictor: Predictor, request: ViewsRequest) -> Sequence[Decoded]:
+        array: Any = np.load(request.array_path, mmap_mode="r", allow_pickle=False)
+        volume = Volume(array, request.grid, request.modality, request.synthetic)
+        found = []
+        for number, view in enumerate(VIEWS):
+            self._tell(request, number / len(VIEWS), f"looking at the image, {view.name}")
+            features = predictor.encode(
+                seen_as(view, volume),
+                progress=lambda share: None,
+                cancelled=lambda: request.request_id in self.called_off,
+            )
+            one = predictor.decode(features, request.structures[:1])[0]
+            found.append(replace(one, array=view.back(one.array)))
+        return found
 
     def _tell(self, request: SegmentRequest, share: float, message: str) -> None:
         self.connection.send(Told(request.request_id, min(1.0, share), message))

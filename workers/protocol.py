@@ -51,6 +51,11 @@ class ReferRequest(SegmentRequest):
 
 
 @dataclass(frozen=True)
+class ViewsRequest(SegmentRequest):
+    """Find one structure under every view of `models.views`; the reply holds a mask for each, moved back."""
+
+
+@dataclass(frozen=True)
 class MaskReply:
     """One mask: its bits start at `offset` of the reply's block, packed along z first.
 
