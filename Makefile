@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow check format docs clean
+.PHONY: demo test test-slow check conformance node format docs clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -23,6 +23,17 @@ check: $(VENV)/.ready
 
 test: check
 	$(BIN)/python -m pytest -m "not slow" tests
+
+# Programs of others that judge the server: conformance suite, Inspector, TypeScript client.
+$(VENV)/node/.ready: tests/node/package.json $(VENV)/.ready
+	mkdir -p $(VENV)/node && cp tests/node/package.json $(VENV)/node/
+	cd $(VENV)/node && PATH="$$PWD/../bin:$$PATH" npm install --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel error
+	touch $@
+
+node: $(VENV)/node/.ready
+
+conformance: $(VENV)/node/.ready
+	$(BIN)/python -m pytest tests/conformance
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest tests

@@ -121,12 +121,18 @@ async def open_toolbox(target: Any, given: Mapping[str, str] | None = None) -> A
     try:
         async with Client(target) as client:
             listed = (await client.list_tools()).tools
-            yield Toolbox(client, tuple(listed), dict(given or {}))
+            yield Toolbox(client, tuple(tool for tool in listed if _for_models(tool)), dict(given or {}))
     except BaseExceptionGroup as group:  # the client's task groups wrap what is raised inside them
         ours = _only_error(group)
         if ours is None:
             raise
         raise ours from None
+
+
+def _for_models(tool: McpTool) -> bool:
+    """False for a tool only the server's own page may call (MCP Apps, `_meta.ui.visibility`)."""
+    visibility = (tool.meta or {}).get("ui", {}).get("visibility", ["model"])
+    return "model" in visibility
 
 
 def _only_error(group: BaseExceptionGroup[BaseException]) -> OstensorError | None:

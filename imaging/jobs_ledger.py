@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from .errors import BadCall
 from .records import FINAL_STATES, JOB_STATES, JobRecord, JobState, jobs, now
 
+ASIDE = "aside"  # owner of a job that a server put down when it was stopped; the next one takes it up
 LOST = "The process that worked on this job ended before it was done. Nothing was saved; call the tool again."
 
 
@@ -99,11 +100,37 @@ class JobsLedger:
         with self.engine.connect() as connection:
             return tuple(JobRecord(**row) for row in connection.execute(query).mappings())
 
+    def set_aside(self, job_id: str) -> None:
+        """Put an unfinished job down for the next process that opens this store."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                jobs.update()
+                .where(jobs.c.job_id == job_id, jobs.c.state.not_in(FINAL_STATES))
+                .values(state="queued", owner=ASIDE, message="waits for the server to start again", updated=now())
+            )
+
+    def take_up(self) -> tuple[JobRecord, ...]:
+        """Jobs that were set aside, now owned by this process; no two processes get the same one."""
+        mine = []
+        for record in self.jobs(states=("queued",)):
+            if record.owner != ASIDE:
+                continue
+            with self.engine.begin() as connection:
+                claimed = connection.execute(
+                    jobs.update()
+                    .where(jobs.c.job_id == record.job_id, jobs.c.owner == ASIDE)
+                    .values(owner=this_process(), updated=now())
+                )
+            mine += [record] if claimed.rowcount == 1 else []
+        return tuple(mine)
+
     def mark_lost(self) -> tuple[str, ...]:
         """Mark unfinished jobs of this host whose process is gone; answers their handles."""
         host = socket.gethostname()
         lost = []
         for record in self.jobs(states=("queued", "running")):
+            if record.owner == ASIDE:
+                continue
             owner_host, pid, started = record.owner.rsplit(":", 2)
             if owner_host == host and not _still_runs(int(pid), float(started)):
                 self.update_job(record.job_id, state="lost", error=LOST)

@@ -17,6 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .errors import BadCall
 from .geometry import reorient_array
+from .planes import PLANES, Plane, cut
+from .raster import synthetic_text
 from .volume import BoolArray, Mask, Volume
 
 View = Literal["axial", "coronal", "sagittal", "montage"]
@@ -39,24 +41,6 @@ MAX_BYTES = 700_000
 _FILL = 0.35
 _MARGIN = 26  # pixels around a panel for letters and ticks
 _LEGEND_LINE = 16
-
-
-@dataclass(frozen=True)
-class _Plane:
-    """How to cut a RAS array: the axis cut through, and what lies at the picture's left, right, top, bottom."""
-
-    axis: int
-    across: int
-    down: int
-    flip_across: bool
-    letters: tuple[str, str, str, str]
-
-
-_PLANES = {
-    "axial": _Plane(2, 0, 1, True, ("R", "L", "A", "P")),
-    "coronal": _Plane(1, 0, 2, True, ("R", "L", "S", "I")),
-    "sagittal": _Plane(0, 1, 2, True, ("A", "P", "S", "I")),
-}
 
 
 @dataclass(frozen=True)
@@ -115,15 +99,15 @@ def render(
     )
     drawn, shown = [], 0
     for name in names:
-        plane = _PLANES[name]
+        plane = PLANES[name]
         index = _slice(overlays, plane.axis, scan.shape[plane.axis], slice_index if len(names) == 1 else None, name)
         shown = index if name == names[0] else shown
         drawn.append(
             _panel(scan, overlays, plane, index, chosen, spacing, width // len(names), volume.grid.spacing_known)
         )
     picture = _with_legend(drawn, list(masks), synthetic=volume.synthetic)
-    png = _encoded(picture)
-    axis = _PLANES[names[0]].axis
+    png = _encoded(picture, synthetic=volume.synthetic)
+    axis = PLANES[names[0]].axis
     return Rendering(png, view, shown, scan.shape[axis], chosen, picture.size)
 
 
@@ -165,7 +149,7 @@ def _slice(overlays: Mapping[str, BoolArray], axis: int, count: int, asked: int 
 def _panel(
     scan: npt.NDArray[np.generic],
     overlays: Mapping[str, BoolArray],
-    plane: _Plane,
+    plane: Plane,
     index: int,
     window: tuple[float, float],
     spacing: tuple[float, float, float],
@@ -173,7 +157,7 @@ def _panel(
     spacing_known: bool,
 ) -> Image.Image:
     centre, span = window
-    grey = _cut(scan, plane, index).astype(np.float32)
+    grey = cut(scan, plane, index).astype(np.float32)
     grey = np.clip((grey - (centre - span / 2)) / span, 0, 1) * 255
     mm_across, mm_down = grey.shape[1] * spacing[plane.across], grey.shape[0] * spacing[plane.down]
     inner = max(48, width - 2 * _MARGIN)
@@ -182,7 +166,7 @@ def _panel(
     picture = Image.fromarray(grey.astype(np.uint8)).resize(size, Image.Resampling.BILINEAR).convert("RGB")
     pixels = np.asarray(picture).astype(np.float32)
     for number, mask in enumerate(overlays.values()):
-        flat = _cut(mask, plane, index)
+        flat = cut(mask, plane, index)
         soft = Image.fromarray((flat * 255).astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
         inside = np.asarray(soft) > 127
         pixels = _tinted(pixels, inside, COLOURS[number % len(COLOURS)])
@@ -192,16 +176,6 @@ def _panel(
     if spacing_known:
         _ruler(canvas, zoom, mm_across)
     return canvas
-
-
-def _cut(array: npt.NDArray[np.generic], plane: _Plane, index: int) -> npt.NDArray[np.generic]:
-    """The slice as rows down and columns across the picture."""
-    flat = np.take(array, index, axis=plane.axis)
-    if plane.across < plane.down:
-        flat = flat.T  # (across down) -> (down across)
-    flat = flat[::-1]  # front or head at the top
-    turned: npt.NDArray[np.generic] = flat[:, ::-1] if plane.flip_across else flat
-    return turned
 
 
 def _tinted(
@@ -223,7 +197,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _letters(canvas: Image.Image, plane: _Plane) -> None:
+def _letters(canvas: Image.Image, plane: Plane) -> None:
     draw, font = ImageDraw.Draw(canvas), _font(16)
     w, h = canvas.size
     spots = ((_MARGIN // 2, h // 2), (w - _MARGIN // 2, h // 2), (w // 2, _MARGIN // 2), (w // 2, h - _MARGIN // 2))
@@ -261,11 +235,11 @@ def _with_legend(panels: list[Image.Image], names: list[str], *, synthetic: bool
     return canvas
 
 
-def _encoded(picture: Image.Image) -> bytes:
-    """PNG of at most `MAX_BYTES`; larger ones are made smaller."""
+def _encoded(picture: Image.Image, *, synthetic: bool) -> bytes:
+    """PNG of at most `MAX_BYTES`; larger ones are made smaller. Its text says when the image is synthetic."""
     while True:
         buffer = io.BytesIO()
-        picture.save(buffer, "PNG", optimize=True)
+        picture.save(buffer, "PNG", optimize=True, pnginfo=synthetic_text() if synthetic else None)
         if buffer.tell() <= MAX_BYTES or max(picture.size) < 128:
             return buffer.getvalue()
         picture = picture.resize((picture.size[0] * 3 // 4, picture.size[1] * 3 // 4), Image.Resampling.LANCZOS)

@@ -23,8 +23,8 @@ class Decisions:
         cutoffs: name -> logit from which a voxel is inside, chosen on training scans; 0 where not listed. Losses
             that count the inside of a small structure as much as its outside make networks mark too much.
         single: names of structures that are one piece: in a stack of slices only the likeliest piece is kept.
-        views: slices are also looked at mirrored or with axes swapped (`windows.turned`), and the answers averaged;
-            for networks that were taught all of these.
+        views: scans are also looked at mirrored or with axes swapped (`windows.turned`), and the answers averaged;
+            for networks that were taught these views.
     """
 
     sided: Mapping[str, tuple[str, str]] = field(default_factory=dict)

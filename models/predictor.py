@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,7 +21,7 @@ from .interface import Decoded, Features, Progress
 from .late_fusion import SatMini
 from .preprocess import Preparation, Prepared, prepare, restore
 from .text import known_vectors, normalised_term
-from .windows import BODY, body_box, run_slices, run_tiles
+from .windows import BODY, averaged, body_box, run_slices, run_tiles
 
 _QUERIES_AT_ONCE = 8  # logits of so many words are held together: 8 x 4 bytes per voxel
 OUTSIDE = -8.0  # logit of what is certainly outside
@@ -81,10 +80,14 @@ class SatMiniPredictor:
         config = self._net.config
         box = body_box(prepared.array) if config.dims == 3 else Box((0, 0, 0), prepared.grid.shape)
         seen = prepared.array[tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))]
-        run = run_tiles if config.dims == 3 else functools.partial(run_slices, views=self.decisions.views)
-        features = run(
-            seen, self._run, channels=config.embed, stride=config.stride, progress=progress, cancelled=cancelled
-        )
+        run = run_tiles if config.dims == 3 else run_slices
+
+        def look(array: npt.NDArray[np.float32], told: Progress) -> npt.NDArray[np.float16]:
+            return run(
+                array, self._run, channels=config.embed, stride=config.stride, progress=told, cancelled=cancelled
+            )
+
+        features = averaged(look, seen, self.decisions.views, progress)
         return SatMiniFeatures(features, box, prepared, body_middle(prepared.array))
 
     def decode(self, features: Features, structures: Sequence[str]) -> list[Decoded]:

@@ -103,5 +103,5 @@ def agreement(masks: Sequence[BoolArray]) -> Agreement:
         for m in range(n):
             total = sizes[n] + sizes[m]
             pairs.append(2 * int(np.count_nonzero(one & masks[m])) / total if total else 1.0)
-    share = np.mean(masks, axis=0, dtype=np.float32)
+    share = np.asarray(np.mean(masks, axis=0, dtype=np.float32))
     return Agreement(float(np.mean(pairs)), share, tuple(sizes))

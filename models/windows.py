@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cc3d
 import fill_voids
@@ -24,6 +25,7 @@ BODY = 0.08  # share of the intensity range above the background that counts as 
 _PART = 0.02  # parts smaller than this share of the largest are dust
 
 Float = npt.NDArray[np.float32]
+_Numbers = TypeVar("_Numbers", Float, npt.NDArray[np.float16])
 
 
 def body_box(array: Float, *, margin: int = 6) -> Box:
@@ -132,41 +134,53 @@ def run_slices(
     progress: Progress,
     cancelled: Callable[[], bool],
     batch: int = 4,
-    views: Sequence[str] = (),
 ) -> npt.NDArray[np.float16]:
-    """As `run_tiles`, slice by slice along z; `network` takes (b 1 x y).
-
-    Args:
-        views: each slice is also looked at under these (see `turned`), and the features are averaged: as masks are
-            dot products of features, that averages the logits.
-    """
+    """As `run_tiles`, slice by slice along z; `network` takes (b 1 x y)."""
     features = np.empty((channels, *array.shape), dtype=np.float16)
     for first in range(0, array.shape[2], batch):
         if cancelled():
             raise Cancelled
         slab = array[:, :, first : first + batch].transpose(2, 0, 1)
-        total: Float | None = None
-        for view in ("", *views):
-            moved = turned(slab, view)
-            seen = np.stack([padded(one, stride) for one in moved])
-            answer = turned_back(network(seen[:, None])[:, :, : moved.shape[1], : moved.shape[2]], view)
-            total = answer if total is None else total + answer
-        assert total is not None
-        features[:, :, :, first : first + batch] = (total / (1 + len(views))).transpose(1, 2, 3, 0)
+        seen = np.stack([padded(one, stride) for one in slab])
+        answer = network(seen[:, None])[:, :, : array.shape[0], : array.shape[1]]
+        features[:, :, :, first : first + batch] = answer.transpose(1, 2, 3, 0)
         progress(min(1.0, (first + batch) / array.shape[2]))
     return features
 
 
-def turned(pictures: Float, view: str) -> Float:
-    """Pictures (... x y) under a view: "t" swaps the axes, then "x" and "y" mirror along them; "txy" does all three."""
-    moved = pictures.swapaxes(-1, -2) if "t" in view else pictures
-    return moved[..., :: -1 if "x" in view else 1, :: -1 if "y" in view else 1]
+def turned(array: _Numbers, view: str) -> _Numbers:
+    """Numbers (... x y z) under a view: "t" swaps x and y, then "x" and "y" mirror along them; "txy" does all three."""
+    moved = array.swapaxes(-2, -3) if "t" in view else array
+    return moved[..., :: -1 if "x" in view else 1, :: -1 if "y" in view else 1, :]
 
 
-def turned_back(pictures: Float, view: str) -> Float:
+def turned_back(array: _Numbers, view: str) -> _Numbers:
     """The inverse of `turned`."""
-    moved = pictures[..., :: -1 if "x" in view else 1, :: -1 if "y" in view else 1]
-    return moved.swapaxes(-1, -2) if "t" in view else moved
+    moved = array[..., :: -1 if "x" in view else 1, :: -1 if "y" in view else 1, :]
+    return moved.swapaxes(-2, -3) if "t" in view else moved
+
+
+def averaged(
+    look: Callable[[Float, Progress], npt.NDArray[np.float16]], array: Float, views: Sequence[str], progress: Progress
+) -> npt.NDArray[np.float16]:
+    """Mean of the features (c x y z) that `look` finds in an array (x y z) as it is and under each of `views`.
+
+    As masks are dot products of features, that averages the logits.
+    """
+    every = ("", *views)
+    total: npt.NDArray[np.float16] | None = None
+    for number, view in enumerate(every):
+
+        def told(share: float, number: int = number) -> None:
+            progress((number + share) / len(every))
+
+        found = turned_back(look(np.ascontiguousarray(turned(array, view)), told), view)
+        if len(every) == 1:
+            return found
+        part = (found * np.float32(1 / len(every))).astype(np.float16)
+        total = part if total is None else total + part
+    assert total is not None
+    return np.ascontiguousarray(total)
 
 
 def padded(array: Float, stride: int) -> Float:

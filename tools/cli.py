@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from ..imaging.errors import BadCall, OstensorError
-from . import cli_agents, cli_index, cli_models, cli_report, cli_store, cli_training
+from . import cli_agents, cli_index, cli_models, cli_report, cli_store, cli_tokens, cli_training
 from .cli_options import ParaphraserOption, PurposeOption, RootOption, StoreOption, ToolsetsOption, opened_desk
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_store.app, name="store")
+app.add_typer(cli_tokens.app, name="tokens")
 app.add_typer(cli_index.app, name="index")
 cli_training.add_commands(app)
 cli_report.add_commands(app)
@@ -40,16 +41,23 @@ def serve(
     device: Annotated[str, typer.Option(help="'cpu' or 'cuda'.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="CPU threads of the worker; default: all.", min=1)] = None,
     memory_mb: Annotated[int | None, typer.Option(help="Refuse jobs that need more, by estimate.", min=1)] = None,
+    auth: Annotated[
+        str | None, typer.Option(help="Over HTTP: 'none' (this machine only), 'tokens' or 'oauth'.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Over HTTP: server processes.", min=1)] = None,
+    http_config: Annotated[Path | None, typer.Option(help="TOML file with the other HTTP settings.")] = None,
     record: Annotated[Path | None, typer.Option(help="Record the calls into a cassette, written at the end.")] = None,
     paraphraser: ParaphraserOption = "",
 ) -> None:
     """Serve the tools over MCP."""
     from .cassette import recording
+    from .http_settings import http_settings
     from .server import serve as serve_mcp
 
     limits = {"device": device, "threads": threads, "memory_mb": memory_mb, "paraphraser": paraphraser}
+    web = None if http is None else http_settings(http, http_config, auth=auth, workers=workers)
     with opened_desk(store, root, toolsets, purpose, **limits) as desk, recording(desk, record):
-        serve_mcp(desk, http)
+        serve_mcp(desk, web)
 
 
 @app.command()
@@ -82,6 +90,23 @@ def call(
         typer.echo(json.dumps(answer.result.model_dump(mode="json")))
     else:
         typer.echo(answer.text)
+
+
+@app.command()
+def view(
+    image: Annotated[str, typer.Argument(help="A file or folder inside a root, or a handle (img_...).")],
+    mask: Annotated[list[str] | None, typer.Option(help="Masks to show (repeatable); default: the latest 20.")] = None,
+    modality: Annotated[str, typer.Option(help="As in open_image.")] = "auto",
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    store: StoreOption = None,
+    root: RootOption = None,
+) -> None:
+    """Look at a scan and its masks in a browser, on this machine only, until interrupted."""
+    from .viewing import scan_of
+    from .viewing import view as show
+
+    with opened_desk(store, root, "all", "research") as desk:
+        show(desk, scan_of(desk, image, modality), mask_ids=mask, browser=browser, said=typer.echo)
 
 
 @app.command()

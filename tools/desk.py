@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -24,10 +26,15 @@ from .settings import Settings
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a tool: where progress goes, and whether the caller has left."""
+    """One call of a tool: where progress goes, whether the caller has left, and whether it waits for the end."""
 
     report: Callable[[float, str], None] = lambda share, message: None
     cancelled: threading.Event = field(default_factory=threading.Event)
+    waits_for_the_end: bool = False
+
+    def patience_s(self, wait_s: float) -> float:
+        """How long to wait for work: as asked, or to its end in a task, whose client asks for the task instead."""
+        return math.inf if self.waits_for_the_end else wait_s
 
 
 @dataclass(frozen=True)
@@ -47,10 +54,16 @@ class CallRecorder(Protocol):
 
 
 class Desk:
-    """Everything tools share. Torch-free; the worker starts with the first job that needs it."""
+    """Everything tools share. Torch-free; the worker starts with the first job that needs it.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        host: a desk whose worker and passages this one uses; it closes them. Store, roots and
+            jobs are this desk's own.
+    """
+
+    def __init__(self, settings: Settings, *, host: Desk | None = None) -> None:
         self.settings = settings
+        self.host = host
         self.roots = Roots(settings.roots)
         self.store = Store(settings.store)
         self.table = StructureTable.bundled()
@@ -61,6 +74,8 @@ class Desk:
     @cached_property
     def workers(self) -> LocalWorkers:
         """The worker process of this machine."""
+        if self.host is not None:
+            return self.host.workers
         options = WorkerOptions(
             factory=self.settings.factory, device=self.settings.device, threads=self.settings.threads
         )
@@ -69,6 +84,8 @@ class Desk:
     @cached_property
     def knowledge(self) -> Knowledge:
         """The passages about anatomy; searched by meaning, too, where the index is built."""
+        if self.host is not None:
+            return self.host.knowledge
         return Knowledge(self.settings.store, threads=self.settings.threads)
 
     @cached_property
@@ -76,9 +93,18 @@ class Desk:
         """The configured chat model, or None."""
         return chat_paraphraser(self.settings.paraphraser) if self.settings.paraphraser else None
 
+    def seen_with(self, toolsets: tuple[str, ...]) -> Desk:
+        """The same desk, seen with other tools: store, jobs and everything else are shared."""
+        other = copy.copy(self)
+        other.settings = replace(self.settings, toolsets=toolsets)
+        other.host = self.host or self
+        return other
+
     def close(self) -> None:
         """Stop jobs and workers."""
         self.jobs.close()
+        if self.host is not None:
+            return
         if "workers" in self.__dict__:
             self.workers.close()
         if "knowledge" in self.__dict__:

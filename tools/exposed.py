@@ -19,9 +19,13 @@ from mcp_types import CallToolResult, ContentBlock, ImageContent, TextContent, T
 from pydantic import ValidationError
 
 from ..imaging.errors import OstensorError
+from .approval import NAME as APPROVAL
+from .approval import asked_before, check_approved
+from .background import in_background
 from .desk import Answer, Call, Desk
 from .registry import HIDDEN, Tool
 from .running import explained, run_tool
+from .viewer import URI as VIEWER_URI
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +59,13 @@ def expose(entry: Tool, desk: Desk) -> ExposedTool:
     limiter = anyio.CapacityLimiter(_THREADS)
 
     async def called(ctx: Context[Any, Any], **arguments: Any) -> CallToolResult:
+        check_approved(arguments.pop(APPROVAL, None), entry.name)
         answer = await _in_thread(entry, desk, arguments, ctx, limiter)
         return as_content(answer)
 
     ctx = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Context)
+    if entry.asks is not None:
+        visible.append(asked_before(entry.asks, desk, visible))
     returns = Annotated[CallToolResult, entry.result]
     described: Any = called
     described.__name__ = entry.name
@@ -75,12 +82,16 @@ def expose(entry: Tool, desk: Desk) -> ExposedTool:
             open_world_hint=entry.open_world,
         ),
     )
+    if entry.ui and set(desk.settings.toolsets) & {"viewer", "all"}:
+        made.meta = {"ui": {"resourceUri": VIEWER_URI, "visibility": list(entry.ui)}}
     model = made.fn_metadata.arg_model
     model.model_config["extra"] = "forbid"
     model.model_rebuild(force=True)
     made.parameters = lean(model.model_json_schema(by_alias=True))
     if made.fn_metadata.output_schema is not None:
         made.fn_metadata.output_schema = lean(made.fn_metadata.output_schema, output=True)
+    if entry.ui == ("app",) and made.fn_metadata.output_schema is not None:
+        made.fn_metadata.output_schema = shallow(made.fn_metadata.output_schema)
     assert isinstance(made, ExposedTool)
     return made
 
@@ -96,12 +107,14 @@ def as_content(answer: Answer) -> CallToolResult:
 
 
 def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
-    """A JSON schema that says the same in fewer characters: every list of tools is read by a model.
+    """A flat JSON schema that says the same in fewer characters: every list of tools is read by a model.
 
-    Titles made out of names go; "a type or null" becomes a list of two types. Of an answer's schema go defaults, the
-    ban on further fields, and which fields are always there: they bind us, not the reader. Provenance and geometry,
-    alike in every answer, are called objects there; the resources and docs say what they hold.
+    Named parts are written where they are used, so there is nothing to look up. Titles made out of names go; "a type
+    or null" becomes a list of two types. Of an answer's schema go defaults, the ban on further fields, which fields
+    are always there, and what kind of row a row is: they bind us, not the reader. Provenance and geometry, alike in
+    every answer, are called objects there; the resources and docs say what they hold.
     """
+    parts = schema.get("$defs", {})
 
     def cleaned(node: Any, names: bool = False) -> Any:
         if isinstance(node, list):
@@ -110,23 +123,24 @@ def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
             return node
         if names:
             return {name: cleaned(value) for name, value in node.items()}
-        if output and str(node.get("$ref", "")).rpartition("/")[2] in _EVERYWHERE:
+        part = str(node.get("$ref", "")).rpartition("/")[2]
+        if output and part in _EVERYWHERE:
             return {"type": "object"}
-        kept = {k: cleaned(v, names=k in ("properties", "$defs")) for k, v in node.items() if not _empty(k, v, output)}
+        if part:
+            kind = {k: v for k, v in parts[part].items() if not (output and k == "description")}
+            node = {**kind, **{k: v for k, v in node.items() if k != "$ref"}}
+        kept = {k: cleaned(v, names=k == "properties") for k, v in node.items() if not _empty(k, v, output)}
         return _nullable(kept)
 
-    result: dict[str, Any] = cleaned(schema)
-    if output:
-        rows = {name: row for name, row in result.pop("$defs", {}).items() if name not in _EVERYWHERE}
-        for row in (result, *rows.values()):
-            row.pop("required", None)
-        result = {"$defs": rows, **result} if rows else result
+    result: dict[str, Any] = cleaned({key: value for key, value in schema.items() if key != "$defs"})
     return result
 
 
 def _empty(key: str, value: Any, output: bool) -> bool:
     if key == "title":
         return isinstance(value, str)
+    if output and key == "required":
+        return isinstance(value, list)
     return output and key in ("default", "additionalProperties") and not isinstance(value, dict)
 
 
@@ -141,13 +155,20 @@ def _nullable(node: dict[str, Any]) -> dict[str, Any]:
     return {**{k: v for k, v in node.items() if k != "anyOf"}, **kind, "type": [kind["type"], "null"]}
 
 
+def shallow(schema: dict[str, Any]) -> dict[str, Any]:
+    """The names of an answer's fields: enough for the viewer's page, which knows them; no model reads it."""
+    return {"type": "object", "properties": {name: {} for name in schema["properties"]}}
+
+
 async def _in_thread(
     entry: Tool, desk: Desk, arguments: Mapping[str, Any], ctx: Context[Any, Any], limiter: anyio.CapacityLimiter
 ) -> Answer:
     """Run the tool in a thread; send its progress; tell it when the caller has left."""
     latest: list[tuple[float, str]] = []
     cancelled = threading.Event()
-    call = Call(report=lambda share, message: latest.append((share, message)), cancelled=cancelled)
+    task = in_background.get()
+    report = task.report if task else lambda share, message: latest.append((share, message))
+    call = Call(report=report, cancelled=cancelled, waits_for_the_end=task is not None)
     done: list[Answer | Exception] = []
 
     def work() -> None:

@@ -18,7 +18,7 @@ def settled(desk: Desk, call: Call, tool: str, arguments: Mapping[str, Any], wor
         OstensorError: as the work did, or Unavailable when the job was cancelled.
     """
     job_id = desk.jobs.start(tool, arguments, work)
-    record = desk.jobs.wait(job_id, wait_s, on_progress=call.report, cancelled=call.cancelled)
+    record = desk.jobs.wait(job_id, call.patience_s(wait_s), on_progress=call.report, cancelled=call.cancelled)
     if record.state == "failed":
         raise desk.jobs.error_of(job_id) or Unavailable(record.error or "The job failed.")
     if record.state == "cancelled":

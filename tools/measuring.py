@@ -174,7 +174,7 @@ def compare_masks(
     call: Call,
     mask_a: Annotated[str, Field(description="First mask handle.")],
     mask_b: Annotated[str, Field(description="Second mask handle, on the same grid; the truth if there is one.")],
-    tolerance_mm: Annotated[float, Field(description="Band for NSD; 1 to 3 mm is usual.", gt=0, le=100)] = 1.0,
+    tolerance_mm: Annotated[float, Field(description="Band for NSD, mm; 1 to 3 is usual.", gt=0, le=100)] = 1.0,
 ) -> Answer:
     """Compare two masks on one grid: Dice, IoU, NSD, HD95, ASSD (mm), volume difference (ml), lesion F1.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,13 +12,21 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, create_model
 
 from ..imaging.errors import BadCall
-from . import described_results, language_results, prognosis_results, report_results, results, results_review
+from . import (
+    described_results,
+    language_results,
+    prognosis_results,
+    report_results,
+    results,
+    results_review,
+    viewer_results,
+)
 from .assessing import assess_mask
 from .browse import find_structures, list_models
 from .described import segment_described
-from .desk import Answer
+from .desk import Answer, Desk
 from .editing import edit_mask
-from .exporting import export
+from .exporting import export, would_replace
 from .images import open_image
 from .measuring import compare_masks, measure
 from .pictures import render
@@ -28,6 +36,9 @@ from .reporting import check_report
 from .segmentation import segment
 from .stress import stress_description
 from .studies import compare_studies
+from .synthesis import inpaint_image, synthesize_image, translate_image
+from .synthesis_results import SynthesisResult
+from .viewer import viewer_open, viewer_point, viewer_slices
 from .waiting import cancel_job, get_job
 
 HIDDEN = ("desk", "call")  # parameters the caller does not see
@@ -44,6 +55,8 @@ class Tool:
         destructive: may overwrite or end something.
         idempotent: calling it again with the same arguments adds nothing.
         open_world: reaches beyond store and roots.
+        asks: what to ask a person before the call; "" for nothing.
+        ui: who sees it in hosts that show the viewer: "model", "app" (the viewer's page), or both.
     """
 
     function: Callable[..., Answer]
@@ -53,6 +66,8 @@ class Tool:
     destructive: bool = False
     idempotent: bool = True
     open_world: bool = False
+    asks: Callable[[Desk, Mapping[str, Any]], str] | None = None
+    ui: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -69,6 +84,11 @@ class Tool:
             if parameter.name not in HIDDEN
         }
         return create_model(f"{self.name}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether its work may outlast a call; then it takes `wait_s`, and may run as a task."""
+        return "wait_s" in self.arguments.model_fields and self.name != "get_job"
 
     @property
     def title(self) -> str:
@@ -90,8 +110,8 @@ TOOLS: tuple[Tool, ...] = (
     Tool(measure, results.MeasureResult),
     Tool(compare_masks, results.CompareResult),
     Tool(edit_mask, results.EditResult, read_only=False),
-    Tool(render, results.RenderResult),
-    Tool(export, results.ExportResult, read_only=False, destructive=True),
+    Tool(render, results.RenderResult, ui=("model", "app")),
+    Tool(export, results.ExportResult, read_only=False, destructive=True, asks=would_replace),
     Tool(get_job, results.JobResult),
     Tool(cancel_job, results.JobResult, read_only=False, destructive=True),
     Tool(assess_mask, results_review.AssessResult, toolset="clinical"),
@@ -100,6 +120,12 @@ TOOLS: tuple[Tool, ...] = (
     Tool(write_prompts, language_results.PromptsResult, toolset="language", read_only=False),
     Tool(stress_description, language_results.StressResult, toolset="language", read_only=False),
     Tool(check_report, report_results.ReportResult, toolset="clinical", read_only=False),
+    Tool(viewer_open, viewer_results.ViewerResult, toolset="viewer", ui=("app",)),
+    Tool(viewer_slices, viewer_results.SlicesResult, toolset="viewer", ui=("app",)),
+    Tool(viewer_point, viewer_results.PointResult, toolset="viewer", read_only=False, ui=("app",)),
+    Tool(synthesize_image, SynthesisResult, toolset="synthesis", read_only=False),
+    Tool(translate_image, SynthesisResult, toolset="synthesis", read_only=False),
+    Tool(inpaint_image, SynthesisResult, toolset="synthesis", read_only=False),
 )
 
 

@@ -87,7 +87,7 @@ def check_findings(
         return judged_report(desk, image_id, parsed, findings, grounds).model_dump(mode="json")
 
     job_id = desk.jobs.start("check_report", arguments, work)
-    record = desk.jobs.wait(job_id, wait_s, on_progress=call.report, cancelled=call.cancelled)
+    record = desk.jobs.wait(job_id, call.patience_s(wait_s), on_progress=call.report, cancelled=call.cancelled)
     if record.state in ("failed", "cancelled"):
         raise desk.jobs.error_of(job_id) or Unavailable(record.error or f"The job {record.state}.")
     if record.state == "done" and record.result is not None:

@@ -20,7 +20,7 @@ from ..workers.local import Segmented, SegmentedMask
 from ..workers.protocol import SegmentRequest
 from .desk import Answer, Call, Desk
 from .jobs import Report
-from .landmarks import placed_by
+from .landmarks import company_of, placed_by
 from .planning import Wish, plan
 from .results import Geometry, MaskRow, Provenance, SegmentResult
 from .verdicts import WRONG_HEIGHT, Sureness, View, judge, judge_missing
@@ -65,7 +65,7 @@ def segment(
         return look(desk, job_id, image_id, wishes, report, cancelled, context=context).model_dump(mode="json")
 
     job_id = desk.jobs.start("segment", arguments, work)
-    record = desk.jobs.wait(job_id, wait_s, on_progress=call.report, cancelled=call.cancelled)
+    record = desk.jobs.wait(job_id, call.patience_s(wait_s), on_progress=call.report, cancelled=call.cancelled)
     if record.state == "failed":
         raise desk.jobs.error_of(job_id) or Unavailable(record.error or "The job failed.")
     if record.state == "cancelled":
@@ -109,8 +109,9 @@ def look(
             if others:
                 more = _ask(desk, job_id, image_id, card, others, lambda share, message: None, cancelled, context)
                 seen += [mask.structure for mask in more.masks if mask.array.any()]
+        view = View(tuple(seen), placed, company_of(card, desk.store.image(image_id), looking))
         for wish, mask in zip(mine, found.masks, strict=True):
-            rows[wish.structure] = _row(desk, image_id, wish, mask, found, View(tuple(seen), placed))
+            rows[wish.structure] = _row(desk, image_id, wish, mask, found, view)
     for wish in wishes:
         if wish.card is None:
             rows[wish.structure] = MaskRow(
@@ -236,12 +237,14 @@ def receipt(grid: Grid, image: Grid, *, side_checked: bool) -> Geometry:
 
 
 def said(result: SegmentResult) -> str:
-    """The answer in a few words: present structures with volumes, then the rest by verdict."""
+    """The answer in a few words: present structures with volumes and handles, then the rest by verdict."""
     groups: dict[str, list[str]] = {}
     for row in result.masks:
         extra = ""
         if row.volume_ml is not None:
             extra = f" {'at least ' if row.volume_is == 'lower bound' else ''}{row.volume_ml:g} ml"
+        if row.mask_id is not None:
+            extra += f" ({row.mask_id})"
         groups.setdefault(row.verdict, []).append(row.structure + extra)
     parts = [
         f"{verdict.replace('_', ' ').capitalize()}: {', '.join(names[:20])}{' and more' if len(names) > 20 else ''}."

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mcp.server.mcpserver import MCPServer
-from mcp.server.transport_security import TransportSecuritySettings
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.request_state import RequestStateSecurity
 
 from .. import __version__
-from ..imaging.errors import BadCall
 from .desk import Desk
 from .exposed import expose
+from .http_settings import HttpSettings
+from .prompts import add_prompts
 from .registry import shown
 from .resources import add_resources
+from .resuming import resume
+from .slabs import add_slabs
+from .tasks import Support, Tasks
+from .viewer_page import viewer_app
 
 log = logging.getLogger(__name__)
 
@@ -29,63 +35,61 @@ their unit; never compute volumes from voxel counts yourself. If an answer has a
 software, not a medical device: a physician decides."""
 
 
-def build_server(desk: Desk) -> MCPServer[Any]:
-    """The server for a desk; the caller owns the desk and closes it."""
+def build_server(
+    desk: Desk,
+    *,
+    extra_tools: Sequence[Tool] = (),
+    extra_tasks: Mapping[str, Support] | None = None,
+    state_key: bytes | None = None,
+) -> MCPServer[Any]:
+    """The server for a desk; the caller owns the desk and closes it.
+
+    Args:
+        extra_tools: tools of somebody else, listed after ours.
+        extra_tasks: which of them may run as tasks.
+        state_key: 32 bytes that seal questions to a person, when several processes share them.
+    """
+    entries = shown(desk.settings.toolsets)
+    tasks = Tasks(desk.store, {**{e.name: "optional" for e in entries if e.is_long}, **(extra_tasks or {})})
     server: MCPServer[Any] = MCPServer(
         NAME,
         title="Ostensor",
         description=DESCRIPTION,
         instructions=INSTRUCTIONS,
         version=__version__,
-        tools=[expose(entry, desk) for entry in shown(desk.settings.toolsets)],
+        tools=[*(expose(entry, desk) for entry in entries), *extra_tools],
+        extensions=[tasks, *([viewer_app()] if set(desk.settings.toolsets) & {"viewer", "all"} else [])],
+        lifespan=tasks.lifespan,
         log_level="WARNING",
+        request_state_security=RequestStateSecurity(keys=[state_key]) if state_key else None,
     )
     add_resources(server, desk)
+    add_slabs(server, desk)
+    add_prompts(server, desk)
     return server
 
 
-def serve(desk: Desk, http: str | None = None) -> None:
+def serve(desk: Desk, http: HttpSettings | None = None) -> None:
     """Serve until the client leaves (stdio) or the process is stopped (HTTP).
 
     Args:
-        http: "HOST:PORT" for streamable HTTP; None for stdio.
+        http: for streamable HTTP; None for stdio.
 
     Raises:
-        BadCall: the address cannot be used safely.
+        OstensorError: the address cannot be used.
     """
-    server = build_server(desk)
     log_to_stderr()
     for line in desk.store.repairs:
         log.warning("%s", line)
-    if http is None:
-        server.run("stdio")
+    if http is not None:
+        from .http_serve import serve_http
+
+        serve_http(desk, http)
         return
-    host, port = address(http)
-    hosts = [host, f"{host}:*", "localhost", "localhost:*"]
-    security = TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=[f"http://{name}" for name in hosts])
-    server.run("streamable-http", host=host, port=port, transport_security=security)
-
-
-def address(http: str) -> tuple[str, int]:
-    """Host and port of "HOST:PORT".
-
-    Raises:
-        BadCall: it is not an address, or one that listens on every interface: there is no
-            authentication yet, so only a named one may be used.
-    """
-    host, _, port = http.rpartition(":")
-    if ":" not in http or not port.isdigit() or not 0 <= int(port) <= 65535:
-        raise BadCall(f"'{http}' is not HOST:PORT. Give e.g. 127.0.0.1:8765.")
-    host = host.strip("[]") or "127.0.0.1"
-    try:
-        everywhere = ipaddress.ip_address(host).is_unspecified
-    except ValueError:
-        everywhere = False
-    if everywhere:
-        raise BadCall(
-            f"'{host}' would offer your files on every network without a password. Use 127.0.0.1, behind a proxy that asks who calls."
-        )
-    return host, int(port)
+    server = build_server(desk)
+    log_to_stderr()  # the library has set up its own meanwhile
+    resume(desk)
+    server.run("stdio")
 
 
 def log_to_stderr(level: int = logging.WARNING) -> None:

@@ -11,8 +11,8 @@ import platformdirs
 from ..imaging.errors import BadCall
 
 Purpose = Literal["research", "commercial"]
-TOOLSETS = ("core", "clinical", "language", "interactive", "examples", "synthesis")
-DEFAULT_TOOLSETS = ("core", "clinical")
+TOOLSETS = ("core", "clinical", "language", "interactive", "examples", "synthesis", "viewer")
+DEFAULT_TOOLSETS = ("core", "clinical", "viewer")
 MAX_STRUCTURES = 100  # per call
 
 

@@ -23,6 +23,7 @@ WRONG_HEIGHT = 0.3  # less of the mask than this at heights where the structure 
 HARDLY_SHOWN = 0.1  # less of the structure than this inside the scan: hardly to be found there
 SLIVER = 0.1  # a piece at the scan's edge below this share of the smallest plausible volume tells nothing
 CUT_SHARE = 0.5  # share of a side face inside the body from which the scan counts as cut there
+LEAST_COMPANY = 0.3  # 4 to 8 % in two limbs, 68 and 76 % in two heads
 AIR_HU, AIR_SHARE = -300.0, 0.15  # brighter is body: in HU, and else as a share of the grey values' range
 SIDE_FIELD_MM = 120.0  # only scans at least this wide show which half of the body is which
 
@@ -34,10 +35,12 @@ class View:
     Attributes:
         seen: other structures the same model found.
         placed: where in the body the scan lies; None when it cannot be told.
+        company: share of the model's structures that came out in a plausible size; None when that tells nothing.
     """
 
     seen: tuple[str, ...] = ()
     placed: Placed | None = None
+    company: float | None = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,9 @@ def _gone(structure: str, confidence: Sureness, view: View, where: _Elsewhere) -
 
 def _elsewhere(structure: str, mask: Mask, view: View) -> _Elsewhere:
     placed = view.placed
+    if view.company is not None and view.company < LEAST_COMPANY:
+        told = f"Only {view.company:.0%} of what the model knows came out in a plausible size"
+        return _Elsewhere(f"{told}, so the scan seems to show another part of the body than a head.", (), 0.0)
     if placed is None:
         return _Elsewhere("", (), 1.0)
     fits = placed.at_right_height(structure, Region.of(mask))
@@ -184,7 +190,8 @@ def judge_missing(structure: str, peak: float, view: View) -> tuple[Verdict, str
         view: nothing seen by the same model means that it looks elsewhere.
     """
     placed = view.placed
-    if not view.seen or (placed is not None and placed.found and not placed.has_order):
+    strange = view.company is not None and view.company < LEAST_COMPANY
+    if not view.seen or strange or (placed is not None and placed.found and not placed.has_order):
         return "outside_view", (
             f"The model found neither the {structure} nor anything else it knows where it should be, so the scan "
             "probably shows another part of the body or is of another kind."

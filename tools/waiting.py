@@ -16,7 +16,7 @@ def get_job(
     desk: Desk,
     call: Call,
     job_id: Annotated[str, Field(description="Handle from a tool that answered with a job_id.")],
-    wait_s: Annotated[float, Field(description="Wait up to so long for the end.", ge=0, le=300)] = 20.0,
+    wait_s: Annotated[float, Field(description="Seconds to wait for the end.", ge=0, le=300)] = 20.0,
 ) -> Answer:
     """Wait for a job and get its state, progress (0 to 1), place in the queue, and result or error.
 

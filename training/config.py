@@ -76,7 +76,7 @@ class RunConfig:
     Attributes:
         sides: "network" when the network tells left from right, "midplane" when the body's middle plane does.
         single: structures that are one piece.
-        views: mirrored and swapped views a 2-D network averages over when it is used (`windows.turned`).
+        views: mirrored and swapped views the network averages over when it is used (`windows.turned`).
         objective: "text" asks by words, "supervised" has one channel per structure.
         start: "bundled" begins with the weights that ship under this name.
     """

@@ -16,7 +16,7 @@ from ostensor.tools.registry import shown
 from ostensor.tools.settings import DEFAULT_TOOLSETS
 
 MAIN = "from ostensor.tools.cli import main; main()"
-NAMES = tuple(entry.name for entry in shown(DEFAULT_TOOLSETS))
+NAMES = tuple(entry.name for entry in shown(DEFAULT_TOOLSETS) if entry.ui != ("app",))
 
 
 async def used(target: object) -> tuple[tuple[str, ...], str, bool]:

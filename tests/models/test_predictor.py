@@ -1,6 +1,5 @@
 """Bundled predictors: words, sides, and where masks land."""
 
-import functools
 import json
 from dataclasses import replace
 
@@ -12,10 +11,11 @@ from ostensor.imaging.errors import BadCall
 from ostensor.imaging.volume import Grid, Volume
 from ostensor.models.catalogue import card
 from ostensor.models.decisions import Decisions, likeliest_part
+from ostensor.models.interface import Progress
 from ostensor.models.late_fusion import SatMini, SatMiniConfig
 from ostensor.models.predictor import SatMiniPredictor, body_middle, dot_products
 from ostensor.models.preprocess import Preparation
-from ostensor.models.windows import run_slices, turned, turned_back
+from ostensor.models.windows import averaged, turned, turned_back
 
 SIDED = {"left kidney": ("kidneys", "left"), "right kidney": ("kidneys", "right")}
 AFFINE = np.array([[-2.0, 0, 0, 30.0], [0, -2.0, 0, 10.0], [0, 0, 2.0, -50.0], [0, 0, 0, 1]])
@@ -128,24 +128,22 @@ def test_decisions_come_back_from_their_file() -> None:
     assert Decisions.from_json({}) == Decisions()
 
 
-def test_views_average_the_answers_to_mirrored_and_swapped_slices() -> None:
-    """A network that multiplies by the row number: its average over a picture and its mirror image is constant."""
+def test_views_average_the_answers_to_mirrored_and_swapped_scans() -> None:
+    """A look that answers the row number: its average over a scan and its mirror image is constant."""
 
-    def rows(slices: np.ndarray) -> np.ndarray:
-        return np.asarray(slices * np.arange(slices.shape[2], dtype=np.float32)[None, None, :, None])
+    def rows(array: np.ndarray, told: Progress) -> np.ndarray:
+        told(1.0)
+        return np.broadcast_to(np.arange(array.shape[0], dtype=np.float16)[None, :, None, None], (1, *array.shape))
 
-    array = np.ones((7, 5, 3), np.float32)
-    look = functools.partial(
-        run_slices, array, rows, channels=1, stride=1, progress=lambda share: None, cancelled=lambda: False
-    )
-    assert look()[0, :, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 6]
-    assert look(views=["x"])[0, :, 0, 0].tolist() == [3] * 7
-    swapped = look(views=["t"])[0, :, :, 1]
-    assert swapped[2, 4] == (2 + 4) / 2
+    array, shares = np.ones((7, 5, 3), np.float32), list[float]()
+    assert averaged(rows, array, [], shares.append)[0, :, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert averaged(rows, array, ["x"], shares.append)[0, :, 0, 0].tolist() == [3] * 7
+    assert averaged(rows, array, ["t"], shares.append)[0, 2, 4, 1] == (2 + 4) / 2
+    assert shares == [1.0, 0.5, 1.0, 0.5, 1.0]
 
 
 @pytest.mark.parametrize("view", ["", "x", "y", "xy", "t", "tx", "ty", "txy"])
 def test_a_view_is_undone_to_the_bit(view: str) -> None:
-    slab = np.random.default_rng(3).normal(size=(2, 7, 5)).astype(np.float32)
-    assert np.array_equal(turned_back(turned(slab, view), view), slab)
-    assert np.array_equal(turned(slab, view), slab) == (view == "")
+    scan = np.random.default_rng(3).normal(size=(2, 7, 5, 3)).astype(np.float32)
+    assert np.array_equal(turned_back(turned(scan, view), view), scan)
+    assert np.array_equal(turned(scan, view), scan) == (view == "")

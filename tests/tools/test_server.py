@@ -1,8 +1,6 @@
 """The server as hosts meet it: schemas, budget, annotations, resources, real processes on stdio and HTTP."""
 
 import json
-import os
-import re
 import subprocess
 import sys
 import time
@@ -14,58 +12,12 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp_types import ResourceTemplateReference
 
-from ostensor.imaging.errors import BadCall
 from ostensor.tools.desk import Desk
 from ostensor.tools.registry import shown
-from ostensor.tools.server import address, build_server
+from ostensor.tools.server import build_server
 from ostensor.tools.settings import DEFAULT_TOOLSETS
 
 from .conftest import Ask
-
-
-def listed(desk: Desk) -> list[dict[str, object]]:
-    async def run() -> list[dict[str, object]]:
-        async with Client(build_server(desk)) as client:
-            tools = (await client.list_tools()).tools
-            return [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
-
-    return anyio.run(run)
-
-
-def test_the_default_list_of_tools_fits_the_budget(desk: Desk) -> None:
-    """DESIGN §4: at most 9,000 tokens, counted as characters / 4."""
-    assert len(json.dumps(listed(desk))) / 4 <= 9000
-
-
-def test_every_tool_tells_a_model_what_it_needs(desk: Desk) -> None:
-    tools = listed(desk)
-    assert [tool["name"] for tool in tools] == [entry.name for entry in shown(DEFAULT_TOOLSETS)]
-    for tool in tools:
-        assert {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"} <= set(tool["annotations"])
-        assert tool["inputSchema"]["additionalProperties"] is False
-        assert tool["outputSchema"]["type"] == "object"
-        assert f"Example: {tool['name']}(" in tool["description"]
-        for name, schema in tool["inputSchema"]["properties"].items():
-            assert schema.get("description"), f"{tool['name']}.{name}"
-        assert not re.search(r"/home|/tmp|/work", json.dumps(tool))
-
-
-def test_examples_in_descriptions_use_real_arguments(desk: Desk) -> None:
-    for tool in listed(desk):
-        example = re.search(rf"Example: {tool['name']}\((.*)\)", str(tool["description"]))
-        assert example is not None
-        used = set(re.findall(r"(\w+)=", re.sub(r"\"[^\"]*\"", "", example.group(1))))
-        assert used
-        assert used <= set(tool["inputSchema"]["properties"]), tool["name"]
-
-
-def test_the_schemas_are_the_recorded_ones(desk: Desk) -> None:
-    """A change is seen in review: run with OSTENSOR_UPDATE=1 to record the new ones."""
-    path = Path(__file__).with_name("schemas.json")
-    found = json.dumps(listed(desk), indent=1, sort_keys=True) + "\n"
-    if os.environ.get("OSTENSOR_UPDATE"):
-        path.write_text(found, encoding="utf-8")
-    assert found == path.read_text(encoding="utf-8"), "schemas changed; OSTENSOR_UPDATE=1 records them"
 
 
 def test_texts_are_short(ask: Ask, image_id: str) -> None:
@@ -170,14 +122,3 @@ def test_http_server_in_a_process_of_its_own_refuses_foreign_hosts(tmp_path: Pat
     finally:
         process.terminate()
         process.wait(timeout=20)
-
-
-@pytest.mark.parametrize("wrong", ["8080", "127.0.0.1:", "127.0.0.1:99999", "0.0.0.0:8080", "[::]:8080"])
-def test_addresses_that_are_none_or_too_open(wrong: str) -> None:
-    with pytest.raises(BadCall):
-        address(wrong)
-
-
-def test_addresses() -> None:
-    assert address("127.0.0.1:8765") == ("127.0.0.1", 8765)
-    assert address(":8765") == ("127.0.0.1", 8765)
