@@ -70,14 +70,18 @@ def compare(config: str, *, runs: Path = RUNS, counts: Sequence[int] = COUNTS, s
                 if key not in done:
                     net = _taught(run, real, made.get(arm), seed, folder / key.replace(" ", "-"))
                     done[key] = _dice(net, test, run)
-                    text = json.dumps(done, indent=1) + "\n"
-                    write_atomically(folder / "results.json", lambda file, text=text: file.write(text.encode()))
+                    _write(folder / "results.json", done)
     return _report(run, done, counts, seeds, len(test))
 
 
 def _read(path: Path) -> dict[str, float]:
     found: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return found
+
+
+def _write(path: Path, done: dict[str, float]) -> None:
+    text = json.dumps(done, indent=1) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def _tested(cases: Sequence[Slices]) -> list[Slices]:
