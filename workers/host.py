@@ -243,8 +243,10 @@ def _packed(found: Sequence[Decoded]) -> tuple[str, tuple[MaskReply, ...]]:
     masks, offset = [], 0
     for one, packed in zip(found, bits, strict=True):
         np.ndarray(packed.shape, np.uint8, block.buf, offset)[:] = packed
-        told = (one.family, one.element, one.notes) if isinstance(one, Referred) else ()
-        masks.append(MaskReply(one.structure, offset, one.confidence, one.peak, *told, signs=one.signs))
+        reply = MaskReply(one.structure, offset, one.confidence, one.peak, signs=one.signs)
+        if isinstance(one, Referred):
+            reply = replace(reply, family=one.family, element=one.element, notes=one.notes)
+        masks.append(reply)
         offset += packed.size
     name = block.name
     block.close()
