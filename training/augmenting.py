@@ -34,8 +34,8 @@ from .trainer import Schedule, Stream, Trainer
 
 ARMS = ("real", "synthetic", "augpaint_style")
 COUNTS, SEEDS = (2, 5, 10), (0, 1, 2)
-STEPS, BATCH, PAIRS, TESTED = 100, 8, 32, 12
-SAMPLING = 6  # denoising steps of the pairs
+STEPS, BATCH, PAIRS, TESTED = 80, 8, 24, 12
+SAMPLING = 5  # denoising steps of the pairs
 DILATE = 2  # pixels of the real image kept around the label
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "augmentation.md"
 
@@ -70,14 +70,18 @@ def compare(config: str, *, runs: Path = RUNS, counts: Sequence[int] = COUNTS, s
                 if key not in done:
                     net = _taught(run, real, made.get(arm), seed, folder / key.replace(" ", "-"))
                     done[key] = _dice(net, test, run)
-                    text = json.dumps(done, indent=1) + "\n"
-                    write_atomically(folder / "results.json", lambda file, text=text: file.write(text.encode()))
+                    _write(folder / "results.json", done)
     return _report(run, done, counts, seeds, len(test))
 
 
 def _read(path: Path) -> dict[str, float]:
     found: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return found
+
+
+def _write(path: Path, done: dict[str, float]) -> None:
+    text = json.dumps(done, indent=1) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def _tested(cases: Sequence[Slices]) -> list[Slices]:

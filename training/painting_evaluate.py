@@ -102,7 +102,8 @@ def _score(
     name: str, make: Maker, test: Sequence[Slices], run: PaintingRun, segmenter: Predictor | None, windows: list[Float]
 ) -> PaintingScore:
     alike: list[tuple[float, float, float]] = []
-    distances, steps = [], []
+    distances: list[float] = []
+    steps: list[float] = []
     dice: dict[str, list[float]] = {}
     for case in test:
         made = make(case)
@@ -219,13 +220,15 @@ def _lookup(train: Sequence[Slices]) -> Maker:
     def make(case: Slices) -> Float:
         sums, counts = tables[bool(case.maps[0, 1].any())]
         means: Float = (sums / np.maximum(counts, 1)).astype(np.float32)
-        return means[_bins(case.maps[:, 0])]
+        looked_up: Float = means[_bins(case.maps[:, 0])]
+        return looked_up
 
     return make
 
 
 def _bins(values: Float) -> np.ndarray[Any, np.dtype[np.int64]]:
-    return np.clip((values + 1) * 127.5, 0, 255).astype(np.int64)
+    bins: np.ndarray[Any, np.dtype[np.int64]] = np.clip((values + 1) * 127.5, 0, 255).astype(np.int64)
+    return bins
 
 
 def to_json(scores: Sequence[PaintingScore]) -> str:

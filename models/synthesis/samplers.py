@@ -105,8 +105,8 @@ class Sampler:
             answer: torch.Tensor = scale * noisy + max(t**2 - (scale * s) ** 2, 0.0) ** 0.5 * noise
             return answer
         kept = float(self._scheduler.alphas_cumprod[high] / self._scheduler.alphas_cumprod[low])
-        answer: torch.Tensor = kept**0.5 * noisy + (1 - kept) ** 0.5 * noise
-        return answer
+        result: torch.Tensor = kept**0.5 * noisy + (1 - kept) ** 0.5 * noise
+        return result
 
 
 def _schedulers() -> Any:

@@ -1,7 +1,6 @@
 """The three synthesis tools through an MCP client: what they make, how it is marked, what is refused."""
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,18 @@ CORE = {
 }  # no edge
 
 
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return dataclasses.replace(settings, toolsets=("core", "clinical", "synthesis"))
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("scans")
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Desk]:
+    """One desk for all tests, as starting its worker takes longest."""
+    toolsets = ("core", "clinical", "synthesis")
+    settings = Settings(store=tmp_path_factory.mktemp("store"), roots=(root,), toolsets=toolsets)
+    with Desk(settings) as made:
+        yield made
 
 
 @pytest.fixture
@@ -55,7 +63,7 @@ def made(desk: Desk, reply: Any) -> np.ndarray:
 
 def test_masks_become_a_ct_with_their_tissues_values(ask: Ask, desk: Desk, masks: list[str]) -> None:
     """Values from `tissues.tsv`: liver 60 HU, lung -830 HU; medians of the core, where no neighbour blurs in, within three standard errors."""
-    reply = ask("synthesize_image", modality="ct", mask_ids=masks, engine="classical", wait_s=60)
+    reply = ask("synthesize_image", modality="ct", mask_ids=masks, engine="classical", background="body", wait_s=60)
     array = made(desk, reply)
     assert reply.result["engine"] == "classical"
     assert np.median(array[CORE["liver"]]) == pytest.approx(60, abs=8)
@@ -127,8 +135,8 @@ def test_files_keep_the_mark_when_opened_again(ask: Ask, root: Path, masks: list
 
 def test_the_nifti_header_extension_says_synthetic_to_another_reader(ask: Ask, root: Path, masks: list[str]) -> None:
     """Read with nibabel; also after a program has overwritten the description."""
-    ask("synthesize_image", modality="ct", mask_ids=masks, engine="classical", save_as="made.nii.gz", wait_s=60)
-    image = nibabel.load(root / "made.nii.gz")
+    ask("synthesize_image", modality="ct", mask_ids=masks, engine="classical", save_as="header.nii.gz", wait_s=60)
+    image = nibabel.load(root / "header.nii.gz")
     assert any(b"synthetic" in bytes(one.get_content()) for one in image.header.extensions)
     image.header["descrip"] = b"edited"
     nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), image.affine, image.header), root / "edited.nii.gz")
@@ -139,12 +147,14 @@ def test_dicom_says_derived_and_synthetic_and_lies_where_the_masks_lay(
     ask: Ask, desk: Desk, root: Path, masks: list[str]
 ) -> None:
     """Read with pydicom; the place by opening the series again."""
-    reply = ask("synthesize_image", modality="ct", mask_ids=masks, engine="classical", save_as="made.dicom", wait_s=60)
-    header = pydicom.dcmread(next((root / "made.dicom").iterdir()))
+    reply = ask(
+        "synthesize_image", modality="ct", mask_ids=masks, engine="classical", save_as="series.dicom", wait_s=60
+    )
+    header = pydicom.dcmread(next((root / "series.dicom").iterdir()))
     assert header.ImageType[0] == "DERIVED"
     assert "SYNTHETIC" in header.ImageType
     assert header.SyntheticData == "YES"
-    again = ask("open_image", path="made.dicom")
+    again = ask("open_image", path="series.dicom")
     volume = desk.store.volume(again.result["image_id"])
     where = np.array([5, 7, 3, 1])
     point = AFFINE @ where
@@ -220,5 +230,6 @@ def test_unknown_engines_and_endings_and_missing_names_are_refused(ask: Ask, des
     _refused(ask("synthesize_image", modality="ct", mask_ids=[nameless]), nameless, "no structure")
 
 
-def test_translating_to_what_it_is_already_is_refused(ask: Ask, image_id: str) -> None:
-    _refused(ask("translate_image", image_id=image_id, modality="ct"), "is ct already")
+def test_translating_to_what_it_is_already_is_refused(ask: Ask, desk: Desk, masks: list[str]) -> None:
+    image = desk.store.mask_record(masks[0]).image_id
+    _refused(ask("translate_image", image_id=image, modality="ct"), "is ct already")
