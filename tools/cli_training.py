@@ -59,6 +59,9 @@ def evaluate(
     robust: Annotated[
         bool, typer.Option(help="Instead, change scans and words, and write docs/robustness.md.")
     ] = False,
+    calibrate: Annotated[
+        bool, typer.Option(help="Instead, fit expected Dice of the bundled weights and write docs/uncertainty.md.")
+    ] = False,
     every: Annotated[int, typer.Option(help="'referring': only every so many held-out slices.", min=1)] = 1,
     model: Annotated[str, typer.Option(help="For `eval agent`: 'offline' or provider:name.")] = "offline",
     out: Annotated[Path | None, typer.Option(help="For `eval agent`: write every run here, as JSON.")] = None,
@@ -83,6 +86,9 @@ def evaluate(
         return
     if config == "referring":
         _evaluate_referring(export, threads, every)
+        return
+    if calibrate:
+        _calibrate(config, threads)
         return
     if robust:
         _robust(config, threads)
@@ -151,6 +157,18 @@ def _evaluate_referring(export: bool, threads: int | None, every: int) -> None:
     if export:
         referring.write_cards(report, thin=every)
         referring.write_docs(report, thin=every)
+
+
+def _calibrate(config: str, threads: int | None) -> None:
+    from ..training.calibrate import calibrate, write
+    from ..training.config import read_config
+
+    found = calibrate(config, threads=threads)
+    write(read_config(config).name, found)
+    table = Table("scan", "masks", "ECE of the mean sigmoid", "ECE of the expected Dice")
+    for change, one in found.items():
+        table.add_row(change, str(one.masks), f"{one.ece_raw:.3f}", f"{one.ece:.3f}")
+    Console().print(table)
 
 
 def _robust(config: str, threads: int | None) -> None:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
@@ -26,6 +27,7 @@ from ..imaging.errors import BadCall, Failed, Unavailable
 from ..imaging.volume import Volume
 from ..models.interface import Cancelled, Decoded, Features, Predictor, Referred, Refers
 from ..models.synthesis.jobs import CLASSICAL
+from ..models.views import VIEWS, seen_as
 from .protocol import (
     Cancel,
     ErrorKind,
@@ -38,6 +40,7 @@ from .protocol import (
     SegmentRequest,
     Stop,
     Told,
+    ViewsRequest,
     WorkerOptions,
 )
 
@@ -118,9 +121,12 @@ class Host:
     def _segment(self, request: SegmentRequest) -> SegmentReply:
         started = time.process_time()
         predictor = self._model(request)
-        features, encoded = self._features(predictor, request)
-        self._tell(request, 0.9, "drawing masks")
-        found = _found(predictor, features, request)
+        if isinstance(request, ViewsRequest):
+            found, encoded = self._under_views(predictor, request), True
+        else:
+            features, encoded = self._features(predictor, request)
+            self._tell(request, 0.9, "drawing masks")
+            found = _found(predictor, features, request)
         self._stop_if_called_off(request)
         block, masks = _packed(found)
         return SegmentReply(
@@ -200,6 +206,21 @@ class Host:
             self.features.popitem(last=False)
         return features, True
 
+    def _under_views(self, predictor: Predictor, request: ViewsRequest) -> Sequence[Decoded]:
+        array: Any = np.load(request.array_path, mmap_mode="r", allow_pickle=False)
+        volume = Volume(array, request.grid, request.modality, request.synthetic)
+        found = []
+        for number, view in enumerate(VIEWS):
+            self._tell(request, number / len(VIEWS), f"looking at the image, {view.name}")
+            features = predictor.encode(
+                seen_as(view, volume),
+                progress=lambda share: None,
+                cancelled=lambda: request.request_id in self.called_off,
+            )
+            one = predictor.decode(features, request.structures[:1])[0]
+            found.append(replace(one, array=view.back(one.array)))
+        return found
+
     def _tell(self, request: SegmentRequest | PaintRequest, share: float, message: str) -> None:
         self.connection.send(Told(request.request_id, min(1.0, share), message))
 
@@ -222,8 +243,10 @@ def _packed(found: Sequence[Decoded]) -> tuple[str, tuple[MaskReply, ...]]:
     masks, offset = [], 0
     for one, packed in zip(found, bits, strict=True):
         np.ndarray(packed.shape, np.uint8, block.buf, offset)[:] = packed
-        told = (one.family, one.element, one.notes) if isinstance(one, Referred) else ()
-        masks.append(MaskReply(one.structure, offset, one.confidence, one.peak, *told))
+        reply = MaskReply(one.structure, offset, one.confidence, one.peak, signs=one.signs)
+        if isinstance(one, Referred):
+            reply = replace(reply, family=one.family, element=one.element, notes=one.notes)
+        masks.append(reply)
         offset += packed.size
     name = block.name
     block.close()

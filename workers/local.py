@@ -41,7 +41,7 @@ _ERRORS: dict[str, type[Exception]] = {
 
 @dataclass(frozen=True)
 class SegmentedMask:
-    """One mask as the worker found it, on the image's grid; the last three are of sentences only."""
+    """One mask as the worker found it, on the image's grid; `signs` as `models.interface.Decoded`, the three before are of sentences only."""
 
     structure: str
     array: BoolArray
@@ -50,6 +50,7 @@ class SegmentedMask:
     family: str = ""
     element: int | None = None
     notes: tuple[str, ...] = ()
+    signs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -275,7 +276,9 @@ def _received(reply: SegmentReply, request: SegmentRequest) -> Segmented:
             packed = np.ndarray((-(-count // 8),), np.uint8, block.buf, one.offset)
             bits: BoolArray = np.unpackbits(packed, count=count).view(np.bool_).reshape(request.grid.shape)
             masks.append(
-                SegmentedMask(one.structure, bits, one.confidence, one.peak, one.family, one.element, one.notes)
+                SegmentedMask(
+                    one.structure, bits, one.confidence, one.peak, one.family, one.element, one.notes, one.signs
+                )
             )
             del packed
     finally:

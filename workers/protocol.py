@@ -52,6 +52,11 @@ class ReferRequest(SegmentRequest):
 
 
 @dataclass(frozen=True)
+class ViewsRequest(SegmentRequest):
+    """Find one structure under every view of `models.views`; the reply holds a mask for each, moved back."""
+
+
+@dataclass(frozen=True)
 class PaintRequest:
     """Make an image."""
 
@@ -84,7 +89,7 @@ class MaskReply:
     """One mask: its bits start at `offset` of the reply's block, packed along z first.
 
     Attributes:
-        confidence, peak: as `models.interface.Decoded`.
+        confidence, peak, signs: as `models.interface.Decoded`.
         family, element, notes: of a sentence, as `models.interface.Referred`.
     """
 
@@ -95,6 +100,7 @@ class MaskReply:
     family: str = ""
     element: int | None = None
     notes: tuple[str, ...] = ()
+    signs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -82,12 +82,12 @@ def line(transport: str, era: str, folder: Path, root: Path, **more: Any) -> Ite
 
 
 @contextmanager
-def http_server(store: Path, root: Path) -> Iterator[str]:
+def http_server(store: Path, root: Path, toolsets: str = "core,clinical") -> Iterator[str]:
     """The address of a server process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = [sys.executable, str(HERE / "serve_toy.py"), str(store), str(root), f"127.0.0.1:{port}"]
+    words = [sys.executable, str(HERE / "serve_toy.py"), str(store), str(root), f"127.0.0.1:{port}", toolsets]
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
         try:
             for _ in range(600):

@@ -1,10 +1,10 @@
-"""The server with toy models in a process of its own: `python serve_toy.py STORE ROOT [HOST:PORT]`."""
+"""The server with toy models in a process of its own: `python serve_toy.py STORE ROOT [HOST:PORT [TOOLSETS]]`."""
 
 import sys
 from pathlib import Path
 
 
-def main(store: str, root: str, http: str | None = None) -> None:
+def main(store: str, root: str, http: str | None = None, toolsets: str = "core,clinical") -> None:
     sys.path.insert(0, str(Path(__file__).parent))
     from desk_toy import CARDS
 
@@ -16,7 +16,8 @@ def main(store: str, root: str, http: str | None = None) -> None:
 
     catalogue.ENTRIES = CARDS
     catalogue.forget_cards()
-    with Desk(Settings(store=Path(store), roots=(Path(root),), factory="desk_toy:load")) as desk:
+    settings = Settings(Path(store), (Path(root),), toolsets=tuple(toolsets.split(",")), factory="desk_toy:load")
+    with Desk(settings) as desk:
         serve(desk, http_settings(http, None) if http else None)
 
 
