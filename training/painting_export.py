@@ -20,7 +20,8 @@ HEAD = """# Bundled synthesis networks
 
 Measured by `ostensor eval paint-… --export` on patients (or the body) kept out of training, {steps} denoising steps, seed {seed}.
 SSIM, PSNR and FSIM on grey values in [-1, 1]. Dice: our segmenter on the image against the mask that made it; it was taught on
-the same training patients, so it is optimistic; "real image" is its Dice on the true image. Nearest: root mean square distance
+the same training patients, so it is optimistic; "real image" is its Dice on the true image. "Prior fill" paints each label with its training mean;
+for translation it is a table of the mean target value of each source value. Nearest: root mean square distance
 to the most similar training slice (0 is a copy); a synthetic image that is nearer than real held-out images are would point at
 memorised patients. Images are synthetic for life, for training, testing and teaching only. Not for clinical use.
 """
