@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
+import scipy
 
 from .volume import BoolArray
 
@@ -131,7 +131,7 @@ def _bridge(line: Polygon, hole: Polygon) -> tuple[float, int, int]:
 
     A bridge is walked twice; a centre right on it might count as crossed once by a reader that rounds.
     """
-    distances, nearest = cKDTree(line).query(hole, k=min(_CHOICES, len(line)))
+    distances, nearest = scipy.spatial.cKDTree(line).query(hole, k=min(_CHOICES, len(line)))
     distances, nearest = distances.reshape(len(hole), -1), nearest.reshape(len(hole), -1)
     order = np.argsort(distances, axis=None, kind="stable")
     for place in order:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from skimage.measure import find_contours
+import skimage
 
 from .mesh import greatest_distance, hull
 from .region import Region
@@ -111,7 +111,7 @@ def perpendicular(plane: BoolArray, axes_mm: Points) -> float:
         plane: (rows columns), not empty.
         axes_mm: (2 2), columns are one voxel step.
     """
-    lines = [line @ axes_mm.T for line in find_contours(np.pad(plane, 1).astype(np.float32), 0.5)]
+    lines = [line @ axes_mm.T for line in skimage.measure.find_contours(np.pad(plane, 1).astype(np.float32), 0.5)]
     corners = hull(np.concatenate(lines))
     gaps = corners[:, None] - corners[None]
     lengths = np.linalg.norm(gaps, axis=-1)

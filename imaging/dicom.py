@@ -34,6 +34,7 @@ class DicomVolume:
 
     Attributes:
         unit: of the voxel values: "HU", "SUV", another one of the header, or "".
+        synthetic: the header says a program made it.
     """
 
     array: npt.NDArray[Any]
@@ -42,6 +43,7 @@ class DicomVolume:
     modality: Modality
     unit: str
     source: DicomSource
+    synthetic: bool = False
 
 
 def read_dicom(path: Path, series: str | None) -> tuple[DicomVolume | None, tuple[SeriesSummary, ...]]:
@@ -57,11 +59,20 @@ def read_dicom(path: Path, series: str | None) -> tuple[DicomVolume | None, tupl
         stack = choose(study, series)
         if stack is None:
             return None, listed
-        volume = assemble(stack)
+        volume = replace(assemble(stack), synthetic=is_synthetic(stack.parts[0].header))
         if study.damaged:
             note = f"{study.damaged} image files with damaged headers were left out."
             volume = replace(volume, notes=(*volume.notes, note))
         return volume, listed
+
+
+def is_synthetic(header: Any) -> bool:
+    """Whether an object says it was made by a program: attribute Synthetic Data, or SYNTHETIC among its image types.
+
+    Source: PS3.3 C.12.1.1, Synthetic Data (0008,001C).
+    """
+    kinds = header.get("ImageType") or []
+    return str(header.get("SyntheticData", "")) == "YES" or "SYNTHETIC" in [str(kind) for kind in kinds]
 
 
 def assemble(stack: Stack) -> DicomVolume:

@@ -14,9 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pydicom
-from pydicom.uid import generate_uid
-
 from .arrays import write_atomically
 from .errors import Failed
 from .volume import Modality
@@ -63,11 +60,16 @@ class DicomSource:
     @property
     def header(self) -> Any:
         """The shared elements as a data set of pydicom."""
+        import pydicom  # loads slowly
+
         return pydicom.Dataset.from_json(dict(self.study))
 
 
 def source_of(header: Any, instances: Sequence[Instance]) -> DicomSource:
     """What a scan read from DICOM shares with objects made from it."""
+    import pydicom
+    from pydicom.uid import generate_uid
+
     kept = pydicom.Dataset()
     for keyword in _KEPT:
         if keyword in header:
@@ -80,6 +82,8 @@ def source_of(header: Any, instances: Sequence[Instance]) -> DicomSource:
 
 def made_up_source(name: str, slices: int, modality: Modality) -> DicomSource:
     """A study for a scan that was no DICOM; the same `name` always gets the same UIDs."""
+    import pydicom
+    from pydicom.uid import generate_uid
 
     def uid(*words: object) -> str:
         return str(generate_uid(entropy_srcs=["ostensor", name, *(str(word) for word in words)]))

@@ -8,7 +8,7 @@ import cc3d
 import edt
 import fill_voids
 import numpy as np
-from skimage.segmentation import watershed
+import skimage
 
 from .errors import BadCall
 from .geometry import Box
@@ -112,7 +112,7 @@ def _snapped(mask: Mask, image: Volume | None, amount_mm: float) -> Mask:
             f"The mask is thinner than {amount_mm} mm, so no core is left to grow from. Use a smaller amount_mm."
         )
     seeds = np.where(core, 1, np.where(near[cut], 0, 2)).astype(np.int32)
-    labels = watershed(steepness, seeds)
+    labels = skimage.segmentation.watershed(steepness, seeds)
     result = np.zeros(mask.array.shape, dtype=np.bool_)
     result[cut] = labels == 1
     return Mask(result, mask.grid)

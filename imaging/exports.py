@@ -1,4 +1,7 @@
-"""Masks into files of any format, each read back from disk and compared before it counts as written."""
+"""Masks into files of any format, each read back from disk and compared before it counts as written.
+
+The formats load their libraries when they are used, so that a server starts without them.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from .dicom_seg import read_dicom_seg, split_overlapping, write_dicom_seg
 from .dicom_source import DicomSource
 from .errors import Failed
-from .files import read_image, write_volume
-from .rtstruct import read_rtstruct, write_rtstruct
 from .segments import Receipt, Segment, receipt
-from .stl import read_stl, voxelise, write_stl
 from .volume import BoolArray, Grid, Mask
 
 Format = Literal["nifti", "nrrd", "dicom_seg", "rtstruct", "stl"]
@@ -59,7 +58,11 @@ def write_masks(
         Failed: a file came back as something else than was written; it is removed.
     """
     written: list[Written] = []
-    groups = split_overlapping(segments, grid) if format == "dicom_seg" else [list(segments)]
+    groups = [list(segments)]
+    if format == "dicom_seg":
+        from .dicom_seg import split_overlapping
+
+        groups = split_overlapping(segments, grid)
     for group in groups:
         if format in ("dicom_seg", "rtstruct"):
             written += _together(folder, group, grid, format, source, synthetic, report)
@@ -70,6 +73,16 @@ def write_masks(
     return written
 
 
+def file_names(segments: Sequence[tuple[str, str]], format: str) -> list[str]:
+    """Names of the files that these masks of one scan (label, handle) are written to.
+
+    Overlapping masks, which a DICOM segmentation takes apart into several files, are not told apart here.
+    """
+    if format in _ENDINGS:
+        return [f"{file_name(label, mask_id)}{_ENDINGS[format]}" for label, mask_id in segments]
+    return [f"{_group_name(segments, format)}.dcm"]
+
+
 def file_name(label: str, mask_id: str) -> str:
     """Structure and handle, safe for any file system."""
     return f"{re.sub(r'[^a-z0-9]+', '_', label.lower()).strip('_')[:60] or 'mask'}_{mask_id}"
@@ -78,11 +91,15 @@ def file_name(label: str, mask_id: str) -> str:
 def _alone(folder: Path, segment: Segment, grid: Grid, format: str, synthetic: bool) -> Written:
     mask = segment.load()
     _check_grid(mask, grid, segment)
-    path = folder / f"{file_name(segment.label, segment.mask_id)}{_ENDINGS[format]}"
+    path = folder / file_names([(segment.label, segment.mask_id)], format)[0]
     if format == "stl":
+        from .stl import read_stl, voxelise, write_stl
+
         write_stl(path, mask, synthetic=synthetic)
         back = voxelise(read_stl(path), grid)
     else:
+        from .files import read_image, write_volume
+
         write_volume(path, mask.array, grid, synthetic=synthetic)
         volume = read_image(path, modality="unknown").volume
         if volume is None or not volume.grid.same_as(grid):
@@ -101,13 +118,17 @@ def _together(
     synthetic: bool,
     report: Callable[[float, str], None],
 ) -> list[Written]:
-    path = folder / f"{_group_name(segments, format)}.dcm"
+    path = folder / file_names([(segment.label, segment.mask_id) for segment in segments], format)[0]
     report(0.05, f"writing {path.name}")
     warnings: dict[str, tuple[str, ...]] = {}
     if format == "dicom_seg":
+        from .dicom_seg import write_dicom_seg
+
         write_dicom_seg(path, segments, grid, source=source, synthetic=synthetic)
         back = _seg_reader(path, segments, grid)
     else:
+        from .rtstruct import read_rtstruct, write_rtstruct
+
         warnings = write_rtstruct(path, segments, grid, source=source, synthetic=synthetic)
         regions = read_rtstruct(path)
         back = [lambda region=region: region.on(grid) for region in regions]  # type: ignore[misc]  # bound per turn
@@ -123,16 +144,18 @@ def _together(
 
 
 def _seg_reader(path: Path, segments: Sequence[Segment], grid: Grid) -> list[Callable[[], BoolArray]]:
+    from .dicom_seg import read_dicom_seg
+
     found = read_dicom_seg(path)
     if [found.labels[number] for number in sorted(found.labels)] != [s.label[:64] for s in segments]:
         _give_up(path, "names its segments otherwise than they were written")
     return [lambda number=number: found.segment(number, grid) for number in sorted(found.labels)]  # type: ignore[misc]  # bound per turn
 
 
-def _group_name(segments: Sequence[Segment], format: str) -> str:
+def _group_name(segments: Sequence[tuple[str, str]], format: str) -> str:
     if len(segments) == 1:
-        return f"{format}_{file_name(segments[0].label, segments[0].mask_id)}"
-    key = hashlib.sha256("\n".join(segment.mask_id for segment in segments).encode()).hexdigest()
+        return f"{format}_{file_name(*segments[0])}"
+    key = hashlib.sha256("\n".join(mask_id for _, mask_id in segments).encode()).hexdigest()
     return f"{format}_{len(segments)}_masks_{key[:12]}"
 
 

@@ -70,7 +70,7 @@ def _open_dicom(path: Path, modality: Modality | Literal["auto"], series: str | 
     if found is None:
         return Opened(None, listed, (), "dicom")
     chosen = found.modality if modality == "auto" else modality
-    opened = _opened(found.array, found.grid, found.notes, chosen, "dicom", synthetic=False)
+    opened = _opened(found.array, found.grid, found.notes, chosen, "dicom", synthetic=found.synthetic)
     return replace(opened, series=listed, unit=found.unit, source=found.source)
 
 

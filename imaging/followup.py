@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import cc3d
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
+import scipy
 
 from .diameters import diameters
 from .measures import volume_ml
 from .region import Region
-from .registration import Alignment, points_of
 from .volume import Mask
+
+if TYPE_CHECKING:  # loads SimpleITK, slowly
+    from .registration import Alignment
 
 Category = Literal["complete response", "partial response", "stable disease", "progressive disease", "not evaluable"]
 MEASURABLE_MM = 10.0  # longest diameter in CT slices of at most 5 mm; Eisenhauer et al. 2009, section 3.1
@@ -115,7 +117,7 @@ def _at_edge(whole: Region, cut: Region) -> bool:
 
 def changes(earlier: Sequence[Lesion], later: Sequence[Lesion], alignment: Alignment) -> list[Change]:
     """Every lesion once: matched, new, gone or merged."""
-    carried = [alignment.carry(points_of(lesion.region)) for lesion in earlier]
+    carried = [alignment.carry(_points_of(lesion.region)) for lesion in earlier]
     costs, hits = np.full((len(earlier), len(later)), np.inf), np.zeros((len(earlier), len(later)))
     for i, points in enumerate(carried):
         centre = points.mean(axis=0)
@@ -142,7 +144,11 @@ def _matched(
     carried: Sequence[npt.NDArray[np.float64]],
 ) -> list[Change]:
     finite = np.where(np.isfinite(costs), costs, 1e9)
-    pairs = {int(i): int(j) for i, j in zip(*linear_sum_assignment(finite), strict=True) if np.isfinite(costs[i, j])}
+    pairs = {
+        int(i): int(j)
+        for i, j in zip(*scipy.optimize.linear_sum_assignment(finite), strict=True)
+        if np.isfinite(costs[i, j])
+    }
     made = []
     for i, lesion in enumerate(earlier):
         if i in pairs:
@@ -190,3 +196,11 @@ def response(found: Sequence[Change]) -> Response:
     if share <= -30:
         return made("partial response", f"The sum shrank by {-share:.0f} %.")
     return made("stable disease", f"The sum changed by {share:+.0f} %.")
+
+
+def _points_of(region: Region, *, most: int = 400) -> npt.NDArray[np.float64]:
+    """Voxel centres of a region in mm, thinned evenly to at most some."""
+    index = np.argwhere(region.array)
+    index = index[:: -(-len(index) // most)] + region.start
+    points: npt.NDArray[np.float64] = index @ region.axes_mm.T + region.grid.affine[:3, 3]
+    return points

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import nibabel.orientations as nio
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage, sparse
+import scipy
 
 from .errors import BadCall
 from .volume import Affine, FloatArray, Grid, Mask, Volume
@@ -30,6 +29,8 @@ def reorient_array(array: AnyArray, grid: Grid, axis_codes: str = "RAS") -> tupl
     Raises:
         BadCall: `axis_codes` is not three letters, one of each pair R/L, A/P, S/I.
     """
+    import nibabel.orientations as nio  # nibabel loads slowly
+
     transform = _orientation_change(grid, axis_codes)
     moved = nio.apply_orientation(array, transform)
     affine = grid.affine @ nio.inv_ornt_aff(transform, grid.shape)
@@ -52,6 +53,8 @@ def _orientation_change(grid: Grid, axis_codes: str) -> npt.NDArray[Any]:
     pairs = [next((pair for pair in ("RL", "AP", "SI") if code in pair), None) for code in axis_codes]
     if len(axis_codes) != 3 or None in pairs or len(set(pairs)) != 3:
         raise BadCall(f"'{axis_codes}' is no orientation. Use one of each pair R/L, A/P, S/I, for example RAS or LPS.")
+    import nibabel.orientations as nio
+
     current = nio.io_orientation(grid.affine)
     change: npt.NDArray[Any] = nio.ornt_transform(current, nio.axcodes2ornt(tuple(axis_codes)))
     return change
@@ -141,7 +144,7 @@ def _resample_axis(
     return moved
 
 
-def _triangle_weights(positions: FloatArray, length: int, width: float) -> sparse.csr_matrix:
+def _triangle_weights(positions: FloatArray, length: int, width: float) -> scipy.sparse.csr_matrix:
     """Rows of interpolation weights (target, source): triangles of half-width `width`, edges repeated."""
     reach = int(np.ceil(width))
     base = np.floor(positions).astype(np.int64)
@@ -151,8 +154,10 @@ def _triangle_weights(positions: FloatArray, length: int, width: float) -> spars
     weights /= weights.sum(axis=1, keepdims=True)
     rows = np.repeat(np.arange(len(positions)), len(offsets))
     clipped = np.clip(columns, 0, length - 1).ravel()
-    matrix = sparse.coo_matrix((weights.ravel().astype(np.float32), (rows, clipped)), shape=(len(positions), length))
-    csr: sparse.csr_matrix = matrix.tocsr()
+    matrix = scipy.sparse.coo_matrix(
+        (weights.ravel().astype(np.float32), (rows, clipped)), shape=(len(positions), length)
+    )
+    csr: scipy.sparse.csr_matrix = matrix.tocsr()
     return csr
 
 
@@ -165,8 +170,8 @@ def _resample_any(array: AnyArray, matrix: Affine, shape: tuple[int, int, int], 
         if (width > 1).any():
             # A Gaussian as wide as the triangle of the parallel path: variance width^2/6 against 1/6 of plain linear.
             sigma = np.sqrt(np.clip(width**2 - 1, 0, None) / 6)
-            source = ndimage.gaussian_filter(source, sigma, mode="nearest")
-    moved: AnyArray = ndimage.affine_transform(
+            source = scipy.ndimage.gaussian_filter(source, sigma, mode="nearest")
+    moved: AnyArray = scipy.ndimage.affine_transform(
         source.astype(np.uint8) if source.dtype == np.bool_ else source,
         matrix[:3, :3],
         offset=matrix[:3, 3],

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from .region import Region
 
@@ -193,12 +193,14 @@ class _Stretches:
 
     def mismatch(self, names: list[str], seen: Profile) -> Profile:
         """Per stretch, the mean over structures of |expected - found| / (expected + found); 0 where both are empty."""
-        smooth = ndimage.gaussian_filter1d(seen, BLUR_MM / BIN_MM, axis=1, mode="nearest")
+        smooth = scipy.ndimage.gaussian_filter1d(seen, BLUR_MM / BIN_MM, axis=1, mode="nearest")
         total = np.zeros(self.count)
         for name, mine in zip(names, smooth, strict=True):
             if name not in self.padded:
                 continue
-            theirs = self._windows(ndimage.gaussian_filter1d(self.padded[name], BLUR_MM / BIN_MM, mode="constant"))
+            theirs = self._windows(
+                scipy.ndimage.gaussian_filter1d(self.padded[name], BLUR_MM / BIN_MM, mode="constant")
+            )
             both = theirs.sum(axis=1) + mine.sum()
             total += np.where(both < EMPTY_ML, 0, np.abs(theirs - mine).sum(axis=1) / np.maximum(both, 1e-9))
         return total / len(names)
@@ -211,7 +213,7 @@ class _Stretches:
 
     def room(self, name: str) -> Profile:
         """(stretch bin) 1 where the structure may be: its own bins and `ROOM_MM` on either side."""
-        wide = ndimage.maximum_filter1d(self.padded[name], 2 * round(ROOM_MM / BIN_MM) + 1) > 0
+        wide = scipy.ndimage.maximum_filter1d(self.padded[name], 2 * round(ROOM_MM / BIN_MM) + 1) > 0
         return self._windows(wide.astype(np.float64))
 
     def _windows(self, line: Profile) -> Profile:

@@ -12,8 +12,8 @@ from itertools import product
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import ConvexHull, QhullError
-from skimage.measure import marching_cubes
+import scipy
+import skimage
 
 from .volume import BoolArray
 
@@ -45,7 +45,7 @@ def mesh_of(region: BoolArray, axes_mm: Points) -> Mesh:
 
     Source: marching cubes at level 0.5, as the IBSI asks (arXiv 1612.07003, section 3.1).
     """
-    corners, faces, _normals, _values = marching_cubes(np.pad(region, 1).astype(np.float32), 0.5)
+    corners, faces, _normals, _values = skimage.measure.marching_cubes(np.pad(region, 1).astype(np.float32), 0.5)
     points: Points = (corners.astype(np.float64) - 1) @ axes_mm.T
     return Mesh(points, faces)
 
@@ -98,7 +98,7 @@ def _triangles() -> dict[int, Points]:
         cube = np.zeros((2, 2, 2), dtype=np.float32)
         for bit, corner in enumerate(_CORNERS):
             cube[corner] = way >> bit & 1
-        points, faces, _normals, _values = marching_cubes(cube, 0.5)
+        points, faces, _normals, _values = skimage.measure.marching_cubes(cube, 0.5)
         made[way] = points[faces].astype(np.float64)
     return made
 
@@ -106,8 +106,8 @@ def _triangles() -> dict[int, Points]:
 def hull(points: Points) -> Points:
     """The corners of the points' convex hull; the points themselves where they span none."""
     try:
-        corners: Points = points[ConvexHull(points).vertices]
-    except QhullError:  # all in one line or plane, or too few
+        corners: Points = points[scipy.spatial.ConvexHull(points).vertices]
+    except scipy.spatial.QhullError:  # all in one line or plane, or too few
         return points
     return corners
 

@@ -22,6 +22,7 @@ from .errors import BadCall
 from .volume import Affine, Grid
 
 SYNTHETIC_NOTE = b"synthetic image (ostensor)"
+_COMMENT = 6  # code of a header extension in plain text (nifti1.h, NIFTI_ECODE_COMMENT)
 
 
 def read_nifti(path: Path) -> tuple[npt.NDArray[Any], Grid, tuple[str, ...], bool]:
@@ -64,7 +65,13 @@ def read_nifti(path: Path) -> tuple[npt.NDArray[Any], Grid, tuple[str, ...], boo
     if len(shape) == 2:
         warnings = (*warnings, "A 2-D file: its slice thickness is not known, so no volume can be given.")
     grid = Grid(array.shape, affine if affine is not None else np.eye(4), spacing_known=known)
-    return array, grid, warnings, SYNTHETIC_NOTE in bytes(header["descrip"])
+    return array, grid, warnings, _is_synthetic(header)
+
+
+def _is_synthetic(header: Any) -> bool:
+    """Either mark counts: programs rewrite the description, and some drop extensions."""
+    extensions = [bytes(one.get_content()) for one in header.extensions if one.get_code() == _COMMENT]
+    return any(SYNTHETIC_NOTE in text for text in (bytes(header["descrip"]), *extensions))
 
 
 def _is_gzip(path: Path) -> bool:
@@ -129,6 +136,7 @@ def write_nifti(path: Path, array: npt.NDArray[Any], grid: Grid, *, synthetic: b
     image.set_qform(grid.affine, code=code)
     if synthetic:
         image.header["descrip"] = SYNTHETIC_NOTE
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT, SYNTHETIC_NOTE))
     content = image.to_bytes()
     if path.name.endswith(".gz"):
         buffer = io.BytesIO()

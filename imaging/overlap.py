@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cc3d
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
+import scipy
 
 from .errors import BadCall
 from .region import Region
@@ -152,8 +152,8 @@ def surface_distances_mm(
     points, others = _points_mm(one, spacing_mm), _points_mm(other, spacing_mm)
     there, back = np.zeros(len(points)), np.zeros(len(others))
     alone, other_alone = ~other[one], ~one[other]  # a surface voxel of both is 0 away
-    there[alone] = cKDTree(others).query(points[alone], workers=-1)[0]
-    back[other_alone] = cKDTree(points).query(others[other_alone], workers=-1)[0]
+    there[alone] = scipy.spatial.cKDTree(others).query(points[alone], workers=-1)[0]
+    back[other_alone] = scipy.spatial.cKDTree(points).query(others[other_alone], workers=-1)[0]
     return there, back
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from .errors import BadCall
 from .volume import Grid, Mask, Volume
@@ -119,8 +119,8 @@ def torso_ct(
         inside = np.broadcast_to(body.holds(x, y, z), shape)
         owner[inside], hu[inside] = number, mean
     rng = np.random.default_rng(seed)
-    grain = ndimage.gaussian_filter(rng.standard_normal(shape).astype(np.float32), 0.7)
-    hu = ndimage.gaussian_filter(hu, 0.5) + noise_hu * grain / grain.std()
+    grain = scipy.ndimage.gaussian_filter(rng.standard_normal(shape).astype(np.float32), 0.7)
+    hu = scipy.ndimage.gaussian_filter(hu, 0.5) + noise_hu * grain / grain.std()
     volume = Volume(np.clip(np.round(hu), -1024, 3071).astype(np.int16), grid, "ct", synthetic=True)
     masks = {name: Mask(owner == number, grid) for number, name in enumerate(TORSO, start=1)}
     return Phantom(volume, masks, _whole(grid, masks))

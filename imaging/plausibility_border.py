@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from .geometry import Box
 from .region import Region, slices
@@ -91,7 +91,7 @@ def like_inside(around: Surroundings) -> Alike | None:
     """
     if around.grey is None:
         return None
-    depth = ndimage.distance_transform_cdt(np.pad(around.inside, 1), metric="taxicab")[1:-1, 1:-1, 1:-1]
+    depth = scipy.ndimage.distance_transform_cdt(np.pad(around.inside, 1), metric="taxicab")[1:-1, 1:-1, 1:-1]
     deep = depth >= max(1.0, float(np.median(depth[around.inside])))
     values = around.grey[deep]
     middle = float(np.median(values))
@@ -119,8 +119,8 @@ class BorderShift:
 def border_shift(around: Surroundings, like: Alike) -> BorderShift | None:
     """The place of the steepest change; None when the shells are too small to judge."""
     free, alike = ~around.taken, like.voxels
-    inner = ndimage.distance_transform_cdt(np.pad(around.inside, 1), metric="taxicab")[1:-1, 1:-1, 1:-1]
-    outer = ndimage.distance_transform_cdt(~around.inside, metric="taxicab")
+    inner = scipy.ndimage.distance_transform_cdt(np.pad(around.inside, 1), metric="taxicab")[1:-1, 1:-1, 1:-1]
+    outer = scipy.ndimage.distance_transform_cdt(~around.inside, metric="taxicab")
     first = outer == 1
     outer[~free] = 0
     shares: list[float | None] = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import fftconvolve
+import scipy
 
 from .volume import BoolArray
 
@@ -114,8 +114,8 @@ def local_peaks(scan: Values, inside: BoolArray, axes_mm: Values) -> dict[str, f
     offsets = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1)
     ball = (np.linalg.norm(offsets @ axes_mm.T, axis=-1) <= PEAK_RADIUS_MM).astype(np.float64)
     middle = float(scan[inside].mean())  # keeps the transform's rounding small
-    total = fftconvolve(scan - middle, ball, mode="same")
-    voxels = np.round(fftconvolve(np.ones(scan.shape), ball, mode="same"))
+    total = scipy.signal.fftconvolve(scan - middle, ball, mode="same")
+    voxels = np.round(scipy.signal.fftconvolve(np.ones(scan.shape), ball, mode="same"))
     means = total / voxels + middle
     brightest = inside & (scan == scan[inside].max())
     return {"loc_peak_loc": float(means[brightest].max()), "loc_peak_glob": float(means[inside].max())}

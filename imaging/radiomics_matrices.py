@@ -14,7 +14,7 @@ from typing import TypeVar
 import cc3d
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from .radiomics_zones import GroupMatrix
 from .volume import BoolArray
@@ -97,7 +97,7 @@ def size_and_distance_zones(levels: Levels, region: BoolArray, *, flat: bool) ->
     else:
         zones = cc3d.connected_components(np.ascontiguousarray(levels), connectivity=26)
     inside = np.pad(region, ((1, 1), (1, 1), (0, 0) if flat else (1, 1)))
-    steps = ndimage.distance_transform_cdt(inside[:, :, 0] if flat else inside, metric="taxicab")
+    steps = scipy.ndimage.distance_transform_cdt(inside[:, :, 0] if flat else inside, metric="taxicab")
     steps = steps[1:-1, 1:-1, None] if flat else steps[1:-1, 1:-1, 1:-1]
     found = levels > 0
     labels = zones[found].astype(np.int64)

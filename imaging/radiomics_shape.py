@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
-from scipy.spatial import ConvexHull, QhullError
+import scipy
 
 from .mesh import enclosed, greatest_distance, mesh_of
 from .volume import BoolArray
@@ -58,9 +57,9 @@ def shape_features(region: BoolArray, axes_mm: Values) -> dict[str, float]:
         a, b, c = 2 * np.sqrt((major, minor, least))
         found["vol_dens_aee"] = volume / (4 / 3 * np.pi * a * b * c)
     try:
-        hull = ConvexHull(mesh.points_mm)
+        hull = scipy.spatial.ConvexHull(mesh.points_mm)
         found |= {"vol_dens_conv_hull": volume / hull.volume, "area_dens_conv_hull": area / hull.area}
-    except QhullError:
+    except scipy.spatial.QhullError:
         pass  # a flat body has no hull in space
     return {f"morph_{name}": float(value) for name, value in found.items()}
 
@@ -91,18 +90,18 @@ def _pair_sums(scan: Values, inside: BoolArray, axes_mm: Values) -> dict[str, fl
     The double sum over pairs is a convolution with 1 / distance, done by FFT. None where it would need too much
     memory or all values are equal.
     """
-    size = [fft.next_fast_len(2 * n - 1, real=True) for n in inside.shape]
+    size = [scipy.fft.next_fast_len(2 * n - 1, real=True) for n in inside.shape]
     off = np.where(inside, scan - scan[inside].mean(), 0.0)
     squares = float((off**2).sum())
     if int(np.prod(size)) > MOST_PAIR_CELLS or not squares:
         return None
     steps = [(np.arange(n) + n // 2) % n - n // 2 for n in size]  # 0, 1, 2, ... then the negative ones, as a circle
     distance = np.linalg.norm(np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1) @ axes_mm.T, axis=-1)
-    kernel = fft.rfftn(np.divide(1, distance, out=np.zeros_like(distance), where=distance > 0))
+    kernel = scipy.fft.rfftn(np.divide(1, distance, out=np.zeros_like(distance), where=distance > 0))
     cut = tuple(slice(n) for n in inside.shape)
 
     def around(array: Values) -> Values:
-        mixed: Values = fft.irfftn(fft.rfftn(array, size) * kernel, size)[cut]
+        mixed: Values = scipy.fft.irfftn(scipy.fft.rfftn(array, size) * kernel, size)[cut]
         return mixed
 
     neighbours, pull = around(inside.astype(np.float64)), around(off)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+from .arrays import write_atomically
 from .errors import BadCall
 from .volume import Grid
 
@@ -16,9 +18,25 @@ Grey = npt.NDArray[np.uint8 | np.uint16 | np.int32 | np.float32]
 # patient's right is on the left and the front is up.
 _DISPLAY_AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
 
+SYNTHETIC_KEY = "Synthetic"  # keyword of the text chunk of a PNG
+
+
+def synthetic_text() -> PngImagePlugin.PngInfo:
+    """The text chunk of a PNG that shows a synthetic image."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text(SYNTHETIC_KEY, "yes; made by ostensor, shows no patient")
+    return text
+
+
+def write_png(path: Path, grey: npt.NDArray[np.uint8]) -> None:
+    """One synthetic slice (x y) as a grey PNG whose text says so, rows running down."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(grey.T)).save(buffer, "PNG", pnginfo=synthetic_text())
+    write_atomically(path, lambda file: file.write(buffer.getvalue()))
+
 
 def read_raster(path: Path) -> tuple[Grey, Grid, tuple[str, ...], bool]:
-    """The picture as (x y 1), its grid without spacing, and warnings.
+    """The picture as (x y 1), its grid without spacing, warnings, and whether its text says it is synthetic.
 
     Raises:
         BadCall: damaged, several pages, or true colour.
@@ -29,6 +47,7 @@ def read_raster(path: Path) -> tuple[Grey, Grid, tuple[str, ...], bool]:
                 raise BadCall(f"'{path.name}' has {picture.n_frames} pages. One slice is needed. Save a single page.")  # type: ignore[attr-defined]  # only multi-page formats have it
             picture.load()
             mode, array = picture.mode, np.asarray(picture)
+            synthetic = SYNTHETIC_KEY in picture.info
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadCall(
             f"'{path.name}' cannot be read as a picture ({type(error).__name__}). Save it again as PNG."
@@ -49,5 +68,5 @@ def read_raster(path: Path) -> tuple[Grey, Grid, tuple[str, ...], bool]:
         array.T[..., None],
         Grid((array.shape[1], array.shape[0], 1), _DISPLAY_AFFINE, spacing_known=False),
         warnings,
-        False,
+        synthetic,
     )

@@ -11,7 +11,7 @@ from typing import Literal
 import cc3d
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from .geometry import Box
 from .relations import without_holes
@@ -90,11 +90,11 @@ def _areas(depth: npt.NDArray[np.float32], inside: BoolArray, core: BoolArray, l
     """Connected seeds deeper than `least`, each grown to half its own depth."""
     seeds = (depth > least) & core
     flat = depth.shape[2] == 1 or min(depth.shape) == 1
-    cross = ndimage.generate_binary_structure(3, 1)
+    cross = scipy.ndimage.generate_binary_structure(3, 1)
     if flat:
         thin = int(np.argmin(depth.shape))
         cross = cross & np.moveaxis(np.arange(3)[:, None, None] == 1, 0, thin)
-    seeds = ndimage.binary_opening(seeds, cross)
+    seeds = scipy.ndimage.binary_opening(seeds, cross)
     labels, count = cc3d.connected_components(np.ascontiguousarray(seeds), return_N=True)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     order = [n for n in np.argsort(-sizes[1:]) + 1 if sizes[n] >= 4][: 2 * _MOST]
@@ -120,8 +120,8 @@ def _smoothed(
     """Gaussian mean of the organ's own voxels, so that its surroundings do not leak in."""
     sigma = [_SMOOTH_MM / s if n > 1 else 0.0 for s, n in zip(step, values.shape, strict=True)]
     weight = inside.astype(np.float32)
-    total = ndimage.gaussian_filter(values * weight, sigma, mode="constant")
-    count = ndimage.gaussian_filter(weight, sigma, mode="constant")
+    total = scipy.ndimage.gaussian_filter(values * weight, sigma, mode="constant")
+    count = scipy.ndimage.gaussian_filter(weight, sigma, mode="constant")
     mean: npt.NDArray[np.float32] = np.where(inside, total / np.maximum(count, 1e-6), 0)
     return mean
 
@@ -132,7 +132,7 @@ def _core(inside: BoolArray, step: tuple[float, float, float]) -> BoolArray:
     eroded = inside
     for axis, width in enumerate(rim):
         if width:
-            eroded = ndimage.minimum_filter1d(eroded, 2 * width + 1, axis=axis, mode="constant", cval=0)
+            eroded = scipy.ndimage.minimum_filter1d(eroded, 2 * width + 1, axis=axis, mode="constant", cval=0)
     return eroded if np.count_nonzero(eroded) > 0.2 * np.count_nonzero(inside) else inside
 
 

@@ -14,7 +14,6 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from .errors import BadCall, Failed
-from .region import Region
 from .volume import Grid, Volume
 
 WORK_MM = 4.0  # both scans are sampled at this spacing for the search; lesions are matched, not measured
@@ -158,11 +157,3 @@ def _moved(fixed: Any, transform: Any, body: npt.NDArray[np.bool_]) -> float:
     points = [fixed.TransformIndexToPhysicalPoint([int(i) for i in place[::-1]]) for place in places]
     steps = [np.subtract(transform.TransformPoint(point), point) for point in points]
     return float(np.median(np.linalg.norm(steps, axis=1))) if steps else 0.0
-
-
-def points_of(region: Region, *, most: int = 400) -> Points:
-    """Voxel centres of a region in mm, thinned evenly to at most some."""
-    index = np.argwhere(region.array)
-    index = index[:: -(-len(index) // most)] + region.start
-    points: Points = index @ region.axes_mm.T + region.grid.affine[:3, 3]
-    return points

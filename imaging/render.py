@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from .errors import BadCall
 from .geometry import reorient_array
 from .planes import PLANES, Plane, cut
+from .raster import synthetic_text
 from .volume import BoolArray, Mask, Volume
 
 View = Literal["axial", "coronal", "sagittal", "montage"]
@@ -105,7 +106,7 @@ def render(
             _panel(scan, overlays, plane, index, chosen, spacing, width // len(names), volume.grid.spacing_known)
         )
     picture = _with_legend(drawn, list(masks), synthetic=volume.synthetic)
-    png = _encoded(picture)
+    png = _encoded(picture, synthetic=volume.synthetic)
     axis = PLANES[names[0]].axis
     return Rendering(png, view, shown, scan.shape[axis], chosen, picture.size)
 
@@ -234,11 +235,11 @@ def _with_legend(panels: list[Image.Image], names: list[str], *, synthetic: bool
     return canvas
 
 
-def _encoded(picture: Image.Image) -> bytes:
-    """PNG of at most `MAX_BYTES`; larger ones are made smaller."""
+def _encoded(picture: Image.Image, *, synthetic: bool) -> bytes:
+    """PNG of at most `MAX_BYTES`; larger ones are made smaller. Its text says when the image is synthetic."""
     while True:
         buffer = io.BytesIO()
-        picture.save(buffer, "PNG", optimize=True)
+        picture.save(buffer, "PNG", optimize=True, pnginfo=synthetic_text() if synthetic else None)
         if buffer.tell() <= MAX_BYTES or max(picture.size) < 128:
             return buffer.getvalue()
         picture = picture.resize((picture.size[0] * 3 // 4, picture.size[1] * 3 // 4), Image.Resampling.LANCZOS)

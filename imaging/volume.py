@@ -11,7 +11,6 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-import nibabel.orientations as nio
 import numpy as np
 import numpy.typing as npt
 
@@ -90,7 +89,9 @@ class Grid:
     @property
     def axis_codes(self) -> str:
         """Direction each axis grows to, for example "RAS" or "LPS"."""
-        return "".join(nio.aff2axcodes(self.affine))
+        from nibabel.orientations import aff2axcodes  # nibabel loads slowly
+
+        return "".join(aff2axcodes(self.affine))
 
     @property
     def is_2d(self) -> bool:

@@ -57,3 +57,10 @@ def likeliest_part(mask: BoolArray, logit: npt.NDArray[np.float32]) -> BoolArray
     weight = np.bincount(parts.ravel(), weights=np.where(mask, logit, 0).ravel(), minlength=count + 1)
     weight[0] = -np.inf
     return np.asarray(parts == int(np.argmax(weight)))
+
+
+def largest_share(mask: BoolArray) -> float:
+    """Share of a mask's voxels in its largest connected part; 0 for an empty mask."""
+    parts = cc3d.connected_components(np.ascontiguousarray(mask))
+    sizes = np.bincount(parts.ravel())[1:]
+    return float(sizes.max() / sizes.sum()) if sizes.size else 0.0

@@ -40,12 +40,14 @@ class Decoded:
         confidence: mean sigmoid inside the mask, 0 when the mask is empty.
         peak: greatest sigmoid anywhere in the scan; high with an empty mask never happens,
             low with an empty mask means clearly absent.
+        signs: what `models.calibration` makes an expected Dice of; () where the model gives none.
     """
 
     structure: str
     array: BoolArray
     confidence: float
     peak: float
+    signs: tuple[float, ...] = ()
 
 
 Scope = Literal["slice", "volume"]

@@ -12,8 +12,9 @@ import torch
 from ..imaging.errors import BadCall
 from ..imaging.geometry import Box
 from ..imaging.volume import Volume
+from .calibration import signs_of
 from .card import Card
-from .decisions import Decisions, likeliest_part
+from .decisions import Decisions, largest_share, likeliest_part
 from .engine import Backend, Precision, build_engine
 from .fixed_classes import FixedClasses
 from .interface import Decoded, Features, Progress
@@ -123,7 +124,8 @@ class SatMiniPredictor:
         mask = restore(logit, features.prepared, features.box)
         inside = logit[logit > 0]
         confidence = float(_sigmoid(inside).mean()) if inside.size else 0.0
-        return Decoded(name, mask, confidence, float(_sigmoid(logit.max())))
+        signs = signs_of(logit, largest_share(logit > 0), by_slice=self.how.dims == 2) if inside.size else ()
+        return Decoded(name, mask, confidence, float(_sigmoid(logit.max())), signs)
 
     def query_weights(self, structures: Sequence[str]) -> npt.NDArray[np.float32]:
         """What each word puts on the features, (n embed+1).

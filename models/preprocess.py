@@ -111,7 +111,7 @@ def normalised(array: npt.NDArray[Any], intensity: Intensity, *, calibrated: boo
     """
     values = array.astype(np.float32)
     if intensity == "ct":
-        hu = values if calibrated else _guess_hu(values)
+        hu = values if calibrated else guessed_hu(values)
         low, high = CT_WINDOW_HU
         scaled: npt.NDArray[np.float32] = (np.clip(hu, low, high) - (low + high) / 2) / ((high - low) / 4)
         return scaled
@@ -127,8 +127,8 @@ def normalised(array: npt.NDArray[Any], intensity: Intensity, *, calibrated: boo
     return centred.astype(np.float32)
 
 
-def _guess_hu(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Air is put at -1000 and the middle of the body at 40; a straight line through both."""
+def guessed_hu(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """HU of a CT without unit: air is put at -1000 and the middle of the body at 40; a straight line through both."""
     air, bright = np.percentile(values, (2, 95))
     body = values[values > (air + bright) / 2]
     middle = float(np.median(body)) if body.size else air + 1.0

@@ -163,9 +163,9 @@ class ReferringPredictor:
             undisplayed(shown, scan.grid),
             float(_sigmoid(sure).mean()) if sure.size else 0.0,
             float(_sigmoid(np.float32(peak))),
-            family_of(text),
-            usual,
-            tuple(_notes(scan, text, usual, allowed, bool(states.cut[row]))),
+            family=family_of(text),
+            element=usual,
+            notes=tuple(_notes(scan, text, usual, allowed, bool(states.cut[row]))),
         )
 
     def _logits(

@@ -5,6 +5,7 @@ A further method is a function of the case that answers rows, and a line in `MET
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -17,11 +18,14 @@ from ..imaging.plausibility import Check, assess
 from ..imaging.records import MaskRecord
 from ..imaging.region import Region
 from ..imaging.volume import Volume
+from ..models import catalogue
+from ..models.views import agreement
+from ..workers.protocol import ViewsRequest
 from .desk import Answer, Call, Desk
 from .results import Provenance
 from .results_review import AssessResult, CheckRow
 
-Method = Literal["plausibility"]
+Method = Literal["plausibility", "agreement"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,12 @@ def assess_mask(
     desk: Desk,
     call: Call,
     mask_id: Annotated[str, Field(description="Handle from segment or edit_mask.")],
-    methods: Annotated[list[Method] | None, Field(description="Default: all.")] = None,
+    methods: Annotated[
+        list[Method] | None,
+        Field(
+            description="Default: plausibility. agreement: segments six slightly changed views; also an entropy map."
+        ),
+    ] = None,
     structure: Annotated[str | None, Field(description="Judge it as this; default: what it was segmented as.")] = None,
 ) -> Answer:
     """Look for reasons to doubt a mask: volume, side, place, overlap, parts, holes, intensity, symmetry, border.
@@ -55,7 +64,8 @@ def assess_mask(
     Example: assess_mask(mask_id="msk_0123456789ab")
     """
     case = _case(desk, call, mask_id, structure)
-    rows = [row for method in dict.fromkeys(methods or METHODS) for row in METHODS[method](case)]
+    seen = [METHODS[method](case) for method in dict.fromkeys(methods or ("plausibility",))]
+    rows = [row for one in seen for row in one.rows]
     asked = [row for row in rows if row.passed is not None]
     failed = [row for row in asked if not row.passed]
     result = AssessResult(
@@ -63,6 +73,7 @@ def assess_mask(
         structure=case.structure,
         plausible=not failed if asked else None,
         checks=rows,
+        entropy_image_id=next((one.entropy_image_id for one in seen if one.entropy_image_id), None),
         provenance=Provenance(tool="assess_mask", version=__version__, inputs=[mask_id, case.record.image_id]),
     )
     return Answer(_said(case.structure, asked, failed), result)
@@ -112,9 +123,17 @@ def _relatives(desk: Desk, name: str) -> set[str]:
     return kin
 
 
-def _plausibility(case: Case) -> list[CheckRow]:
+@dataclass(frozen=True)
+class Seen:
+    """What a method found; `entropy_image_id` where it made a map."""
+
+    rows: tuple[CheckRow, ...]
+    entropy_image_id: str | None = None
+
+
+def _plausibility(case: Case) -> Seen:
     found = assess(case.region, case.structure, image=case.image, others=case.others)
-    return [
+    rows = [
         CheckRow(
             method="plausibility",
             check=check.name,
@@ -125,6 +144,7 @@ def _plausibility(case: Case) -> list[CheckRow]:
         )
         for check in found.checks
     ]
+    return Seen(tuple(rows))
 
 
 def _allowed(check: Check) -> str:
@@ -138,4 +158,44 @@ def _allowed(check: Check) -> str:
     return f"{limits} ({check.source})"
 
 
-METHODS: dict[Method, Callable[[Case], list[CheckRow]]] = {"plausibility": _plausibility}
+def _agreement(case: Case) -> Seen:
+    """Segment six slightly changed views of the scan with the mask's own model; keep the entropy of their votes."""
+    made_with = case.record.facts.get("provenance", {}).get("model")
+    if made_with is None:
+        raise BadCall(
+            f"'{case.record.mask_id}' was not made by segment, so no model can be asked again. Leave agreement out."
+        )
+    image = case.desk.store.image(case.record.image_id)
+    card = catalogue.card(made_with)
+    request = ViewsRequest(
+        request_id=f"views-{uuid.uuid4().hex[:12]}",
+        array_path=str(case.desk.store.array_path(image.image_id)),
+        grid=image.grid,
+        modality=image.modality,
+        synthetic=image.synthetic,
+        image_key=image.content_hash,
+        model=card.name,
+        structures=(case.record.structure or case.structure,),
+    )
+    found = case.desk.workers.run(
+        request, on_progress=case.call.report, cancelled=case.call.cancelled, memory_mb=2 * card.memory_mb
+    )
+    agreed = agreement([mask.array for mask in found.masks])
+    entropy = Volume(agreed.entropy, image.grid, "unknown", image.synthetic)
+    name = f"entropy of {len(found.masks)} views of {case.record.mask_id}, nats"
+    kept = case.desk.store.add_image(entropy, source_name=name, facts={"derived_from": case.record.mask_id})
+    low, high = min(agreed.voxels), max(agreed.voxels)
+    size = f"{low * image.grid.voxel_ml:.3g} to {high * image.grid.voxel_ml:.3g} ml" if image.grid.spacing_known else f"{low} to {high} voxels"  # fmt: skip
+    row = CheckRow(
+        method="agreement",
+        check="views agree",
+        passed=agreed.dice >= LEAST_AGREEMENT,
+        value=round(agreed.dice, 4),
+        allowed=f"at least {LEAST_AGREEMENT:g} (mean Dice of {len(found.masks)} views; our choice)",
+        reason=f"Six slightly changed views of the scan agree with a Dice of {agreed.dice:.2f}; they mark {size}.",
+    )
+    return Seen((row,), kept.image_id)
+
+
+LEAST_AGREEMENT = 0.7  # mean Dice between views; see docs/uncertainty.md
+METHODS: dict[Method, Callable[[Case], Seen]] = {"plausibility": _plausibility, "agreement": _agreement}

@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..imaging.errors import BadCall
+
 Config = Annotated[str, typer.Argument(help="A TOML file, or a bundled configuration, e.g. hippocampus.")]
 bench = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
 
@@ -25,13 +27,28 @@ def fit(
     device: Annotated[str, typer.Option(help="'cpu' or 'cuda'.")] = "cpu",
     resume: Annotated[bool, typer.Option(help="Go on from the run's checkpoint.")] = True,
     until: Annotated[int | None, typer.Option(help="Stop after this many steps; the schedule stays.")] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(help="'synthetic': instead, compare a small segmenter with and without synthetic pairs."),
+    ] = None,
 ) -> None:
     """Train a network; killed at any time, it goes on from its last checkpoint."""
-    from ..training import referring_fit
+    from ..training import painting, referring_fit
     from ..training.fit import fit as train
 
+    if augment is not None:
+        from ..training.augmenting import compare
+
+        if augment != "synthetic" or not painting.is_painting(config):
+            raise BadCall(
+                f"--augment {augment} of '{config}' is not known. Use: paint-hippocampus --augment synthetic."
+            )
+        typer.echo(f"Wrote {compare(config).name}.")
+        return
     if referring_fit.is_referring(config):
         train = referring_fit.fit
+    elif painting.is_painting(config):
+        train = painting.fit
     typer.echo(f"Run folder: {train(config, device=device, resume=resume, until=until)}")
 
 
@@ -41,6 +58,9 @@ def evaluate(
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     robust: Annotated[
         bool, typer.Option(help="Instead, change scans and words, and write docs/robustness.md.")
+    ] = False,
+    calibrate: Annotated[
+        bool, typer.Option(help="Instead, fit expected Dice of the bundled weights and write docs/uncertainty.md.")
     ] = False,
     every: Annotated[int, typer.Option(help="'referring': only every so many held-out slices.", min=1)] = 1,
     model: Annotated[str, typer.Option(help="For `eval agent`: 'offline' or provider:name.")] = "offline",
@@ -59,8 +79,16 @@ def evaluate(
     if find_prognosis(config) is not None:
         _show_prognosis(config, export)
         return
+    from ..training.painting import is_painting
+
+    if is_painting(config):
+        _evaluate_painting(config, export)
+        return
     if config == "referring":
         _evaluate_referring(export, threads, every)
+        return
+    if calibrate:
+        _calibrate(config, threads)
         return
     if robust:
         _robust(config, threads)
@@ -79,6 +107,24 @@ def evaluate(
         from ..training.export import export as write
 
         typer.echo(f"Wrote {write(config, scores=scores).name} and its card.")
+
+
+def _evaluate_painting(config: str, export: bool) -> None:
+    """A synthesis network beside its rivals; with `export` it becomes a bundled one."""
+    from ..training.painting_evaluate import evaluate as measure
+    from ..training.painting_export import export as write
+
+    scores = measure(config)
+    table = Table("made by", "SSIM", "PSNR, dB", "FSIM", "mask Dice", "nearest", "z steps")
+    for one in scores:
+        dice = f"{sum(one.dice.values()) / len(one.dice):.3f}" if one.dice else "-"
+        steps = "-" if one.jitter is None else f"{one.jitter:.2f}"
+        table.add_row(
+            one.maker, f"{one.ssim:.3f}", f"{one.psnr:.1f}", f"{one.fsim:.3f}", dice, f"{one.nearest:.3f}", steps
+        )
+    Console().print(table)
+    if export:
+        typer.echo(f"Wrote {write(config, scores).name} and its card.")
 
 
 def _show_prognosis(config: str, export: bool) -> None:
@@ -111,6 +157,18 @@ def _evaluate_referring(export: bool, threads: int | None, every: int) -> None:
     if export:
         referring.write_cards(report, thin=every)
         referring.write_docs(report, thin=every)
+
+
+def _calibrate(config: str, threads: int | None) -> None:
+    from ..training.calibrate import calibrate, write
+    from ..training.config import read_config
+
+    found = calibrate(config, threads=threads)
+    write(read_config(config).name, found)
+    table = Table("scan", "masks", "ECE of the mean sigmoid", "ECE of the expected Dice")
+    for change, one in found.items():
+        table.add_row(change, str(one.masks), f"{one.ece_raw:.3f}", f"{one.ece:.3f}")
+    Console().print(table)
 
 
 def _robust(config: str, threads: int | None) -> None:
@@ -147,6 +205,19 @@ def bench_start(
     from ..benchmarks.start import run
 
     _show(run(rounds=rounds), out)
+
+
+@bench.command("mcp")
+def bench_mcp(
+    calls: Annotated[int, typer.Option(help="Per transport and side.", min=1)] = 200,
+    clients: Annotated[int, typer.Option(help="That poll at once.", min=1)] = 100,
+    rounds: Annotated[int, typer.Option(help="Fresh processes.", min=1)] = 3,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """What the server adds to a call, how soon it lists its tools, and many clients at once."""
+    from ..benchmarks.mcp import run
+
+    _show(run(calls=calls, clients=clients, rounds=rounds), out)
 
 
 @bench.command("imaging")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -9,7 +10,7 @@ from pydantic import Field
 from .. import __version__
 from ..imaging.dicom_source import DicomSource, made_up_source
 from ..imaging.errors import BadCall
-from ..imaging.exports import Format, Written, largest_offset_mm, smallest_dice, write_masks
+from ..imaging.exports import Format, Written, file_names, largest_offset_mm, smallest_dice, write_masks
 from ..imaging.records import ImageRecord, MaskRecord
 from ..imaging.segments import Segment
 from ..imaging.structure_codes import structure_code
@@ -72,6 +73,20 @@ def export(
     worst, offset = smallest_dice(written), largest_offset_mm(written)
     result = ExportResult(files=files, smallest_dice=worst, largest_offset_mm=offset)
     return Answer(_sentence(files, worst, offset), result)
+
+
+def would_replace(desk: Desk, arguments: Mapping[str, Any]) -> str:
+    """The question before files are overwritten: somebody may have corrected them by hand. "" when there are none."""
+    folder = desk.roots.inside(arguments["folder"])
+    records = [desk.store.mask_record(mask_id) for mask_id in dict.fromkeys(arguments["mask_ids"])]
+    there: list[str] = []
+    for image_id in dict.fromkeys(record.image_id for record in records):
+        mine = [(record.structure or "mask", record.mask_id) for record in records if record.image_id == image_id]
+        there += [name for name in file_names(mine, arguments["format"]) if (folder / name).exists()]
+    if not there:
+        return ""
+    more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+    return f"Replace {there[0]}{more} in '{arguments['folder'][:80]}'? Changes made by hand would be lost."
 
 
 def _sentence(files: list[FileRow], worst: float, offset: float | None) -> str:

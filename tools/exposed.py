@@ -19,6 +19,8 @@ from mcp_types import CallToolResult, ContentBlock, ImageContent, TextContent, T
 from pydantic import ValidationError
 
 from ..imaging.errors import OstensorError
+from .approval import NAME as APPROVAL
+from .approval import asked_before, check_approved
 from .background import in_background
 from .desk import Answer, Call, Desk
 from .registry import HIDDEN, Tool
@@ -57,10 +59,13 @@ def expose(entry: Tool, desk: Desk) -> ExposedTool:
     limiter = anyio.CapacityLimiter(_THREADS)
 
     async def called(ctx: Context[Any, Any], **arguments: Any) -> CallToolResult:
+        check_approved(arguments.pop(APPROVAL, None), entry.name)
         answer = await _in_thread(entry, desk, arguments, ctx, limiter)
         return as_content(answer)
 
     ctx = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Context)
+    if entry.asks is not None:
+        visible.append(asked_before(entry.asks, desk, visible))
     returns = Annotated[CallToolResult, entry.result]
     described: Any = called
     described.__name__ = entry.name
@@ -104,8 +109,8 @@ def as_content(answer: Answer) -> CallToolResult:
 def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
     """A flat JSON schema that says the same in fewer characters: every list of tools is read by a model.
 
-    Named parts are written where they are used, so there is nothing to look up. Titles made out of names go; "a type
-    or null" becomes a list of two types. Of an answer's schema go defaults, the ban on further fields, which fields
+    Named parts are written where they are used, so there is nothing to look up. Titles made out of names go; an
+    argument that may be null is one to leave out. Of an answer's schema go defaults, the ban on further fields, which fields
     are always there, and what kind of row a row is: they bind us, not the reader. Provenance and geometry, alike in
     every answer, are called objects there; the resources and docs say what they hold.
     """
@@ -125,7 +130,7 @@ def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
             kind = {k: v for k, v in parts[part].items() if not (output and k == "description")}
             node = {**kind, **{k: v for k, v in node.items() if k != "$ref"}}
         kept = {k: cleaned(v, names=k == "properties") for k, v in node.items() if not _empty(k, v, output)}
-        return _nullable(kept)
+        return _nullable(kept) if output else _optional(kept)
 
     result: dict[str, Any] = cleaned({key: value for key, value in schema.items() if key != "$defs"})
     return result
@@ -137,6 +142,16 @@ def _empty(key: str, value: Any, output: bool) -> bool:
     if output and key == "required":
         return isinstance(value, list)
     return output and key in ("default", "additionalProperties") and not isinstance(value, dict)
+
+
+def _optional(node: dict[str, Any]) -> dict[str, Any]:
+    """An argument that may be null may be left out, so only what it is otherwise is said: not every host knows null."""
+    options = node.get("anyOf", [])
+    if {"type": "null"} not in options or node.get("default", 0) is not None:
+        return node
+    said = [option for option in options if option != {"type": "null"}]
+    rest = {key: value for key, value in node.items() if key not in ("anyOf", "default")}
+    return {**rest, **said[0]} if len(said) == 1 else {**rest, "anyOf": said}
 
 
 def _nullable(node: dict[str, Any]) -> dict[str, Any]:

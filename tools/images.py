@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..imaging.files import read_image
 from .desk import Answer, Call, Desk
 from .results import ImageResult, SeriesRow
 
@@ -30,6 +29,8 @@ def open_image(
     """
     found = desk.roots.inside(path)
     call.report(0.1, "reading")
+    from ..imaging.files import read_image  # its formats load slowly
+
     opened = read_image(found, modality=modality, series=series)
     rows = [SeriesRow(**vars(row)) for row in opened.series]
     if opened.volume is None:

@@ -60,3 +60,24 @@ def placed_by(
         for mask in ask(card, landmarks_of(card)).masks
     ]
     return place_scan(found) if found else None
+
+
+LEAST_COMPANY = 8  # structures with a known size that a network of the head must claim to be judged by them
+
+
+def company_of(card: Card, image: ImageRecord, ask: Callable[[Card, Sequence[str]], Segmented]) -> float | None:
+    """Share of a head network's structures that come out in a plausible size; None for other networks.
+
+    In a head most do; in a scan of another part nearly none does, whatever the network marks.
+    """
+    known = [name for name in card.claimed if name in card.plausible_ml]
+    if card.region != ("head",) or len(known) < LEAST_COMPANY or not image.grid.spacing_known:
+        return None
+    fine = 0
+    for mask in ask(card, known).masks:
+        low, high = card.plausible_ml[mask.structure]
+        fine += low / ROOM <= float(mask.array.sum()) * image.grid.voxel_ml <= high * ROOM
+    return fine / len(known)
+
+
+ROOM = 1.5  # one head's sizes, widened; our choice

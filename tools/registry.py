@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,9 +24,9 @@ from . import (
 from .assessing import assess_mask
 from .browse import find_structures, list_models
 from .described import segment_described
-from .desk import Answer
+from .desk import Answer, Desk
 from .editing import edit_mask
-from .exporting import export
+from .exporting import export, would_replace
 from .images import open_image
 from .measuring import compare_masks, measure
 from .pictures import render
@@ -36,6 +36,8 @@ from .reporting import check_report
 from .segmentation import segment
 from .stress import stress_description
 from .studies import compare_studies
+from .synthesis import inpaint_image, synthesize_image, translate_image
+from .synthesis_results import SynthesisResult
 from .viewer import viewer_open, viewer_point, viewer_slices
 from .waiting import cancel_job, get_job
 
@@ -53,6 +55,7 @@ class Tool:
         destructive: may overwrite or end something.
         idempotent: calling it again with the same arguments adds nothing.
         open_world: reaches beyond store and roots.
+        asks: what to ask a person before the call; "" for nothing.
         ui: who sees it in hosts that show the viewer: "model", "app" (the viewer's page), or both.
     """
 
@@ -63,6 +66,7 @@ class Tool:
     destructive: bool = False
     idempotent: bool = True
     open_world: bool = False
+    asks: Callable[[Desk, Mapping[str, Any]], str] | None = None
     ui: tuple[str, ...] = ()
 
     @property
@@ -107,7 +111,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(compare_masks, results.CompareResult),
     Tool(edit_mask, results.EditResult, read_only=False),
     Tool(render, results.RenderResult, ui=("model", "app")),
-    Tool(export, results.ExportResult, read_only=False, destructive=True),
+    Tool(export, results.ExportResult, read_only=False, destructive=True, asks=would_replace),
     Tool(get_job, results.JobResult),
     Tool(cancel_job, results.JobResult, read_only=False, destructive=True),
     Tool(assess_mask, results_review.AssessResult, toolset="clinical"),
@@ -119,6 +123,9 @@ TOOLS: tuple[Tool, ...] = (
     Tool(viewer_open, viewer_results.ViewerResult, toolset="viewer", ui=("app",)),
     Tool(viewer_slices, viewer_results.SlicesResult, toolset="viewer", ui=("app",)),
     Tool(viewer_point, viewer_results.PointResult, toolset="viewer", read_only=False, ui=("app",)),
+    Tool(synthesize_image, SynthesisResult, toolset="synthesis", read_only=False),
+    Tool(translate_image, SynthesisResult, toolset="synthesis", read_only=False),
+    Tool(inpaint_image, SynthesisResult, toolset="synthesis", read_only=False),
 )
 
 

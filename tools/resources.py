@@ -15,6 +15,7 @@ from ..imaging.errors import BadCall
 from ..models import catalogue
 from ..models.card import Card
 from .desk import Desk
+from .slabs import slices_per_read
 
 
 def add_resources(server: MCPServer[Any], desk: Desk) -> None:
@@ -27,7 +28,7 @@ def _add_records(server: MCPServer[Any], desk: Desk) -> None:
     @server.resource("ostensor://image/{image_id}", mime_type="application/json", description="An opened image.")
     def image(image_id: str) -> str:
         record = _found(lambda: desk.store.image(image_id))
-        grid = record.grid
+        grid, dtype = record.grid, desk.store.volume(image_id).array.dtype.newbyteorder("<")
         return _text(
             image_id=record.image_id,
             modality=record.modality,
@@ -35,6 +36,8 @@ def _add_records(server: MCPServer[Any], desk: Desk) -> None:
             spacing_mm=list(grid.spacing_mm) if grid.spacing_known else None,
             orientation=grid.axis_codes,
             synthetic=record.synthetic,
+            dtype=dtype.str,
+            slices_per_read=slices_per_read(grid.shape, dtype),
             masks=[mask.mask_id for mask in desk.store.masks_of(image_id)],
         )
 
@@ -74,17 +77,19 @@ def _add_completion(server: MCPServer[Any], desk: Desk) -> None:
         context: CompletionContext | None,
     ) -> Completion | None:
         del ref, context
-        choices = {
+        choices: dict[str, Callable[[], list[str]]] = {
             "image_id": lambda: [record.image_id for record in desk.store.images()],
             "mask_id": lambda: [
                 m.mask_id for record in desk.store.images() for m in desk.store.masks_of(record.image_id)
             ],
             "job_id": lambda: [record.job_id for record in desk.store.jobs()],
+            "structure": lambda: sorted(row.name for row in desk.table.rows),
             "model": lambda: [card.name for card in catalogue.catalogue()],
         }
-        if argument.name not in choices:
+        kind = argument.name.removeprefix("before_").removeprefix("after_")
+        if kind not in choices:
             return None
-        fitting = [value for value in choices[argument.name]() if value.startswith(argument.value)]
+        fitting = [value for value in choices[kind]() if value.startswith(argument.value)]
         return Completion(values=fitting[:100], total=len(fitting), has_more=len(fitting) > 100)
 
     register: Callable[..., Any] = server.completion

@@ -17,12 +17,13 @@ class CheckRow(Result):
 
 
 class AssessResult(Result):
-    """`plausible` null: nothing could be asked."""
+    """`plausible` null: nothing could be asked; `entropy_image_id`: where views of the scan disagree, in nats."""
 
     mask_id: str
     structure: str
     plausible: bool | None
     checks: list[CheckRow]
+    entropy_image_id: str | None = None
     provenance: Provenance
 
 

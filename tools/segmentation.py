@@ -13,15 +13,17 @@ from pydantic import Field
 from .. import __version__
 from ..imaging.errors import Unavailable
 from ..imaging.volume import Grid, Mask
+from ..models import catalogue
+from ..models.calibration import METHOD, calibration_of
 from ..models.card import Card
 from ..workers.local import Segmented, SegmentedMask
 from ..workers.protocol import SegmentRequest
 from .desk import Answer, Call, Desk
 from .jobs import Report
-from .landmarks import placed_by
+from .landmarks import company_of, placed_by
 from .planning import Wish, plan
 from .results import Geometry, MaskRow, Provenance, SegmentResult
-from .verdicts import View, judge, judge_missing
+from .verdicts import WRONG_HEIGHT, Sureness, View, judge, judge_missing
 
 MEMORY_PER_VOXEL_BYTES = 90  # features, copies and masks of one voxel of the image, rounded up
 _LANDMARKS = 12  # other structures asked for when one is missing, to see what the scan shows
@@ -107,8 +109,9 @@ def look(
             if others:
                 more = _ask(desk, job_id, image_id, card, others, lambda share, message: None, cancelled, context)
                 seen += [mask.structure for mask in more.masks if mask.array.any()]
+        view = View(tuple(seen), placed, company_of(card, desk.store.image(image_id), looking))
         for wish, mask in zip(mine, found.masks, strict=True):
-            rows[wish.structure] = _row(desk, image_id, wish, mask, found, View(tuple(seen), placed))
+            rows[wish.structure] = _row(desk, image_id, wish, mask, found, view)
     for wish in wishes:
         if wish.card is None:
             rows[wish.structure] = MaskRow(
@@ -177,38 +180,49 @@ def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segm
         )
     image = desk.store.volume(image_id)
     placed = Mask(mask.array, image.grid)
-    judged = judge(wish.structure, placed, image, mask.confidence, card, desk.table, view)
-    if judged.verdict == "outside_view":
+    sure = sureness(card, wish.structure, mask)
+    judged = judge(wish.structure, placed, image, sure, card, desk.table, view)
+    row = row.model_copy(update={"verdict": judged.verdict, "reason": judged.reason})
+    if judged.verdict in ("outside_view", "absent"):
+        elsewhere = judged.fits < WRONG_HEIGHT
         return row.model_copy(
             update={
-                "verdict": judged.verdict,
-                "reason": judged.reason,
-                "confidence": round(1 - judged.fits, 4),
-                "confidence_is": "one minus the share of what was marked that lies where the structure may be",
+                "confidence": round(1 - (judged.fits if elsewhere else sure.value), 4),
+                "confidence_is": f"one minus the {'share of the mask at heights where the structure may be' if elsewhere else sure.method}",
             }
         )
     made_by = hashlib.sha256(f"segment {card.name} {found.weights_sha256}".encode()).hexdigest()
     facts = {
         "verdict": judged.verdict,
-        "confidence": mask.confidence,
+        "confidence": sure.value,
+        "confidence_is": sure.method,
+        "model": card.name,
         "provenance": provenance.model_dump(mode="json"),
         "warnings": list(judged.warnings),
     }
     record = desk.store.add_mask(placed, image_id=image_id, structure=wish.structure, made_by=made_by, facts=facts)
     return row.model_copy(
         update={
-            "verdict": judged.verdict,
             "mask_id": record.mask_id,
-            "confidence": round(mask.confidence, 4),
+            "confidence": round(sure.value, 4),
+            "confidence_is": sure.method,
             "volume_ml": None if judged.volume_ml is None else round(judged.volume_ml, 2),
             "volume_is": "not given" if judged.volume_ml is None else "complete" if judged.complete else "lower bound",
             "truncated_at": list(judged.truncated_at),
             "side": judged.side,
-            "reason": judged.reason,
             "warnings": list(judged.warnings),
             "geometry": receipt(placed.grid, image.grid, side_checked=judged.side_checked),
         }
     )
+
+
+def sureness(card: Card, structure: str, mask: SegmentedMask) -> Sureness:
+    """How good a mask is thought to be: calibrated where the model's weights are, else its mean sigmoid."""
+    found = calibration_of(card, catalogue.WEIGHTS_FOLDER)
+    if found is None or not mask.signs:
+        return Sureness(mask.confidence)
+    value = found.expected_dice(structure, mask.signs)
+    return Sureness(value, METHOD, found.absent_below, found.sure_from)
 
 
 def receipt(grid: Grid, image: Grid, *, side_checked: bool) -> Geometry:
@@ -223,12 +237,14 @@ def receipt(grid: Grid, image: Grid, *, side_checked: bool) -> Geometry:
 
 
 def said(result: SegmentResult) -> str:
-    """The answer in a few words: present structures with volumes, then the rest by verdict."""
+    """The answer in a few words: present structures with volumes and handles, then the rest by verdict."""
     groups: dict[str, list[str]] = {}
     for row in result.masks:
         extra = ""
         if row.volume_ml is not None:
             extra = f" {'at least ' if row.volume_is == 'lower bound' else ''}{row.volume_ml:g} ml"
+        if row.mask_id is not None:
+            extra += f" ({row.mask_id})"
         groups.setdefault(row.verdict, []).append(row.structure + extra)
     parts = [
         f"{verdict.replace('_', ' ').capitalize()}: {', '.join(names[:20])}{' and more' if len(names) > 20 else ''}."

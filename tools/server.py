@@ -15,9 +15,11 @@ from .. import __version__
 from .desk import Desk
 from .exposed import expose
 from .http_settings import HttpSettings
+from .prompts import add_prompts
 from .registry import shown
 from .resources import add_resources
 from .resuming import resume
+from .slabs import add_slabs
 from .tasks import Support, Tasks
 from .viewer_page import viewer_app
 
@@ -62,6 +64,8 @@ def build_server(
         request_state_security=RequestStateSecurity(keys=[state_key]) if state_key else None,
     )
     add_resources(server, desk)
+    add_slabs(server, desk)
+    add_prompts(server, desk)
     return server
 
 

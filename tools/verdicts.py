@@ -12,6 +12,7 @@ from ..imaging.priors import Priors
 from ..imaging.region import Region
 from ..imaging.volume import Mask, Volume
 from ..models.card import Card
+from ..models.interface import CONFIDENCE
 from ..retrieval.structures import StructureTable
 from .results import Verdict
 
@@ -21,7 +22,8 @@ LEAST_VOXELS = 8
 WRONG_HEIGHT = 0.3  # less of the mask than this at heights where the structure may be: it is something else
 HARDLY_SHOWN = 0.1  # less of the structure than this inside the scan: hardly to be found there
 SLIVER = 0.1  # a piece at the scan's edge below this share of the smallest plausible volume tells nothing
-CUT_SHARE = 0.25  # share of a side face inside the body from which the scan counts as cut there
+CUT_SHARE = 0.5  # share of a side face inside the body from which the scan counts as cut there
+LEAST_COMPANY = 0.3  # 4 to 8 % in two limbs, 68 and 76 % in two heads
 AIR_HU, AIR_SHARE = -300.0, 0.15  # brighter is body: in HU, and else as a share of the grey values' range
 SIDE_FIELD_MM = 120.0  # only scans at least this wide show which half of the body is which
 
@@ -33,10 +35,29 @@ class View:
     Attributes:
         seen: other structures the same model found.
         placed: where in the body the scan lies; None when it cannot be told.
+        company: share of the model's structures that came out in a plausible size; None when that tells nothing.
     """
 
     seen: tuple[str, ...] = ()
     placed: Placed | None = None
+    company: float | None = None
+
+
+@dataclass(frozen=True)
+class Sureness:
+    """How good a mask is thought to be.
+
+    Attributes:
+        value: 0 to 1.
+        method: what the value is, in words.
+        absent_below: less is no evidence of the structure.
+        sure_from: from here on the structure counts as present.
+    """
+
+    value: float
+    method: str = f"{CONFIDENCE}, not calibrated"
+    absent_below: float = 0.0
+    sure_from: float = SURE
 
 
 @dataclass(frozen=True)
@@ -58,12 +79,15 @@ def judge(
     structure: str,
     mask: Mask,
     image: Volume,
-    confidence: float,
+    confidence: Sureness,
     card: Card,
     table: StructureTable,
     view: View,
 ) -> Judged:
-    """The verdict on a mask that is not empty: `outside_view` when the scan shows another part of the body."""
+    """The verdict on a mask that is not empty.
+
+    `outside_view` when the scan shows another part of the body; `absent` when the mask is no evidence.
+    """
     voxels = int(mask.array.sum())
     volume = measures.volume_ml(mask)
     faces = measures.truncated_faces(mask, image)
@@ -72,8 +96,8 @@ def judge(
     warnings, doubts = [], list(where.doubts)
     if voxels < LEAST_VOXELS:
         doubts.append(f"Only {voxels} voxels were marked.")
-    if confidence < SURE:
-        doubts.append(f"Confidence {confidence:.2f} is below {SURE}.")
+    if confidence.value < confidence.sure_from:
+        doubts.append(f"Confidence {confidence.value:.2f} is below {confidence.sure_from:g}.")
     checked, wrong_side = _side(structure, side, mask, table)
     if wrong_side:
         doubts.append(wrong_side)
@@ -94,11 +118,12 @@ def judge(
         doubts.append(
             "The body is cut off at one side of the scan, so its middle, which tells left from right, is unsure."
         )
-    if volume is not None and volume > card.plausible_ml.get(structure, (0, float("inf")))[1]:
-        doubts.append("The volume is above what the training bodies suggest.")
+    if volume is not None and volume > _plausible(structure, card)[1]:
+        doubts.append("The volume is above what any known body suggests.")
+    gone, why = _gone(structure, confidence, view, where)
     return Judged(
-        verdict="outside_view" if where.certain else "unsure" if doubts else "present",
-        reason=where.certain or " ".join(doubts),
+        verdict=gone or ("unsure" if doubts else "present"),
+        reason=why or " ".join(doubts),
         volume_ml=None if image.synthetic else volume,
         complete=not faces,
         truncated_at=faces,
@@ -118,8 +143,24 @@ class _Elsewhere:
     fits: float
 
 
+def _gone(structure: str, confidence: Sureness, view: View, where: _Elsewhere) -> tuple[Verdict | None, str]:
+    """`outside_view` or `absent` with the reason, where a mask stands for nothing; else None."""
+    if where.certain:
+        return "outside_view", where.certain
+    shown = view.placed.in_view.get(structure, 1.0) if view.placed is not None else 1.0
+    if confidence.value >= (confidence.sure_from if shown < HARDLY_SHOWN else confidence.absent_below):
+        return None, ""
+    told = f"What little was marked as {structure} (confidence {confidence.value:.2f}) is no evidence of it"
+    if shown < HARDLY_SHOWN:
+        return "outside_view", f"{told}, and by the other structures found the scan shows {shown:.0%} of it."
+    return "absent", f"{told}: below {confidence.absent_below:g} masks of held-out patients were mostly false."
+
+
 def _elsewhere(structure: str, mask: Mask, view: View) -> _Elsewhere:
     placed = view.placed
+    if view.company is not None and view.company < LEAST_COMPANY:
+        told = f"Only {view.company:.0%} of what the model knows came out in a plausible size"
+        return _Elsewhere(f"{told}, so the scan seems to show another part of the body than a head.", (), 0.0)
     if placed is None:
         return _Elsewhere("", (), 1.0)
     fits = placed.at_right_height(structure, Region.of(mask))
@@ -149,7 +190,8 @@ def judge_missing(structure: str, peak: float, view: View) -> tuple[Verdict, str
         view: nothing seen by the same model means that it looks elsewhere.
     """
     placed = view.placed
-    if not view.seen or (placed is not None and placed.found and not placed.has_order):
+    strange = view.company is not None and view.company < LEAST_COMPANY
+    if not view.seen or strange or (placed is not None and placed.found and not placed.has_order):
         return "outside_view", (
             f"The model found neither the {structure} nor anything else it knows where it should be, so the scan "
             "probably shows another part of the body or is of another kind."
@@ -164,11 +206,11 @@ def judge_missing(structure: str, peak: float, view: View) -> tuple[Verdict, str
 
 
 def _plausible(structure: str, card: Card) -> tuple[float, float]:
-    """Smallest and largest volume in ml: of the model's training bodies, else of the table of priors."""
-    if structure in card.plausible_ml:
-        return card.plausible_ml[structure]
+    """Smallest and largest volume in ml: of the model's training bodies and the table of priors together."""
+    ranges = [card.plausible_ml[structure]] if structure in card.plausible_ml else []
     known = Priors.bundled().get(structure, "volume_ml")
-    return (known.low, known.high) if known is not None else (0.0, float("inf"))
+    ranges += [(known.low, known.high)] if known is not None else []
+    return min((low for low, _high in ranges), default=0.0), max((high for _low, high in ranges), default=float("inf"))
 
 
 def _is_half(structure: str, card: Card) -> bool:

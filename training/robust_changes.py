@@ -16,7 +16,8 @@ from .cases import Case
 Change = Callable[[Case, np.random.Generator], Case]
 
 
-def _with_array(case: Case, change: Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]) -> Case:
+def changed_greys(case: Case, change: Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]) -> Case:
+    """The case with other grey values, labels unchanged."""
     assert case.volume is not None
     values = change(np.asarray(case.volume.array, dtype=np.float32)).astype(np.float32)
     return replace(case, volume=replace(case.volume, array=values))
@@ -49,7 +50,7 @@ def _respaced(*spacing_mm: float) -> Change:
     return change
 
 
-def _cropped(case: Case, rng: np.random.Generator) -> Case:
+def cropped(case: Case, rng: np.random.Generator) -> Case:
     """Three quarters of every side longer than 16 voxels, at a random place."""
     assert case.volume is not None
     shape = np.array(case.grid.shape)
@@ -62,29 +63,30 @@ def _cropped(case: Case, rng: np.random.Generator) -> Case:
     return replace(case, volume=Volume(array, grid, case.volume.modality), labels=labels, grid=grid)
 
 
-def _noisy(share: float) -> Change:
-    return lambda case, rng: _with_array(case, lambda a: a + share * _span(case) * rng.standard_normal(a.shape))
+def noisy(share: float) -> Change:
+    """White noise of this share of the grey values' range."""
+    return lambda case, rng: changed_greys(case, lambda a: a + share * _span(case) * rng.standard_normal(a.shape))
 
 
 def _gamma(power: float) -> Change:
     def change(case: Case, rng: np.random.Generator) -> Case:
         low = float(np.min(np.asarray(case.volume.array))) if case.volume else 0.0
         span = _span(case) + 1e-6
-        return _with_array(case, lambda a: np.clip((a - low) / span, 0, None) ** power * span + low)
+        return changed_greys(case, lambda a: np.clip((a - low) / span, 0, None) ** power * span + low)
 
     return change
 
 
 _ALWAYS: dict[str, Change] = {
     "unchanged": lambda case, rng: case,
-    "three quarters of each side": _cropped,
-    "noise, 5 % of the range": _noisy(0.05),
-    "noise, 10 % of the range": _noisy(0.1),
+    "three quarters of each side": cropped,
+    "noise, 5 % of the range": noisy(0.05),
+    "noise, 10 % of the range": noisy(0.1),
 }
 _CONTRAST: dict[str, Change] = {"gamma 0.7": _gamma(0.7), "gamma 1.4": _gamma(1.4)}
 _SHIFT: dict[str, Change] = {
-    "30 HU brighter": lambda case, rng: _with_array(case, lambda a: a + 30),
-    "30 HU darker": lambda case, rng: _with_array(case, lambda a: a - 30),
+    "30 HU brighter": lambda case, rng: changed_greys(case, lambda a: a + 30),
+    "30 HU darker": lambda case, rng: changed_greys(case, lambda a: a - 30),
 }
 _WITH_GEOMETRY: dict[str, Change] = {
     "axes LPI": _turned("LPI"),

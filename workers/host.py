@@ -16,6 +16,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
@@ -25,16 +26,21 @@ import numpy as np
 from ..imaging.errors import BadCall, Failed, Unavailable
 from ..imaging.volume import Volume
 from ..models.interface import Cancelled, Decoded, Features, Predictor, Referred, Refers
+from ..models.synthesis.jobs import CLASSICAL
+from ..models.views import VIEWS, seen_as
 from .protocol import (
     Cancel,
     ErrorKind,
     MaskReply,
+    PaintReply,
+    PaintRequest,
     ReferRequest,
     Refused,
     SegmentReply,
     SegmentRequest,
     Stop,
     Told,
+    ViewsRequest,
     WorkerOptions,
 )
 
@@ -57,10 +63,11 @@ class Host:
 
     def __init__(self, connection: Connection, options: WorkerOptions) -> None:
         self.connection, self.options = connection, options
-        self.waiting: queue.Queue[SegmentRequest | Stop] = queue.Queue()
+        self.waiting: queue.Queue[SegmentRequest | PaintRequest | Stop] = queue.Queue()
         self.called_off: set[str] = set()
         self.models: OrderedDict[str, Predictor] = OrderedDict()
         self.features: OrderedDict[tuple[str, str, str], Features] = OrderedDict()
+        self.painters: dict[str, Any] = {}
         module, _, function = options.factory.partition(":")
         self.load: Callable[..., Predictor] = getattr(importlib.import_module(module), function)
 
@@ -82,8 +89,10 @@ class Host:
         except (EOFError, OSError):  # the parent is gone
             os._exit(1)
 
-    def _answer(self, request: SegmentRequest) -> SegmentReply | Refused:
+    def _answer(self, request: SegmentRequest | PaintRequest) -> SegmentReply | PaintReply | Refused:
         try:
+            if isinstance(request, PaintRequest):
+                return self._paint(request)
             return self._segment(request)
         except Cancelled:
             return Refused(request.request_id, "cancelled", "The job was cancelled.")
@@ -93,6 +102,7 @@ class Host:
         except MemoryError:
             self.features.clear()
             self.models.clear()
+            self.painters.clear()
             return Refused(
                 request.request_id,
                 "unavailable",
@@ -111,9 +121,12 @@ class Host:
     def _segment(self, request: SegmentRequest) -> SegmentReply:
         started = time.process_time()
         predictor = self._model(request)
-        features, encoded = self._features(predictor, request)
-        self._tell(request, 0.9, "drawing masks")
-        found = _found(predictor, features, request)
+        if isinstance(request, ViewsRequest):
+            found, encoded = self._under_views(predictor, request), True
+        else:
+            features, encoded = self._features(predictor, request)
+            self._tell(request, 0.9, "drawing masks")
+            found = _found(predictor, features, request)
         self._stop_if_called_off(request)
         block, masks = _packed(found)
         return SegmentReply(
@@ -123,6 +136,41 @@ class Host:
             encoded=encoded,
             engine=str(getattr(predictor, "engine", "")),
             weights_sha256=predictor.card.sha256,
+            seconds=time.process_time() - started,
+        )
+
+    def _paint(self, request: PaintRequest) -> PaintReply:
+        started = time.process_time()
+
+        def tell(share: float, message: str) -> None:
+            self._tell(request, share, message)
+
+        def is_off() -> bool:
+            return request.request_id in self.called_off
+
+        if request.job.engine == CLASSICAL:
+            from ..models.synthesis.without_network import paint_classical
+
+            painted = paint_classical(request.job, tell, is_off)
+        else:
+            from ..models.synthesis.painter import paint
+
+            painted = paint(request.job, progress=tell, cancelled=is_off, loaded=self.painters)
+        self._stop_if_called_off(request)
+        array = painted.array
+        block = SharedMemory(create=True, size=array.nbytes)
+        np.ndarray(array.shape, array.dtype, block.buf)[:] = array
+        name = block.name
+        block.close()
+        x, y, z = array.shape
+        return PaintReply(
+            request_id=request.request_id,
+            block=name,
+            dtype=array.dtype.str,
+            shape=(x, y, z),
+            by_prior=painted.by_prior,
+            notes=painted.notes,
+            weights_sha256=painted.weights_sha256,
             seconds=time.process_time() - started,
         )
 
@@ -158,10 +206,25 @@ class Host:
             self.features.popitem(last=False)
         return features, True
 
-    def _tell(self, request: SegmentRequest, share: float, message: str) -> None:
+    def _under_views(self, predictor: Predictor, request: ViewsRequest) -> Sequence[Decoded]:
+        array: Any = np.load(request.array_path, mmap_mode="r", allow_pickle=False)
+        volume = Volume(array, request.grid, request.modality, request.synthetic)
+        found = []
+        for number, view in enumerate(VIEWS):
+            self._tell(request, number / len(VIEWS), f"looking at the image, {view.name}")
+            features = predictor.encode(
+                seen_as(view, volume),
+                progress=lambda share: None,
+                cancelled=lambda: request.request_id in self.called_off,
+            )
+            one = predictor.decode(features, request.structures[:1])[0]
+            found.append(replace(one, array=view.back(one.array)))
+        return found
+
+    def _tell(self, request: SegmentRequest | PaintRequest, share: float, message: str) -> None:
         self.connection.send(Told(request.request_id, min(1.0, share), message))
 
-    def _stop_if_called_off(self, request: SegmentRequest) -> None:
+    def _stop_if_called_off(self, request: SegmentRequest | PaintRequest) -> None:
         if request.request_id in self.called_off:
             raise Cancelled
 
@@ -180,8 +243,10 @@ def _packed(found: Sequence[Decoded]) -> tuple[str, tuple[MaskReply, ...]]:
     masks, offset = [], 0
     for one, packed in zip(found, bits, strict=True):
         np.ndarray(packed.shape, np.uint8, block.buf, offset)[:] = packed
-        told = (one.family, one.element, one.notes) if isinstance(one, Referred) else ()
-        masks.append(MaskReply(one.structure, offset, one.confidence, one.peak, *told))
+        reply = MaskReply(one.structure, offset, one.confidence, one.peak, signs=one.signs)
+        if isinstance(one, Referred):
+            reply = replace(reply, family=one.family, element=one.element, notes=one.notes)
+        masks.append(reply)
         offset += packed.size
     name = block.name
     block.close()

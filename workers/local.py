@@ -23,8 +23,9 @@ import numpy as np
 from ..imaging.errors import BadCall, Failed, OstensorError, Unavailable
 from ..imaging.volume import BoolArray
 from ..models.interface import Cancelled
+from ..models.synthesis.jobs import Painted
 from . import host
-from .protocol import Cancel, Refused, SegmentReply, SegmentRequest, Stop, Told, WorkerOptions
+from .protocol import Cancel, PaintReply, PaintRequest, Refused, SegmentReply, SegmentRequest, Stop, Told, WorkerOptions
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ _ERRORS: dict[str, type[Exception]] = {
 
 @dataclass(frozen=True)
 class SegmentedMask:
-    """One mask as the worker found it, on the image's grid; the last three are of sentences only."""
+    """One mask as the worker found it, on the image's grid; `signs` as `models.interface.Decoded`, the three before are of sentences only."""
 
     structure: str
     array: BoolArray
@@ -49,6 +50,7 @@ class SegmentedMask:
     family: str = ""
     element: int | None = None
     notes: tuple[str, ...] = ()
+    signs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,30 @@ class LocalWorkers:
             Cancelled: `cancelled` was set; a running worker has stopped, or was killed after 2 s.
             BadCall, Unavailable, Failed: as the worker says; Failed also when it crashed.
         """
+        reply = self._ask(request, on_progress, cancelled, memory_mb)
+        assert isinstance(reply, SegmentReply)
+        return _received(reply, request)
+
+    def paint(
+        self,
+        request: PaintRequest,
+        *,
+        on_progress: Callable[[float, str], None],
+        cancelled: threading.Event,
+        memory_mb: int = 0,
+    ) -> Painted:
+        """Wait in line, then wait for the image; refusals as of `run`."""
+        reply = self._ask(request, on_progress, cancelled, memory_mb)
+        assert isinstance(reply, PaintReply)
+        return _painted(reply)
+
+    def _ask(
+        self,
+        request: SegmentRequest | PaintRequest,
+        on_progress: Callable[[float, str], None],
+        cancelled: threading.Event,
+        memory_mb: int,
+    ) -> SegmentReply | PaintReply:
         if self.budget_mb is not None and memory_mb > self.budget_mb:
             raise Unavailable(
                 f"This needs about {memory_mb} MB, but the worker may use {self.budget_mb} MB. "
@@ -178,10 +204,10 @@ class LocalWorkers:
     def _wait(
         self,
         connection: Connection,
-        request: SegmentRequest,
+        request: SegmentRequest | PaintRequest,
         on_progress: Callable[[float, str], None],
         cancelled: threading.Event,
-    ) -> Segmented:
+    ) -> SegmentReply | PaintReply:
         asked_to_stop: float | None = None
         while True:
             if cancelled.is_set() and asked_to_stop is None:
@@ -206,7 +232,8 @@ class LocalWorkers:
             elif isinstance(message, Refused):
                 raise _ERRORS[message.kind](message.text)
             else:
-                return _received(message, request)
+                reply: SegmentReply | PaintReply = message
+                return reply
 
     def _crash(self) -> OstensorError:
         return Failed(
@@ -249,7 +276,9 @@ def _received(reply: SegmentReply, request: SegmentRequest) -> Segmented:
             packed = np.ndarray((-(-count // 8),), np.uint8, block.buf, one.offset)
             bits: BoolArray = np.unpackbits(packed, count=count).view(np.bool_).reshape(request.grid.shape)
             masks.append(
-                SegmentedMask(one.structure, bits, one.confidence, one.peak, one.family, one.element, one.notes)
+                SegmentedMask(
+                    one.structure, bits, one.confidence, one.peak, one.family, one.element, one.notes, one.signs
+                )
             )
             del packed
     finally:
@@ -258,8 +287,18 @@ def _received(reply: SegmentReply, request: SegmentRequest) -> Segmented:
     return Segmented(tuple(masks), reply.encoded, reply.engine, reply.weights_sha256, reply.seconds)
 
 
+def _painted(reply: PaintReply) -> Painted:
+    block = SharedMemory(name=reply.block)
+    try:
+        array = np.ndarray(reply.shape, np.dtype(reply.dtype), block.buf).copy()
+    finally:
+        block.close()
+        block.unlink()
+    return Painted(array, reply.by_prior, reply.notes, reply.weights_sha256)
+
+
 def _free(message: object) -> None:
-    if isinstance(message, SegmentReply):
+    if isinstance(message, SegmentReply | PaintReply):
         with contextlib.suppress(FileNotFoundError):
             block = SharedMemory(name=message.block)
             block.close()

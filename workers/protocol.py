@@ -11,6 +11,7 @@ from typing import Literal
 
 from ..imaging.volume import Grid, Modality
 from ..models.interface import Pointing
+from ..models.synthesis.jobs import PaintJob
 
 VERSION = 1
 ErrorKind = Literal["bad_call", "unavailable", "failed", "cancelled"]
@@ -51,11 +52,44 @@ class ReferRequest(SegmentRequest):
 
 
 @dataclass(frozen=True)
+class ViewsRequest(SegmentRequest):
+    """Find one structure under every view of `models.views`; the reply holds a mask for each, moved back."""
+
+
+@dataclass(frozen=True)
+class PaintRequest:
+    """Make an image."""
+
+    request_id: str
+    job: PaintJob
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class PaintReply:
+    """The image made: an array of this type and shape in a block of shared memory, which the receiver frees.
+
+    Attributes:
+        by_prior, notes, weights_sha256: as `models.synthesis.jobs.Painted`.
+        seconds: processor time the worker spent.
+    """
+
+    request_id: str
+    block: str
+    dtype: str
+    shape: tuple[int, int, int]
+    by_prior: tuple[str, ...]
+    notes: tuple[str, ...]
+    weights_sha256: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class MaskReply:
     """One mask: its bits start at `offset` of the reply's block, packed along z first.
 
     Attributes:
-        confidence, peak: as `models.interface.Decoded`.
+        confidence, peak, signs: as `models.interface.Decoded`.
         family, element, notes: of a sentence, as `models.interface.Referred`.
     """
 
@@ -66,6 +100,7 @@ class MaskReply:
     family: str = ""
     element: int | None = None
     notes: tuple[str, ...] = ()
+    signs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,40 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from mcp.server.mcpserver import MCPServer
-from mcp.server.streamable_http import EventCallback, EventMessage, EventStore
-from mcp.server.transport_security import TransportSecuritySettings
 
+from ostensor.tools import http_callers
 from ostensor.tools.desk import Desk
-from ostensor.tools.server import build_server
+from ostensor.tools.http_settings import HttpSettings
+from ostensor.tools.server import build_server, serve
 from ostensor.tools.settings import Settings
 
 from . import fixture_questions, fixture_tasks, fixture_tools
 
 
-class Events(EventStore):
-    """Sent messages, for a client that comes back for the rest."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, Any]] = []
-
-    async def store_event(self, stream_id: str, message: Any) -> str:
-        self.sent.append((stream_id, message))
-        return str(len(self.sent))
-
-    async def replay_events_after(self, last_event_id: str, send_callback: EventCallback) -> str | None:
-        last = int(last_event_id)
-        if not 1 <= last <= len(self.sent):
-            return None
-        stream = self.sent[last - 1][0]
-        for number, (of, message) in enumerate(self.sent, start=1):
-            if number > last and of == stream and message is not None:
-                await send_callback(EventMessage(message, str(number)))
-        return stream
-
-
-def judged_server(desk: Desk) -> MCPServer[Any]:
+def judged_server(desk: Desk, **given: Any) -> MCPServer[Any]:
     tools = [*fixture_tools.plain_tools(), *fixture_questions.asking_tools(), *fixture_tasks.task_tools()]
-    server = build_server(desk, extra_tools=tools, extra_tasks=fixture_tasks.SUPPORT)
+    server = build_server(desk, extra_tools=tools, extra_tasks=fixture_tasks.SUPPORT, **given)
     fixture_tools.add_resources(server)
     fixture_tools.add_prompts(server)
     fixture_tools.add_older_methods(server)
@@ -49,16 +28,10 @@ def judged_server(desk: Desk) -> MCPServer[Any]:
 
 
 def main(port: int, folder: Path) -> None:
-    hosts = [f"{name}:{port}" for name in ("127.0.0.1", "localhost")]
-    security = TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=[f"http://{host}" for host in hosts])
+    http_callers.build_server = judged_server  # all else is what users get: addresses, limits, sessions, processes
+    http = HttpSettings(port=port, per_minute=100_000)
     with Desk(Settings(store=folder / "store", roots=(folder,))) as desk:
-        judged_server(desk).run(
-            "streamable-http",
-            port=port,
-            transport_security=security,
-            event_store=Events(),
-            retry_interval=100,
-        )
+        serve(desk, http)
 
 
 if __name__ == "__main__":

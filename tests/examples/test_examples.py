@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import anyio
@@ -15,8 +16,10 @@ from ostensor.imaging.phantoms import torso_ct
 from ostensor.tools.registry import shown
 from ostensor.tools.settings import DEFAULT_TOOLSETS
 
+from .. import node_packages
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-HOSTS = sorted((EXAMPLES / "hosts").glob("*.json"))
+HOSTS = sorted([*(EXAMPLES / "hosts").glob("*.json"), *(EXAMPLES / "hosts").glob("*.toml")])
 
 
 def run(script: str, *words: str, cwd: Path) -> str:
@@ -46,10 +49,31 @@ def test_the_python_example(tmp_path: Path) -> None:
     assert len(found) == 2
 
 
+def test_the_typescript_client_example(tmp_path: Path) -> None:
+    """The script is copied beside the installed packages, as `npm install` would leave it."""
+    node_packages.package("@modelcontextprotocol/client")
+    (tmp_path / "node_modules").symlink_to(node_packages.HOME / "node_modules")
+    script = tmp_path / "mcp_client.ts"
+    script.write_bytes((EXAMPLES / "mcp_client.ts").read_bytes())
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    phantom = torso_ct(spacing_mm=(4.0, 4.0, 4.0))
+    write_volume(scans / "torso.nii.gz", phantom.volume.array, phantom.volume.grid, synthetic=True)
+    command = str(Path(sys.executable).with_name("ostensor"))
+    words = (str(script), command, str(scans), "torso.nii.gz", "hip bones", "prostate")
+    done = node_packages.run(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "tools: open_image, " in done.stdout
+    assert "  hip bones: present, " in done.stdout
+    assert "  prostate: unsupported, no ml, no mask" in done.stdout
+
+
 @pytest.mark.parametrize("path", HOSTS, ids=lambda path: path.stem)
 def test_a_hosts_configuration_starts_the_server(path: Path, tmp_path: Path) -> None:
-    values = json.loads(path.read_text(encoding="utf-8"))
-    entry = (values.get("mcpServers") or values["servers"])["ostensor"]
+    text = path.read_text(encoding="utf-8")
+    values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    (servers,) = values.values()
+    entry = servers["ostensor"]
     words = [str(tmp_path) if word == "SCANS" else word for word in entry["args"]]
     command = str(Path(sys.executable).with_name(entry["command"]))
 

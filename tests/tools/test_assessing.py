@@ -61,3 +61,17 @@ def test_wrong_arguments_are_explained(ask: Ask, desk: Desk, image_id: str) -> N
         reply = ask("assess_mask", **arguments)
         assert reply.is_error
         assert fact in reply.text
+
+
+def test_views_that_agree_are_said_to_and_leave_an_entropy_map(ask: Ask, desk: Desk, image_id: str) -> None:
+    """The toy finds a grey value, which brighter views hide: its masks agree where they are found at all."""
+    mask = ask("segment", image_id=image_id, structures=["liver"]).result["masks"][0]["mask_id"]
+    result = ask("assess_mask", mask_id=mask, methods=["agreement"]).result
+    row = checks(result)["views agree"]
+    assert 0 < row["value"] < 1
+    assert row["passed"] is (row["value"] >= 0.7)
+    entropy = desk.store.volume(result["entropy_image_id"])
+    assert entropy.grid == desk.store.image(image_id).grid
+    assert 0 < float(np.max(entropy.array)) <= np.log(2) + 1e-6
+    drawn = keep(desk, image_id, "liver", slice(8, 25), slice(10, 30), slice(5, 17))
+    assert "not made by segment" in ask("assess_mask", mask_id=drawn, methods=["agreement"]).text

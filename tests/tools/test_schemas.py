@@ -83,7 +83,9 @@ def test_schemas_are_flat(every: Listed, side: str) -> None:
             assert part.get("type") != "array" or part.get("items"), f"{name}: a list of anything"
 
 
-UNITS = re.compile(r"seconds|days|mm\b|millimetres|from 0|at most|how many|prompts in all|same seed", re.IGNORECASE)
+UNITS = re.compile(
+    r"seconds|days|mm\b|millimetres|from 0|at most|how many|prompts in all|same seed|steps|voxel|so many", re.IGNORECASE
+)
 
 
 def test_every_argument_says_its_unit_or_what_is_allowed(every: Listed) -> None:

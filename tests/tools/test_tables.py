@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ostensor.tools.registry import TOOLS
 from ostensor.tools.tables import tool_table, updated
+from ostensor.tools.tool_docs import tool_docs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,6 +20,20 @@ def test_the_readme_is_current() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert updated(text) == text, "run `make docs`"
     assert tool_table() in text
+
+
+def test_the_tool_pages_are_current() -> None:
+    assert (ROOT / "docs" / "tools.md").read_text(encoding="utf-8") == tool_docs(), "run `make docs`"
+
+
+def test_every_argument_of_every_tool_is_on_its_page() -> None:
+    pages = tool_docs().split("\n## ")
+    for entry in TOOLS:
+        (page,) = (text for text in pages if text.startswith(f"`{entry.name}`"))
+        for argument in entry.arguments.model_fields:
+            assert f"| `{argument}` |" in page, f"{entry.name}.{argument}"
+        for field in entry.result.model_fields:
+            assert f"`{field}`" in page, f"{entry.name}: {field}"
 
 
 def test_links_in_the_documents_lead_somewhere() -> None:

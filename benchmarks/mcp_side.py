@@ -1,0 +1,69 @@
+"""The two servers of `bench mcp`: a bare SDK server with one empty tool, and ours with the same tool beside its own.
+
+`python -m ostensor.benchmarks.mcp_side bare|ours FOLDER [PORT]`; without a port over stdio.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from mcp.server.mcpserver import MCPServer
+from pydantic import BaseModel
+
+from ..tools import http_callers
+from ..tools.desk import Answer, Call, Desk
+from ..tools.exposed import expose
+from ..tools.http_settings import HttpSettings
+from ..tools.registry import Tool
+from ..tools.server import build_server, serve
+from ..tools.settings import Settings
+
+
+class Nothing(BaseModel):
+    """The empty tool's answer."""
+
+    done: bool
+
+
+def bare() -> MCPServer[Any]:
+    """The SDK alone."""
+    server: MCPServer[Any] = MCPServer("bare", log_level="WARNING")
+
+    @server.tool(description="Nothing.")
+    def nothing() -> Nothing:
+        return Nothing(done=True)
+
+    return server
+
+
+def nothing(desk: Desk, call: Call) -> Answer:
+    """Nothing. Example: nothing()"""
+    del desk, call
+    return Answer("Done.", Nothing(done=True))
+
+
+def ours(desk: Desk, **given: Any) -> MCPServer[Any]:
+    """Our server; the empty tool goes the way of every tool: checks, thread, audit log, structured answer."""
+    return build_server(desk, extra_tools=[expose(Tool(nothing, Nothing), desk)], **given)
+
+
+def main(side: str, folder: str, port: str = "") -> None:
+    """Serve until the client leaves, or the process is ended."""
+    if side == "bare":
+        if port:
+            bare().run("streamable-http", port=int(port))
+        else:
+            bare().run("stdio")
+        return
+    with Desk(Settings(store=Path(folder) / "store", roots=(Path(folder),))) as desk:
+        if port:
+            http_callers.build_server = ours  # type: ignore[attr-defined]  # the one seam: all else is what users get
+            serve(desk, HttpSettings(port=int(port), per_minute=1_000_000))
+        else:
+            ours(desk).run("stdio")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

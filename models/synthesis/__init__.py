@@ -1,0 +1,1 @@
+"""Synthetic images: intensity priors, one diffusion engine, a classical engine, and how both are judged."""

@@ -1,0 +1,109 @@
+"""The bundled synthesis networks: which there are and their cards. Torch-free."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from ...imaging.errors import BadCall
+from ..catalogue import WEIGHTS_FOLDER
+from .conditions import ConditionPlan
+from .scales import Made
+
+PREFIXES = ("paint-", "translate-")
+
+
+@dataclass(frozen=True)
+class Painter:
+    """A synthesis network.
+
+    Attributes:
+        task: "synthesize" (which inpaints, too) or "translate" (both ways).
+        makes: modalities it can make.
+        spacing_mm, longest, canonical: the grid it works on, as in training.
+        facts: the whole JSON beside the weights.
+    """
+
+    name: str
+    title: str
+    task: Literal["synthesize", "translate"]
+    makes: tuple[Made, ...]
+    plan: ConditionPlan
+    spacing_mm: float
+    longest: int | None
+    canonical: bool
+    licence: str
+    purpose: str
+    sha256: str
+    path: Path
+    facts: Mapping[str, Any]
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """Structures it was taught."""
+        return self.plan.vocabulary
+
+
+@cache
+def painters(folder: Path = WEIGHTS_FOLDER) -> Mapping[str, Painter]:
+    """Every bundled painter by name."""
+    files = [path for prefix in PREFIXES for path in sorted(folder.glob(f"{prefix}*.json"))]
+    return {path.stem: _read(path) for path in files if path.with_suffix(".safetensors").exists()}
+
+
+def painter(name: str) -> Painter:
+    """The painter of this name.
+
+    Raises:
+        BadCall: there is none.
+    """
+    known = painters()
+    if name not in known:
+        raise BadCall(f"Unknown synthesis model '{name}'. Known: {', '.join(('classical', *known))}.")
+    return known[name]
+
+
+def best_painter(structures: set[str], modality: Made, *, purpose: str) -> Painter | None:
+    """The painter of this modality that was taught most of the structures; None when none was taught half."""
+    fitting = [
+        one
+        for one in painters().values()
+        if one.task == "synthesize" and modality in one.makes and (purpose == "research" or one.purpose == "any")
+    ]
+    best = max(fitting, key=lambda one: len(structures & set(one.vocabulary)), default=None)
+    return best if best and 2 * len(structures & set(best.vocabulary)) >= len(structures) else None
+
+
+def translator(*, purpose: str) -> Painter | None:
+    """The bundled CT and MR translator."""
+    return next(
+        (
+            one
+            for one in painters().values()
+            if one.task == "translate" and (purpose == "research" or one.purpose == "any")
+        ),
+        None,
+    )
+
+
+def _read(path: Path) -> Painter:
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    return Painter(
+        name=facts["name"],
+        title=facts["title"],
+        task=facts["task"],
+        makes=tuple(facts["makes"]),
+        plan=ConditionPlan.from_json(facts["plan"]),
+        spacing_mm=float(facts["spacing_mm"]),
+        longest=facts["longest"],
+        canonical=bool(facts["canonical"]),
+        licence=facts["licence"],
+        purpose=facts["purpose"],
+        sha256=facts["sha256"],
+        path=path.with_suffix(".safetensors"),
+        facts=facts,
+    )
