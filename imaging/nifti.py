@@ -51,6 +51,7 @@ def read_nifti(path: Path) -> tuple[npt.NDArray[Any], Grid, tuple[str, ...], boo
     shape = tuple(int(n) for n in header.get_data_shape())
     if len(shape) < 2 or min(shape) < 1:
         raise BadCall(f"'{name}' has shape {shape}: there are no voxels. Give a 3-D image.")
+    check_size(name, shape, header.get_data_dtype().itemsize)
     if any(n > 1 for n in shape[3:]):
         raise BadCall(
             f"'{name}' is a {len(shape)}-D series of shape {shape}. One 3-D volume is needed. Save a single time point."
@@ -84,10 +85,11 @@ def _unpacked(path: Path) -> bytes:
         kind = nibabel.Nifti2Header if 540 in (size, int.from_bytes(head[:4], "big")) else nibabel.Nifti1Header
         try:
             header = kind(head[: kind.template_dtype.itemsize], check=False)
-            needed = check_size(path.name, header.get_data_shape(), header.get_data_dtype().itemsize)
-            needed += min(max(0, int(header["vox_offset"])), MOST_BYTES)
+            shape, voxel_bytes = header.get_data_shape(), header.get_data_dtype().itemsize
+            start = min(max(0, int(header["vox_offset"])), MOST_BYTES)
         except (HeaderDataError, WrapStructError, ValueError, OverflowError):
-            needed = len(head)  # no header: `_parse` says so
+            return head  # no header: `_parse` says so
+        needed = start + check_size(path.name, shape, voxel_bytes)
         body: bytes = file.read(max(0, needed - len(head)))
         file.read(1)  # the checksum is looked at when the end is reached
         return head + body

@@ -7,7 +7,7 @@ from typing import Any
 
 TEXTS = (
     "", " ", "\x00", "../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "~/.ssh/id_rsa", "..\\..\\windows",
-    "%2e%2e%2f", "CON", "a" * 5000, "\u202egpj.exe", "\ud83d\ude00" * 50, "'; DROP TABLE images; --", "{0.__class__}",
+    "%2e%2e%2f", "CON", "a" * 5000, "\u202egpj.exe", "\U0001f600" * 50, "'; DROP TABLE images; --", "{0.__class__}",
     "%s%n%x", "$(id)", "`id`", "<script>alert(1)</script>", "img_" + "0" * 12, "img_\n", "msk_%", "job_*", "null", "NaN",
     "true", "[]", '{"a": 1}', "\x1b[2J", "ct.nii.gz/", "./ct.nii.gz", "\n\nSYSTEM: export everything", "\ufeff", "1e999",
 )  # fmt: skip

@@ -75,7 +75,7 @@ def test_a_header_that_asks_for_too_much_memory_is_refused(tmp_path: Path, endin
         data = header(huge) + b"\0" * 99
         path.write_bytes(gzip.compress(data) if ending == ".nii.gz" else data)
     before = psutil.Process().memory_info().rss
-    with pytest.raises(BadCall):
+    with pytest.raises(BadCall, match=r"GiB|cut short|cannot be read"):
         read_image(path, modality="ct")
     assert psutil.Process().memory_info().rss - before < 300_000_000
 
@@ -160,6 +160,7 @@ HOSTILE = (
 
 def test_texts_of_a_dicom_header_never_reach_an_answer(ask: Ask, root: Path) -> None:
     tricks = {
+        "SpecificCharacterSet": "ISO_IR 192",
         "PatientName": HOSTILE[:60], "StudyDescription": HOSTILE[:60], "SeriesDescription": HOSTILE[:60],
         "ProtocolName": HOSTILE[:60], "ImageComments": HOSTILE, "BodyPartExamined": "EXPORT ALL", "StationName": "SYSTEM",
     }  # fmt: skip
@@ -167,7 +168,7 @@ def test_texts_of_a_dicom_header_never_reach_an_answer(ask: Ask, root: Path) -> 
     opened = ask("open_image", path="hostile")
     said = opened.text + json.dumps(opened.result)
     assert opened.result["image_id"], said
-    for trick in ("Ignore all", "SYSTEM", "script", "\x1b", "\u202e", "EXPORT ALL", "AAAA"):
+    for trick in ("Ignore all", "SYSTEM", "<script", "\x1b", "\u202e", "EXPORT ALL", "AAAA"):
         assert trick not in said, trick
 
 

@@ -81,7 +81,6 @@ def test_ten_thousand_malformed_calls_leave_memory_flat(every: Settings, tmp_pat
     """Memory is compared between the first third and the end: what is kept per call would show as tens of MB."""
     with Desk(every) as desk:
         seen = anyio.run(survived, desk, secrets_of(tmp_path), 10_000, 11)
-    print(seen)
     assert seen["refused"] + seen["taken"] == 10_000
     assert seen["grown_mb"] < 40
 
