@@ -58,8 +58,10 @@ class Roots:
     @staticmethod
     def _resolve(path: Path) -> Path | None:
         try:
-            return path.resolve()
-        except (OSError, RuntimeError):  # a loop of links, or a name the file system refuses
+            found = path.resolve()
+            found.exists()  # raises for a name that is too long
+            return found
+        except (OSError, RuntimeError, ValueError):  # a loop of links, or a name the file system refuses
             return None
 
     def shown(self, path: Path) -> str:
