@@ -21,6 +21,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from .errors import BadCall
+from .limits import check_ratio, check_size
 
 _FILES_LIMIT = 20_000
 _ZIP_LIMIT_BYTES = 8 * 1024**3
@@ -222,6 +223,9 @@ def _zip_openers(path: Path) -> Iterator[Callable[[], BinaryIO]]:
             f"'{path.name}' unpacks to more than {_FILES_LIMIT} files or {_ZIP_LIMIT_BYTES // 1024**3} GiB. "
             "Unpack it and give the folder of one series."
         )
+    check_ratio(path.name, path.stat().st_size, sum(info.file_size for info in members))
+    for info in members:
+        check_size(path.name, (info.file_size,), 1)
     yield from (partial(_member, path, info.filename) for info in members)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ import SimpleITK as sitk
 
 from .arrays import write_atomically
 from .errors import BadCall
+from .limits import check_size
 from .volume import Affine, Grid
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_HEAD_BYTES = 1 << 20
+# Source: the MetaIO and NRRD formats: "ElementDataFile = NAME" and "data file: NAME" (also "datafile:").
+_DATA_FILE = re.compile(rb"^[ \t]*(?:ElementDataFile[ \t]*=|data ?file:)[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 SYNTHETIC_KEY = "ostensor_synthetic"
 
 
@@ -24,11 +29,13 @@ def read_itk(path: Path) -> tuple[npt.NDArray[Any], Grid, tuple[str, ...], bool]
     Raises:
         BadCall: damaged, colour or vector voxels, or not 2-D or 3-D.
     """
+    _refuse_files_elsewhere(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
         dimension, size = reader.GetDimension(), reader.GetSize()
+        check_size(path.name, size, _bytes_of(reader.GetPixelID()) * reader.GetNumberOfComponents())
         if dimension > 3 and any(n > 1 for n in size[3:]):
             raise BadCall(
                 f"'{path.name}' is a {dimension}-D series of shape {tuple(size)}. One 3-D volume is needed. Save a single time point."
@@ -54,6 +61,35 @@ def read_itk(path: Path) -> tuple[npt.NDArray[Any], Grid, tuple[str, ...], bool]
         note = "A 2-D file: its slice thickness is not known, so no volume can be given."
         return array[..., None], grid, (note,), SYNTHETIC_KEY in keys
     return array, Grid(array.shape, itk_affine(image)), (), SYNTHETIC_KEY in keys
+
+
+def _refuse_files_elsewhere(path: Path) -> None:
+    """A header may name the file its voxels are in; only a neighbour of its own is read, never one elsewhere.
+
+    Raises:
+        BadCall: it names a path, a list or a pattern, or a link that leads out of the folder.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    named = [match.group(1).decode("utf-8", "replace").strip() for match in _DATA_FILE.finditer(head)]
+    for name in named:
+        if name.upper() == "LOCAL":
+            continue
+        plain = name not in ("", ".", "..") and not any(part in name for part in ("/", "\\", "%", ":", "\0"))
+        if (
+            not plain
+            or name.upper().startswith("LIST")
+            or (path.parent / name).resolve().parent != path.parent.resolve()
+        ):
+            raise BadCall(
+                f"'{path.name}' keeps its voxels in files elsewhere. Only one file beside it is read. "
+                "Save it as one file (.mha, .nrrd, .nii.gz)."
+            )
+
+
+def _bytes_of(pixel_id: int) -> int:
+    kind = sitk.GetPixelIDValueAsString(pixel_id)
+    return next((bits // 8 for bits in (64, 32, 16) if f"{bits}-bit" in kind), 1) * (2 if "complex" in kind else 1)
 
 
 def itk_affine(image: sitk.Image) -> Affine:

@@ -16,9 +16,11 @@ from isal import igzip
 from isal.igzip_lib import IsalError
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 from .arrays import write_atomically
 from .errors import BadCall
+from .limits import MOST_BYTES, check_size
 from .volume import Affine, Grid
 
 SYNTHETIC_NOTE = b"synthetic image (ostensor)"
@@ -33,7 +35,7 @@ def read_nifti(path: Path) -> tuple[npt.NDArray[Any], Grid, tuple[str, ...], boo
     """
     name = path.name
     try:
-        raw = igzip.open(path, "rb").read() if _is_gzip(path) else path.read_bytes()
+        raw = _unpacked(path) if _is_gzip(path) else path.read_bytes()
     except (OSError, EOFError, zlib.error, gzip.BadGzipFile, IsalError) as error:  # type: ignore[misc]  # isal types it loosely
         raise BadCall(
             f"'{name}' is cut short or damaged (gzip: {type(error).__name__}). Copy or download it again."
@@ -49,6 +51,7 @@ def read_nifti(path: Path) -> tuple[npt.NDArray[Any], Grid, tuple[str, ...], boo
     shape = tuple(int(n) for n in header.get_data_shape())
     if len(shape) < 2 or min(shape) < 1:
         raise BadCall(f"'{name}' has shape {shape}: there are no voxels. Give a 3-D image.")
+    check_size(name, shape, header.get_data_dtype().itemsize)
     if any(n > 1 for n in shape[3:]):
         raise BadCall(
             f"'{name}' is a {len(shape)}-D series of shape {shape}. One 3-D volume is needed. Save a single time point."
@@ -72,6 +75,24 @@ def _is_synthetic(header: Any) -> bool:
     """Either mark counts: programs rewrite the description, and some drop extensions."""
     extensions = [bytes(one.get_content()) for one in header.extensions if one.get_code() == _COMMENT]
     return any(SYNTHETIC_NOTE in text for text in (bytes(header["descrip"]), *extensions))
+
+
+def _unpacked(path: Path) -> bytes:
+    """What the header says is in the file, and no more: the rest of a gzip may be endless."""
+    with igzip.open(path, "rb") as file:
+        head: bytes = file.read(540)
+        size = struct.unpack("<i", head[:4])[0] if len(head) >= 4 else 0
+        kind = nibabel.Nifti2Header if 540 in (size, int.from_bytes(head[:4], "big")) else nibabel.Nifti1Header
+        try:
+            header = kind(head[: kind.template_dtype.itemsize], check=False)
+            shape, voxel_bytes = header.get_data_shape(), header.get_data_dtype().itemsize
+            start = min(max(0, int(header["vox_offset"])), MOST_BYTES)
+        except (HeaderDataError, WrapStructError, ValueError, OverflowError):
+            return head  # no header: `_parse` says so
+        needed = start + check_size(path.name, shape, voxel_bytes)
+        body: bytes = file.read(max(0, needed - len(head)))
+        file.read(1)  # the checksum is looked at when the end is reached
+        return head + body
 
 
 def _is_gzip(path: Path) -> bool:

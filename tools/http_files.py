@@ -136,9 +136,10 @@ async def download(request: Request, caller: Caller) -> Response:
     asked = request.path_params["path"]
     try:
         found = caller.files.joinpath(asked).resolve()
-    except (OSError, ValueError, RuntimeError):
-        found = caller.files
-    if caller.files.resolve() not in found.parents or not found.is_file():
+        theirs = caller.files.resolve() in found.parents and found.is_file()
+    except (OSError, ValueError, RuntimeError):  # a name no file system takes
+        theirs = False
+    if not theirs:
         return JSONResponse({"error": "There is no such file of yours."}, status_code=404)
     headers = {"X-Content-Type-Options": "nosniff"}
     return FileResponse(found, media_type="application/octet-stream", filename=found.name, headers=headers)

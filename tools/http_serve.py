@@ -29,7 +29,7 @@ def serve_http(desk: Desk, http: HttpSettings) -> None:
     """
     log_lines()
     listening = _listening(http)
-    config = _config(http)
+    config = serve_config(http)
     if http.workers == 1:
         config.app = http_app(desk, http)
         signal.signal(signal.SIGTERM, _leave)
@@ -39,7 +39,8 @@ def serve_http(desk: Desk, http: HttpSettings) -> None:
     Multiprocess(config, sockets=[listening]).run()
 
 
-def _config(http: HttpSettings) -> uvicorn.Config:
+def serve_config(http: HttpSettings) -> uvicorn.Config:
+    """How uvicorn is run: what it takes of one connection, and how many of them; the application is set by the caller."""
     return uvicorn.Config(
         "",
         http="h11",

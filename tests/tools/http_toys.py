@@ -19,6 +19,7 @@ from mcp_types import CallToolResult
 
 from ostensor.tools.desk import Desk
 from ostensor.tools.http_app import http_app
+from ostensor.tools.http_serve import serve_config
 from ostensor.tools.http_settings import HttpSettings
 
 from .conftest import AFFINE
@@ -67,7 +68,9 @@ def served(desk: Desk, **settings: Any) -> Iterator[Site]:
     """A server over `desk` until the block ends."""
     port = free_port()
     http = HttpSettings(port=port, **{"drain_s": 5.0, **settings})
-    config = uvicorn.Config(http_app(desk, http), port=port, log_config=None, http="h11", timeout_graceful_shutdown=2)
+    config = serve_config(http)
+    config.app, config.timeout_graceful_shutdown = http_app(desk, http), 2
+    config.port = port
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
