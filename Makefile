@@ -22,7 +22,7 @@ check: $(VENV)/.ready
 	$(BIN)/mypy
 
 test: check
-	$(BIN)/python -m pytest -m "not slow" tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests
 
 # Programs of others that judge the server: conformance suite, Inspector, TypeScript client.
 $(VENV)/node/.ready: tests/node/package.json $(VENV)/.ready

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from nibabel import orientations as nio
 
 from .geometry import reorient_array
 from .region import Region
@@ -44,6 +43,8 @@ class RegionPlanes:
     """Slices of a mask that is kept as its region: only the part that holds voxels is turned and cut."""
 
     def __init__(self, region: Region) -> None:
+        import nibabel.orientations as nio  # nibabel loads slowly
+
         ornt = nio.io_orientation(region.grid.affine)
         shape, start = np.array(region.grid.shape), np.array(region.start)
         stop = start + region.array.shape

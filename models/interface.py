@@ -6,7 +6,7 @@ Torch-free, so that the server may name these types.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from ..imaging.volume import BoolArray, Volume
@@ -47,7 +47,7 @@ class Decoded:
     array: BoolArray
     confidence: float
     peak: float
-    signs: tuple[float, ...] = ()
+    signs: tuple[float, ...] = field(default=(), kw_only=True)
 
 
 Scope = Literal["slice", "volume"]

@@ -125,7 +125,7 @@ class SatMiniPredictor:
         inside = logit[logit > 0]
         confidence = float(_sigmoid(inside).mean()) if inside.size else 0.0
         signs = signs_of(logit, largest_share(logit > 0), by_slice=self.how.dims == 2) if inside.size else ()
-        return Decoded(name, mask, confidence, float(_sigmoid(logit.max())), signs)
+        return Decoded(name, mask, confidence, float(_sigmoid(logit.max())), signs=signs)
 
     def query_weights(self, structures: Sequence[str]) -> npt.NDArray[np.float32]:
         """What each word puts on the features, (n embed+1).

@@ -21,12 +21,12 @@ Family = Literal["anatomy", "position", "size"]
 
 _POSITION = re.compile(
     r"\b(left|right|upper|top|bottom|lower)[- ]?most\b|\b(furthest|farthest|nearest|closest)\b"
-    r"|\b(left|right|top|bottom|upper|lower)\b[^.]*\b(of|in) the (picture|image)\b|\b(highest|lowest|higher|upper|lower) (of|one|organ)\b"
-    r"|\b(upper|lower) edge\b|\blowest\b|\bhighest\b"
+    r"|\b(left|right|top|bottom|upper|lower)\b[^.]*\b(of|in) the (picture|image)\b|\b(highest|lowest|higher|upper|lower) (of|one|organ|up|down)\b"
+    r"|\b(left|right|upper|lower) edge\b|\blowest\b|\bhighest\b"
 )
 _SIZE = re.compile(
-    r"\b(largest|biggest|smallest|tiniest|larger|smaller|bigger|lesser|littlest|most sizeable|greatest|least|most pixels"
-    r"|fewest|maximum size|minimum size)\b"
+    r"\b(largest|biggest|smallest|tiniest|larger|smaller|bigger|lesser|littlest|most sizeable|greatest|least|most pixels|most room"
+    r"|less large|fewest|maximum size|minimum size)\b"
 )
 _SIDE = re.compile(r"\b(left|right)\b")
 

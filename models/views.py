@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from ..imaging.volume import BoolArray, Volume
 
@@ -60,7 +60,7 @@ VIEWS: tuple[View, ...] = (
     _moved(1, -SHIFT),
     _greys("noisier", _noise),
     _greys("brighter", lambda a: a * np.float32(GAIN) + np.float32(HU if float(a.min()) < -500 else 0)),
-    _greys("smoother", lambda a: np.asarray(ndimage.gaussian_filter(a, BLUR), dtype=np.float32)),
+    _greys("smoother", lambda a: np.asarray(scipy.ndimage.gaussian_filter(a, BLUR), dtype=np.float32)),
 )
 
 

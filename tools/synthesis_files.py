@@ -6,10 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..imaging.dicom_image import write_dicom_image
 from ..imaging.errors import BadCall
-from ..imaging.files import write_volume
-from ..imaging.raster import write_png
 from ..imaging.volume import Volume
 from .desk import Desk
 
@@ -39,11 +36,17 @@ def save(desk: Desk, path: Path, volume: Volume, image_id: str, made: str) -> li
     """Write the image and answer the files as the caller may see them."""
     name = path.name.lower()
     if name.endswith(".dicom"):
+        from ..imaging.dicom_image import write_dicom_image
+
         written = write_dicom_image(path, volume, name=image_id, made=made)
         return [desk.roots.shown(path), f"{len(written)} slices"]
     if name.endswith(".png"):
+        from ..imaging.raster import write_png
+
         write_png(path, _grey(volume))
     else:
+        from ..imaging.files import write_volume
+
         write_volume(path, volume.array, volume.grid, synthetic=True)
     return [desk.roots.shown(path)]
 

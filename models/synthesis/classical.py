@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from .priors import Prior, of_tissue, painted
 from .scales import MR_MOST, Background, Float, Made
@@ -62,10 +62,10 @@ def classical(
     values = painted(labels, {label: one.value for label, one in known.items()}, outside=known[0].value)
     spread = painted(labels, {label: one.texture for label, one in known.items()}, outside=known[0].texture)
     sigma = [blur if side > 1 else 0.0 for blur, side in zip([GRAIN_VOXELS] * 3, labels.shape, strict=True)]
-    grain = ndimage.gaussian_filter(rng.standard_normal(labels.shape).astype(np.float32), sigma)
+    grain = scipy.ndimage.gaussian_filter(rng.standard_normal(labels.shape).astype(np.float32), sigma)
     picture = values + spread * grain / max(float(grain.std()), 1e-6)
     blur = [POINT_SPREAD_VOXELS if side > 1 else 0.0 for side in labels.shape]
-    picture = ndimage.gaussian_filter(picture, blur)
+    picture = scipy.ndimage.gaussian_filter(picture, blur)
     picture += NOISE[modality] * varied.noise * rng.standard_normal(labels.shape).astype(np.float32)
     answer: Float = np.clip(picture, floor, 3000.0 if modality == "ct" else MR_MOST).astype(np.float32)
     return answer
@@ -85,7 +85,7 @@ def with_body(
         body[:, :, z] = convex_hull_image(labels[:, :, z] > 0)
     in_plane = np.array(spacing_mm[:2]) if spacing_mm else np.array([BODY_MM / BODY_VOXELS] * 2)
     for z in np.flatnonzero(body.any(axis=(0, 1))):
-        away = ndimage.distance_transform_edt(~body[:, :, z], sampling=in_plane)
+        away = scipy.ndimage.distance_transform_edt(~body[:, :, z], sampling=in_plane)
         body[:, :, z] = away <= BODY_MM
     return np.where((labels == 0) & body, value, labels)
 

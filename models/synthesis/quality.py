@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 from skimage.metrics import structural_similarity
 
 from .scales import Float
@@ -48,7 +48,9 @@ def fsim(made: Image, real: Image) -> float:
 def _gradient(picture: Image) -> Image:
     """Magnitude of the Scharr gradient, with weights 3, 10, 3 over 16 (Zhang et al. 2011, table I)."""
     smooth, slope = np.array([3.0, 10.0, 3.0]) / 16, np.array([1.0, 0.0, -1.0])
-    along = [ndimage.correlate1d(ndimage.correlate1d(picture, slope, axis=a), smooth, axis=1 - a) for a in (0, 1)]
+    along = [
+        scipy.ndimage.correlate1d(scipy.ndimage.correlate1d(picture, slope, axis=a), smooth, axis=1 - a) for a in (0, 1)
+    ]
     answer: Image = np.hypot(along[0], along[1])
     return answer
 

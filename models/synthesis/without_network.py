@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from ...imaging.errors import BadCall
 from ..interface import Cancelled
@@ -61,7 +61,7 @@ def kept_voxels(job: PaintJob, labels: npt.NDArray[np.integer]) -> npt.NDArray[n
     labelled = labels > 0
     if job.keep_labelled:
         if job.dilate:
-            labelled = ndimage.binary_dilation(labelled, iterations=job.dilate)
+            labelled = scipy.ndimage.binary_dilation(labelled, iterations=job.dilate)
         return np.asarray(labelled)
     return np.asarray(~labelled)
 
@@ -85,6 +85,6 @@ def with_priors(values: Float, job: PaintJob, names: list[str]) -> Float:
     where = np.isin(labels, list(wanted))
     picture = classical(labels, priors, job.modality, np.random.default_rng(job.seed))
     sigma = [FEATHER_VOXELS / 2 if side > 1 else 0.0 for side in where.shape]
-    weight = np.maximum(ndimage.gaussian_filter(where.astype(np.float32), sigma), where)
+    weight = np.maximum(scipy.ndimage.gaussian_filter(where.astype(np.float32), sigma), where)
     answer: Float = weight * np.where(where, picture, values) + (1 - weight) * values
     return answer

@@ -82,7 +82,7 @@ def line(transport: str, era: str, folder: Path, root: Path, **more: Any) -> Ite
 
 
 @contextmanager
-def http_server(store: Path, root: Path, toolsets: str = "core,clinical") -> Iterator[str]:
+def http_server(store: Path, root: Path, toolsets: str = "core,clinical,viewer") -> Iterator[str]:
     """The address of a server process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

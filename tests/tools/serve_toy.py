@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 
-def main(store: str, root: str, http: str | None = None, toolsets: str = "core,clinical") -> None:
+def main(store: str, root: str, http: str | None = None, toolsets: str = "core,clinical,viewer") -> None:
     sys.path.insert(0, str(Path(__file__).parent))
     from desk_toy import CARDS
 

@@ -74,7 +74,20 @@ RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         {"key": None, "algorithm": "none"},
         {"key": "a secret that is long enough for HS256", "algorithm": "HS256"},
     ],
-    ids=str,
+    ids=[
+        "expired",
+        "no expiry",
+        "other audience",
+        "no audience",
+        "other issuer",
+        "no subject",
+        "not yet valid",
+        "other key",
+        "other key id",
+        "rsa key",
+        "unsigned",
+        "shared secret",
+    ],
 )
 def test_expired_foreign_and_forged_tokens_are_refused(site: Site, wrong: dict[str, Any]) -> None:
     refused = site.request("POST", "/mcp", token(**wrong), json={})

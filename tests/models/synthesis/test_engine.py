@@ -166,7 +166,7 @@ def test_a_toy_learns_to_follow_its_condition_and_swapped_labels_swap_their_valu
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     assert sum(losses[-20:]) < 0.4 * sum(losses[:20])
     left = torch.zeros(1, 1, 12, 12)
     left[..., :6] = 1
