@@ -87,7 +87,7 @@ def _unpacked(path: Path) -> bytes:
             header = kind(head[: kind.template_dtype.itemsize], check=False)
             shape, voxel_bytes = header.get_data_shape(), header.get_data_dtype().itemsize
             start = min(max(0, int(header["vox_offset"])), MOST_BYTES)
-        except (HeaderDataError, WrapStructError, ValueError, OverflowError):
+        except (HeaderDataError, WrapStructError, KeyError, ValueError, OverflowError):
             return head  # no header: `_parse` says so
         needed = start + check_size(path.name, shape, voxel_bytes)
         body: bytes = file.read(max(0, needed - len(head)))
