@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,9 +10,12 @@ from ..imaging.measures import covered_mm
 from ..models import catalogue
 from ..models.card import Card
 from ..models.card import Purpose as CardPurpose
+from ..models.synthesis.painter_cards import painter_cards
 from ..retrieval.structures import THRESHOLD, Structure
 from .desk import Answer, Call, Desk
 from .results import ModelRow, ModelsResult, StructureRow, StructuresResult
+
+ModelTask = Literal["segment", "refer", "synthesize", "translate"]
 
 
 def allowed_use(desk: Desk) -> CardPurpose:
@@ -83,8 +86,8 @@ def _row(row: Structure, score: float, models: list[str]) -> StructureRow:
 def list_models(
     desk: Desk,
     call: Call,
-    structure: Annotated[str | None, Field(description="Only models that segment this structure.")] = None,
-    task: Annotated[str | None, Field(description="Only models of this task; today 'segment'.")] = None,
+    structure: Annotated[str | None, Field(description="Only models that know this structure.")] = None,
+    task: Annotated[ModelTask | None, Field(description="Only models of this task.")] = None,
 ) -> Answer:
     """List models: what each takes, which structures it claims, its measured Dice, licence and memory.
 
@@ -92,7 +95,7 @@ def list_models(
     `dice` was measured by us on held-out scans. Nothing is loaded. Example: list_models(structure="liver")
     """
     del call
-    cards = list(catalogue.catalogue())
+    cards = [*catalogue.catalogue(), *painter_cards()]
     if structure is not None:
         name = desk.table.resolve(structure).name
         cards = [card for card in cards if name in card.claimed or card.open_text]

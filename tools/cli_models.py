@@ -13,6 +13,9 @@ from rich.table import Table
 
 from ..imaging.errors import Failed
 from ..models import catalogue
+from ..models.card import Card
+from ..models.synthesis.painter_cards import painter_cards
+from ..models.synthesis.painters import painters
 
 app = typer.Typer(help="List, show, verify and import models.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of the model, as `models list` shows it.")]
@@ -21,7 +24,7 @@ Name = Annotated[str, typer.Argument(help="Name of the model, as `models list` s
 @app.command("list")
 def list_models(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
     """Every model, whether its weights are here or not."""
-    cards = catalogue.catalogue()
+    cards = _cards()
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(card) for card in cards]))
         return
@@ -39,20 +42,37 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="For machin
 @app.command()
 def show(name: Name) -> None:
     """A model's card as JSON."""
-    typer.echo(json.dumps(dataclasses.asdict(catalogue.card(name)), indent=1))
+    typer.echo(json.dumps(dataclasses.asdict(_named(name)), indent=1))
 
 
 @app.command()
 def verify(name: Annotated[str | None, typer.Argument(help="Default: every model that is ready.")] = None) -> None:
     """Load weights and compare their hash with the card's."""
-    from ..models.load import load_predictor
-
-    cards = [catalogue.card(name)] if name else [card for card in catalogue.catalogue() if card.is_ready]
+    cards = [_named(name)] if name else [card for card in _cards() if card.is_ready]
     if not cards:
         raise Failed("No model is ready here. The bundled weights are missing from this installation.")
     for card in cards:
-        loaded = load_predictor(card.name, device="cpu", threads=None)
-        typer.echo(f"{card.name}: intact, sha256 {loaded.card.sha256[:12]}, runs on {loaded.engine}.")
+        typer.echo(f"{card.name}: intact, sha256 {card.sha256[:12]}, runs on {_loaded(card)}.")
+
+
+def _cards() -> list[Card]:
+    return [*catalogue.catalogue(), *painter_cards()]
+
+
+def _named(name: str) -> Card:
+    return next((card for card in painter_cards() if card.name == name), None) or catalogue.card(name)
+
+
+def _loaded(card: Card) -> str:
+    """Load the weights and say what runs them."""
+    if card.name in painters():
+        from ..models.synthesis.painter import load_task
+
+        load_task(painters()[card.name])
+        return "torch"
+    from ..models.load import load_predictor
+
+    return load_predictor(card.name, device="cpu", threads=None).engine
 
 
 @app.command("import")

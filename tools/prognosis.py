@@ -54,6 +54,7 @@ def predict_prognosis(
     mask_ids: Annotated[
         list[str] | None, Field(description="Masks of the tumour (and its organ) on that scan.", max_length=20)
     ] = None,
+    allow_synthetic: Annotated[bool, Field(description="Also answer for a synthetic scan.")] = False,
 ) -> Answer:
     """Predict survival of one cancer patient from the record, and the tumour's mask if given. Research only.
 
@@ -66,7 +67,7 @@ def predict_prognosis(
     inputs = [*([image_id] if image_id else []), *(mask_ids or [])]
     provenance = Provenance(tool="predict_prognosis", version=__version__, inputs=inputs)
     try:
-        measured = _measured(desk, image_id, mask_ids or [], read)
+        measured = _measured(desk, image_id, mask_ids or [], read, allow_synthetic=allow_synthetic)
         model = _model(desk, read, fused=bool(measured))
         values = {**read.record.known, **measured}
         _check(model, values, horizon)
@@ -76,10 +77,18 @@ def predict_prognosis(
         )
         return Answer(f"No prognosis is given: {refusal.text}", result)
     del call
-    return _answer(model, read, values, measured, horizon, provenance)
+    nobodys = _is_synthetic(desk, image_id, mask_ids or [])
+    return _answer(model, read, values, measured, horizon, provenance, synthetic=nobodys)
 
 
-def _measured(desk: Desk, image_id: str | None, mask_ids: list[str], read: ReadRecord) -> dict[str, float]:
+def _is_synthetic(desk: Desk, image_id: str | None, mask_ids: list[str]) -> bool:
+    images = [desk.store.mask_record(mask_id).image_id for mask_id in mask_ids] + ([image_id] if image_id else [])
+    return any(desk.store.image(one).synthetic for one in images)
+
+
+def _measured(
+    desk: Desk, image_id: str | None, mask_ids: list[str], read: ReadRecord, *, allow_synthetic: bool
+) -> dict[str, float]:
     """Measures of the tumour's mask, after the checks on the scan; nothing when no scan is given."""
     if image_id is None and not mask_ids:
         return {}
@@ -90,9 +99,11 @@ def _measured(desk: Desk, image_id: str | None, mask_ids: list[str], read: ReadR
             f"The masks and the image belong to {len(images)} images: {', '.join(sorted(images))}. Give one scan."
         )
     image = desk.store.image(images.pop())
-    if image.synthetic:
+    if image.synthetic and not allow_synthetic:
         raise _Refusal(
-            "synthetic_image", f"{image.image_id} is a synthetic image; it is nobody's. Give the patient's scan."
+            "synthetic_image",
+            f"{image.image_id} is a synthetic image; it is nobody's. Give the patient's scan, or set "
+            "allow_synthetic=true if you mean it.",
         )
     cohort = next((m.cohort for m in prognosis_models().values() if m.cohort.disease == read.record.disease), None)
     if cohort is not None and image.modality not in cohort.modalities:
@@ -170,6 +181,8 @@ def _answer(
     measured: Mapping[str, float],
     horizon: float | None,
     provenance: Provenance,
+    *,
+    synthetic: bool,
 ) -> Answer:
     curves = model.curves([values])
     risk = float(curves.risk[0])
@@ -182,6 +195,8 @@ def _answer(
     warnings = ["Research only; a small cohort, never validated elsewhere."]
     if model.facts["c_index_low"] <= 0.5:
         warnings.append("The C-index interval includes 0.5: this model may rank patients no better than chance.")
+    if synthetic:
+        warnings.append("The scan is synthetic, so this is nobody's outlook.")
     if measured and not model.image:
         warnings.append("This cohort's model does not use the scan; it was only checked for a tumour.")
     used = {f.field for f in model.features}

@@ -146,6 +146,14 @@ def test_a_scan_that_gives_no_evidence_is_refused(
     assert said in made["refused"]
 
 
+def test_a_synthetic_scan_is_used_when_allowed_and_the_answer_says_so(ask: Ask, desk: Desk) -> None:
+    image_id, tumour, _kidney = placed(desk, synthetic=True)
+    made = ask("predict_prognosis", ehr=KIDNEY, image_id=image_id, mask_ids=[tumour], allow_synthetic=True)
+    assert made.result["refused"] is None
+    assert made.result["mode"] == "image and record"
+    assert "The scan is synthetic" in made.text
+
+
 @pytest.mark.parametrize(
     ("ehr", "said"),
     [

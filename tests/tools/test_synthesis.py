@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from ostensor.imaging.volume import Grid, Mask, Volume
+from ostensor.models.synthesis.painters import painters
 from ostensor.tools.desk import Desk
 from ostensor.tools.settings import Settings
 
@@ -233,3 +234,49 @@ def test_unknown_engines_and_endings_and_missing_names_are_refused(ask: Ask, des
 def test_translating_to_what_it_is_already_is_refused(ask: Ask, desk: Desk, masks: list[str]) -> None:
     image = desk.store.mask_record(masks[0]).image_id
     _refused(ask("translate_image", image_id=image, modality="ct"), "is ct already")
+
+
+BRAIN_GRID = Grid((37, 41, 3), np.array([[-1, 0, 0, 20.0], [0, -1, 0, 30.0], [0, 0, 1, -5.0], [0, 0, 0, 1]]))
+
+
+def test_auto_takes_the_network_that_was_taught_the_structures(ask: Ask, desk: Desk) -> None:
+    """Through the real worker: the network, its hash and its steps stand in the provenance."""
+    image = desk.store.add_image(Volume(np.zeros(BRAIN_GRID.shape, np.int16), BRAIN_GRID, "mr"), source_name="scan")
+    parts = {
+        "anterior hippocampus": (slice(9, 18), slice(12, 20), slice(0, 3)),
+        "posterior hippocampus": (slice(20, 30), slice(22, 31), slice(0, 3)),
+    }
+    masks = [
+        desk.store.add_mask(block(where, BRAIN_GRID), image_id=image.image_id, structure=name).mask_id
+        for name, where in parts.items()
+    ]
+    reply = ask("synthesize_image", modality="mr", mask_ids=masks, quality="draft", seed=5, wait_s=120)
+    array = made(desk, reply)
+    assert reply.result["engine"] == "paint-hippocampus"
+    assert [row["painted_by"] for row in reply.result["masks"]] == ["network", "network"]
+    assert reply.result["provenance"]["weights_sha256"] == painters()["paint-hippocampus"].sha256
+    assert reply.result["steps"] == 4
+    assert len(np.unique(array)) > 50, "a picture, not a flat fill"
+
+
+def test_a_translated_image_lies_where_its_source_lies_and_is_synthetic(ask: Ask, desk: Desk) -> None:
+    array = np.full(BRAIN_GRID.shape, -1000, np.int16)
+    array[5:30, 5:35] = 40
+    image = desk.store.add_image(Volume(array, BRAIN_GRID, "ct"), source_name="scan").image_id
+    reply = ask("translate_image", image_id=image, modality="mr", quality="draft", wait_s=120)
+    array = made(desk, reply)
+    record = desk.store.image(reply.result["image_id"])
+    assert record.synthetic
+    assert record.modality == "mr"
+    assert record.grid.same_as(BRAIN_GRID)
+    assert array[8:27, 8:32].mean() > array[:3, :3].mean() + 50, "tissue is brighter than air"
+
+
+def test_synthesis_networks_are_listed_with_what_they_make(ask: Ask) -> None:
+    listed = ask("list_models", task="translate").result["models"]
+    assert {row["model"] for row in listed} == {n for n, one in painters().items() if one.task == "translate"}
+    assert listed[0]["modalities"] == ["ct", "mr"]
+    assert "paint-hippocampus" in {row["model"] for row in ask("list_models", task="synthesize").result["models"]}
+    refused = ask("list_models", task="dream")
+    assert refused.is_error
+    assert "synthesize" in refused.text
