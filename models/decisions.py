@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cc3d
@@ -47,6 +47,14 @@ class Decisions:
         sided = {name: (pair, side) for name, (pair, side) in facts.get("sided", {}).items()}
         single, views = frozenset(facts.get("single", ())), tuple(facts.get("views", ()))
         return cls(sided, dict(facts.get("cutoffs", {})), single, views)
+
+    def under_synonyms(self, synonyms: Mapping[str, Sequence[str]]) -> Decisions:
+        """The same decisions for every synonym of a structure, as callers have who resolve words first."""
+        cutoffs = {
+            term: self.cutoffs[name] for name, terms in synonyms.items() if name in self.cutoffs for term in terms
+        }
+        single = {term for name, terms in synonyms.items() if name in self.single for term in terms}
+        return replace(self, cutoffs={**cutoffs, **self.cutoffs}, single=self.single | single)
 
 
 def likeliest_part(mask: BoolArray, logit: npt.NDArray[np.float32]) -> BoolArray:

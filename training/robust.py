@@ -35,7 +35,8 @@ class Robustness:
         dice: change -> mean Dice over structures and cases; "unchanged" is the reference.
         own, other: mean Dice of the mask with the word's own structure, and with the best other structure that
             shares no label with it.
-        synonym: greatest change of mean Dice when a structure is asked by a synonym; None without synonyms.
+        synonym: mean change of a structure's Dice in a scan when it is asked by a synonym and decided on as by its
+            name; None without synonyms. The tools resolve words to names first, so there it is 0.
         false_ml: mean volume marked for words of absent structures, per scan; voxels when `has_ml` is False.
     """
 
@@ -98,7 +99,11 @@ def _dice(predictor: SatMiniPredictor, case: Case, names: Sequence[str], dataset
 def _steering(
     predictor: SatMiniPredictor, plan: RunConfig, dataset: Dataset, cases: Sequence[Case], names: Sequence[str]
 ) -> tuple[float, float, float | None, float]:
-    synonyms = {name: sorted(set(terms) - {name}) for name, terms in names_of(names).items()}
+    told = predictor.decisions.sided  # answered by their pair's name, so a synonym is never asked
+    synonyms = {
+        name: sorted(set(terms) - {name}) if name not in told else [] for name, terms in names_of(names).items()
+    }
+    predictor.decisions = predictor.decisions.under_synonyms(synonyms)
     absent = [name for name in dataset.absent or plan.sources[0].dataset.absent if name not in plan.structures]
     own: list[float] = []
     other: list[float] = []
