@@ -15,6 +15,7 @@ from ..models.synthesis.classical import Variation, classical
 from ..models.synthesis.priors import Prior, of_tissue
 from ..models.synthesis.scales import Made, to_unit
 from .data import hra_phantom
+from .data.cores import core_of, without_cores
 
 if TYPE_CHECKING:
     from .painting import PaintingRun, Slices
@@ -24,6 +25,7 @@ SPREAD = 0.06  # of a structure's value; our choice
 # The phantom's own tissue names in the words of `tissues.tsv`.
 _TISSUES = {
     "outside": "air", "skin": "skin", "fat": "fat", "muscle": "muscle", "lung": "lung", "bone": "marrow",
+    "marrow": "marrow", "medulla": "kidney", "wall": "muscle",
     "vessel": "blood", "cavity": "blood", "liver": "liver", "spleen": "spleen", "kidney": "kidney",
     "pancreas": "pancreas", "bile": "bile", "urine": "water", "bowel": "bowel", "airway": "air",
 }  # fmt: skip
@@ -38,6 +40,7 @@ def pairs(run: PaintingRun, part: Literal["train", "test"], data: Path) -> list[
     case = next(c for c in hra_phantom.DATASET.load(data / hra_phantom.DATASET.folder) if c.patient == sex)
     grid = work_grid(case.grid, run.spacing_mm, run.longest)
     labels = resample(np.ascontiguousarray(case.labels), case.grid, grid, order=0).astype(np.uint8)
+    labels = without_cores(labels, hra_phantom.CORED)
     labels = labels[:, :, :: 2 if part == "train" else 8]
     found = []
     for number in range(VARIATIONS if part == "train" else 1):
@@ -57,6 +60,7 @@ def phantom_priors(modality: Made) -> dict[int, Prior]:
     """Label value of the phantom -> its prior; mixed tissue is painted as the first of the two."""
     look = hra_phantom.APPEARANCE
     table = {**look.tissue_of, **{label: names[0] for label, names in look.mixed.items()}}
+    table = {label: table[core_of(label)] if label in hra_phantom.CORED else name for label, name in table.items()}
     layers = look.layers
     assert layers is not None
     shells = {layers.first + n: "skin" if n == 0 else "fat" if n < 6 else "muscle" for n in range(layers.count)}

@@ -7,6 +7,7 @@ import torch
 from ostensor.imaging.volume import Grid
 from ostensor.training.data import brain, hra_phantom
 from ostensor.training.data.bodies import WALL_MM, with_body
+from ostensor.training.data.cores import core_of, with_cores, without_cores
 from ostensor.training.data.hra_phantom import SHELL, SPINE
 from ostensor.training.sampling import Ready, View, draw
 from ostensor.training.synthesis import _ghosted, _streaked, synthesise
@@ -120,3 +121,23 @@ def test_a_body_is_built_around_organs() -> None:
     spine = np.argwhere(made == SPINE)
     assert np.allclose((whole.affine @ [*spine.mean(axis=0), 1])[:2], (21, -10), atol=3)
     assert set(np.unique(made)) >= {0, 16, SPINE, SHELL}
+
+
+def test_an_organs_inside_has_its_own_label_and_the_wall_is_one_voxel_thick() -> None:
+    labels = np.zeros((11, 13, 17), np.uint8)
+    labels[2:9, 3:10, 4:13] = 29
+    made = with_cores(labels, (29,), (3.0, 3.0, 3.0))
+    inside = np.zeros_like(labels, dtype=bool)
+    inside[3:8, 4:9, 5:12] = True
+    assert np.array_equal(made == core_of(29), inside)
+    assert np.array_equal(without_cores(made, (29,)), labels)
+
+
+def test_a_reference_body_keeps_its_organs_whole_and_mirrors_their_insides() -> None:
+    assert hra_phantom.STRUCTURES["urinary bladder"] == (29, core_of(29))
+    assert hra_phantom.STRUCTURES["kidneys"] == (25, 26, core_of(25), core_of(26))
+    assert hra_phantom.STRUCTURES["liver"] == (16,)
+    assert hra_phantom.MIRRORED[core_of(2)] == core_of(3)
+    look = hra_phantom.APPEARANCE
+    assert look.tissue_of[core_of(2)] == "marrow"
+    assert look.tissues["marrow"].mean < look.tissues["bone"].mean

@@ -56,7 +56,16 @@ STRUCTURES: dict[str, tuple[int, ...]] = {
 }
 APPEARANCE = replace(
     BODY,
-    tissue_of={**BODY.tissue_of, 70: "bowel", 71: "muscle", 72: "bowel", 73: "muscle", 74: "muscle", 75: "muscle"},
+    tissue_of={
+        **BODY.tissue_of,
+        29: "urine",
+        70: "bowel",
+        71: "muscle",
+        72: "bowel",
+        73: "muscle",
+        74: "muscle",
+        75: "muscle",
+    },
     mixed={**BODY.mixed, 70: ("bowel", "airway")},
 )
 

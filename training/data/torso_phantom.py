@@ -12,7 +12,8 @@ import numpy as np
 
 from ...imaging.phantoms import torso_ct
 from ..cases import Case, Dataset
-from .hra_phantom import LUNG, SHELL, SPINE, STRUCTURES
+from .cores import with_cores
+from .hra_phantom import BODY_LABELS, CORED, LUNG, MIRRORED, SHELL, SPINE, STRUCTURES
 
 # Name in the phantom -> label value of the reference bodies.
 _VALUES: dict[str, int] = {
@@ -20,7 +21,7 @@ _VALUES: dict[str, int] = {
     "right lung": LUNG,
     "vertebral column": SPINE,
     "heart": 38,
-    **{name: values[0] for name, values in STRUCTURES.items() if len(values) == 1},
+    **{name: values[0] for name, values in BODY_LABELS.items() if len(values) == 1},
 }
 _FAT_SHELL = SHELL + 3
 
@@ -33,7 +34,8 @@ def _load(_folder: Path) -> Iterator[Case]:
     labels[hu > -20] = 1
     for name, mask in phantom.masks.items():
         labels[mask.array] = _VALUES[name]
-    yield Case("phantom", "torso phantom", None, labels, phantom.volume.grid)
+    cored = with_cores(labels, CORED, phantom.volume.grid.spacing_mm)
+    yield Case("phantom", "torso phantom", None, cored, phantom.volume.grid)
 
 
 DATASET = Dataset(
@@ -46,6 +48,6 @@ DATASET = Dataset(
     sources=("the project's own torso phantom (imaging/phantoms.py)",),
     load=_load,
     held_out=lambda patients: set(),
-    mirrored={2: 3, 3: 2, 6: 7, 7: 6, 25: 26, 26: 25},
+    mirrored=MIRRORED,
     plausible=False,
 )
