@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from ..models import catalogue
+from ..models.card import Card
+from ..models.synthesis.painter_cards import painter_cards
 from .registry import TOOLS
 
 
@@ -19,15 +21,28 @@ def tool_table() -> str:
 
 def model_table() -> str:
     """Every model with what it claims and how well."""
-    lines = ["| model | takes | structures, with our Dice on held-out scans | weights | use |", "|---|---|---|---|---|"]
-    for card in catalogue.catalogue():
+    lines = [
+        "| model | takes or makes | structures, with our Dice on held-out scans | weights | use |",
+        "|---|---|---|---|---|",
+    ]
+    for card in (*catalogue.catalogue(), *painter_cards()):
         if card.weights == "none":
             continue
         takes = f"{'/'.join(card.modalities)}, {' or '.join(f'{d}-D' for d in card.dimensions)}"
-        scores = ", ".join(f"{name} {card.measured[name].dice:.2f}" for name in card.claimed if name in card.measured)
         weights = "bundled" if card.weights == "bundled" else "yours, `ostensor models import`"
-        lines.append(f"| `{card.name}` | {takes} | {scores or 'any term'} | {weights} | {card.purpose} |")
+        lines.append(f"| `{card.name}` | {takes} | {_knows(card)} | {weights} | {card.purpose} |")
     return "\n".join(lines)
+
+
+def _knows(card: Card) -> str:
+    """Its structures with their Dice; names alone where nothing was measured here."""
+    if card.open_text:
+        return "any term"
+    scores = (f"{name} {card.measured[name].dice:.2f}" if name in card.measured else name for name in card.claimed)
+    known = ", ".join(scores)
+    if card.task == "translate":
+        return f"translates {' to '.join(card.modalities)} and back"
+    return f"synthesizes {known}" if card.task == "synthesize" else known
 
 
 TABLES = {"tools": tool_table, "models": model_table}
