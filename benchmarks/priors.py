@@ -33,6 +33,10 @@ FLAT = {
     "brain stem": "FreeSurfer's brain stem stops at a plane below the medulla",
     "anterior hippocampus": "the protocol parts the hippocampus in a coronal plane",
     "posterior hippocampus": "the protocol parts the hippocampus in a coronal plane",
+    **dict.fromkeys(
+        ("left ventricle", "right ventricle", "myocardium"),
+        "short-axis protocols end the chambers in a slice at the base",
+    ),
 }
 # Structures that are several parts, or often look so in thin slices.
 PARTS = {

@@ -178,6 +178,9 @@ def test_a_misplaced_structure_is_noticed_by_its_neighbours() -> None:
 def test_sides_and_partners_are_read_from_names() -> None:
     assert (side_of("left kidney"), side_of("liver"), side_of("right rib 4")) == ("left", "", "right")
     assert (partner_of("left kidney"), partner_of("liver")) == ("right kidney", None)
+    assert side_of("left lateral ventricle") == "left"
+    for chamber in ("right ventricle", "left heart atrium", "left atrial appendage"):
+        assert (side_of(chamber), partner_of(chamber)) == ("", None), "the heart lies left of the middle as a whole"
 
 
 def test_every_bundled_prior_has_a_source_and_an_order() -> None:
