@@ -27,6 +27,7 @@ MOST_HOLES = 0.03  # of the filled volume
 MOST_STRAY = 0.12  # of the voxels outside the parts that may be there
 MOST_OVERLAP = 0.05  # of the smaller of two structures that do not contain each other
 PAIR_RATIO = 1.85  # larger over smaller of a pair
+LEVEL_MM, LEVEL_SHARE = 20.0, 0.4  # between the centres of a pair; of the partner's length along that axis
 PLACE_TOLERANCE_MM = 55.0
 SIDE_MARGIN = 0.06  # of the body's half-width
 
@@ -77,6 +78,7 @@ def assess(
         _grey(region, structure, image, known),
         _overlap(region, near),
         _pair(region, structure, near, image, cut=bool(faces)),
+        _level(region, structure, near, image, cut=bool(faces)),
         _place(region, structure, near, known, cut=bool(faces)),
         *_border(region, structure, image, near, known),
     ]
@@ -155,6 +157,23 @@ def _pair(region: Region, structure: str, near: Mapping[str, Region], image: Vol
     ratio = max(region.voxels / partner.voxels, partner.voxels / region.voxels)
     which = "larger" if region.voxels > partner.voxels else "smaller"
     return judged("symmetry", ratio, None, PAIR_RATIO, said=f"It is {ratio:.1f} times {which} than its partner.")
+
+
+def _level(region: Region, structure: str, near: Mapping[str, Region], image: Volume | None, *, cut: bool) -> Check:
+    """Both of a pair lie at about the same height and depth; the greater difference counts."""
+    partner = near.get(partner_of(structure) or "")
+    centre, other = measures.centroid_mm(region), None if partner is None else measures.centroid_mm(partner)
+    if partner is None or centre is None or other is None:
+        return unknown("level", "Its partner on the other side is not at hand, or the voxel size is unknown.")
+    if cut or measures.truncated_faces(partner, image):
+        return unknown("level", "One of the pair leaves the scan.")
+    lengths = np.abs(partner.axes_mm) @ np.array(partner.array.shape)
+    away = np.array(centre) - np.array(other)
+    limits = np.maximum(LEVEL_MM, LEVEL_SHARE * lengths)
+    axis = 1 + int(np.argmax(np.abs(away[1:]) / limits[1:]))
+    way = measures.FACES[axis][int(away[axis] > 0)]
+    said = f"Its centre lies {abs(away[axis]):.0f} mm {way} of its partner's."
+    return judged("level", float(abs(away[axis])), None, round(float(limits[axis]), 1), said=said)
 
 
 def _place(region: Region, structure: str, near: Mapping[str, Region], priors: Priors, *, cut: bool) -> Check:
