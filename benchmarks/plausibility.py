@@ -1,25 +1,32 @@
 """How often `assess_mask` objects to good masks and to masks spoilt on purpose, on real labelled scans.
 
 `python -m ostensor.benchmarks.plausibility DATA`. Each structure is judged as it is and spoilt in five
-ways, with the scan's other structures at hand (as after segmenting several) and alone.
+ways, with the scan's other structures at hand (as after segmenting several), without and with the second
+opinion of a network that was not taught this patient.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
+from ..imaging.checks import Check, unknown
 from ..imaging.plausibility import Plausibility, assess
 from ..imaging.priors import Priors
 from ..imaging.region import Region, slices
-from ..imaging.volume import BoolArray, Mask
+from ..imaging.second_opinion import NAME, Opinion, second_opinion
+from ..imaging.volume import BoolArray, Mask, Volume
+from ..tools.desk import Call, Desk
+from ..tools.second_opinions import advisers, opinions
+from ..tools.settings import Settings
 from .machine import commit
-from .plausibility_data import LEAST_VOXELS, SETS, WITH_SCAN, Labelled
+from .plausibility_data import HELD_OUT, LEAST_VOXELS, SETS, SETTING, WITH_SCAN, Labelled
 
 STILL_GOOD = 0.7  # Dice to the good mask from which a spoilt one is not spoilt: a mirrored bladder
 LEAST_SHIFT_MM = 20.0
@@ -106,10 +113,34 @@ def spoilt(scan: Labelled, structure: str, kind: str, rng: np.random.Generator) 
     return Region.of(Mask(array, region.grid))
 
 
-def judged(scan: Labelled, structure: str, region: Region, *, alone: bool, priors: Priors) -> Plausibility:
-    """The tool's judgement, with or without the scan's other structures."""
-    others: Mapping[str, Region] = {} if alone else {n: r for n, r in scan.regions.items() if n != structure}
-    return assess(region, structure, image=scan.image, others=others, priors=priors)
+def judged(
+    scan: Labelled, structure: str, region: Region, *, priors: Priors, adviser: Adviser | None = None
+) -> Plausibility:
+    """The tool's judgement, with the scan's other structures and, given an adviser, a second opinion."""
+    others = {name: other for name, other in scan.regions.items() if name != structure}
+    found = assess(region, structure, image=scan.image, others=others, priors=priors)
+    if adviser is None:
+        return found
+    return Plausibility((*found.checks, adviser.check(region, structure)))
+
+
+class Adviser:
+    """Asks the tool's second opinion about masks of one scan; every network looks once."""
+
+    def __init__(self, desk: Desk, scan: Volume) -> None:
+        self.desk = desk
+        self.image = desk.store.add_image(scan, source_name="benchmark")
+        self.seen: dict[str, Mapping[str, Opinion]] = {}
+
+    def check(self, region: Region, structure: str) -> Check:
+        """Of the best network for the structure; labels were made by none."""
+        able = advisers(self.desk, self.image, structure)
+        if not able:
+            return unknown(NAME, "No calibrated network looks for it.")
+        name = able[0].name
+        if name not in self.seen:
+            self.seen[name] = opinions(self.desk, Call(), self.image, able[0])
+        return second_opinion(region, structure, self.seen[name])
 
 
 def without(priors: Priors, patient: str) -> Priors:
@@ -117,52 +148,75 @@ def without(priors: Priors, patient: str) -> Priors:
     return Priors(priors.ranges, {body: centres for body, centres in priors.bodies.items() if body != patient})
 
 
-def run(data: Path, *, most: int = 1000, alone: bool = True, seed: int = 0, details: bool = False) -> str:
+def run(
+    data: Path, *, most: int = 1000, seed: int = 0, setting: bool = False, only: str = "", details: bool = False
+) -> str:
     """A Markdown table: share of masks objected to, per data set and kind.
 
     Args:
         most: structures per scan, spread evenly over its list.
-        alone: judge each mask without the scan's other structures, too.
+        setting: the patients limits were set on instead of the others.
+        only: one data set.
         details: name every wrong judgement on standard error.
     """
-    counts: dict[tuple[str, str, bool], list[int]] = defaultdict(lambda: [0, 0])
+    counts: Counts = defaultdict(lambda: [0, 0])
     fired: Counter[str] = Counter()
-    for label, load in SETS.items():
-        rng = np.random.default_rng(seed)
-        for scan in load(data):
-            priors = without(Priors.bundled(), scan.patient)
-            names = list(scan.regions)
-            for structure in names[:: -(-len(names) // most)]:
-                for kind in KINDS:
-                    region = spoilt(scan, structure, kind, rng)
-                    if region is None:
-                        continue
-                    for lone in (False, True)[: 1 + alone]:
-                        found = judged(scan, structure, region, alone=lone, priors=priors)
-                        row = counts[label, kind, lone]
-                        row[0] += not found.plausible
+    sets = {label: load for label, load in (SETTING if setting else SETS).items() if only in ("", label)}
+    with tempfile.TemporaryDirectory() as folder, Desk(Settings(store=Path(folder), roots=(data,), threads=1)) as desk:
+        for label, load in sets.items():
+            rng = np.random.default_rng(seed)
+            for scan in load(data):
+                for kind, found in _outcomes(desk, scan, most, rng, details=details):
+                    for second in (False, True):
+                        failed = [check.name for check in found.failed if second or check.name != NAME]
+                        row = counts[label, kind, second]
+                        row[0] += bool(failed)
                         row[1] += 1
-                        if kind == "good" and not lone:
-                            fired.update(check.name for check in found.failed)
-                        if details and not lone and (kind == "good") != found.plausible:
-                            said = "; ".join(f"{check.name} {check.value}" for check in found.failed) or "passed"
-                            print(f"{scan.name} | {structure} | {kind} | {said}", file=sys.stderr, flush=True)
+                    if kind == "good":
+                        fired.update(check.name for check in found.failed)
     return _table(counts, fired, seed)
 
 
-def _table(counts: Mapping[tuple[str, str, bool], list[int]], fired: Counter[str], seed: int) -> str:
-    labels = list(dict.fromkeys(label for label, _kind, _alone in counts))
+Counts = dict[tuple[str, str, bool], list[int]]  # set, kind, with a second opinion -> objected to, of
+
+
+def _outcomes(
+    desk: Desk, scan: Labelled, most: int, rng: np.random.Generator, *, details: bool
+) -> Iterator[tuple[str, Plausibility]]:
+    """Every judgement on a scan's masks, good and spoilt."""
+    priors = without(Priors.bundled(), scan.patient)
+    adviser = None if scan.image is None else Adviser(desk, scan.image)
+    names = list(scan.regions)
+    for structure in names[:: -(-len(names) // most)]:
+        for kind in KINDS:
+            region = spoilt(scan, structure, kind, rng)
+            if region is None:
+                continue
+            found = judged(scan, structure, region, priors=priors, adviser=adviser)
+            yield kind, found
+            if details and (kind == "good") != found.plausible:
+                said = "; ".join(f"{check.name} {check.value}: {check.reason}" for check in found.failed)
+                own = next((check for check in found.checks if check.name == NAME), None)
+                said = said or f"passed; second opinion {own and (own.value, own.low, own.reason)}"
+                print(f"{scan.name} | {structure} | {kind} | {said}", file=sys.stderr, flush=True)
+
+
+def _table(counts: Counts, fired: Counter[str], seed: int) -> str:
+    labels = list(dict.fromkeys(label for label, _kind, _second in counts))
     lines = [f"| objected to, % (of n) | {' | '.join(KINDS)} |", f"|{'---|' * (len(KINDS) + 1)}"]
-    for lone in sorted({lone for _label, _kind, lone in counts}):
-        where = "alone" if lone else "with neighbours"
-        for label in labels:
-            cells = [_cell(*counts.get((label, kind, lone), (0, 0))) for kind in KINDS]
-            lines.append(f"| {label}, {where} | {' | '.join(cells)} |")
-        for group, chosen in (("with a scan", WITH_SCAN), ("all", tuple(labels))):
-            sums = [
-                [sum(counts.get((label, kind, lone), (0, 0))[n] for label in chosen) for n in (0, 1)] for kind in KINDS
-            ]
-            lines.append(f"| **{group}, {where}** | {' | '.join(_cell(*pair) for pair in sums)} |")
+    groups = {label: (label,) for label in labels}
+    groups |= {
+        "**held out, with a scan**": tuple(label for label in labels if label in HELD_OUT),
+        "**all with a scan**": tuple(label for label in labels if label in WITH_SCAN),
+        "**all without a scan**": tuple(label for label in labels if label not in WITH_SCAN),
+    }
+    for group, chosen in groups.items():
+        for second in (False, True):
+            if not chosen or (second and not set(chosen) & set(WITH_SCAN)):
+                continue
+            sums = [[sum(counts.get((label, kind, second), (0, 0))[n] for label in chosen) for n in (0, 1)] for kind in KINDS]  # fmt: skip
+            name = f"{group}, and second opinion" if second else group
+            lines.append(f"| {name} | {' | '.join(_cell(*pair) for pair in sums)} |")
     checks = ", ".join(f"{name} {count}" for name, count in fired.most_common()) or "none"
     return "\n".join([*lines, "", f"Checks that objected to good masks: {checks}. Seed {seed}, commit {commit()}."])
 
@@ -171,9 +225,9 @@ def _cell(objected: int, total: int) -> str:
     return f"{100 * objected / total:.0f} ({total})" if total else "-"
 
 
-def main(data: Path, most: int = 1000, alone: bool = True, details: bool = False) -> None:
+def main(data: Path, most: int = 1000, setting: bool = False, only: str = "", details: bool = False) -> None:
     """Print the table."""
-    print(run(data, most=most, alone=alone, details=details))
+    print(run(data, most=most, setting=setting, only=only, details=details))
 
 
 if __name__ == "__main__":

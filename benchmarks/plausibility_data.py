@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import nibabel
 import numpy as np
 
+from ..imaging.files import read_image
 from ..imaging.geometry import reorient_array
 from ..imaging.region import Region
 from ..imaging.volume import Grid, Mask, Modality, Volume
 from ..retrieval.structures import StructureTable
-from ..training.data import brain, hippocampus
+from ..training.calibrate import halves
+from ..training.cases import Case, Dataset
+from ..training.data import acdc, brain, hippocampus
 
 LEAST_VOXELS = 100  # structures with fewer in a scan are left out
 
@@ -64,26 +68,33 @@ def _map(path: Path) -> tuple[np.ndarray, Grid]:
     return np.asarray(file.dataobj).astype(np.int16), Grid(file.shape, file.affine)
 
 
-def totalsegmentator(data: Path) -> Iterator[Labelled]:
-    """One CT, the DICOM series of another scan, and an MR; labels are that model's."""
-    folder = data / "totalsegmentator_example"
-    classes = json.loads((folder / "class_map.json").read_text(encoding="utf-8"))
-    ct, mr = ({int(k): our_name(v) for k, v in classes[task].items()} for task in ("total", "total_mr"))
-    sources: tuple[tuple[str, str, str, str, dict[int, str], Modality], ...] = (
-        ("CT", "ts-ct", "example_ct", "example_seg_fast_force_split", ct, "ct"),
-        ("MR", "ts-mr", "example_mr_sm", "example_seg_mr", mr, "mr"),
-    )
-    for name, patient, scan, seg, names, kind in sources:
-        labels, grid = _map(folder / f"{seg}.nii.gz")
-        image = Volume(np.asarray(nibabel.load(folder / f"{scan}.nii.gz").dataobj).astype(np.int16), grid, kind)
-        yield _labelled(name, patient, image, labels, grid, names)
-    from ..imaging.files import read_image
+def example_ct(data: Path) -> Iterator[Labelled]:
+    """The CT of TotalSegmentator's examples; labels are that model's."""
+    yield _example(data, "CT", "ts-ct", "example_ct", "example_seg_fast_force_split", "total", "ct")
 
-    opened = read_image(folder / "example_ct_dicom").volume
+
+def other_examples(data: Path) -> Iterator[Labelled]:
+    """The MR of TotalSegmentator's examples, and the DICOM series of another scan; labels are that model's."""
+    yield _example(data, "MR", "ts-mr", "example_mr_sm", "example_seg_mr", "total_mr", "mr")
+    opened = read_image(data / EXAMPLES / "example_ct_dicom").volume
     assert opened is not None
-    labels, grid = _map(folder / "example_seg_dicom.nii.gz")
+    labels, grid = _map(data / EXAMPLES / "example_seg_dicom.nii.gz")
     labels, _grid = reorient_array(labels, grid, opened.grid.axis_codes)
-    yield _labelled("CT, DICOM", "ts-dicom", opened, labels, opened.grid, ct)
+    yield _labelled("CT, DICOM", "ts-dicom", opened, labels, opened.grid, _classes(data, "total"))
+
+
+EXAMPLES = "totalsegmentator_example"
+
+
+def _classes(data: Path, task: str) -> dict[int, str]:
+    every = json.loads((data / EXAMPLES / "class_map.json").read_text(encoding="utf-8"))
+    return {int(number): our_name(name) for number, name in every[task].items()}
+
+
+def _example(data: Path, name: str, patient: str, scan: str, seg: str, task: str, modality: Modality) -> Labelled:
+    labels, grid = _map(data / EXAMPLES / f"{seg}.nii.gz")
+    array = np.asarray(nibabel.load(data / EXAMPLES / f"{scan}.nii.gz").dataobj).astype(np.int16)
+    return _labelled(name, patient, Volume(array, grid, modality), labels, grid, _classes(data, task))
 
 
 def amos(data: Path) -> Iterator[Labelled]:
@@ -132,11 +143,27 @@ def _simple(structures: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, .
     }
 
 
-def hippocampi(data: Path, *, part: Literal["train", "test"] = "test", count: int = 10) -> Iterator[Labelled]:
-    """Expert hippocampus labels on T1 crops; by default patients held out of training."""
+Part = Literal["train", "set", "report"]  # of patients: trained on, limits set on, neither
+
+
+def _cases(dataset: Dataset, data: Path, part: Part) -> list[Case]:
+    if part == "train":
+        return dataset.cases(data, "train")
+    return halves(dataset.cases(data, "test"))[part == "report"]
+
+
+def hippocampi(data: Path, *, part: Part = "report", count: int = 10) -> Iterator[Labelled]:
+    """Expert hippocampus labels on T1 crops; by default patients held out of training and of setting limits."""
     names = {1: "anterior hippocampus", 2: "posterior hippocampus"}
-    for case in list(hippocampus.DATASET.cases(data, part))[:count]:
+    for case in _cases(hippocampus.DATASET, data, part)[:count]:
         yield _labelled(case.name, f"hippocampus-{case.patient}", case.volume, case.labels, case.grid, names)
+
+
+def hearts(data: Path, *, part: Part = "report", count: int = 6) -> Iterator[Labelled]:
+    """Expert labels of heart chambers in short-axis MR without voxel size, end of diastole and of systole."""
+    names = {1: "right ventricle", 2: "myocardium", 3: "left ventricle"}
+    for case in _cases(acdc.DATASET, data, part)[:count]:
+        yield _labelled(case.name, f"acdc-{case.patient}", case.volume, case.labels, case.grid, names)
 
 
 def kidneys(data: Path, *, count: int = 10) -> Iterator[Labelled]:
@@ -155,11 +182,19 @@ def kidneys(data: Path, *, count: int = 10) -> Iterator[Labelled]:
 
 
 SETS: dict[str, Callable[[Path], Iterator[Labelled]]] = {
-    "TotalSegmentator examples": totalsegmentator,
-    "AMOS label maps": amos,
-    "atlas bodies": atlas_bodies,
+    "CT example": example_ct,
+    "other examples": other_examples,
     "head T1": heads,
     "hippocampus": hippocampi,
+    "heart MR": hearts,
+    "AMOS label maps": amos,
+    "atlas bodies": atlas_bodies,
     "KiTS kidneys": kidneys,
 }
-WITH_SCAN = ("TotalSegmentator examples", "head T1", "hippocampus")  # the others are label maps alone
+SETTING: dict[str, Callable[[Path], Iterator[Labelled]]] = {  # what limits were set on
+    "CT example": example_ct,
+    "hippocampus": partial(hippocampi, part="set"),
+    "heart MR": partial(hearts, part="set"),
+}
+WITH_SCAN = ("CT example", "other examples", "head T1", "hippocampus", "heart MR")  # the others are label maps alone
+HELD_OUT = ("other examples", "hippocampus", "heart MR")  # neither limits nor ranges come from them

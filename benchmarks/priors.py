@@ -18,7 +18,7 @@ import numpy as np
 from ..imaging import measures
 from ..imaging.levels import BIN_MM
 from ..imaging.region import slices
-from .plausibility_data import Labelled, atlas_bodies, heads, hippocampi, totalsegmentator
+from .plausibility_data import Labelled, atlas_bodies, example_ct, heads, hippocampi
 
 WIDEN = 2.5  # from three bodies to adults in general; our choice
 WIDEN_MANY = 1.3  # from the extremes of many patients
@@ -33,6 +33,10 @@ FLAT = {
     "brain stem": "FreeSurfer's brain stem stops at a plane below the medulla",
     "anterior hippocampus": "the protocol parts the hippocampus in a coronal plane",
     "posterior hippocampus": "the protocol parts the hippocampus in a coronal plane",
+    **dict.fromkeys(
+        ("left ventricle", "right ventricle", "myocardium"),
+        "short-axis protocols end the chambers in a slice at the base",
+    ),
 }
 # Structures that are several parts, or often look so in thin slices.
 PARTS = {
@@ -124,7 +128,7 @@ def heights(scans: list[Labelled]) -> list[tuple[str, str, float, str]]:
 def main(data: Path) -> None:
     """Write the three files."""
     atlas = list(atlas_bodies(data))
-    bodies = [*atlas, *(scan for scan in totalsegmentator(data) if scan.patient == "ts-ct")]
+    bodies = [*atlas, *example_ct(data)]
     head, many = list(heads(data)), list(hippocampi(data, part="train", count=1000))
     _write(TARGET / "priors.tsv", ("structure", "quantity", "low", "high", "source"), rows([*bodies, *head], many))
     _write(TARGET / "places.tsv", ("body", "structure", "r_mm", "a_mm", "s_mm"), places([*bodies, *head]))

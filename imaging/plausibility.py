@@ -14,10 +14,12 @@ import fill_voids
 import numpy as np
 
 from . import measures
+from .checks import Check as Check
+from .checks import judged, unknown
 from .plausibility_border import Alike, Surroundings, border_shift, flat_end, like_inside
 from .plausibility_place import body_offset, place_error
 from .priors import Priors, partner_of, side_of
-from .region import Region, slices
+from .region import Region, shared_voxels, slices
 from .volume import Mask, Volume
 
 # Our choices, set on the bodies named in docs/plausibility.md and judged on others.
@@ -25,27 +27,9 @@ MOST_HOLES = 0.03  # of the filled volume
 MOST_STRAY = 0.12  # of the voxels outside the parts that may be there
 MOST_OVERLAP = 0.05  # of the smaller of two structures that do not contain each other
 PAIR_RATIO = 1.85  # larger over smaller of a pair
+LEVEL_MM, LEVEL_SHARE = 20.0, 0.4  # between the centres of a pair; of the partner's length along that axis
 PLACE_TOLERANCE_MM = 55.0
 SIDE_MARGIN = 0.06  # of the body's half-width
-
-
-@dataclass(frozen=True)
-class Check:
-    """One question put to the mask.
-
-    Attributes:
-        passed: None when it could not be asked; `reason` says why.
-        low, high: what is allowed, ends included; None where there is no such limit.
-        source: of the limits.
-    """
-
-    name: str
-    passed: bool | None
-    value: float | None
-    low: float | None
-    high: float | None
-    reason: str
-    source: str = "our choice"
 
 
 @dataclass(frozen=True)
@@ -94,45 +78,35 @@ def assess(
         _grey(region, structure, image, known),
         _overlap(region, near),
         _pair(region, structure, near, image, cut=bool(faces)),
+        _level(region, structure, near, image, cut=bool(faces)),
         _place(region, structure, near, known, cut=bool(faces)),
         *_border(region, structure, image, near, known),
     ]
     return Plausibility(tuple(checks))
 
 
-def _unknown(name: str, reason: str) -> Check:
-    return Check(name, None, None, None, None, reason)
-
-
-def _judged(
-    name: str, value: float, low: float | None, high: float | None, *, said: str, source: str = "our choice"
-) -> Check:
-    passed = (low is None or value >= low) and (high is None or value <= high)
-    return Check(name, passed, round(value, 4), low, high, "" if passed else said, source)
-
-
 def _volume(region: Region, structure: str, priors: Priors, *, cut: bool) -> Check:
     known, volume = priors.get(structure, "volume_ml"), measures.volume_ml(region)
     if volume is None:
-        return _unknown("volume", measures.NO_SPACING)
+        return unknown("volume", measures.NO_SPACING)
     if known is None:
-        return _unknown("volume", f"No usual volume is on file for '{structure}'.")
+        return unknown("volume", f"No usual volume is on file for '{structure}'.")
     low = None if cut else known.low  # a structure that leaves the scan may look small
     said = f"{volume:.1f} ml is outside {known.low:g} to {known.high:g} ml."
-    return _judged("volume", volume, low, known.high, said=said, source=known.source)
+    return judged("volume", volume, low, known.high, said=said, source=known.source)
 
 
 def _side(region: Region, structure: str, image: Volume | None, near: Mapping[str, Region]) -> Check:
     side = side_of(structure)
     if not side:
-        return _unknown("side", "The name says no side.")
+        return unknown("side", "The name says no side.")
     offset = body_offset(region, image, near)
     if offset is None:
-        return _unknown(
+        return unknown(
             "side", "Where the body's middle lies is not known: no scan, and no pair of structures beside it."
         )
     away = offset if side == "right" else -offset
-    return _judged("side", away, -SIDE_MARGIN, None, said=f"It lies on the patient's other side, but is called {side}.")
+    return judged("side", away, -SIDE_MARGIN, None, said=f"It lies on the patient's other side, but is called {side}.")
 
 
 def _parts(region: Region, structure: str, priors: Priors) -> list[Check]:
@@ -144,69 +118,72 @@ def _parts(region: Region, structure: str, priors: Priors) -> list[Check]:
     filled = fill_voids.fill(region.array)
     holes = 1 - region.voxels / int(np.count_nonzero(filled))
     return [
-        _judged(
+        judged(
             "parts", stray, None, MOST_STRAY, said=f"{stray:.0%} lie outside the largest {allowed} of {count} parts."
         ),
-        _judged("holes", holes, None, MOST_HOLES, said=f"{holes:.0%} of its filled shape are holes."),
+        judged("holes", holes, None, MOST_HOLES, said=f"{holes:.0%} of its filled shape are holes."),
     ]
 
 
 def _grey(region: Region, structure: str, image: Volume | None, priors: Priors) -> Check:
     if image is None or image.modality != "ct":
-        return _unknown("intensity", "Grey values have a fixed meaning in CT only.")
+        return unknown("intensity", "Grey values have a fixed meaning in CT only.")
     known = priors.get(structure, "median_hu")
     if known is None:
-        return _unknown("intensity", f"No usual Hounsfield units are on file for '{structure}'.")
+        return unknown("intensity", f"No usual Hounsfield units are on file for '{structure}'.")
     assert region.box is not None
     value = float(np.median(image.array[slices(region.box)][region.array]))
     said = f"Its median of {value:.0f} HU is outside {known.low:g} to {known.high:g} HU."
-    return _judged("intensity", value, known.low, known.high, said=said, source=known.source)
+    return judged("intensity", value, known.low, known.high, said=said, source=known.source)
 
 
 def _overlap(region: Region, near: Mapping[str, Region]) -> Check:
     if not near:
-        return _unknown("overlap", "No other structure of this scan is at hand.")
+        return unknown("overlap", "No other structure of this scan is at hand.")
     shares = {
         name: shared_voxels(region, other) / min(region.voxels, other.voxels or 1) for name, other in near.items()
     }
     worst = max(shares, key=lambda name: shares[name])
     said = f"It shares {shares[worst]:.0%} of the smaller one's voxels with the {worst}."
-    return _judged("overlap", shares[worst], None, MOST_OVERLAP, said=said)
-
-
-def shared_voxels(one: Region, other: Region) -> int:
-    """Voxels of both."""
-    if one.box is None or other.box is None:
-        return 0
-    low = [max(a, b) for a, b in zip(one.box.start, other.box.start, strict=True)]
-    high = [min(a, b) for a, b in zip(one.box.stop, other.box.stop, strict=True)]
-    if any(a >= b for a, b in zip(low, high, strict=True)):
-        return 0
-    cuts = [
-        tuple(slice(a - s, b - s) for a, b, s in zip(low, high, region.start, strict=True)) for region in (one, other)
-    ]
-    return int(np.count_nonzero(one.array[cuts[0]] & other.array[cuts[1]]))
+    return judged("overlap", shares[worst], None, MOST_OVERLAP, said=said)
 
 
 def _pair(region: Region, structure: str, near: Mapping[str, Region], image: Volume | None, *, cut: bool) -> Check:
     partner = near.get(partner_of(structure) or "")
     if partner is None or not partner.voxels:
-        return _unknown("symmetry", "Its partner on the other side is not at hand.")
+        return unknown("symmetry", "Its partner on the other side is not at hand.")
     if cut or measures.truncated_faces(partner, image):
-        return _unknown("symmetry", "One of the pair leaves the scan.")
+        return unknown("symmetry", "One of the pair leaves the scan.")
     ratio = max(region.voxels / partner.voxels, partner.voxels / region.voxels)
     which = "larger" if region.voxels > partner.voxels else "smaller"
-    return _judged("symmetry", ratio, None, PAIR_RATIO, said=f"It is {ratio:.1f} times {which} than its partner.")
+    return judged("symmetry", ratio, None, PAIR_RATIO, said=f"It is {ratio:.1f} times {which} than its partner.")
+
+
+def _level(region: Region, structure: str, near: Mapping[str, Region], image: Volume | None, *, cut: bool) -> Check:
+    """Both of a pair lie at about the same height and depth; the greater difference counts."""
+    partner = near.get(partner_of(structure) or "")
+    centre, other = measures.centroid_mm(region), None if partner is None else measures.centroid_mm(partner)
+    if partner is None or centre is None or other is None:
+        return unknown("level", "Its partner on the other side is not at hand, or the voxel size is unknown.")
+    if cut or measures.truncated_faces(partner, image):
+        return unknown("level", "One of the pair leaves the scan.")
+    lengths = np.abs(partner.axes_mm) @ np.array(partner.array.shape)
+    away = np.array(centre) - np.array(other)
+    limits = np.maximum(LEVEL_MM, LEVEL_SHARE * lengths)
+    axis = 1 + int(np.argmax(np.abs(away[1:]) / limits[1:]))
+    way = measures.FACES[axis][int(away[axis] > 0)]
+    said = f"Its centre lies {abs(away[axis]):.0f} mm {way} of its partner's."
+    return judged("level", float(abs(away[axis])), None, round(float(limits[axis]), 1), said=said)
 
 
 def _place(region: Region, structure: str, near: Mapping[str, Region], priors: Priors, *, cut: bool) -> Check:
     if cut:
-        return _unknown("place", "It leaves the scan, so its centre is not known.")
+        return unknown("place", "It leaves the scan, so its centre is not known.")
     error = place_error(region, structure, near, priors)
     if error is None:
-        return _unknown("place", "Too few structures around it are on file.")
+        return unknown("place", "Too few structures around it are on file.")
     said = f"It lies {error:.0f} mm from where its neighbours let it be expected."
-    return _judged("place", error, None, PLACE_TOLERANCE_MM, said=said, source="centres in places.tsv")
+    return judged("place", error, None, PLACE_TOLERANCE_MM, said=said, source="centres in places.tsv")
 
 
 def _border(
@@ -226,10 +203,10 @@ FLAT_BEYOND = 0.5  # share of its continuation that is free and alike
 
 def _ends_with_tissue(around: Surroundings, like: Alike | None, image: Volume | None) -> Check:
     if like is None or image is None:
-        return _unknown("border", "Borders are checked in the scan, which is not at hand.")
+        return unknown("border", "Borders are checked in the scan, which is not at hand.")
     shift = border_shift(around, like)
     if shift is None:
-        return _unknown("border", "The mask is too small for its border to be judged.")
+        return unknown("border", "The mask is too small for its border to be judged.")
     edge_outside = shift.steps > 0 and shift.drop >= EDGE_DROP and shift.spill >= EDGE_SPILL
     wrong = edge_outside or (shift.spill >= SPILL and like.spread <= _most_spread(image))
     where = f"ends about {shift.steps} voxels outside" if edge_outside else f"goes on over {shift.spill:.0%} of"
@@ -247,9 +224,9 @@ def _most_spread(image: Volume) -> float:
 def _cut_flat(around: Surroundings, like: Alike | None, structure: str, priors: Priors) -> Check:
     end = flat_end(around, like)
     if end is None:
-        return _unknown("flat end", "The mask is too thin, or ends with the scan.")
+        return unknown("flat end", "The mask is too thin, or ends with the scan.")
     if priors.get(structure, "flat_end") is not None:
-        return _unknown("flat end", f"'{structure}' ends in a plane by convention.")
+        return unknown("flat end", f"'{structure}' ends in a plane by convention.")
     wrong = end.ratio >= FLAT_RATIO and end.beyond >= FLAT_BEYOND
     said = (
         f"It ends in a flat face ({end.ratio:.0%} of its largest section) beyond which the same goes on."

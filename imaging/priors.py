@@ -71,9 +71,14 @@ def _rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
+_CHAMBERS = {"ventricle", "atrium", "atrial"}  # the heart's sides are not the body's
+
+
 def side_of(structure: str) -> str:
-    """ "left" or "right" when the name says so, else ""."""
+    """ "left" or "right" when the name says so, else ""; also for chambers of the heart, which lie where the heart does."""
     words = structure.lower().replace("_", " ").split()
+    if _CHAMBERS & set(words) and "lateral" not in words:
+        return ""
     return next((word for word in words if word in ("left", "right")), "")
 
 

@@ -90,3 +90,17 @@ def slices(box: Box) -> tuple[slice, slice, slice]:
     """The box as an index of an array it lies in."""
     x, y, z = (slice(a, b) for a, b in zip(box.start, box.stop, strict=True))
     return x, y, z
+
+
+def shared_voxels(one: Region, other: Region) -> int:
+    """Voxels of both."""
+    if one.box is None or other.box is None:
+        return 0
+    low = [max(a, b) for a, b in zip(one.box.start, other.box.start, strict=True)]
+    high = [min(a, b) for a, b in zip(one.box.stop, other.box.stop, strict=True)]
+    if any(a >= b for a, b in zip(low, high, strict=True)):
+        return 0
+    cuts = [
+        tuple(slice(a - s, b - s) for a, b, s in zip(low, high, region.start, strict=True)) for region in (one, other)
+    ]
+    return int(np.count_nonzero(one.array[cuts[0]] & other.array[cuts[1]]))

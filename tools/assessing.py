@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .. import __version__
+from ..imaging.checks import Check
 from ..imaging.errors import BadCall
-from ..imaging.plausibility import Check, assess
+from ..imaging.plausibility import assess
 from ..imaging.records import MaskRecord
 from ..imaging.region import Region
 from ..imaging.volume import Volume
@@ -24,8 +25,10 @@ from ..workers.protocol import ViewsRequest
 from .desk import Answer, Call, Desk
 from .results import Provenance
 from .results_review import AssessResult, CheckRow
+from .second_opinions import opinion_of_another
 
-Method = Literal["plausibility", "agreement"]
+Method = Literal["plausibility", "second_opinion", "agreement"]
+USUAL: tuple[Method, ...] = ("plausibility", "second_opinion")
 
 
 @dataclass(frozen=True)
@@ -53,18 +56,19 @@ def assess_mask(
     methods: Annotated[
         list[Method] | None,
         Field(
-            description="Default: plausibility. agreement: segments six slightly changed views; also an entropy map."
+            description="Default: plausibility; second_opinion: another calibrated model's own mask, if there is one. "
+            "agreement: segments six slightly changed views; also an entropy map."
         ),
     ] = None,
     structure: Annotated[str | None, Field(description="Judge it as this; default: what it was segmented as.")] = None,
 ) -> Answer:
-    """Look for reasons to doubt a mask: volume, side, place, overlap, parts, holes, intensity, symmetry, border.
+    """Look for reasons to doubt a mask: volume, side, place, overlap, parts, holes, intensity, symmetry, border, a second model.
 
     Segment neighbours first: they make it sharper. A failed check says what is odd, not what is true.
     Example: assess_mask(mask_id="msk_0123456789ab")
     """
     case = _case(desk, call, mask_id, structure)
-    seen = [METHODS[method](case) for method in dict.fromkeys(methods or ("plausibility",))]
+    seen = [METHODS[method](case) for method in dict.fromkeys(methods or USUAL)]
     rows = [row for one in seen for row in one.rows]
     asked = [row for row in rows if row.passed is not None]
     failed = [row for row in asked if not row.passed]
@@ -133,18 +137,23 @@ class Seen:
 
 def _plausibility(case: Case) -> Seen:
     found = assess(case.region, case.structure, image=case.image, others=case.others)
-    rows = [
-        CheckRow(
-            method="plausibility",
-            check=check.name,
-            passed=check.passed,
-            value=check.value,
-            allowed=_allowed(check),
-            reason=check.reason,
-        )
-        for check in found.checks
-    ]
-    return Seen(tuple(rows))
+    return Seen(tuple(_row("plausibility", check) for check in found.checks))
+
+
+def _second_opinion(case: Case) -> Seen:
+    found = opinion_of_another(case.desk, case.call, case.record, case.structure)
+    return Seen((_row("second_opinion", found),))
+
+
+def _row(method: Method, check: Check) -> CheckRow:
+    return CheckRow(
+        method=method,
+        check=check.name,
+        passed=check.passed,
+        value=check.value,
+        allowed=_allowed(check),
+        reason=check.reason,
+    )
 
 
 def _allowed(check: Check) -> str:
@@ -198,4 +207,8 @@ def _agreement(case: Case) -> Seen:
 
 
 LEAST_AGREEMENT = 0.7  # mean Dice between views; see docs/uncertainty.md
-METHODS: dict[Method, Callable[[Case], Seen]] = {"plausibility": _plausibility, "agreement": _agreement}
+METHODS: dict[Method, Callable[[Case], Seen]] = {
+    "plausibility": _plausibility,
+    "second_opinion": _second_opinion,
+    "agreement": _agreement,
+}

@@ -139,6 +139,23 @@ def test_a_pair_of_unequal_size_fails() -> None:
     assert check.passed is False
 
 
+@pytest.mark.parametrize(("axis", "steps", "way"), [(2, 13, "superior"), (2, -13, "inferior"), (1, 10, "posterior")])
+def test_one_of_a_pair_that_lies_higher_or_deeper_fails(axis: int, steps: int, way: str) -> None:
+    """Both kidneys of the phantom lie alike up to a few mm; the distance is worked out from their own centres."""
+    kidneys = [phantom().masks[f"{side} kidney"] for side in ("left", "right")]
+    centres = [np.argwhere(kidney.array).mean(axis=0) for kidney in kidneys]
+    codes = phantom().volume.grid.axis_codes
+    forward = codes[axis] == way[0].upper()
+    moved = made(np.roll(kidneys[0].array, abs(steps) if forward else -abs(steps), axis=axis))
+    apart = abs((centres[0] - centres[1])[axis] + (abs(steps) if forward else -abs(steps)))
+    check = named(judged(moved, "left kidney"), "level")
+    assert check.passed is False
+    assert check.value == pytest.approx(apart * (4, 3.5, 5)[axis], abs=0.1)
+    assert f"mm {way} of its partner's" in check.reason
+    assert named(judged(kidneys[0], "left kidney"), "level").passed
+    assert named(judged(moved, "left kidney", others={}), "level").passed is None
+
+
 def test_an_eroded_mask_ends_inside_its_tissue() -> None:
     """Two voxels were taken off all around, so all of the first shell outside is still liver."""
     small = ndimage.binary_erosion(phantom().masks["liver"].array, iterations=2)
@@ -178,6 +195,9 @@ def test_a_misplaced_structure_is_noticed_by_its_neighbours() -> None:
 def test_sides_and_partners_are_read_from_names() -> None:
     assert (side_of("left kidney"), side_of("liver"), side_of("right rib 4")) == ("left", "", "right")
     assert (partner_of("left kidney"), partner_of("liver")) == ("right kidney", None)
+    assert side_of("left lateral ventricle") == "left"
+    for chamber in ("right ventricle", "left heart atrium", "left atrial appendage"):
+        assert (side_of(chamber), partner_of(chamber)) == ("", None), "the heart lies left of the middle as a whole"
 
 
 def test_every_bundled_prior_has_a_source_and_an_order() -> None:

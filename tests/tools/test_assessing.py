@@ -32,7 +32,8 @@ def test_a_mask_is_judged_with_its_neighbours(ask: Ask, desk: Desk, image_id: st
     assert "100% of the smaller one's voxels with the liver" in reply.text
     assert found["volume"]["value"] == 17 * 20 * 12 * 0.8 * 0.9 * 3 / 1000
     assert "UKBOB organ filter" in found["volume"]["allowed"]
-    assert {row["method"] for row in reply.result["checks"]} == {"plausibility"}
+    assert {row["method"] for row in reply.result["checks"]} == {"plausibility", "second_opinion"}
+    assert found["second opinion"]["passed"] is None, "no toy is calibrated"
     assert len(reply.text) / 4 <= 400
 
 
