@@ -27,6 +27,10 @@ def fit(
     device: Annotated[str, typer.Option(help="'cpu' or 'cuda'.")] = "cpu",
     resume: Annotated[bool, typer.Option(help="Go on from the run's checkpoint.")] = True,
     until: Annotated[int | None, typer.Option(help="Stop after this many steps; the schedule stays.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Another seed: a run NAME-seedN of its own, for `eval NAME --pool`.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Length of the schedule, for short runs.", min=1)] = None,
     augment: Annotated[
         str | None,
         typer.Option(help="'synthetic': instead, compare a small segmenter with and without synthetic pairs."),
@@ -45,11 +49,15 @@ def fit(
             )
         typer.echo(f"Wrote {compare(config).name}.")
         return
-    if referring_fit.is_referring(config):
-        train = referring_fit.fit
-    elif painting.is_painting(config):
-        train = painting.fit
-    typer.echo(f"Run folder: {train(config, device=device, resume=resume, until=until)}")
+    if referring_fit.is_referring(config) or painting.is_painting(config):
+        if seed is not None or steps is not None:
+            raise BadCall(
+                f"--seed and --steps of '{config}' are not known. They are for networks that segment by words."
+            )
+        other = referring_fit.fit if referring_fit.is_referring(config) else painting.fit
+        typer.echo(f"Run folder: {other(config, device=device, resume=resume, until=until)}")
+        return
+    typer.echo(f"Run folder: {train(config, device=device, resume=resume, until=until, seed=seed, steps=steps)}")
 
 
 def evaluate(
@@ -62,6 +70,15 @@ def evaluate(
     calibrate: Annotated[
         bool, typer.Option(help="Instead, fit expected Dice of the bundled weights and write docs/uncertainty.md.")
     ] = False,
+    adapt: Annotated[
+        bool, typer.Option(help="Instead, fit to every scan by entropy (ETTA), and write docs/uncertainty.md.")
+    ] = False,
+    pool: Annotated[
+        str | None,
+        typer.Option(help="Instead, choose per scan from these runs or models (DAUGS), e.g. A,B,C; writes the same."),
+    ] = None,
+    rank: Annotated[bool, typer.Option(help="Instead, does confidence rank true Dice? Writes the same.")] = False,
+    most: Annotated[int, typer.Option(help="--adapt, --pool, --rank: at most so many held-out cases.", min=1)] = 8,
     every: Annotated[int, typer.Option(help="'referring': only every so many held-out slices.", min=1)] = 1,
     model: Annotated[str, typer.Option(help="For `eval agent`: 'offline' or provider:name.")] = "offline",
     out: Annotated[Path | None, typer.Option(help="For `eval agent`: write every run here, as JSON.")] = None,
@@ -89,6 +106,9 @@ def evaluate(
         return
     if calibrate:
         _calibrate(config, threads)
+        return
+    if adapt or pool is not None or rank:
+        _doubt(config, threads, most, adapt=adapt, pool=pool)
         return
     if robust:
         _robust(config, threads)
@@ -169,6 +189,28 @@ def _calibrate(config: str, threads: int | None) -> None:
     for change, one in found.items():
         table.add_row(change, str(one.masks), f"{one.ece_raw:.3f}", f"{one.ece:.3f}")
     Console().print(table)
+
+
+def _doubt(config: str, threads: int | None, most: int, *, adapt: bool, pool: str | None) -> None:
+    """Adaptation, selection from a pool, or ranking, on held-out cases; each writes its section of the report."""
+    from ..training import adapting_evaluate, pool_evaluate, ranking
+    from ..training.config import read_config
+
+    name = read_config(config).name
+    if adapt:
+        tuned = adapting_evaluate.tune(config, threads=threads)
+        pairs = adapting_evaluate.measure(config, most=most, threads=threads)
+        adapting_evaluate.write(name, pairs, tuned)
+        typer.echo(adapting_evaluate.table(pairs))
+    elif pool is not None:
+        members = [part.strip() for part in pool.split(",") if part.strip()]
+        found = pool_evaluate.measure(config, members, most=most, threads=threads)
+        pool_evaluate.write(name, found)
+        typer.echo(pool_evaluate.table(found))
+    else:
+        rows = ranking.measure(config, most=most, threads=threads)
+        ranking.write(name, rows)
+        typer.echo(ranking.table(rows))
 
 
 def _robust(config: str, threads: int | None) -> None:
