@@ -35,10 +35,10 @@ class Adaptation:
         steps: of Adam, each over the whole scan.
         most_change: of the marked volume, as a share of what was marked before the first step.
 
-    The defaults were the best of 12 pairs on spoilt training scans (docs/uncertainty.md).
+    The defaults were the best of four pairs on spoilt training scans (docs/uncertainty.md).
     """
 
-    steps: int = 5
+    steps: int = 3
     learning_rate: float = 1e-3
     most_change: float = 0.2
 

@@ -37,7 +37,7 @@ def fit(
     ] = None,
 ) -> None:
     """Train a network; killed at any time, it goes on from its last checkpoint."""
-    from ..training import painting, referring_fit
+    from ..training import painting, raters_fit, referring_fit
     from ..training.fit import fit as train
 
     if augment is not None:
@@ -49,13 +49,18 @@ def fit(
             )
         typer.echo(f"Wrote {compare(config).name}.")
         return
-    if referring_fit.is_referring(config) or painting.is_painting(config):
+    others = (
+        (referring_fit.is_referring, referring_fit),
+        (painting.is_painting, painting),
+        (raters_fit.has_raters, raters_fit),
+    )
+    other = next((module for claims, module in others if claims(config)), None)
+    if other is not None:
         if seed is not None or steps is not None:
             raise BadCall(
                 f"--seed and --steps of '{config}' are not known. They are for networks that segment by words."
             )
-        other = referring_fit.fit if referring_fit.is_referring(config) else painting.fit
-        typer.echo(f"Run folder: {other(config, device=device, resume=resume, until=until)}")
+        typer.echo(f"Run folder: {other.fit(config, device=device, resume=resume, until=until)}")
         return
     typer.echo(f"Run folder: {train(config, device=device, resume=resume, until=until, seed=seed, steps=steps)}")
 
@@ -101,6 +106,11 @@ def evaluate(
     if is_painting(config):
         _evaluate_painting(config, export)
         return
+    from ..training.raters_fit import has_raters
+
+    if has_raters(config):
+        _evaluate_raters(config)
+        return
     if config == "referring":
         _evaluate_referring(export, threads, every)
         return
@@ -145,6 +155,15 @@ def _evaluate_painting(config: str, export: bool) -> None:
     Console().print(table)
     if export:
         typer.echo(f"Wrote {write(config, scores).name} and its card.")
+
+
+def _evaluate_raters(config: str) -> None:
+    """Draws of the probabilistic U-Nets against several raters."""
+    from ..training import raters_fit
+
+    found = raters_fit.measure(config)
+    raters_fit.write(config, found)
+    typer.echo(raters_fit.table(found))
 
 
 def _show_prognosis(config: str, export: bool) -> None:

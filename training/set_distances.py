@@ -97,12 +97,13 @@ def generalised_energy_distance(draws: torch.Tensor, raters: torch.Tensor) -> to
 
     Source: Kohl et al. 2018, arXiv 1806.05034, equation 3; PULASki's evaluation.
     """
-    s, y = draws.flatten(2).bool(), raters.flatten(2).bool()
-    means = [(1 - _iou(a, b)).mean(dim=(1, 2)) for a, b in ((s, y), (s, s), (y, y))]
+    means = [(1 - pairwise_iou(a, b)).mean(dim=(1, 2)) for a, b in ((draws, raters), (draws, draws), (raters, raters))]
     return 2 * means[0] - means[1] - means[2]
 
 
-def _iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def pairwise_iou(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """(b n m) of boolean masks (b n ...) and (b m ...); 1 where both are empty."""
+    a, b = one.flatten(2).bool(), other.flatten(2).bool()
     both = (a[:, :, None] & b[:, None]).sum(dim=3).double()
     either = (a[:, :, None] | b[:, None]).sum(dim=3).double()
     return torch.where(either > 0, both / either.clamp(min=1), 1.0)
