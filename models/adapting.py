@@ -157,7 +157,7 @@ def _pass(parts: Parts, kind: Kind, *, learn: bool) -> tuple[float, int]:
         for logits, weights in parts():
             part = (entropy(logits, kind) * weights).sum()
             if learn:
-                part.backward()  # type: ignore[no-untyped-call]  # torch's own
+                part.backward()
             total += float(part.detach())
             marked += _marked(logits.detach(), kind)
     return total, marked

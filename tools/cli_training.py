@@ -295,12 +295,15 @@ def bench_imaging(
 @bench.command("geometry")
 def bench_geometry(
     full: Annotated[bool, typer.Option(help="All 864 scans; else every axis order once.")] = True,
+    kept: Annotated[
+        Path | None, typer.Option(help="A file of finished scans; the same command goes on from it.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
 ) -> None:
     """Every axis order, flip, tilt and format: does each voxel come back where it lay?"""
     from ..benchmarks.geometry import run
 
-    _show(run(full=full), out)
+    _show(run(full=full, kept=kept), out)
 
 
 @bench.command("prognosis")
