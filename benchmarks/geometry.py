@@ -8,9 +8,11 @@ other people's libraries. Every voxel must lie where it lay.
 from __future__ import annotations
 
 import itertools
+import json
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import nibabel
 import nibabel.orientations as nio
 import numpy as np
 import numpy.typing as npt
+from rich.progress import track
 from scipy.spatial.transform import Rotation
 
 from ..imaging.dicom_source import made_up_source
@@ -28,7 +31,7 @@ from ..imaging.segments import Segment
 from ..imaging.structure_codes import structure_code
 from ..imaging.volume import Mask
 from .geometry_files import WRITERS, Affine, Places, places_in
-from .machine import described
+from .machine import commit, described
 
 SHAPE = (7, 11, 13)
 ROTATIONS: dict[str, tuple[float, float, float]] = {
@@ -120,7 +123,7 @@ def through(case: Case, folder: Path, targets: Sequence[str] = FORMATS) -> list[
     opened = read_image(path, modality="ct")
     volume = opened.volume
     if volume is None:
-        return [Outcome(case, target, inside.sum(), np.inf, "several series") for target in targets]
+        return [Outcome(case, target, int(inside.sum()), np.inf, "several series") for target in targets]
     centres = _centres(values, affine)
     off = float(np.abs(_centres(volume.array, volume.grid.affine) - centres).max())
     lookup = np.zeros(values.size, dtype=np.bool_)
@@ -158,14 +161,50 @@ def _compare(found: Places, wanted: Places) -> tuple[int, float]:
     return int((~matched).sum() + len(found) - matched.sum()), float(nearest[matched].max(initial=0.0))
 
 
-def run(*, full: bool = True) -> str:
-    """A Markdown table: cases right of cases run, by format in and out, with the largest distance."""
+def _keep(kept: Path | None, outcomes: Sequence[Outcome], here: str) -> None:
+    if kept is not None:
+        with kept.open("a", encoding="utf-8") as file:
+            row = {"commit": here, "outcomes": [asdict(one) for one in outcomes]}
+            file.write("\n" + json.dumps(row))  # the line before may have been cut off
+
+
+def _read(kept: Path | None, here: str) -> dict[Case, list[Outcome]]:
+    """Finished scans of this commit; a line cut off by a kill is left out, and changed files ("+") are no commit."""
+    found: dict[Case, list[Outcome]] = {}
+    if kept is None or not kept.exists() or here.endswith("+"):
+        return found
+    for line in kept.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if row["commit"] == here:
+            outcomes = [Outcome(**{**one, "case": _case(one["case"])}) for one in row["outcomes"]]
+            found[outcomes[0].case] = outcomes
+    return found
+
+
+def _case(values: dict[str, Any]) -> Case:
+    x, y, z = values["spacing_mm"]
+    return Case(values["order"], values["rotation"], (x, y, z), values["source"])
+
+
+def run(*, full: bool = True, kept: Path | None = None) -> str:
+    """A Markdown table: cases right of cases run, by format in and out, with the largest distance.
+
+    Args:
+        kept: a file of finished scans, one per line; those of this commit are not run again, so a stopped suite goes
+            on. It must not lie where git would see it as a change.
+    """
+    here = commit()
+    done = _read(kept, here)
     outcomes = []
-    with tempfile.TemporaryDirectory() as name:
-        for number, case in enumerate(cases(full=full)):
-            folder = Path(name) / str(number)
-            folder.mkdir()
-            outcomes += through(case, folder)
+    for case in track(list(cases(full=full)), description="scans", disable=not sys.stderr.isatty(), transient=True):
+        if case not in done:
+            with tempfile.TemporaryDirectory() as name:
+                done[case] = through(case, Path(name))
+            _keep(kept, done[case], here)
+        outcomes += done[case]
     lines = ["| in \\ out | " + " | ".join(FORMATS) + " |", "|---|" + "---|" * len(FORMATS)]
     for source in WRITERS:
         cells = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..imaging.volume import Grid, Mask
+from .machine import peak_mb
 
 SHAPE = (512, 512, 400)
 SPACING_MM = (0.8, 0.8, 1.5)
@@ -139,7 +139,7 @@ def main(task: str, folder: str) -> None:
     result: dict[str, Any] = {
         "cpu_s": time.process_time() - start,
         "wall_s": time.perf_counter() - wall,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+        "peak_mb": peak_mb(),
     }
     print(json.dumps(result))
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from ..models.late_fusion import SatMini, SatMiniConfig
 from ..models.load import load_predictor
 from ..models.preprocess import Preparation, normalised
 from ..models.text import known_vectors
+from .machine import peak_mb
 
 MODEL = "sat-mini-torso"
 SHAPE, SPACING_MM = (256, 256, 160), (1.5, 1.5, 3.0)
@@ -115,7 +115,7 @@ def main(side: str, name: str, threads: int, out: Path) -> None:
     encode, decode = make(corner, threads)
     decode(encode(), names[:1])
     encode, decode = make(volume, threads)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mb()
     cpu, wall = time.process_time(), time.perf_counter()
     features = encode()
     masks = decode(features, names)
@@ -124,14 +124,14 @@ def main(side: str, name: str, threads: int, out: Path) -> None:
     decode(features, names[-1:])
     second = (time.process_time() - cpu, time.perf_counter() - wall)
     np.savez_compressed(out, masks=np.packbits(masks))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_mb()
     known = {structure: n for n, structure in enumerate(names) if structure in truth}
     found = {
         "dice": {structure: _dice(masks[n], truth[structure]) for structure, n in known.items()},
         "first": first,
         "second": second,
-        "peak_mb": peak / 1024,
-        "before_mb": before / 1024,
+        "peak_mb": peak,
+        "before_mb": before,
         "structures": len(names),
     }
     sys.stdout.write(json.dumps(found) + "\n")

@@ -8,7 +8,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from ..imaging.errors import Failed, Unavailable
+from ..imaging.errors import BadCall, Failed, Unavailable
+from .adapting import Adaptation
+from .adapting_predictor import AdaptingPredictor
 from .card import Card
 from .catalogue import WEIGHTS_FOLDER, card
 from .decisions import Decisions
@@ -75,15 +77,42 @@ def load_predictor(
         return _sat(entry, path, device)
     if entry.system in ("FLanS", "LSMS"):
         return _referring(entry, path, device)
+    how = Preparation.from_json(entry.facts["preparation"])
+    decisions = Decisions.from_json(entry.facts)
+    return SatMiniPredictor(
+        _sat_mini(entry, path),
+        how,
+        entry,
+        device=device,
+        backend=backend,
+        precision=precision,
+        threads=threads,
+        decisions=decisions,
+    )
+
+
+def load_adapting(
+    name: str, *, how: Adaptation | None = None, threads: int | None = None, folder: Path = WEIGHTS_FOLDER
+) -> AdaptingPredictor:
+    """A bundled network that fits itself to every scan; see `load_predictor` for what is refused.
+
+    Raises:
+        BadCall: the model is none of the small networks with words.
+    """
+    twin = load_predictor(name, threads=threads, folder=folder)
+    if not isinstance(twin, SatMiniPredictor):
+        raise BadCall(f"'{name}' cannot fit itself to a scan. Use a bundled network, such as sat-mini-hippocampus.")
+    net = _sat_mini(twin.card, folder / twin.card.weights_file)
+    return AdaptingPredictor(net, twin, twin.card.claimed or twin.card.vocabulary, how=how)
+
+
+def _sat_mini(entry: Card, path: Path) -> SatMini:
+    """The small network with its bundled weights."""
     net = SatMini(SatMiniConfig.from_json(entry.facts["network"]))
     net.load_state_dict(
         {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
     )
-    how = Preparation.from_json(entry.facts["preparation"])
-    decisions = Decisions.from_json(entry.facts)
-    return SatMiniPredictor(
-        net, how, entry, device=device, backend=backend, precision=precision, threads=threads, decisions=decisions
-    )
+    return net
 
 
 def _duplus(entry: Card, path: Path, device: str) -> Predictor:

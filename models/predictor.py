@@ -106,6 +106,22 @@ class SatMiniPredictor:
             ]
         return found
 
+    def probabilities(self, array: npt.NDArray[np.float32], structures: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Sigmoids (n x y z) of a piece (x y z) of a prepared scan, cutoffs taken off; as it is, without views."""
+        config = self._net.config
+        run = run_tiles if config.dims == 3 else run_slices
+        features = run(
+            array,
+            self._run,
+            channels=config.embed,
+            stride=config.stride,
+            progress=lambda share: None,
+            cancelled=lambda: False,
+        )
+        weights = self.query_weights(list(structures))
+        weights[:, -1] -= [self.decisions.cutoffs.get(name, 0.0) for name in structures]
+        return _sigmoid(dot_products(features, weights))
+
     def _one_side(
         self, name: str, logit: npt.NDArray[np.float32], features: SatMiniFeatures
     ) -> npt.NDArray[np.float32]:

@@ -27,13 +27,17 @@ def fit(
     device: Annotated[str, typer.Option(help="'cpu' or 'cuda'.")] = "cpu",
     resume: Annotated[bool, typer.Option(help="Go on from the run's checkpoint.")] = True,
     until: Annotated[int | None, typer.Option(help="Stop after this many steps; the schedule stays.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Another seed: a run NAME-seedN of its own, for `eval NAME --pool`.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Length of the schedule, for short runs.", min=1)] = None,
     augment: Annotated[
         str | None,
         typer.Option(help="'synthetic': instead, compare a small segmenter with and without synthetic pairs."),
     ] = None,
 ) -> None:
     """Train a network; killed at any time, it goes on from its last checkpoint."""
-    from ..training import painting, referring_fit
+    from ..training import painting, raters_fit, referring_fit
     from ..training.fit import fit as train
 
     if augment is not None:
@@ -45,11 +49,20 @@ def fit(
             )
         typer.echo(f"Wrote {compare(config).name}.")
         return
-    if referring_fit.is_referring(config):
-        train = referring_fit.fit
-    elif painting.is_painting(config):
-        train = painting.fit
-    typer.echo(f"Run folder: {train(config, device=device, resume=resume, until=until)}")
+    others = (
+        (referring_fit.is_referring, referring_fit),
+        (painting.is_painting, painting),
+        (raters_fit.has_raters, raters_fit),
+    )
+    other = next((module for claims, module in others if claims(config)), None)
+    if other is not None:
+        if seed is not None or steps is not None:
+            raise BadCall(
+                f"--seed and --steps of '{config}' are not known. They are for networks that segment by words."
+            )
+        typer.echo(f"Run folder: {other.fit(config, device=device, resume=resume, until=until)}")
+        return
+    typer.echo(f"Run folder: {train(config, device=device, resume=resume, until=until, seed=seed, steps=steps)}")
 
 
 def evaluate(
@@ -62,6 +75,15 @@ def evaluate(
     calibrate: Annotated[
         bool, typer.Option(help="Instead, fit expected Dice of the bundled weights and write docs/uncertainty.md.")
     ] = False,
+    adapt: Annotated[
+        bool, typer.Option(help="Instead, fit to every scan by entropy (ETTA), and write docs/uncertainty.md.")
+    ] = False,
+    pool: Annotated[
+        str | None,
+        typer.Option(help="Instead, choose per scan from these runs or models (DAUGS), e.g. A,B,C; writes the same."),
+    ] = None,
+    rank: Annotated[bool, typer.Option(help="Instead, does confidence rank true Dice? Writes the same.")] = False,
+    most: Annotated[int, typer.Option(help="--adapt, --pool, --rank: at most so many held-out cases.", min=1)] = 8,
     every: Annotated[int, typer.Option(help="'referring': only every so many held-out slices.", min=1)] = 1,
     model: Annotated[str, typer.Option(help="For `eval agent`: 'offline' or provider:name.")] = "offline",
     out: Annotated[Path | None, typer.Option(help="For `eval agent`: write every run here, as JSON.")] = None,
@@ -84,11 +106,19 @@ def evaluate(
     if is_painting(config):
         _evaluate_painting(config, export)
         return
+    from ..training.raters_fit import has_raters
+
+    if has_raters(config):
+        _evaluate_raters(config)
+        return
     if config == "referring":
         _evaluate_referring(export, threads, every)
         return
     if calibrate:
         _calibrate(config, threads)
+        return
+    if adapt or pool is not None or rank:
+        _doubt(config, threads, most, adapt=adapt, pool=pool)
         return
     if robust:
         _robust(config, threads)
@@ -125,6 +155,15 @@ def _evaluate_painting(config: str, export: bool) -> None:
     Console().print(table)
     if export:
         typer.echo(f"Wrote {write(config, scores).name} and its card.")
+
+
+def _evaluate_raters(config: str) -> None:
+    """Draws of the probabilistic U-Nets against several raters."""
+    from ..training import raters_fit
+
+    found = raters_fit.measure(config)
+    raters_fit.write(config, found)
+    typer.echo(raters_fit.table(found))
 
 
 def _show_prognosis(config: str, export: bool) -> None:
@@ -169,6 +208,28 @@ def _calibrate(config: str, threads: int | None) -> None:
     for change, one in found.items():
         table.add_row(change, str(one.masks), f"{one.ece_raw:.3f}", f"{one.ece:.3f}")
     Console().print(table)
+
+
+def _doubt(config: str, threads: int | None, most: int, *, adapt: bool, pool: str | None) -> None:
+    """Adaptation, selection from a pool, or ranking, on held-out cases; each writes its section of the report."""
+    from ..training import adapting_evaluate, pool_evaluate, ranking
+    from ..training.config import read_config
+
+    name = read_config(config).name
+    if adapt:
+        tuned = adapting_evaluate.tune(config, threads=threads)
+        pairs = adapting_evaluate.measure(config, most=most, threads=threads)
+        adapting_evaluate.write(name, pairs, tuned)
+        typer.echo(adapting_evaluate.table(pairs))
+    elif pool is not None:
+        members = [part.strip() for part in pool.split(",") if part.strip()]
+        found = pool_evaluate.measure(config, members, most=most, threads=threads)
+        pool_evaluate.write(name, found)
+        typer.echo(pool_evaluate.table(found))
+    else:
+        rows = ranking.measure(config, most=most, threads=threads)
+        ranking.write(name, rows)
+        typer.echo(ranking.table(rows))
 
 
 def _robust(config: str, threads: int | None) -> None:
@@ -234,12 +295,15 @@ def bench_imaging(
 @bench.command("geometry")
 def bench_geometry(
     full: Annotated[bool, typer.Option(help="All 864 scans; else every axis order once.")] = True,
+    kept: Annotated[
+        Path | None, typer.Option(help="A file of finished scans; the same command goes on from it.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
 ) -> None:
     """Every axis order, flip, tilt and format: does each voxel come back where it lay?"""
     from ..benchmarks.geometry import run
 
-    _show(run(full=full), out)
+    _show(run(full=full, kept=kept), out)
 
 
 @bench.command("prognosis")

@@ -27,6 +27,7 @@ from ..models.predictor import SatMiniPredictor
 from .cases import Case, Dataset
 from .config import data_folder, read_config
 from .evaluate import counts_of, dice_of_counts
+from .report_sections import write_section
 from .robust_changes import Change, changed_greys, cropped, noisy
 from .wrong_scans import wrong_scans
 
@@ -199,12 +200,13 @@ def quality(made: Calibration, rows: Sequence[Row]) -> Quality:
         ece=expected_calibration_error(said, true),
         brier_raw=float(np.mean(np.subtract(raw, true) ** 2)),
         brier=float(np.mean(np.subtract(said, true) ** 2)),
-        spearman_raw=_spearman(raw, true),
-        spearman=_spearman(said, true),
+        spearman_raw=spearman(raw, true),
+        spearman=spearman(said, true),
     )
 
 
-def _spearman(said: Sequence[float], true: Sequence[float]) -> float | None:
+def spearman(said: Sequence[float], true: Sequence[float]) -> float | None:
+    """Rank correlation; None where one side has fewer than three values."""
     if len(set(true)) < 3 or len(set(said)) < 3:
         return None
     return float(stats.spearmanr(said, true).statistic)
@@ -232,7 +234,7 @@ def calibrate(config: str, *, threads: int | None = None, folder: Path = WEIGHTS
     names = [name for name in dataset.structures if name in entry.claimed]
     rows = {}
     for label, cases in (("fit", mine), ("report", theirs)):
-        chosen = _spread(cases, MOST_CASES)
+        chosen = spread(cases, MOST_CASES)
         rows[label] = list(rows_of(predictor, chosen, dataset, names))
         for wrong in wrong_scans(data_folder(), dataset.name, part=label):
             rows[label] += _asked(predictor, wrong, {}, names, "wrong kind")
@@ -255,21 +257,17 @@ def calibrate(config: str, *, threads: int | None = None, folder: Path = WEIGHTS
     return found
 
 
-def _spread(cases: Sequence[Case], most: int) -> list[Case]:
+def spread(cases: Sequence[Case], most: int) -> list[Case]:
+    """At most so many cases, evenly spread."""
     return [cases[i] for i in np.unique(np.linspace(0, len(cases) - 1, min(most, len(cases))).round().astype(int))]
 
 
 def write(name: str, found: Mapping[str, Quality], path: Path = REPORT) -> None:
     """Put a model's table into the report, in place of its old one."""
-    head, *sections = path.read_text(encoding="utf-8").split("\n## ")
-    kept = {part.split("\n", 1)[0]: part.rstrip() for part in sections}
     lines = ["| scan | masks | ECE before | after | Brier before | after | Spearman before | after |", f"|{'---|' * 8}"]
     for change, one in found.items():
         ranks = ["-" if value is None else f"{value:.2f}" for value in (one.spearman_raw, one.spearman)]
         lines.append(
             f"| {change} | {one.masks} | {one.ece_raw:.3f} | {one.ece:.3f} | {one.brier_raw:.3f} | {one.brier:.3f} | {ranks[0]} | {ranks[1]} |"
         )
-    title = f"confidence of {name}"
-    kept[title] = f"{title}\n\n" + "\n".join(lines)
-    text = head.rstrip() + "\n" + "".join(f"\n## {part}\n" for part in kept.values())
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_section(f"confidence of {name}", "\n".join(lines), path)

@@ -7,7 +7,7 @@ import logging
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,17 +34,31 @@ RUNS = Path(__file__).resolve().parents[1] / "runs"
 
 
 def fit(
-    config: str | Path, *, device: str = "cpu", resume: bool = True, runs: Path = RUNS, until: int | None = None
+    config: str | Path,
+    *,
+    device: str = "cpu",
+    resume: bool = True,
+    runs: Path = RUNS,
+    until: int | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
 ) -> Path:
     """Train a configuration and answer its run folder.
 
     Args:
         resume: go on from the run's checkpoint when there is one.
         until: stop after this many steps; the schedule stays the same.
+        seed: another one than the configuration's; the run is then called NAME-seedN, a member of a pool.
+        steps: of the whole schedule, in the place of the configuration's.
+
+    Raises:
+        BadCall: a prognosis model is to be a member of a pool.
     """
+    if (seed is not None or steps is not None) and find_prognosis(config) is not None:
+        raise BadCall(f"'{config}' is a prognosis model. --seed and --steps are for networks that segment.")
     if (other := find_prognosis(config)) is not None:
         return fit_prognosis(other, data=data_folder(), runs=runs)
-    plan = read_config(config)
+    plan = member_of(read_config(config), seed=seed, steps=steps)
     torch.manual_seed(plan.schedule.seed)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     trainer = Trainer(network_of(plan), objective_of(plan), plan.schedule, runs / plan.name, device=device)
@@ -56,6 +70,15 @@ def fit(
     trainer.fit(stream, until=until)
     write_record(trainer, plan, counts)
     return trainer.folder
+
+
+def member_of(plan: RunConfig, *, seed: int | None = None, steps: int | None = None) -> RunConfig:
+    """The run with another seed, under a name of its own, or of another length."""
+    if steps is not None:
+        plan = replace(plan, schedule=replace(plan.schedule, steps=steps))
+    if seed is None:
+        return plan
+    return replace(plan, name=f"{plan.name}-seed{seed}", schedule=replace(plan.schedule, seed=seed))
 
 
 def network_of(plan: RunConfig) -> SatMini | FixedClasses:

@@ -68,7 +68,9 @@ def noisy(share: float) -> Change:
     return lambda case, rng: changed_greys(case, lambda a: a + share * _span(case) * rng.standard_normal(a.shape))
 
 
-def _gamma(power: float) -> Change:
+def bent(power: float) -> Change:
+    """Another contrast: grey values, as a share of their range, raised to a power."""
+
     def change(case: Case, rng: np.random.Generator) -> Case:
         low = float(np.min(np.asarray(case.volume.array))) if case.volume else 0.0
         span = _span(case) + 1e-6
@@ -83,7 +85,7 @@ _ALWAYS: dict[str, Change] = {
     "noise, 5 % of the range": noisy(0.05),
     "noise, 10 % of the range": noisy(0.1),
 }
-_CONTRAST: dict[str, Change] = {"gamma 0.7": _gamma(0.7), "gamma 1.4": _gamma(1.4)}
+_CONTRAST: dict[str, Change] = {"gamma 0.7": bent(0.7), "gamma 1.4": bent(1.4)}
 _SHIFT: dict[str, Change] = {
     "30 HU brighter": lambda case, rng: changed_greys(case, lambda a: a + 30),
     "30 HU darker": lambda case, rng: changed_greys(case, lambda a: a - 30),

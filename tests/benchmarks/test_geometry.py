@@ -47,3 +47,29 @@ def test_the_suite_notices_a_flipped_reader(tmp_path: Path, source: str, monkeyp
     monkeypatch.setattr(files, "_opened", lambda array, *rest, **more: real(array[::-1], *rest, **more))
     outcomes = through(Case("LPS", "oblique", (0.7, 0.9, 3.0), source), tmp_path, ["nifti", "rtstruct"])
     assert not any(o.is_right for o in outcomes)
+
+
+def test_a_stopped_suite_goes_on_where_it_was_and_forgets_other_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three scans, a kill while the second is written; the first is not run again, at another commit all are."""
+    some = [next(c for c in cases(full=False) if c.source == source) for source in ("nifti", "nrrd", "dicom")]
+    ran: list[Case] = []
+
+    def counted(case: Case, folder: Path) -> list[geometry.Outcome]:
+        ran.append(case)
+        return through(case, folder)
+
+    monkeypatch.setattr(geometry, "cases", lambda *, full: some)
+    monkeypatch.setattr(geometry, "through", counted)
+    monkeypatch.setattr(geometry, "commit", lambda: "abc1234")
+    kept = tmp_path / "kept.jsonl"
+    whole = geometry.run(kept=kept)
+    _blank, first, second, _third = kept.read_text(encoding="utf-8").split("\n")
+    assert ran == some
+    kept.write_text("\n" + first + "\n" + second[:40], encoding="utf-8")
+    assert geometry.run(kept=kept) == whole == geometry.run(kept=kept)
+    assert ran == [*some, *some[1:]]
+    monkeypatch.setattr(geometry, "commit", lambda: "def5678")
+    geometry.run(kept=kept)
+    assert ran == [*some, *some[1:], *some]
