@@ -53,6 +53,7 @@ class FlansObjective(Objective):
         moved: share of pictures under a random element of the eight.
         prior: weight of the prior.
         dense: weight of `referring_dense.dense_loss`; 0 trains without that head.
+        alone: share of the steps, the first ones, in which the encoder learns by that loss alone.
     """
 
     vocabulary: Vocabulary = field(repr=False)
@@ -60,6 +61,7 @@ class FlansObjective(Objective):
     moved: float = 0.5
     prior: float = 1.0
     dense: float = 0.0
+    alone: float = 0.0
 
     name = "flans"
     paper = "FLanS, Da et al. 2024, arXiv 2410.12831"
@@ -75,8 +77,12 @@ class FlansObjective(Objective):
         return {"main": [parameter for net in roles.values() for parameter in net.parameters()]}
 
     def losses(self, phase: str, roles: Roles, batches: Batches, state: State) -> Mapping[str, torch.Tensor]:
-        """See `terms`."""
-        return self.terms(roles[MODEL], batches[LABELLED], state.rng, roles.get(HEAD))
+        """See `terms`; before any words, "dense" on upright pictures."""
+        model, batch, head = _flans(roles[MODEL]), batches[LABELLED], roles.get(HEAD)
+        if head is None or state.step >= self.alone * state.total:
+            return self.terms(model, batch, state.rng, head)
+        logits = head(model.encode(batch.images.expand(-1, 3, -1, -1)))
+        return {"dense": self.dense * dense_loss(logits, dense_shares(batch.labels, logits.shape[-1]))}
 
     def terms(
         self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator, head: torch.nn.Module | None = None

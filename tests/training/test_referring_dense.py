@@ -7,7 +7,7 @@ import torch
 from ostensor.models.flans import MINI, Flans
 from ostensor.models.flans_symmetry import ELEMENTS, undo_element
 from ostensor.models.sentences import States
-from ostensor.training.objective import MODEL, Batch
+from ostensor.training.objective import LABELLED, MODEL, Batch, State
 from ostensor.training.referring import LESION, every_sentence
 from ostensor.training.referring_dense import CLASSES, dense_loss, dense_shares
 from ostensor.training.referring_objective import HEAD, FlansObjective, Vocabulary
@@ -95,3 +95,20 @@ def test_a_moved_picture_is_taught_its_moved_labels() -> None:
     assert upright
     assert max(upright) < 0.02
     assert max(moved) > 0.3, "seen as given, the upright answer is wrong"
+
+
+def test_the_encoder_learns_alone_before_any_words() -> None:
+    objective = FlansObjective(_vocabulary(), sentences=1, dense=2.0, alone=0.25)
+    roles = objective.roles(Flans(MINI))
+    labels = torch.zeros(1, 128, 128, dtype=torch.long)
+    labels[0, 20:60, 20:70] = 6
+    batches = {LABELLED: Batch((labels > 0).float()[:, None], labels)}
+    before = objective.losses("main", roles, batches, State(9, 40, np.random.default_rng(0)))
+    after = objective.losses("main", roles, batches, State(10, 40, np.random.default_rng(0)))
+    assert set(before) == {"dense"}
+    assert set(after) == {"dice", "cross_entropy", "prior", "dense"}
+    before["dense"].backward()
+    net = roles[MODEL]
+    assert isinstance(net, Flans)
+    assert net.image_encoder.pos_embed.grad is not None
+    assert all(value.grad is None for value in net.mask_decoder.parameters())
