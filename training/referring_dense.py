@@ -6,6 +6,8 @@ picture also teaches it all its labels at once. The head is not part of the netw
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -15,6 +17,7 @@ from .referring import LESION, ORGANS
 
 CLASSES = 1 + len(ORGANS) + 2  # background, structures, dark and bright lesions
 _HIDDEN = (32, 16)  # channels at strides 4 and 2
+_BACKGROUND = 0.9  # about its share of a picture
 
 
 class DenseHead(nn.Module):
@@ -28,6 +31,11 @@ class DenseHead(nn.Module):
         widths = zip(config.decoder.fine, _HIDDEN, strict=True) if config.decoder.fine else ()
         self.fine = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels, width in widths)
         self.last = nn.Conv2d(second, CLASSES, 1)
+        # Starting from the usual shares: else the first steps teach "nearly all is background" through the encoder,
+        # whose features then become the same everywhere.
+        with torch.no_grad():
+            self.last.bias.fill_(math.log((1 - _BACKGROUND) / (CLASSES - 1)))
+            self.last.bias[0] = math.log(_BACKGROUND)
 
     def forward(self, features: FlansFeatures) -> torch.Tensor:
         """Logits of the pictures as they were encoded, that is with their element undone."""
