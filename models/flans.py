@@ -171,6 +171,14 @@ class Flans(nn.Module):
                 the place in the picture: turning the picture would change the answer.
             allowed: see `flans_symmetry.chosen`.
         """
+        features, scores = self.look(picture, canonical=canonical, allowed=allowed)
+        logits = self.decode(features.repeated(states.shape[1]), states.flatten(0, 1))
+        return logits.view(len(picture), states.shape[1], *logits.shape[2:]), scores
+
+    def look(
+        self, picture: torch.Tensor, *, canonical: torch.Tensor | bool = False, allowed: torch.Tensor | None = None
+    ) -> tuple[FlansFeatures, torch.Tensor | None]:
+        """Features with the element that was found undone, and the scores if any were made; see `forward`."""
         weights = scores = None
         if isinstance(canonical, torch.Tensor) or canonical:
             scores = self.scores(picture)
@@ -178,9 +186,7 @@ class Flans(nn.Module):
             if isinstance(canonical, torch.Tensor):
                 identity = F.one_hot(torch.zeros_like(canonical, dtype=torch.long), weights.shape[1])
                 weights = torch.where(canonical[:, None], weights, identity.to(weights.dtype))
-        features = self.encode(picture, weights).repeated(states.shape[1])
-        logits = self.decode(features, states.flatten(0, 1))
-        return logits.view(len(picture), states.shape[1], *logits.shape[2:]), scores
+        return self.encode(picture, weights), scores
 
 
 def mask_losses(logits: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:

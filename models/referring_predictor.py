@@ -7,29 +7,25 @@ first block on and looks at the picture anew for every sentence.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from ..imaging.errors import BadCall, Unavailable
-from ..imaging.volume import Grid, Modality, Volume
+from ..imaging.volume import Grid, Volume
 from .card import Card
 from .flans import Flans, FlansFeatures
 from .flans_symmetry import ELEMENTS, TURNS_ONLY, chosen
 from .interface import Cancelled, Decoded, Features, Orientation, Pointing, Progress, Referred
 from .lsms import Lsms
-from .pictures import Float, Frame, displayed, frame_of, framed, shown_index, undisplayed, unframed
-from .sentences import States, family_of, names_a_side
+from .pictures import Float, displayed, frame_of, framed, shown_index
+from .referring_scan import Answer, ReferringScan
+from .sentences import States, family_of
 
 LONGEST = 1000  # characters of a sentence
-_AT_ONCE = 8  # pictures per pass
-TURNED_BACK = "The picture was found {what} and was set upright before looking; the mask is on the picture as given."
-UNSURE_SIDE = "The file tells no orientation, so left and right rest on how the picture looks."
-CUT = "Only the first words of this long sentence were read."
+_AT_ONCE = 8  # pairs of sentence and picture per pass
 
 
 class SentenceReader(Protocol):
@@ -67,28 +63,6 @@ class ClipReader:
         lengths = [len(one) for one in self._tokenizer(texts)["input_ids"]]
         valid = tokens["attention_mask"].bool().numpy()
         return States(values.cpu().numpy(), valid, np.array(lengths) > length)
-
-
-@dataclass
-class ReferringScan:
-    """A scan as square pictures, and FLanS's features of those that were asked about.
-
-    Attributes:
-        pictures: (slices size size) in [0, 1].
-        kept: (slice, group of symmetries) -> features.
-    """
-
-    pictures: Float
-    frames: tuple[Frame, ...]
-    grid: Grid
-    modality: Modality
-    kept: dict[tuple[int, str], FlansFeatures] = field(default_factory=dict)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of pictures and features."""
-        tensors = [t for one in self.kept.values() for t in (one.embedding, *one.fine)]
-        return self.pictures.nbytes + sum(t.numel() * t.element_size() for t in tensors)
 
 
 class ReferringPredictor:
@@ -139,62 +113,44 @@ class ReferringPredictor:
             _refuse_sentence(sentence, how, features.grid)
         states = self._reader.states(sentences)
         slices = _slices(features, how)
-        return [self._one(features, text, states, row, slices, how) for row, text in enumerate(sentences)]
-
-    def _one(
-        self, scan: ReferringScan, text: str, states: States, row: int, slices: Sequence[int], how: Pointing
-    ) -> Referred:
-        allowed = self._allowed(scan, text, how.orientation)
-        values = torch.from_numpy(states.values[row]).to(self.device)
-        valid = torch.from_numpy(states.valid[row]).to(self.device)
-        shown = np.zeros((len(scan.pictures), *scan.frames[0].shape), dtype=np.bool_)
-        inside, peak, elements = [], -30.0, []
+        allowed = [self._allowed(features, text, how.orientation) for text in sentences]
+        answers = [Answer(features) for _ in sentences]
         with torch.inference_mode():
-            for number, logits, element in self._logits(scan, slices, values, valid, allowed):
-                found = unframed(logits, scan.frames[number])
-                shown[number] = found > 0
-                inside.append(found[found > 0])
-                peak = max(peak, float(logits.max()))
-                elements.append(element)
-        sure = np.concatenate(inside)
-        usual = max(set(elements), key=elements.count) if allowed is not None else None
-        return Referred(
-            text,
-            undisplayed(shown, scan.grid),
-            float(_sigmoid(sure).mean()) if sure.size else 0.0,
-            float(_sigmoid(np.float32(peak))),
-            family=family_of(text),
-            element=usual,
-            notes=tuple(_notes(scan, text, usual, allowed, bool(states.cut[row]))),
-        )
+            for group in dict.fromkeys(allowed):
+                pairs = [(row, number) for row, own in enumerate(allowed) if own == group for number in slices]
+                for row, number, logits, element in self._logits(features, pairs, states, group):
+                    answers[row].add(number, logits, element)
+        return [
+            answer.referred(text, allowed[row], cut=bool(states.cut[row]))
+            for row, (text, answer) in enumerate(zip(sentences, answers, strict=True))
+        ]
 
     def _logits(
         self,
         scan: ReferringScan,
-        slices: Sequence[int],
-        values: torch.Tensor,
-        valid: torch.Tensor,
+        pairs: Sequence[tuple[int, int]],
+        states: States,
         allowed: tuple[int, ...] | None,
-    ) -> Iterator[tuple[int, Float, int]]:
-        """(slice, logits of its square, element) of one sentence."""
-        for first in range(0, len(slices), _AT_ONCE):
-            part = list(slices[first : first + _AT_ONCE])
+    ) -> Iterator[tuple[int, int, Float, int]]:
+        """(sentence, slice, logits of its square, element) of every pair of sentence and slice."""
+        for first in range(0, len(pairs), _AT_ONCE):
+            rows, part = (list(one) for one in zip(*pairs[first : first + _AT_ONCE], strict=True))
+            values = torch.from_numpy(states.values[rows]).to(self.device)
             if isinstance(self._net, Flans):
                 features = self._looked(self._net, scan, part, allowed)
-                logits = self._net.decode(features, values.expand(len(part), -1, -1))[:, 0]
+                logits = self._net.decode(features, values)[:, 0]
                 found = features.weights.argmax(1).tolist() if features.weights is not None else [0] * len(part)
             else:
-                picture = self._pictures(scan, part)
-                output = self._net(picture, values.expand(len(part), -1, -1), valid.expand(len(part), -1))
-                logits, found = output.logits, [0] * len(part)
-            yield from zip(part, logits.cpu().numpy(), found, strict=True)
+                valid = torch.from_numpy(states.valid[rows]).to(self.device)
+                logits, found = self._net(self._pictures(scan, part), values, valid).logits, [0] * len(part)
+            yield from zip(rows, part, logits.cpu().numpy(), found, strict=True)
 
     def _looked(
         self, net: Flans, scan: ReferringScan, part: Sequence[int], allowed: tuple[int, ...] | None
     ) -> FlansFeatures:
         """Features of some slices, from memory or made now."""
         group = "" if allowed is None else ",".join(map(str, allowed))
-        new = [number for number in part if (number, group) not in scan.kept]
+        new = [number for number in dict.fromkeys(part) if (number, group) not in scan.kept]
         if new:
             picture, weights = self._pictures(scan, new), None
             if allowed is not None:
@@ -251,20 +207,3 @@ def _slices(scan: ReferringScan, how: Pointing) -> list[int]:
         return [shown_index(scan.grid, how.index)]
     except IndexError:
         raise BadCall(f"There is no slice {how.index}. This scan has {count} slices, 0 to {count - 1}.") from None
-
-
-def _notes(
-    scan: ReferringScan, text: str, element: int | None, allowed: tuple[int, ...] | None, cut: bool
-) -> Iterator[str]:
-    if element:
-        turned = f"turned by {90 * (element % 4)} degrees" if element % 4 else ""
-        what = " and ".join(part for part in ("mirrored" if element >= 4 else "", turned) if part)
-        yield TURNED_BACK.format(what=what)
-    if names_a_side(text) and not scan.grid.spacing_known and (allowed is None or len(allowed) == ELEMENTS):
-        yield UNSURE_SIDE
-    if cut:
-        yield CUT
-
-
-def _sigmoid(logit: npt.NDArray[np.float32] | np.float32) -> npt.NDArray[np.float32]:
-    return np.asarray(1 / (1 + np.exp(-np.clip(logit, -30, 30))), dtype=np.float32)

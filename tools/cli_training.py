@@ -331,6 +331,20 @@ def bench_prompts(
     _show(run(scan=scan, n=n, seed=seed, stress=stress), out)
 
 
+@bench.command("words")
+def bench_words(
+    scan: Annotated[str, typer.Option(help="'phantom', or a file of one slice.")] = "phantom",
+    index: Annotated[bool, typer.Option(help="Build the index, too, and ask it.")] = True,
+    queries: Annotated[int, typer.Option(help="How many different queries.", min=1)] = 40,
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """One sentence on a warm 512 x 512 slice, building the index, one warm query: processor and wall time."""
+    from ..benchmarks.words import run
+
+    _show(run(scan=scan, index=index, queries=queries, threads=threads), out)
+
+
 def _show(text: str, out: Path | None) -> None:
     typer.echo(text)
     if out is not None:

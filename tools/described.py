@@ -167,7 +167,10 @@ def _judged(finder: Finder, wanted: Wanted, choice: Choice, found: list[Found]) 
     if not kept:
         best = order[0]
         failed = "; ".join(f"{fit.claim}: {fit.reason}" for fit in best.fits if fit.state == "failed")
-        reason = f"{len(order)} looked at, none fits. The nearest, {best.thing.name}, is not {failed or 'sure enough'}."
+        reason = f"{len(order)} looked at, none fits. The nearest, {best.thing.name}, is not {failed}."
+        if not failed:
+            sure = f"{best.thing.certainty:.2f}, which is too little to show"
+            reason = f"{len(order)} looked at. Something was marked as {best.thing.name}, with a certainty of {sure}."
         return {"verdict": "absent", "reason": reason}
     rows = [_candidate(finder, wanted, choice, one, by_thing[id(one.thing)]) for one in kept[: wanted.max_candidates]]
     ambiguous = _ambiguous(kept, description)

@@ -13,7 +13,7 @@ from .browse import allowed_use
 from .candidates import candidates
 from .finding import Finder, Found, Nothing
 from .planning import extent_mm
-from .referring import refer
+from .referring import refer, untaught
 
 Engine = Literal["auto", "sat", "flans", "lsms"]
 
@@ -52,6 +52,10 @@ def choose(finder: Finder, description: Description, asked: Engine) -> Choice:
             card = _ready(finder, name)
         except (BadCall, Unavailable) as error:
             tried.append(str(error))
+            continue
+        unknown = untaught(card, finder, description)
+        if unknown:
+            tried.append(f"'{card.name}' was never taught the {unknown}.")
             continue
         return Choice(name, f"No model here outlines what is named; '{name}' reads the sentence itself.", card)
     return Choice("sat", f"No network that reads sentences can help: {' '.join(tried)}"[:600])

@@ -15,7 +15,7 @@ from ..imaging.volume import Grid, Mask
 from ..retrieval.describe import Claim, Reference
 
 # Own choices, in mm or shares; each appears in the reasons it produces.
-ADJACENT_MM = 5.0  # a gap up to this is "adjacent"; nothing is left of it at four times as much
+ADJACENT_MM = 5.0  # a gap up to this is "adjacent", a wider one is not; at four times as much it is not even near
 NEAR_EXTREME = 0.05  # of the scan: within this of the left-most, a thing is nearly the left-most
 NEAR_SIZE = 0.2  # sizes that differ by less than this are nearly the same
 MATCHED = 0.5  # share from which a claim counts as matched
@@ -246,7 +246,7 @@ def _adjacent(claim: Claim, thing: Thing, other: Mask) -> Fit:
         return Fit(claim, None, "one of them is empty")
     step = max(thing.mask.grid.spacing_mm) if thing.mask.grid.spacing_known else 1.0
     near = max(ADJACENT_MM, 1.5 * step)
-    share = 1.0 if found <= near else max(0.0, 1 - (found - near) / (3 * near))
+    share = 1.0 if found <= near else max(0.0, 0.9 * MATCHED * (1 - (found - near) / (3 * near)))
     return Fit(claim, share, f"{found:.1f} {thing.place.unit} from the {claim.of[0]} ({near:.0f} counts as adjacent)")
 
 

@@ -42,12 +42,14 @@ def refer(finder: Finder, description: Description, card: Card) -> list[Found] |
     needed = card.memory_mb + int(np.prod(image.grid.shape)) * MEMORY_PER_VOXEL_BYTES // 1_000_000
     answer = desk.workers.run(request, on_progress=finder.report, cancelled=finder.cancelled, memory_mb=needed)
     one = answer.masks[0]
+    unknown = untaught(card, finder, description)
+    notes = [*one.notes, f"It was never taught the {unknown}."] if unknown else one.notes
     if not one.array.any():
-        return Nothing(
-            "absent", f"'{card.name}' marked nothing (highest {one.peak:.2f}). {' '.join(one.notes)}".strip()
-        )
-    verdict: Verdict = "present" if description.kind == "structure" and one.confidence >= SURE else "unsure"
-    how = " ".join([f"marked by {card.name}, which read the sentence.", *one.notes])
+        marked = f"'{card.name}' marked nothing (highest {one.peak:.2f})."
+        return Nothing("unsupported" if unknown else "absent", " ".join([marked, *notes]))
+    known = description.kind == "structure" and not unknown
+    verdict: Verdict = "present" if known and one.confidence >= SURE else "unsure"
+    how = " ".join([f"marked by {card.name}, which read the sentence.", *notes])
     parts = [one.array] if description.kind == "structure" else _parts(one.array)
     things = [finder.thing(description.target or "area", Mask(part, image.grid), one.confidence) for part in parts]
     finder.made_by = Provenance(
@@ -61,6 +63,15 @@ def refer(finder: Finder, description: Description, card: Card) -> list[Found] |
         engine=answer.engine,
     )
     return [Found(thing, verdict, how) for thing in things if thing is not None]
+
+
+def untaught(card: Card, finder: Finder, description: Description) -> str:
+    """The structure that is named, or in which to look, when the network never saw its name; else ""."""
+    hosts = [one.structure for c in description.claims if c.kind == "relation" and c.value == "in" for one in c.of]
+    name = description.structure or (hosts[0] if hosts else "")
+    if not name or not card.vocabulary:
+        return ""
+    return "" if {name, *finder.desk.table.expand(name)} & set(card.vocabulary) else name
 
 
 def file_slice(grid: Grid, from_feet: int) -> int:

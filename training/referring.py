@@ -262,16 +262,3 @@ def every_sentence(part: Part) -> list[str]:
     for density, host, rank in itertools.product(("", "dark", "bright"), hosts, ("", *told.ranks)):
         found += told.lesion(density, host, rank, 2)
     return sorted(set(found))
-
-
-def draw_referral(
-    fitting: Mapping[Family, Sequence[tuple[str, list[str], Bool]]],
-    shares: Mapping[Family, float],
-    rng: np.random.Generator,
-) -> Referral:
-    """One referral: a family by its share among those that fit, then a description, then a wording."""
-    families = [family for family in shares if fitting[family]]
-    weights = np.array([shares[family] for family in families])
-    family = families[int(rng.choice(len(families), p=weights / weights.sum()))]
-    key, texts, mask = fitting[family][int(rng.integers(len(fitting[family])))]
-    return Referral(texts[int(rng.integers(len(texts)))], family, key, mask)

@@ -1,4 +1,4 @@
-"""`ostensor eval referring`: how well sentences point, FLanS, LSMS and SAT side by side, and against no words.
+"""The figures of `ostensor eval referring`: how well sentences point, and what no words at all would give.
 
 Every number is over held-out patients. "taught" wordings were seen in training, "new" ones were not.
 """
@@ -6,98 +6,25 @@ Every number is over held-out patients. "taught" wordings were seen in training,
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from ..imaging.geometry import reorient_array
 from ..imaging.volume import Grid, Volume
-from ..models.catalogue import card
 from ..models.flans_symmetry import ELEMENTS, apply_element
 from ..models.interface import Orientation, Pointing
-from ..models.late_fusion import SatMini
-from ..models.load import load_predictor
-from ..models.pictures import displayed_labels
-from ..models.predictor import SatMiniPredictor, dot_products
-from ..models.preprocess import restore
-from ..models.referring_predictor import ReferringPredictor
-from ..models.text import MiniLmEncoder
 from .referring import Bool, Part, Referral
-from .referring_cases import Stack, Subject, stacks, subjects
+from .referring_cases import Stack, Subject
+from .referring_engines import Engine, Sentences
 from .referring_metrics import Overlaps
 
 SEED = 7
 MOVED = 8  # slices that are looked at under all eight symmetries
 SHOWN = ("anatomy", "position", "size", "attribute")  # families with something to find
 _PARTS: Mapping[str, Part] = {"taught": "train", "new": "test"}
-_SAT = {"acdc": "sat-mini-cardiac", "btcv": "sat-mini-abdomen-2d"}
-
-
-class Engine(Protocol):
-    """Something that points: sentences in, masks (rows columns) as displayed out."""
-
-    name: str
-
-    def takes(self, volume: Volume) -> bool:
-        """Whether it can look at such a scan at all; others are left out of its figures."""
-
-    def point(self, volume: Volume, sentences: Sequence[str], orientation: Orientation = "header") -> list[Bool]:
-        """One mask per sentence on a single slice."""
-
-
-class Sentences:
-    """FLanS or LSMS behind their predictor."""
-
-    def __init__(self, predictor: ReferringPredictor) -> None:
-        self.name, self.predictor = predictor.card.name, predictor
-        self.elements: list[int | None] = []
-        self.turns = predictor.card.system == "FLanS"
-
-    def takes(self, volume: Volume) -> bool:
-        """See `Engine`."""
-        return volume.modality in ("unknown", *self.predictor.card.modalities)
-
-    def point(self, volume: Volume, sentences: Sequence[str], orientation: Orientation = "header") -> list[Bool]:
-        """See `Engine`; remembers the elements of the last call."""
-        scan = self.predictor.encode(volume, progress=lambda share: None, cancelled=lambda: False)
-        found = self.predictor.refer(scan, [text or "nothing" for text in sentences], Pointing("slice", 0, orientation))
-        self.elements = [one.element for one in found]
-        return [_shown(one.array, volume.grid) for one in found]
-
-
-class Terms:
-    """SAT-mini asked with the sentence's own vector; it was taught terms, not sentences."""
-
-    name = "sat-mini"
-
-    def __init__(self, threads: int | None) -> None:
-        names = [name for name in _SAT.values() if card(name).is_ready]
-        self.loaded = {name: load_predictor(name, threads=threads, backend="torch") for name in names}
-        self.words = MiniLmEncoder()
-
-    def takes(self, volume: Volume) -> bool:
-        """Whether a SAT-mini for such scans lies here."""
-        return _sat_for(volume) in self.loaded
-
-    def point(self, volume: Volume, sentences: Sequence[str], orientation: Orientation = "header") -> list[Bool]:
-        """See `Engine`."""
-        predictor = self.loaded[_sat_for(volume)]
-        assert isinstance(predictor, SatMiniPredictor)
-        net = predictor._net
-        assert isinstance(net, SatMini)
-        features = predictor.encode(volume, progress=lambda share: None, cancelled=lambda: False)
-        with torch.inference_mode():
-            weights = net.query_weights(torch.from_numpy(self.words.encode(list(sentences)))).numpy()
-        logits = dot_products(features.array, weights)
-        return [_shown(restore(one, features.prepared, features.box), volume.grid) for one in logits]
-
-
-def _sat_for(volume: Volume) -> str:
-    return _SAT["acdc"] if volume.modality == "mr" else _SAT["btcv"]
 
 
 @dataclass
@@ -234,45 +161,3 @@ def _moved(volume: Volume, element: int) -> Volume:
 
 def _turned(mask: Bool, element: int) -> Bool:
     return np.asarray(apply_element(element, torch.from_numpy(mask)).numpy())
-
-
-def _shown(array: Bool, grid: Grid) -> Bool:
-    return np.asarray(displayed_labels(array.astype(np.uint8), grid)[0] > 0)
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything that was measured, by engine."""
-
-    slices: Mapping[str, Tallies]
-    sides: Mapping[str, Tallies]
-    symmetry: Mapping[str, Tallies]
-    stacks: Mapping[str, Tallies]
-    overlaps: Mapping[str, AllOverlaps]
-
-
-def evaluate(
-    data: Path, *, predictors: Sequence[ReferringPredictor], threads: int | None = None, seed: int = SEED,
-    thin: int = 1, told: Callable[[str], None] = lambda text: None,
-) -> Report:  # fmt: skip
-    """Measure FLanS and LSMS as given, and the SAT-minis that lie here.
-
-    Args:
-        thin: look at every so many slices and stacks only.
-    """
-    every = list(subjects(data, seed=seed))
-    every = [one for n, one in enumerate(every) if n % thin == 0 or one.source == "sammed2d demo"]
-    ours = [Sentences(predictor) for predictor in predictors]
-    engines: list[Engine] = [*ours, Terms(threads)]
-    report: dict[str, dict[str, Any]] = {name: {} for name in Report.__dataclass_fields__}
-    for engine in engines:
-        told(f"{engine.name}: slices")
-        overlaps: AllOverlaps = {}
-        report["overlaps"][engine.name] = overlaps
-        report["slices"][engine.name] = measure_slices(engine, every, seed=seed, overlaps=overlaps)
-        report["sides"][engine.name] = measure_sides(engine, every, seed=seed)
-    for engine in ours:
-        told(f"{engine.name}: symmetries and stacks")
-        report["symmetry"][engine.name] = measure_symmetry(engine, every, seed=seed)
-        report["stacks"][engine.name] = measure_stacks(engine, list(stacks(data))[::thin])
-    return Report(**report)

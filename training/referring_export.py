@@ -21,8 +21,9 @@ from .config import data_folder
 from .export import CARD, write_card
 from .fit import RUNS
 from .referring import ORGANS
-from .referring_evaluate import SEED, SHOWN, Report, Tallies, evaluate
+from .referring_evaluate import SEED, SHOWN, Tallies
 from .referring_fit import ReferringRun, read_run, trained
+from .referring_report import Report, evaluate
 from .referring_stream import DATASETS
 
 NETWORKS = ("flans", "lsms")
@@ -74,9 +75,10 @@ def measure(
     seed: int = SEED,
     thin: int = 1,
     folder: Path = WEIGHTS_FOLDER,
+    kept: Path | None = RUNS / "referring",
     told: Callable[[str], None],
 ) -> Report:
-    """Measure the bundled referring networks.
+    """Measure the bundled referring networks; see `evaluate`.
 
     Raises:
         Unavailable: none is here.
@@ -94,7 +96,7 @@ def measure(
         raise Unavailable(
             "There is no referring network here. Train one with `ostensor fit flans` or `ostensor fit lsms`."
         )
-    return evaluate(data_folder(), predictors=predictors, threads=threads, seed=seed, thin=thin, told=told)
+    return evaluate(data_folder(), predictors=predictors, threads=threads, seed=seed, thin=thin, kept=kept, told=told)
 
 
 def write_cards(report: Report, *, thin: int = 1, folder: Path = WEIGHTS_FOLDER) -> None:

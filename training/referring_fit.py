@@ -45,6 +45,8 @@ class ReferringRun:
     moved: float = 0.5
     lesions: float = 0.5
     contrast: float = 0.1
+    dense: float = 0.0
+    alone: float = 0.0
 
     def untrained(self) -> flans.Flans | lsms.Lsms:
         """The network before its first step; seed the generator first."""
@@ -103,7 +105,7 @@ def objective_of(run: ReferringRun, runs: Path) -> Objective:
     """The run's objective, with the states of all its sentences."""
     vocabulary = vocabulary_of(runs / run.name / STATES)
     if run.network == "flans":
-        return FlansObjective(vocabulary, run.sentences, run.moved)
+        return FlansObjective(vocabulary, run.sentences, run.moved, dense=run.dense, alone=run.alone)
     return LsmsObjective(vocabulary, run.contrast)
 
 

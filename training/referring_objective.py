@@ -11,11 +11,13 @@ import torch
 import torch.nn.functional as F
 
 from ..models.flans import Flans, mask_losses
-from ..models.flans_symmetry import ELEMENTS, apply_element, prior_loss
+from ..models.flans_symmetry import ELEMENTS, apply_element, blend_applied, prior_loss
 from ..models.lsms import Lsms, contrastive_loss, segmentation_losses
 from ..models.sentences import States
 from .objective import LABELLED, MODEL, Batch, Batches, Objective, Roles, State
-from .referring import HEART, Family, Referral, draw_referral, referrals
+from .referring import HEART, Family, Referral, referrals
+from .referring_dense import DenseHead, dense_loss, dense_shares
+from .referring_drawing import draw_referral, draw_referrals
 
 # How often each family is asked for, among those that fit the picture. Our choice.
 NAMED: Mapping[Family, float] = {"anatomy": 0.72, "absent": 0.2, "nothing": 0.08}
@@ -23,6 +25,7 @@ PLACED: Mapping[Family, float] = {"position": 0.34, "size": 0.2, "attribute": 0.
 MIXED: Mapping[Family, float] = {
     "anatomy": 0.42, "position": 0.13, "size": 0.08, "attribute": 0.2, "absent": 0.12, "nothing": 0.05,
 }  # fmt: skip
+HEAD = "dense"  # role of the head that is thrown away
 
 
 class Vocabulary:
@@ -43,30 +46,49 @@ class FlansObjective(Objective):
     """Half of the pictures are asked by name and canonicalised, half by place and size and are not.
 
     Terms: 10 Dice + cross-entropy of the masks, and the prior of the canonicaliser. Source: FLanS (spec §4, §6);
-    its three stages are one here.
+    its three stages are one here. "dense" is ours: it stands for the trained encoder that FLanS starts from.
 
     Attributes:
         sentences: per picture.
         moved: share of pictures under a random element of the eight.
         prior: weight of the prior.
+        dense: weight of `referring_dense.dense_loss`; 0 trains without that head.
+        alone: share of the steps, the first ones, in which the encoder learns by that loss alone.
     """
 
     vocabulary: Vocabulary = field(repr=False)
     sentences: int = 4
     moved: float = 0.5
     prior: float = 1.0
+    dense: float = 0.0
+    alone: float = 0.0
 
     name = "flans"
     paper = "FLanS, Da et al. 2024, arXiv 2410.12831"
 
-    def losses(self, phase: str, roles: Roles, batches: Batches, state: State) -> Mapping[str, torch.Tensor]:
-        """See `terms`."""
-        return self.terms(roles[MODEL], batches[LABELLED], state.rng)
+    def roles(self, model: torch.nn.Module) -> dict[str, torch.nn.Module]:
+        """The network, and the head beside it."""
+        if not self.dense:
+            return {MODEL: model}
+        return {MODEL: model, HEAD: DenseHead(_flans(model).config)}
 
-    def terms(self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
-        """Terms "dice", "cross_entropy" and "prior"."""
-        if not isinstance(model, Flans):
-            raise TypeError(f"this objective trains a Flans, got {type(model).__name__}")
+    def groups(self, roles: Roles) -> dict[str, list[torch.nn.Parameter]]:
+        """One group of all."""
+        return {"main": [parameter for net in roles.values() for parameter in net.parameters()]}
+
+    def losses(self, phase: str, roles: Roles, batches: Batches, state: State) -> Mapping[str, torch.Tensor]:
+        """See `terms`; before any words, "dense" on upright pictures."""
+        model, batch, head = _flans(roles[MODEL]), batches[LABELLED], roles.get(HEAD)
+        if head is None or state.step >= self.alone * state.total:
+            return self.terms(model, batch, state.rng, head)
+        logits = head(model.encode(batch.images.expand(-1, 3, -1, -1)))
+        return {"dense": self.dense * dense_loss(logits, dense_shares(batch.labels, logits.shape[-1]))}
+
+    def terms(
+        self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator, head: torch.nn.Module | None = None
+    ) -> Mapping[str, torch.Tensor]:
+        """Terms "dice", "cross_entropy" and "prior", with a head also "dense"."""
+        model = _flans(model)
         pictures, chosen, elements, canonical, upright = [], [], [], [], []
         for image, labels in zip(batch.images, batch.labels, strict=True):
             ct = not bool(torch.isin(labels, torch.tensor(list(HEART))).any())
@@ -79,15 +101,20 @@ class FlansObjective(Objective):
             upright.append(ct)
         picture = torch.stack(pictures).expand(-1, 3, -1, -1)
         states, _valid = self.vocabulary[[one.text for referred in chosen for one in referred]]
-        logits, scores = model(
-            picture, states.unflatten(0, (len(chosen), -1)), canonical=torch.tensor(canonical, device=picture.device)
-        )
+        features, scores = model.look(picture, canonical=torch.tensor(canonical, device=picture.device))
         assert scores is not None
+        assert features.weights is not None
+        logits = model.decode(features.repeated(self.sentences), states).unflatten(0, (len(chosen), -1))[:, :, 0]
         masks = np.stack([np.stack([one.mask for one in referred]) for referred in chosen])
         targets = F.interpolate(torch.from_numpy(masks).float(), size=logits.shape[2:], mode="area")
         known = torch.tensor(upright)
         prior = prior_loss(scores[known], torch.tensor(elements)[known]) if bool(known.any()) else scores.sum() * 0
-        return {**mask_losses(logits, targets), "prior": self.prior * prior}
+        terms = {**mask_losses(logits, targets), "prior": self.prior * prior}
+        if head is not None:
+            labels = torch.stack([apply_element(g, one) for g, one in zip(elements, batch.labels, strict=True)])
+            seen = blend_applied(features.weights, head(features))
+            terms["dense"] = self.dense * dense_loss(seen, dense_shares(labels, seen.shape[-1]))
+        return terms
 
     def _referrals(
         self, labels: npt.NDArray[np.int64], by_name: bool, element: int, rng: np.random.Generator
@@ -99,11 +126,17 @@ class FlansObjective(Objective):
             shares = {**PLACED, "anatomy": 0.1}
         else:
             fitting, shares = referrals(labels, "train"), {**NAMED}
-        drawn = [draw_referral(fitting, shares, rng) for _ in range(self.sentences)]
+        drawn = draw_referrals(fitting, shares, rng, self.sentences)
         if not by_name or element == 0:
             return drawn
         moved = [apply_element(element, torch.from_numpy(one.mask)).numpy() for one in drawn]
         return [Referral(one.text, one.family, one.key, mask) for one, mask in zip(drawn, moved, strict=True)]
+
+
+def _flans(model: torch.nn.Module) -> Flans:
+    if not isinstance(model, Flans):
+        raise TypeError(f"this objective trains a Flans, got {type(model).__name__}")
+    return model
 
 
 @dataclass(frozen=True)

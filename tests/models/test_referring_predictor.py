@@ -16,7 +16,8 @@ from ostensor.models.flans import Flans
 from ostensor.models.interface import Cancelled, Pointing, Referred, Refers
 from ostensor.models.lsms import MINI as LSMS
 from ostensor.models.lsms import Lsms
-from ostensor.models.referring_predictor import ReferringPredictor, ReferringScan
+from ostensor.models.referring_predictor import ReferringPredictor
+from ostensor.models.referring_scan import ReferringScan
 from ostensor.models.sentences import States
 
 
@@ -80,8 +81,9 @@ def test_a_slice_answers_alone_and_words_steer(maker) -> None:  # type: ignore[n
     assert abs(one.confidence - other.confidence) > 1e-4
     assert 0.5 < one.confidence <= one.peak <= 1
     again = predictor.refer(scan, ["the spleen"], Pointing("slice", 1))[0]
-    assert (again.confidence, again.peak) == (other.confidence, other.peak)
-    assert np.array_equal(again.array, other.array), "asked alone or together, at once or later"
+    # alone or together, at once or later; passes of one and of two sentences differ in rounding
+    assert (again.confidence, again.peak) == pytest.approx((other.confidence, other.peak), abs=1e-3)
+    assert (again.array != other.array).sum() <= 3
 
 
 @pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
@@ -99,6 +101,25 @@ def test_a_volume_is_its_slices_and_any_axis_order_gives_the_same_mask(maker) ->
     assert (back.array != whole.array).sum() <= 3
     named = predictor.decode(_encode(predictor, volume), ["the liver"])[0]
     assert np.array_equal(named.array, whole.array)
+
+
+@pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
+def test_many_sentences_on_many_slices_keep_their_own_answers(maker) -> None:  # type: ignore[no-untyped-def]
+    """Eleven sentences, named and by place, over three slices: more pairs than one pass takes, in two groups."""
+    predictor = maker()
+    texts = [f"the organ number {number}" for number in range(9)] + ["left-most organ", "largest organ"]
+    scan = _encode(predictor, _volume())
+    together = predictor.refer(scan, texts, Pointing("slice", 2, "unknown"))
+    named = predictor.refer(scan, texts[:9], Pointing("volume", None, "unknown"))
+    for number in (0, 7, 8, 10):
+        alone = predictor.refer(_encode(predictor, _volume()), [texts[number]], Pointing("slice", 2, "unknown"))[0]
+        found = together[number]
+        assert (found.structure, found.element) == (texts[number], alone.element)
+        assert found.confidence == pytest.approx(alone.confidence, abs=1e-3)
+        assert (found.array != alone.array).sum() <= 3
+        if number < 9:
+            assert (named[number].array[:, :, 2] != alone.array[:, :, 2]).sum() <= 3
+    assert len({round(one.confidence, 6) for one in together}) > 5, "they do differ"
 
 
 def test_slices_are_counted_from_the_feet_or_the_head_as_the_file_does() -> None:

@@ -116,6 +116,38 @@ def test_a_relation_that_two_structures_have_is_ambiguous(ask: Ask, scan: str) -
     assert found["ambiguous"] is True
 
 
+def test_what_touches_goes_before_what_is_only_near(ask: Ask, root: Path) -> None:
+    """Gaps by hand: the liver begins 2.4 mm from the left kidney, the spleen 9 mm; the spleen is the surer mask."""
+    array = toy_scan(
+        left_kidney=(slice(30, 36), slice(10, 17), slice(6, 12)),
+        liver=(slice(10, 28), slice(8, 32), slice(4, 20)),
+        spleen=(slice(30, 40), slice(26, 40), slice(6, 12)),
+    )
+    save(root / "near.nii.gz", array)
+    image = ask("open_image", path="near.nii.gz").result["image_id"]
+    found = described(ask, image, "the structure adjacent to the left kidney")
+    best, *others = found["candidates"]
+    assert best["structure"] == "liver"
+    assert best["failed"] == []
+    assert "2.4 mm from the left kidney" in best["matched"][0]
+    assert found["ambiguous"] is False
+    near = [one for one in others if one["structure"] == "spleen"]
+    assert all("9.0 mm" in one["failed"][0] for one in near), "not adjacent"
+    assert described(ask, image, "adjacent to the left kidney")["candidates"][0]["structure"] == "liver"
+
+
+def test_relations_are_computed_on_masks(ask: Ask, desk: Desk, scan: str) -> None:
+    """Nothing in this spleen differs from it; the areas of the liver's right lobe do."""
+    nothing = described(ask, scan, "in the spleen")
+    assert (nothing["verdict"], nothing["target"]) == ("absent", "area")
+    assert "inside the spleen" in nothing["reason"]
+    lobe = described(ask, scan, "the largest in the right lobe")
+    best = lobe["candidates"][0]
+    assert any("in the right lobe of the liver" in claim for claim in best["matched"])
+    assert any("largest (number 1 of" in claim for claim in best["matched"])
+    assert "liver's" in lobe["assumed"][0]
+
+
 def test_an_end_of_an_organ_is_cut_from_its_mask(ask: Ask, desk: Desk, scan: str) -> None:
     best = described(ask, scan, "the lower half of the spleen")["candidates"][0]
     assert dice(desk, best, (slice(40, 50), slice(30, 41), slice(20, 24))) == 1

@@ -19,13 +19,13 @@ from ostensor.training.referring import (
     HOSTS,
     LESION,
     ORGANS,
-    draw_referral,
     every_sentence,
     first_by,
     referrals,
     things_of,
     words,
 )
+from ostensor.training.referring_drawing import draw_referral
 from ostensor.training.referring_fit import FOLDER, fit, is_referring, read_run, trained
 from ostensor.training.referring_objective import MIXED, FlansObjective, LsmsObjective, Vocabulary
 from ostensor.training.referring_stream import with_lesions

@@ -12,10 +12,11 @@ from ostensor.imaging.errors import Unavailable
 from ostensor.imaging.volume import Grid, Volume
 from ostensor.models import catalogue
 from ostensor.models.interface import Orientation
-from ostensor.training import referring_export
+from ostensor.training import referring_export, referring_report
 from ostensor.training.referring_cases import Subject, stacks, subjects
-from ostensor.training.referring_evaluate import AllOverlaps, Report, dice, measure_sides, measure_slices
+from ostensor.training.referring_evaluate import AllOverlaps, dice, measure_sides, measure_slices
 from ostensor.training.referring_fit import read_run
+from ostensor.training.referring_report import Report
 
 Mask = np.ndarray
 
@@ -36,6 +37,7 @@ class Known:
     """Answers by looking the sentence up in the truth, changed on the way out."""
 
     name = "known"
+    weights = "none"
 
     def __init__(self, subject: Subject, change: Callable[[str, Mask], Mask] = lambda text, mask: mask) -> None:
         said = [one for part in ("train", "test") for one in subject.said(part, 7)]  # type: ignore[arg-type]
@@ -154,6 +156,32 @@ def test_a_run_becomes_weights_that_load_and_a_card_that_tells(tmp_path: Path) -
         assert "| btcv | taught | lsms-mini | 1.000 | 1.000 | 1.000 | 1.000 | 1.000 | " in written
     finally:
         catalogue.forget_cards()
+
+
+def test_what_was_measured_is_kept_for_its_weights_words_and_seed(tmp_path: Path) -> None:
+    subject = _subject()
+    overlaps: AllOverlaps = {}
+    slices = measure_slices(Known(subject), [subject], overlaps=overlaps)
+    found = {"slices": slices, "sides": measure_sides(Known(subject), [subject]), "overlaps": overlaps}
+    path = tmp_path / "deep" / "known.json"
+    key = referring_report._key(Known(subject), 7, 1)
+    assert referring_report._read(path, key) is None
+    referring_report._write(path, key, found)
+    assert referring_report._read(path, key) == found
+    other = Known(subject)
+    other.weights = "others"
+    for changed in (referring_report._key(other, 7, 1), referring_report._key(Known(subject), 8, 1)):
+        assert referring_report._read(path, changed) is None, "of other weights, or another seed"
+    assert referring_report._read(path, referring_report._key(Known(subject), 7, 6)) is None
+
+
+def test_slices_measured_one_by_one_give_the_same_sums() -> None:
+    subject = _subject()
+    engine = Known(subject, lambda text, mask: mask & (np.arange(mask.shape[1]) % (2 + len(text) % 3) > 0))
+    both = measure_slices(engine, [subject, subject])
+    joined = referring_report._joined([measure_slices(engine, [subject]) for _ in range(2)])
+    assert joined == both
+    assert 0 < (both["btcv", "anatomy", "taught"].mean or 0) < 1
 
 
 def test_without_any_network_the_way_to_one_is_told(tmp_path: Path) -> None:
