@@ -26,9 +26,9 @@ from .approval import NAME as APPROVAL
 from .approval import asked_before, check_approved
 from .background import in_background
 from .desk import Answer, Call, Desk
+from .listed import ui_meta
 from .registry import HIDDEN, Tool
 from .running import explained, run_tool
-from .viewer import URI as VIEWER_URI
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +85,7 @@ def expose(entry: Tool, desk: Desk) -> ExposedTool:
             open_world_hint=entry.open_world,
         ),
     )
-    if entry.ui and set(desk.settings.toolsets) & {"viewer", "all"}:
-        made.meta = {"ui": {"resourceUri": VIEWER_URI, "visibility": list(entry.ui)}}
+    made.meta = ui_meta(entry.ui, desk.settings.toolsets)
     model = made.fn_metadata.arg_model
     model.model_config["extra"] = "forbid"
     model.model_rebuild(force=True)

@@ -16,6 +16,8 @@ from .desk import Desk
 from .http_app import AppFactory, http_app
 from .http_settings import HttpSettings
 
+log = logging.getLogger(__name__)
+
 _HEADERS_BYTES = 32 * 1024  # of one request; more is answered with 400
 _AT_ONCE = 512  # connections; more are answered with 503
 _CLOSE_S = 5  # for open answers, before the jobs are asked to end
@@ -28,6 +30,8 @@ def serve_http(desk: Desk, http: HttpSettings) -> None:
         Unavailable: the address is taken.
     """
     log_lines()
+    for line in desk.store.repairs:
+        log.warning("%s", line)
     listening = _listening(http)
     config = serve_config(http)
     if http.workers == 1:
