@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from ..imaging.errors import Failed
-from ..models import catalogue
 
 app = typer.Typer(help="List, show, verify and import models.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of the model, as `models list` shows it.")]
@@ -21,6 +20,8 @@ Name = Annotated[str, typer.Argument(help="Name of the model, as `models list` s
 @app.command("list")
 def list_models(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
     """Every model, whether its weights are here or not."""
+    from ..models import catalogue
+
     cards = catalogue.catalogue()
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(card) for card in cards]))
@@ -39,12 +40,15 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="For machin
 @app.command()
 def show(name: Name) -> None:
     """A model's card as JSON."""
+    from ..models import catalogue
+
     typer.echo(json.dumps(dataclasses.asdict(catalogue.card(name)), indent=1))
 
 
 @app.command()
 def verify(name: Annotated[str | None, typer.Argument(help="Default: every model that is ready.")] = None) -> None:
     """Load weights and compare their hash with the card's."""
+    from ..models import catalogue
     from ..models.load import load_predictor
 
     cards = [catalogue.card(name)] if name else [card for card in catalogue.catalogue() if card.is_ready]
@@ -62,6 +66,7 @@ def import_model(
     accept_licence: Annotated[bool, typer.Option(help="You have read the model's licence note.")] = False,
 ) -> None:
     """Check and convert published weights you have."""
+    from ..models import catalogue
     from ..models.importing import ENCODER_FOLDER, import_weights
 
     card = import_weights(name, files, accept_licence=accept_licence)
