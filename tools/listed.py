@@ -78,7 +78,8 @@ class ListedTool(McpTool):
             parameters=entry.parameters,
             fn_metadata=metadata,
             is_async=True,
-            annotations=ToolAnnotations(**entry.annotations),
+            context_kwarg=None,
+            annotations=ToolAnnotations.model_validate(entry.annotations),
             meta=ui_meta(entry.ui, desk.settings.toolsets),
         )
         made._desk = desk
