@@ -58,15 +58,6 @@ jobs = sa.Table(
     sa.Column("created", sa.String(32), nullable=False),
     sa.Column("updated", sa.String(32), nullable=False),
 )
-audit = sa.Table(
-    "audit",
-    metadata,
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("at", sa.String(32), nullable=False),
-    sa.Column("tool", sa.String(64), nullable=False),
-    sa.Column("arguments", sa.JSON, nullable=False),
-    sa.Column("outcome", sa.Text, nullable=False),
-)
 
 
 @dataclass(frozen=True)
@@ -135,17 +126,6 @@ class JobRecord:
     def is_final(self) -> bool:
         """True once the state can no longer change."""
         return self.state in FINAL_STATES
-
-
-@dataclass(frozen=True)
-class AuditEntry:
-    """One tool call, as it was asked and how it ended."""
-
-    number: int
-    at: str
-    tool: str
-    arguments: Facts
-    outcome: str
 
 
 def now() -> str:

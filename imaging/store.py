@@ -17,15 +17,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from .arrays import ArrayFiles
+from .audit import AuditEntry, AuditLog
 from .dicom_source import SourceFiles
 from .errors import BadCall, Failed
 from .jobs_ledger import JobsLedger
 from .records import (
-    AuditEntry,
     Facts,
     ImageRecord,
     MaskRecord,
-    audit,
     grid_from_json,
     grid_to_json,
     images,
@@ -41,7 +40,7 @@ class Store(JobsLedger):
     """Images, masks, jobs and the audit log of one folder.
 
     Args:
-        folder: made if missing; holds `catalogue.sqlite` and `arrays/`.
+        folder: made if missing; holds `catalogue.sqlite`, `arrays/` and `audit.jsonl`.
         url: another SQLAlchemy database for the catalogue, such as PostgreSQL for several machines.
 
     Attributes:
@@ -53,6 +52,7 @@ class Store(JobsLedger):
         self.folder = folder.resolve()
         self.arrays = ArrayFiles(self.folder / "arrays")
         self.sources = SourceFiles(self.folder / "sources")  # DICOM identifiers: they stay in here
+        self.audit = AuditLog(self.folder / "audit.jsonl")
         super().__init__(_engine(url or f"sqlite:///{self.folder / 'catalogue.sqlite'}"))
         metadata.create_all(self.engine)
         self.repairs = self.repair()
@@ -176,16 +176,11 @@ class Store(JobsLedger):
 
     def write_audit(self, tool: str, arguments: Mapping[str, Any], outcome: str) -> None:
         """Append one call to the audit log."""
-        with self.engine.begin() as connection:
-            connection.execute(
-                audit.insert().values(at=now(), tool=tool, arguments=dict(arguments), outcome=outcome[:2000])
-            )
+        self.audit.write(tool, arguments, outcome)
 
     def audit_log(self, *, last: int = 100) -> tuple[AuditEntry, ...]:
         """The latest entries, newest first."""
-        with self.engine.connect() as connection:
-            rows = connection.execute(sa.select(audit).order_by(audit.c.number.desc()).limit(last)).mappings()
-            return tuple(AuditEntry(**row) for row in rows)
+        return self.audit.last(last)
 
     def repair(self) -> tuple[str, ...]:
         """Put right what a kill left behind and say what was done, one sentence each."""

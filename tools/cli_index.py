@@ -13,11 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ..imaging.errors import BadCall, Unavailable
-from ..retrieval.corpus import bundled_passages
-from ..retrieval.index import BATCH, IndexUnusable, read_manifest
 from .cli_options import StoreOption
-from .knowledge import Knowledge, index_folder
-from .knowledge import build as build_in
 from .settings import default_store
 
 app = typer.Typer(help="The passages about anatomy that prompts are written from.", no_args_is_help=True)
@@ -28,6 +24,10 @@ ThreadsOption = Annotated[int | None, typer.Option(help="CPU threads of the enco
 @app.command()
 def build(store: StoreOption = None, threads: ThreadsOption = None) -> None:
     """Encode every passage and write the index; takes a minute or two on two cores."""
+    from ..retrieval.corpus import bundled_passages
+    from ..retrieval.index import BATCH
+    from .knowledge import build as build_in
+
     total = len(bundled_passages())
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -47,6 +47,9 @@ def build(store: StoreOption = None, threads: ThreadsOption = None) -> None:
 @app.command()
 def show(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Say what the index is, whether it fits the passages, and how much memory it takes."""
+    from ..retrieval.index import IndexUnusable, read_manifest
+    from .knowledge import Knowledge, index_folder
+
     folder = index_folder(store or default_store())
     try:
         manifest = read_manifest(folder)
@@ -76,6 +79,8 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Find passages; without an index by words alone."""
+    from .knowledge import Knowledge
+
     knowledge = Knowledge(store or default_store(), threads=threads)
     found = knowledge.retriever.search(query, k)
     knowledge.close()
@@ -98,6 +103,7 @@ def measure(
 ) -> None:
     """Recall of the lexical, dense and fused channels on a file of queries, with the time of one query."""
     from ..retrieval.evaluate import evaluate, read_queries
+    from .knowledge import Knowledge
 
     try:
         asked = read_queries(queries)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from ..imaging.errors import Failed
-from ..models import catalogue
-from ..models.card import Card
-from ..models.synthesis.painter_cards import painter_cards
-from ..models.synthesis.painters import painters
+
+if TYPE_CHECKING:
+    from ..models.card import Card
 
 app = typer.Typer(help="List, show, verify and import models.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of the model, as `models list` shows it.")]
@@ -56,15 +55,27 @@ def verify(name: Annotated[str | None, typer.Argument(help="Default: every model
 
 
 def _cards() -> list[Card]:
+    from ..models import catalogue
+    from ..models.synthesis.painter_cards import painter_cards
+
     return [*catalogue.catalogue(), *painter_cards()]
 
 
 def _named(name: str) -> Card:
-    return next((card for card in painter_cards() if card.name == name), None) or catalogue.card(name)
+    """The card of this name.
+
+    Raises:
+        BadCall: there is none.
+    """
+    from ..models import catalogue
+
+    return next((card for card in _cards() if card.name == name), None) or catalogue.card(name)
 
 
 def _loaded(card: Card) -> str:
     """Load the weights and say what runs them."""
+    from ..models.synthesis.painters import painters
+
     if card.name in painters():
         from ..models.synthesis.painter import load_task
 
@@ -82,6 +93,7 @@ def import_model(
     accept_licence: Annotated[bool, typer.Option(help="You have read the model's licence note.")] = False,
 ) -> None:
     """Check and convert published weights you have."""
+    from ..models import catalogue
     from ..models.importing import ENCODER_FOLDER, import_weights
 
     card = import_weights(name, files, accept_licence=accept_licence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,8 +13,10 @@ from rich.table import Table
 
 from ..imaging.errors import BadCall
 from .cli_options import PurposeOption, RootOption, StoreOption, opened_desk
-from .desk import Answer, Desk
-from .report_results import ReportResult
+
+if TYPE_CHECKING:
+    from .desk import Answer, Desk
+    from .report_results import ReportResult
 
 WAIT_S = 300.0
 _COLOUR = {"supported": "green", "contradicted": "red", "cannot_tell": "yellow"}
@@ -76,6 +78,7 @@ def read_text(path: Path) -> str:
 
 
 def _checked(desk: Desk, image: str, text: str, *, modality: str, allow_synthetic: bool, model: str) -> ReportResult:
+    from .report_results import ReportResult
     from .running import use
 
     opened: Any = use(desk, "open_image", path=image, modality=modality).result

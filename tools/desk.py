@@ -8,20 +8,21 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..imaging.roots import Roots
-from ..imaging.store import Store
-from ..retrieval.structures import StructureTable
-from ..workers.local import LocalWorkers
-from ..workers.protocol import WorkerOptions
-from .jobs import Jobs
-from .knowledge import Knowledge
-from .paraphrasing import Paraphrase, chat_paraphraser
-from .seen import Seen
 from .settings import Settings
+
+if TYPE_CHECKING:  # a server lists its tools before it needs any of these
+    from pydantic import BaseModel
+
+    from ..imaging.store import Store
+    from ..retrieval.structures import StructureTable
+    from ..workers.local import LocalWorkers
+    from .jobs import Jobs
+    from .knowledge import Knowledge
+    from .paraphrasing import Paraphrase
+    from .seen import Seen
 
 
 @dataclass(frozen=True)
@@ -53,29 +54,77 @@ class CallRecorder(Protocol):
         """Keep one call."""
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """What a desk has once it is used: the folder's store, and what belongs to it."""
+
+    store: Store
+    jobs: Jobs
+    table: StructureTable
+    seen: Seen
+
+
 class Desk:
-    """Everything tools share. Torch-free; the worker starts with the first job that needs it.
+    """Everything tools share. Torch-free; the store opens with its first use, the worker with the first job.
 
     Args:
         host: a desk whose worker and passages this one uses; it closes them. Store, roots and
             jobs are this desk's own.
+
+    Raises:
+        BadCall: a root is no folder.
+        OSError: the store's folder cannot be made.
     """
 
     def __init__(self, settings: Settings, *, host: Desk | None = None) -> None:
+        settings.store.mkdir(parents=True, exist_ok=True)
         self.settings = settings
         self.host = host
         self.roots = Roots(settings.roots)
-        self.store = Store(settings.store)
-        self.table = StructureTable.bundled()
-        self.jobs = Jobs(self.store)
-        self.seen = Seen()
         self.recorder: CallRecorder | None = None
+        self._opened: _Opened | None = None
+        self._opening = threading.Lock()
+
+    @property
+    def store(self) -> Store:
+        """Images, masks and jobs of the folder."""
+        return self._open().store
+
+    @property
+    def jobs(self) -> Jobs:
+        """The work of this process."""
+        return self._open().jobs
+
+    @property
+    def table(self) -> StructureTable:
+        """The anatomy table."""
+        return self._open().table
+
+    @property
+    def seen(self) -> Seen:
+        """What was found before."""
+        return self._open().seen
+
+    def _open(self) -> _Opened:
+        with self._opening:
+            if self._opened is None:
+                from ..imaging.store import Store
+                from ..retrieval.structures import StructureTable
+                from .jobs import Jobs
+                from .seen import Seen
+
+                store = Store(self.settings.store)
+                self._opened = _Opened(store, Jobs(store), StructureTable.bundled(), Seen())
+            return self._opened
 
     @cached_property
     def workers(self) -> LocalWorkers:
         """The worker process of this machine."""
         if self.host is not None:
             return self.host.workers
+        from ..workers.local import LocalWorkers
+        from ..workers.protocol import WorkerOptions
+
         options = WorkerOptions(
             factory=self.settings.factory, device=self.settings.device, threads=self.settings.threads
         )
@@ -86,15 +135,20 @@ class Desk:
         """The passages about anatomy; searched by meaning, too, where the index is built."""
         if self.host is not None:
             return self.host.knowledge
+        from .knowledge import Knowledge
+
         return Knowledge(self.settings.store, threads=self.settings.threads)
 
     @cached_property
     def paraphraser(self) -> Paraphrase | None:
         """The configured chat model, or None."""
+        from .paraphrasing import chat_paraphraser
+
         return chat_paraphraser(self.settings.paraphraser) if self.settings.paraphraser else None
 
     def seen_with(self, toolsets: tuple[str, ...]) -> Desk:
         """The same desk, seen with other tools: store, jobs and everything else are shared."""
+        self._open()
         other = copy.copy(self)
         other.settings = replace(self.settings, toolsets=toolsets)
         other.host = self.host or self
@@ -102,7 +156,8 @@ class Desk:
 
     def close(self) -> None:
         """Stop jobs and workers."""
-        self.jobs.close()
+        if self._opened is not None:
+            self._opened.jobs.close()
         if self.host is not None:
             return
         if "workers" in self.__dict__:

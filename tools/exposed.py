@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import anyio
+import anyio.abc
+import anyio.from_thread
+import anyio.lowlevel
 import anyio.to_thread
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
@@ -23,9 +26,9 @@ from .approval import NAME as APPROVAL
 from .approval import asked_before, check_approved
 from .background import in_background
 from .desk import Answer, Call, Desk
+from .listed import ui_meta
 from .registry import HIDDEN, Tool
 from .running import explained, run_tool
-from .viewer import URI as VIEWER_URI
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +85,7 @@ def expose(entry: Tool, desk: Desk) -> ExposedTool:
             open_world_hint=entry.open_world,
         ),
     )
-    if entry.ui and set(desk.settings.toolsets) & {"viewer", "all"}:
-        made.meta = {"ui": {"resourceUri": VIEWER_URI, "visibility": list(entry.ui)}}
+    made.meta = ui_meta(entry.ui, desk.settings.toolsets)
     model = made.fn_metadata.arg_model
     model.model_config["extra"] = "forbid"
     model.model_rebuild(force=True)
@@ -174,22 +176,21 @@ async def _in_thread(
     entry: Tool, desk: Desk, arguments: Mapping[str, Any], ctx: Context[Any, Any], limiter: anyio.CapacityLimiter
 ) -> Answer:
     """Run the tool in a thread; send its progress; tell it when the caller has left."""
-    latest: list[tuple[float, str]] = []
     cancelled = threading.Event()
     task = in_background.get()
-    report = task.report if task else lambda share, message: latest.append((share, message))
-    call = Call(report=report, cancelled=cancelled, waits_for_the_end=task is not None)
     done: list[Answer | Exception] = []
-
-    def work() -> None:
-        try:
-            done.append(run_tool(entry, desk, call, arguments))
-        except Exception as error:  # outer loop: raised again below, outside the task group
-            done.append(error)
 
     try:
         async with anyio.create_task_group() as group:
-            group.start_soon(_send_progress, ctx, latest)
+            report = task.report if task else _Progress(ctx, group, cancelled).report
+            call = Call(report=report, cancelled=cancelled, waits_for_the_end=task is not None)
+
+            def work() -> None:
+                try:
+                    done.append(run_tool(entry, desk, call, arguments))
+                except Exception as error:  # outer loop: raised again below, outside the task group
+                    done.append(error)
+
             await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
             group.cancel_scope.cancel()
     finally:
@@ -202,10 +203,32 @@ async def _in_thread(
     return outcome
 
 
-async def _send_progress(ctx: Context[Any, Any], latest: list[tuple[float, str]]) -> None:
-    sent = -1.0
-    while True:
-        await anyio.sleep(_PROGRESS_EVERY_S)
-        if latest and latest[-1][0] > sent:
-            sent = latest[-1][0]
-            await ctx.report_progress(sent, 1.0, latest[-1][1])
+class _Progress:
+    """Sends what the tool's thread reports; the sender starts with the first report, as most calls have none.
+
+    Args:
+        ended: set, in the event loop, once `group` is closed.
+    """
+
+    def __init__(self, ctx: Context[Any, Any], group: anyio.abc.TaskGroup, ended: threading.Event) -> None:
+        self._ctx, self._group, self._ended = ctx, group, ended
+        self._token = anyio.lowlevel.current_token()
+        self._latest: tuple[float, str] | None = None
+
+    def report(self, share: float, message: str) -> None:
+        """Called by the tool, in its thread."""
+        first, self._latest = self._latest is None, (share, message)
+        if first:
+            anyio.from_thread.run_sync(self._begin, token=self._token)
+
+    def _begin(self) -> None:
+        if not self._ended.is_set():
+            self._group.start_soon(self._send)
+
+    async def _send(self) -> None:
+        sent = -1.0
+        while True:
+            await anyio.sleep(_PROGRESS_EVERY_S)
+            if self._latest is not None and self._latest[0] > sent:
+                sent, message = self._latest
+                await self._ctx.report_progress(sent, 1.0, message)

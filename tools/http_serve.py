@@ -16,6 +16,8 @@ from .desk import Desk
 from .http_app import AppFactory, http_app
 from .http_settings import HttpSettings
 
+log = logging.getLogger(__name__)
+
 _HEADERS_BYTES = 32 * 1024  # of one request; more is answered with 400
 _AT_ONCE = 512  # connections; more are answered with 503
 _CLOSE_S = 5  # for open answers, before the jobs are asked to end
@@ -28,6 +30,8 @@ def serve_http(desk: Desk, http: HttpSettings) -> None:
         Unavailable: the address is taken.
     """
     log_lines()
+    for line in desk.store.repairs:
+        log.warning("%s", line)
     listening = _listening(http)
     config = serve_config(http)
     if http.workers == 1:
@@ -59,7 +63,8 @@ def serve_config(http: HttpSettings) -> uvicorn.Config:
 
 def _listening(http: HttpSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
+    # Named TCP, or asyncio leaves Nagle's algorithm on and each answer waits 40 ms for an acknowledgement.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((http.host, http.port))

@@ -12,8 +12,6 @@ from mcp.server.mcpserver.exceptions import ResourceNotFoundError
 from mcp_types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
 
 from ..imaging.errors import BadCall
-from ..models import catalogue
-from ..models.card import Card
 from .desk import Desk
 from .slabs import slices_per_read
 
@@ -66,8 +64,9 @@ def _add_records(server: MCPServer[Any], desk: Desk) -> None:
 
     @server.resource("ostensor://model/{model}", mime_type="application/json", description="A model's card.")
     def model(model: str) -> str:
-        card: Card = _found(lambda: catalogue.card(model))
-        return _text(**dataclasses.asdict(card))
+        from ..models import catalogue
+
+        return _text(**dataclasses.asdict(_found(lambda: catalogue.card(model))))
 
 
 def _add_completion(server: MCPServer[Any], desk: Desk) -> None:
@@ -84,7 +83,7 @@ def _add_completion(server: MCPServer[Any], desk: Desk) -> None:
             ],
             "job_id": lambda: [record.job_id for record in desk.store.jobs()],
             "structure": lambda: sorted(row.name for row in desk.table.rows),
-            "model": lambda: [card.name for card in catalogue.catalogue()],
+            "model": _models,
         }
         kind = argument.name.removeprefix("before_").removeprefix("after_")
         if kind not in choices:
@@ -94,6 +93,12 @@ def _add_completion(server: MCPServer[Any], desk: Desk) -> None:
 
     register: Callable[..., Any] = server.completion
     register()(complete)
+
+
+def _models() -> list[str]:
+    from ..models import catalogue
+
+    return [card.name for card in catalogue.catalogue()]
 
 
 def _found(look: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,12 +14,10 @@ from mcp.server.request_state import RequestStateSecurity
 
 from .. import __version__
 from .desk import Desk
-from .exposed import expose
 from .http_settings import HttpSettings
+from .listed import ListedTool, listed
 from .prompts import add_prompts
-from .registry import shown
 from .resources import add_resources
-from .resuming import resume
 from .slabs import add_slabs
 from .tasks import Support, Tasks
 from .viewer_page import viewer_app
@@ -49,15 +48,15 @@ def build_server(
         extra_tasks: which of them may run as tasks.
         state_key: 32 bytes that seal questions to a person, when several processes share them.
     """
-    entries = shown(desk.settings.toolsets)
-    tasks = Tasks(desk.store, {**{e.name: "optional" for e in entries if e.is_long}, **(extra_tasks or {})})
+    entries = listed(desk.settings.toolsets)
+    tasks = Tasks(desk, {**{e.name: "optional" for e in entries if e.is_long}, **(extra_tasks or {})})
     server: MCPServer[Any] = MCPServer(
         NAME,
         title="Ostensor",
         description=DESCRIPTION,
         instructions=INSTRUCTIONS,
         version=__version__,
-        tools=[*(expose(entry, desk) for entry in entries), *extra_tools],
+        tools=[*(ListedTool.of(entry, desk) for entry in entries), *extra_tools],
         extensions=[tasks, *([viewer_app()] if set(desk.settings.toolsets) & {"viewer", "all"} else [])],
         lifespan=tasks.lifespan,
         log_level="WARNING",
@@ -79,8 +78,6 @@ def serve(desk: Desk, http: HttpSettings | None = None) -> None:
         OstensorError: the address cannot be used.
     """
     log_to_stderr()
-    for line in desk.store.repairs:
-        log.warning("%s", line)
     if http is not None:
         from .http_serve import serve_http
 
@@ -88,8 +85,20 @@ def serve(desk: Desk, http: HttpSettings | None = None) -> None:
         return
     server = build_server(desk)
     log_to_stderr()  # the library has set up its own meanwhile
-    resume(desk)
+    threading.Thread(target=_get_ready, args=(desk,), daemon=True, name="getting ready").start()
     server.run("stdio")
+
+
+def _get_ready(desk: Desk) -> None:
+    """Open the store, take up jobs an earlier server put down, and load the tools, while the client asks for the list."""
+    from .resuming import resume
+
+    try:
+        for line in desk.store.repairs:
+            log.warning("%s", line)
+        resume(desk)
+    except Exception:  # outer loop of the thread: the first call that needs the store says it to the client
+        log.exception("the store could not be made ready")
 
 
 def log_to_stderr(level: int = logging.WARNING) -> None:

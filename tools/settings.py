@@ -13,6 +13,7 @@ from ..imaging.errors import BadCall
 Purpose = Literal["research", "commercial"]
 TOOLSETS = ("core", "clinical", "language", "interactive", "examples", "synthesis", "viewer")
 DEFAULT_TOOLSETS = ("core", "clinical", "viewer")
+VIEWER_URI = "ui://ostensor/viewer.html"
 MAX_STRUCTURES = 100  # per call
 
 

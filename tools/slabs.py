@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 
 from ..imaging.errors import BadCall
 from .desk import Desk
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LIMIT_BYTES = 700_000  # before base64; Python clients refuse events above 1 MiB (Source: mcp 2.3, max_sse_event_size)
 
@@ -33,7 +35,7 @@ def add_slabs(server: MCPServer[Any], desk: Desk) -> None:
         description="A mask's slices first to last (third axis, from 0): one byte per voxel, 0 or 1, third axis slowest.",
     )
     def mask(mask_id: str, first: str, last: str) -> bytes:
-        return _slab(lambda: desk.store.mask(mask_id).array.astype(np.uint8), first, last)
+        return _slab(lambda: desk.store.mask(mask_id).array.astype("uint8"), first, last)
 
 
 def slices_per_read(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> int:

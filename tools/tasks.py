@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
@@ -30,9 +30,12 @@ from mcp_types import (
 from pydantic import BaseModel, Field
 
 from ..imaging.errors import BadCall
-from ..imaging.records import JobRecord
-from ..imaging.store import Store
 from .background import Background, in_background
+from .desk import Desk
+
+if TYPE_CHECKING:
+    from ..imaging.records import JobRecord
+    from ..imaging.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +93,15 @@ class Tasks(Extension):
 
     identifier = IDENTIFIER
 
-    def __init__(self, store: Store, support: Mapping[str, Support]) -> None:
-        self.store = store
+    def __init__(self, desk: Desk, support: Mapping[str, Support]) -> None:
+        self.desk = desk
         self.support = dict(support)
         self._live: dict[str, _Live] = {}
+
+    @property
+    def store(self) -> Store:
+        """Where tasks are written down."""
+        return self.desk.store
 
     @asynccontextmanager
     async def lifespan(self, server: object) -> AsyncIterator[dict[str, Any]]:

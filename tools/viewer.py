@@ -20,7 +20,6 @@ from ..imaging.volume import Grid
 from .desk import Answer, Call, Desk
 from .viewer_results import PointResult, SlicesResult, ViewerMask, ViewerPlane, ViewerResult, ViewerSlice
 
-URI = "ui://ostensor/viewer.html"
 MOST_MASKS = 20
 _LONGEST_SIDE = 640  # pixels; larger pictures are sent coarser
 _CHUNK = 256 * 1024  # characters of base64 in one answer, as long as more than one slice is in it

@@ -7,7 +7,7 @@ from importlib import resources
 
 from mcp.server.apps import Apps, ResourceCsp
 
-from .viewer import URI
+from .settings import VIEWER_URI
 
 
 @cache
@@ -20,7 +20,7 @@ def viewer_app() -> Apps:
     """The extension that offers the page; the tools that use it name it themselves."""
     apps = Apps()
     apps.add_html_resource(
-        URI,
+        VIEWER_URI,
         viewer_html(),
         name="viewer",
         title="Scan viewer",

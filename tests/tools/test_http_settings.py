@@ -1,5 +1,6 @@
 """Addresses and settings: what is safe to serve, and which names are answered."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,11 @@ def test_settings_that_are_refused(tmp_path: Path, text: str, fact: str) -> None
 def test_a_missing_file_is_named_without_its_folder(tmp_path: Path) -> None:
     with pytest.raises(BadCall, match=r"^'none.toml' cannot be read"):
         http_settings("127.0.0.1:80", tmp_path / "none.toml")
+
+
+def test_answers_are_sent_at_once() -> None:
+    """asyncio turns Nagle's algorithm off on connections of a listener that names TCP, and only there."""
+    from ostensor.tools.http_serve import _listening
+
+    with _listening(HttpSettings(port=0)) as listener:
+        assert listener.proto == socket.IPPROTO_TCP

@@ -18,7 +18,7 @@ from ostensor.tools.desk import Answer, Call, Desk
 from ostensor.tools.registry import Tool
 from ostensor.tools.results import Result
 from ostensor.tools.running import use
-from ostensor.tools.viewer import URI
+from ostensor.tools.settings import VIEWER_URI
 from ostensor.tools.viewer_page import viewer_html
 
 from .conftest import AFFINE, Ask, save
@@ -186,12 +186,14 @@ def test_the_page_is_offered_with_the_viewers_tools_alone(desk: Desk) -> None:
 
     async def read() -> CallToolResult:
         async with Client(build_server(desk)) as client:
-            return (await client.read_resource(URI)).contents[0]
+            return (await client.read_resource(VIEWER_URI)).contents[0]
 
     found = anyio.run(read)
     assert found.mime_type == "text/html;profile=mcp-app"
     assert found.text == viewer_html()
     without = desk.seen_with(("core",))
     assert expose(registry.tool("render"), without).meta is None
-    assert expose(registry.tool("render"), desk).meta == {"ui": {"resourceUri": URI, "visibility": ["model", "app"]}}
+    assert expose(registry.tool("render"), desk).meta == {
+        "ui": {"resourceUri": VIEWER_URI, "visibility": ["model", "app"]}
+    }
     assert use(desk, "list_models").text
