@@ -1,7 +1,6 @@
 """segment_described when only a network that reads sentences can help: what it was taught, and what it was not."""
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,12 +20,11 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture(autouse=True)
-def reader(toys: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def reader(toys: None, monkeypatch: pytest.MonkeyPatch) -> None:
     from desk_toy_refer import CARDS
 
     monkeypatch.setattr(catalogue, "ENTRIES", CARDS)
     catalogue.forget_cards()
-    yield
 
 
 @pytest.fixture
