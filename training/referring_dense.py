@@ -34,8 +34,9 @@ class DenseHead(nn.Module):
         # Starting from the usual shares: else the first steps teach "nearly all is background" through the encoder,
         # whose features then become the same everywhere.
         with torch.no_grad():
-            self.last.bias.fill_(math.log((1 - _BACKGROUND) / (CLASSES - 1)))
-            self.last.bias[0] = math.log(_BACKGROUND)
+            start = torch.full((CLASSES,), math.log((1 - _BACKGROUND) / (CLASSES - 1)))
+            start[0] = math.log(_BACKGROUND)
+            self.last.bias = nn.Parameter(start)
 
     def forward(self, features: FlansFeatures) -> torch.Tensor:
         """Logits of the pictures as they were encoded, that is with their element undone."""
