@@ -19,6 +19,7 @@ from .settings import default_store
 app = typer.Typer(help="The passages about anatomy that prompts are written from.", no_args_is_help=True)
 JsonOption = Annotated[bool, typer.Option("--json", help="For machines.")]
 ThreadsOption = Annotated[int | None, typer.Option(help="CPU threads of the encoder; default: all.", min=1)]
+QueryThreads = Annotated[int, typer.Option(help="CPU threads of the encoder; more make one query no faster.", min=1)]
 
 
 @app.command()
@@ -75,7 +76,7 @@ def search(
     query: Annotated[str, typer.Argument(help="Any words.")],
     k: Annotated[int, typer.Option(help="How many passages.", min=1, max=100)] = 5,
     store: StoreOption = None,
-    threads: ThreadsOption = None,
+    threads: QueryThreads = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Find passages; without an index by words alone."""
@@ -98,7 +99,7 @@ def measure(
     queries: Annotated[Path, typer.Argument(help="Tab-separated file: query, expected, kind.")],
     k: Annotated[int, typer.Option(help="Recall at how many passages.", min=1, max=100)] = 10,
     store: StoreOption = None,
-    threads: ThreadsOption = None,
+    threads: QueryThreads = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Recall of the lexical, dense and fused channels on a file of queries, with the time of one query."""

@@ -334,7 +334,8 @@ def bench_prompts(
 @bench.command("words")
 def bench_words(
     scan: Annotated[str, typer.Option(help="'phantom', or a file of one slice.")] = "phantom",
-    index: Annotated[bool, typer.Option(help="Build the index, too, and ask it.")] = True,
+    index: Annotated[bool, typer.Option(help="Ask the index, too.")] = True,
+    store: Annotated[Path | None, typer.Option(help="Its index is asked; else one is built and timed.")] = None,
     queries: Annotated[int, typer.Option(help="How many different queries.", min=1)] = 40,
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
     out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
@@ -342,7 +343,7 @@ def bench_words(
     """One sentence on a warm 512 x 512 slice, building the index, one warm query: processor and wall time."""
     from ..benchmarks.words import run
 
-    _show(run(scan=scan, index=index, queries=queries, threads=threads), out)
+    _show(run(scan=scan, index=index, store=store, queries=queries, threads=threads), out)
 
 
 def _show(text: str, out: Path | None) -> None:

@@ -163,7 +163,9 @@ def _judged(finder: Finder, wanted: Wanted, choice: Choice, found: list[Found]) 
     description = wanted.description
     by_thing = {id(one.thing): one for one in found}
     order = ranked([one.thing for one in found], description.claims, scene_of(finder, description))
-    kept = [one for one in order if one.score >= LEAST_SCORE and (one.fit >= 0.5 or one.fits_all)]
+    judged = {key for key, one in by_thing.items() if one.row is not None}  # what `segment` shows is shown here, too
+    shown = [one for one in order if one.score >= LEAST_SCORE or id(one.thing) in judged]
+    kept = [one for one in shown if one.fit >= 0.5 or one.fits_all]
     if not kept:
         best = order[0]
         failed = "; ".join(f"{fit.claim}: {fit.reason}" for fit in best.fits if fit.state == "failed")

@@ -137,7 +137,7 @@ class Desk:
             return self.host.knowledge
         from .knowledge import Knowledge
 
-        return Knowledge(self.settings.store, threads=self.settings.threads)
+        return Knowledge(self.settings.store)
 
     @cached_property
     def paraphraser(self) -> Paraphrase | None:

@@ -1,13 +1,19 @@
 """The benchmarks measure what they say; speed itself is not tested here."""
 
 import re
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
-from ostensor.benchmarks import segment, start
+from ostensor.benchmarks import segment, start, words
 from ostensor.benchmarks.machine import described
 from ostensor.benchmarks.segment_side import SHAPE, SPACING_MM, scan
+from ostensor.imaging.errors import Unavailable
 
 
 def test_the_scan_has_the_stated_size() -> None:
@@ -58,3 +64,20 @@ def test_one_round_of_each_benchmark_loses_no_dice() -> None:
     assert len(ratios) >= 3
     assert np.all(np.array(ratios) > 0)
     assert "first list / library import" in start.run(rounds=1)
+
+
+def test_time_in_other_processes_counts_as_processor_time() -> None:
+    """A child that works for 0.3 s, while this process only waits."""
+    busy = "import time\nwhile time.process_time() < 0.3: pass"
+    took = words.timed(lambda: subprocess.run([sys.executable, "-c", busy], check=True))
+    assert took.cpu >= 0.3
+    assert took.wall >= 0.3
+    assert words.timed(lambda: time.sleep(0.2)).cpu < 0.1
+
+
+def test_words_are_timed_on_a_slice_of_the_stated_size(tmp_path: Path) -> None:
+    image = nibabel.load(words._slice(tmp_path))
+    assert image.shape == (512, 512, 1)
+    assert words._row("x", [words.Took(2.0, 1.0), words.Took(4.0, 0.5)], "s")[1:] == ("0.75 s", "1 s", "3 s", "4 s")
+    with pytest.raises(Unavailable, match="index build"):
+        words._asked(tmp_path, 3)

@@ -69,3 +69,14 @@ def test_what_it_was_taught_and_does_not_mark_is_absent(ask: Ask, root: Path) ->
     found = described(ask, image, "the pancreas")
     assert (found["verdict"], found["engine"]) == ("absent", "lsms")
     assert "marked nothing" in found["reason"]
+
+
+def test_what_segment_shows_is_shown_here_too_however_unsure(ask: Ask, scan: str) -> None:
+    """The toy is 12 % sure of this spleen; both tools answer with the same mask and say that it is unsure."""
+    (row,) = ask("segment", image_id=scan, structures=["spleen"], wait_s=60).result["masks"]
+    for text in ("the spleen", "the organ that filters old blood cells", "the smallest structure"):
+        found = described(ask, scan, text)
+        best = found["candidates"][0]
+        assert (best["mask_id"], best["verdict"]) == (row["mask_id"], row["verdict"]), text
+        assert best["score"] == 0.12
+    assert row["verdict"] == "unsure"
