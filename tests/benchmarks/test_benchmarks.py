@@ -70,7 +70,7 @@ def test_time_in_other_processes_counts_as_processor_time() -> None:
     """A child that works for 0.3 s, while this process only waits."""
     busy = "import time\nwhile time.process_time() < 0.3: pass"
     took = words.timed(lambda: subprocess.run([sys.executable, "-c", busy], check=True))
-    assert took.cpu >= 0.3
+    assert took.cpu >= 0.29  # the clock counts hundredths
     assert took.wall >= 0.3
     assert words.timed(lambda: time.sleep(0.2)).cpu < 0.1
 
