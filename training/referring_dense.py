@@ -33,9 +33,8 @@ class DenseHead(nn.Module):
         self.last = nn.Conv2d(second, CLASSES, 1)
         # Starting from the usual shares: else the first steps teach "nearly all is background" through the encoder,
         # whose features then become the same everywhere.
-        with torch.no_grad():
-            self.last.bias.fill_(math.log((1 - _BACKGROUND) / (CLASSES - 1)))
-            self.last.bias[0] = math.log(_BACKGROUND)
+        rare = math.log((1 - _BACKGROUND) / (CLASSES - 1))
+        self.last.bias = nn.Parameter(torch.tensor([math.log(_BACKGROUND), *[rare] * (CLASSES - 1)]))
 
     def forward(self, features: FlansFeatures) -> torch.Tensor:
         """Logits of the pictures as they were encoded, that is with their element undone."""
