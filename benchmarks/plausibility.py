@@ -204,7 +204,7 @@ def _outcomes(
 def _table(counts: Counts, fired: Counter[str], seed: int) -> str:
     labels = list(dict.fromkeys(label for label, _kind, _second in counts))
     lines = [f"| objected to, % (of n) | {' | '.join(KINDS)} |", f"|{'---|' * (len(KINDS) + 1)}"]
-    groups = {label: (label,) for label in labels}
+    groups: dict[str, tuple[str, ...]] = {label: (label,) for label in labels}
     groups |= {
         "**held out, with a scan**": tuple(label for label in labels if label in HELD_OUT),
         "**all with a scan**": tuple(label for label in labels if label in WITH_SCAN),

@@ -33,8 +33,10 @@ class DenseHead(nn.Module):
         self.last = nn.Conv2d(second, CLASSES, 1)
         # Starting from the usual shares: else the first steps teach "nearly all is background" through the encoder,
         # whose features then become the same everywhere.
-        rare = math.log((1 - _BACKGROUND) / (CLASSES - 1))
-        self.last.bias = nn.Parameter(torch.tensor([math.log(_BACKGROUND), *[rare] * (CLASSES - 1)]))
+        with torch.no_grad():
+            start = torch.full((CLASSES,), math.log((1 - _BACKGROUND) / (CLASSES - 1)))
+            start[0] = math.log(_BACKGROUND)
+            self.last.bias = nn.Parameter(start)
 
     def forward(self, features: FlansFeatures) -> torch.Tensor:
         """Logits of the pictures as they were encoded, that is with their element undone."""
