@@ -10,7 +10,7 @@ from ..imaging.measures import covered_mm
 from ..models import catalogue
 from ..models.card import Card
 from ..models.card import Purpose as CardPurpose
-from ..models.synthesis.painter_cards import painter_cards
+from ..models.synthesis.painter_cards import every_card
 from ..retrieval.structures import THRESHOLD, Structure
 from .desk import Answer, Call, Desk
 from .results import ModelRow, ModelsResult, StructureRow, StructuresResult
@@ -95,7 +95,7 @@ def list_models(
     `dice` was measured by us on held-out scans. Nothing is loaded. Example: list_models(structure="liver")
     """
     del call
-    cards = [*catalogue.catalogue(), *painter_cards()]
+    cards = list(every_card())
     if structure is not None:
         name = desk.table.resolve(structure).name
         cards = [card for card in cards if name in card.claimed or card.open_text]

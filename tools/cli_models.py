@@ -55,10 +55,9 @@ def verify(name: Annotated[str | None, typer.Argument(help="Default: every model
 
 
 def _cards() -> list[Card]:
-    from ..models import catalogue
-    from ..models.synthesis.painter_cards import painter_cards
+    from ..models.synthesis.painter_cards import every_card
 
-    return [*catalogue.catalogue(), *painter_cards()]
+    return list(every_card())
 
 
 def _named(name: str) -> Card:

@@ -77,13 +77,13 @@ def predict_prognosis(
         )
         return Answer(f"No prognosis is given: {refusal.text}", result)
     del call
-    nobodys = _is_synthetic(desk, image_id, mask_ids or [])
+    nobodys = any(desk.store.image(one).synthetic for one in _images(desk, image_id, mask_ids or []))
     return _answer(model, read, values, measured, horizon, provenance, synthetic=nobodys)
 
 
-def _is_synthetic(desk: Desk, image_id: str | None, mask_ids: list[str]) -> bool:
-    images = [desk.store.mask_record(mask_id).image_id for mask_id in mask_ids] + ([image_id] if image_id else [])
-    return any(desk.store.image(one).synthetic for one in images)
+def _images(desk: Desk, image_id: str | None, mask_ids: list[str]) -> set[str]:
+    """The scan that is named and those the masks lie on."""
+    return {desk.store.mask_record(mask_id).image_id for mask_id in mask_ids} | ({image_id} if image_id else set())
 
 
 def _measured(
@@ -93,7 +93,7 @@ def _measured(
     if image_id is None and not mask_ids:
         return {}
     records = [desk.store.mask_record(mask_id) for mask_id in mask_ids]
-    images = {record.image_id for record in records} | ({image_id} if image_id else set())
+    images = _images(desk, image_id, mask_ids)
     if len(images) > 1:
         raise BadCall(
             f"The masks and the image belong to {len(images)} images: {', '.join(sorted(images))}. Give one scan."

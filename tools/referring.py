@@ -13,7 +13,7 @@ from ..retrieval.describe import Description
 from ..workers.protocol import ReferRequest
 from .finding import Finder, Found, Nothing
 from .results import Provenance, Verdict
-from .segmentation import MEMORY_PER_VOXEL_BYTES
+from .segmentation import needed_mb
 from .verdicts import LEAST_VOXELS, SURE
 
 _MOST_PARTS = 12
@@ -39,7 +39,7 @@ def refer(finder: Finder, description: Description, card: Card) -> list[Found] |
         structures=(description.text,),
         pointing=Pointing("slice" if image.grid.is_2d or index is not None else "volume", index),
     )
-    needed = card.memory_mb + int(np.prod(image.grid.shape)) * MEMORY_PER_VOXEL_BYTES // 1_000_000
+    needed = needed_mb(card, image.grid)
     answer = desk.workers.run(request, on_progress=finder.report, cancelled=finder.cancelled, memory_mb=needed)
     one = answer.masks[0]
     unknown = untaught(card, finder, description)

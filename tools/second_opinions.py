@@ -5,8 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
-import numpy as np
-
 from ..imaging.checks import Check, unknown
 from ..imaging.records import ImageRecord, MaskRecord
 from ..imaging.region import Region
@@ -15,11 +13,10 @@ from ..imaging.volume import Mask
 from ..models import catalogue
 from ..models.calibration import calibration_of
 from ..models.card import Card
-from ..workers.protocol import SegmentRequest
 from .browse import allowed_use
 from .desk import Call, Desk
 from .planning import extent_mm
-from .segmentation import MEMORY_PER_VOXEL_BYTES
+from .segmentation import ask_model
 
 
 def opinion_of_another(desk: Desk, call: Call, record: MaskRecord, structure: str) -> Check:
@@ -62,18 +59,8 @@ def opinions(desk: Desk, call: Call, image: ImageRecord, card: Card) -> Mapping[
     """What a calibrated network finds of everything it claims, by structure."""
     sure = calibration_of(card, catalogue.WEIGHTS_FOLDER)
     assert sure is not None
-    request = SegmentRequest(
-        request_id=f"second-{uuid.uuid4().hex[:12]}",
-        array_path=str(desk.store.array_path(image.image_id)),
-        grid=image.grid,
-        modality=image.modality,
-        synthetic=image.synthetic,
-        image_key=image.content_hash,
-        model=card.name,
-        structures=card.claimed,
-    )
-    needed = card.memory_mb + int(np.prod(image.grid.shape)) * MEMORY_PER_VOXEL_BYTES // 1_000_000
-    found = desk.workers.run(request, on_progress=call.report, cancelled=call.cancelled, memory_mb=needed)
+    request_id = f"second-{uuid.uuid4().hex[:12]}"
+    found = ask_model(desk, request_id, image.image_id, card, card.claimed, call.report, call.cancelled)
     return {
         one.structure: Opinion(
             Region.of(Mask(one.array, image.grid)), round(sure.expected_dice(one.structure, one.signs), 4), card.name

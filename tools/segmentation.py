@@ -93,7 +93,7 @@ def look(
     cards = list(dict.fromkeys(wish.card for wish in wishes if wish.card is not None))
 
     def looking(card: Card, names: Sequence[str]) -> Segmented:
-        return _ask(desk, job_id, image_id, card, names, lambda share, message: None, cancelled, "")
+        return ask_model(desk, job_id, image_id, card, names, lambda share, message: None, cancelled, "")
 
     placed = placed_by(desk, desk.store.image(image_id), cards, looking)
     for number, card in enumerate(cards):
@@ -102,12 +102,12 @@ def look(
         def partly(share: float, message: str, done: int = number) -> None:
             report((done + share) / len(cards), message)
 
-        found = _ask(desk, job_id, image_id, card, [wish.structure for wish in mine], partly, cancelled, context)
+        found = ask_model(desk, job_id, image_id, card, [wish.structure for wish in mine], partly, cancelled, context)
         seen = [mask.structure for mask in found.masks if mask.array.any()]
         if len(seen) < len(mine):
             others = [name for name in card.claimed if name not in {wish.structure for wish in mine}][:_LANDMARKS]
             if others:
-                more = _ask(desk, job_id, image_id, card, others, lambda share, message: None, cancelled, context)
+                more = ask_model(desk, job_id, image_id, card, others, lambda share, message: None, cancelled, context)
                 seen += [mask.structure for mask in more.masks if mask.array.any()]
         view = View(tuple(seen), placed, company_of(card, desk.store.image(image_id), looking))
         for wish, mask in zip(mine, found.masks, strict=True):
@@ -126,7 +126,7 @@ def look(
     return SegmentResult(image_id=image_id, masks=[rows[wish.structure] for wish in wishes])
 
 
-def _ask(
+def ask_model(
     desk: Desk,
     job_id: str,
     image_id: str,
@@ -134,8 +134,9 @@ def _ask(
     names: Sequence[str],
     report: Report,
     cancelled: threading.Event,
-    context: str,
+    context: str = "",
 ) -> Segmented:
+    """What a network finds of these structures in an image, once it is its turn."""
     image = desk.store.image(image_id)
     request = SegmentRequest(
         request_id=job_id,
@@ -148,8 +149,13 @@ def _ask(
         structures=tuple(names),
         context=context,
     )
-    needed = card.memory_mb + int(np.prod(image.grid.shape)) * MEMORY_PER_VOXEL_BYTES // 1_000_000
+    needed = needed_mb(card, image.grid)
     return desk.workers.run(request, on_progress=report, cancelled=cancelled, memory_mb=needed)
+
+
+def needed_mb(card: Card, grid: Grid) -> int:
+    """Memory of one request, in MB."""
+    return card.memory_mb + int(np.prod(grid.shape)) * MEMORY_PER_VOXEL_BYTES // 1_000_000
 
 
 def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segmented, view: View) -> MaskRow:

@@ -6,9 +6,8 @@ import re
 import sys
 from pathlib import Path
 
-from ..models import catalogue
 from ..models.card import Card
-from ..models.synthesis.painter_cards import painter_cards
+from ..models.synthesis.painter_cards import every_card
 from .registry import TOOLS
 
 
@@ -25,7 +24,7 @@ def model_table() -> str:
         "| model | takes or makes | structures, with our Dice on held-out scans | weights | use |",
         "|---|---|---|---|---|",
     ]
-    for card in (*catalogue.catalogue(), *painter_cards()):
+    for card in every_card():
         if card.weights == "none":
             continue
         takes = f"{'/'.join(card.modalities)}, {' or '.join(f'{d}-D' for d in card.dimensions)}"

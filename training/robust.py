@@ -17,6 +17,7 @@ from rich.progress import track
 from ..imaging.arrays import write_atomically
 from ..imaging.volume import BoolArray
 from ..models.predictor import SatMiniPredictor
+from .calibrate import spread
 from .cases import Case, Dataset
 from .config import RunConfig, data_folder, read_config
 from .evaluate import counts_of, dice_of_counts, predictor_of
@@ -58,7 +59,7 @@ def measure(config: str, *, runs: Path = RUNS, threads: int | None = None, cases
     dataset = plan.tests[0]
     every = dataset.cases(data_folder(), "test")
     every = [case for case in every if np.any(case.labels)] or every
-    chosen = [every[i] for i in np.unique(np.linspace(0, len(every) - 1, min(cases, len(every))).round().astype(int))]
+    chosen = spread(every, cases)
     claimed = set(predictor.card.claimed)
     names = [name for name in dataset.structures if name in plan.structures and (not claimed or name in claimed)]
     found: dict[str, list[float]] = {}

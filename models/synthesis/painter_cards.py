@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...imaging.volume import Grid
+from .. import catalogue
 from ..card import Card
 from .jobs import memory_mb
 from .painters import Painter, painters
@@ -21,6 +22,11 @@ _DEVIATIONS = (
     "Small: three levels, slice by slice, grey values as pixels instead of latents.",
     "Rectified flow instead of denoising diffusion; sampled in 4, 8 or 30 steps.",
 )
+
+
+def every_card() -> tuple[Card, ...]:
+    """The whole catalogue, and the synthesis networks after it."""
+    return (*catalogue.catalogue(), *painter_cards())
 
 
 def painter_cards() -> tuple[Card, ...]:
