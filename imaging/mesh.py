@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 import skimage
+from scipy.spatial.distance import cdist
 
 from .volume import BoolArray
 
 Points = npt.NDArray[np.float64]
+_AT_ONCE = 1000  # points compared with all others
 _CORNERS = tuple(product((0, 1), repeat=3))  # bit n of a way is corner n
 
 
@@ -56,17 +58,12 @@ def enclosed(region: BoolArray, axes_mm: Points) -> Enclosed:
     By Gauss's theorem the volume is the sum over triangles of x times their area seen along x.
     """
     ways = _ways(region)
-    triangles = _triangles()
-    place, flux = np.arange(len(ways), dtype=np.float64) - 1, np.zeros(256)
-    seen = np.zeros(256)
-    area = np.zeros(256)
-    for way, points in triangles.items():
-        a, b, c = np.moveaxis(points, 1, 0)
-        across = np.cross(b - a, c - a) / 2
-        seen[way] = across[:, 0].sum()
-        flux[way] = (across[:, 0] * (a + b + c)[:, 0] / 3).sum()
-        a, b, c = np.moveaxis(points @ axes_mm.T, 1, 0)
-        area[way] = np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2
+    way, points, across = _triangles()
+    flux = np.bincount(way, across[:, 0] * points[:, :, 0].sum(axis=1) / 3, minlength=256)
+    seen = np.bincount(way, across[:, 0], minlength=256)
+    a, b, c = np.moveaxis(points @ axes_mm.T, 1, 0)
+    area = np.bincount(way, np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2, minlength=256)
+    place = np.arange(len(ways), dtype=np.float64) - 1
     volume = float((ways @ seen) @ place + (ways @ flux).sum())
     return Enclosed(abs(volume) * abs(float(np.linalg.det(axes_mm))), float((ways @ area).sum()))
 
@@ -91,16 +88,19 @@ def _ways(region: BoolArray) -> npt.NDArray[np.int64]:
 
 
 @cache
-def _triangles() -> dict[int, Points]:
-    """The triangles (n 3 3) in a unit cube for each way that has some, all turned the same way."""
-    made = {}
+def _triangles() -> tuple[npt.NDArray[np.int64], Points, Points]:
+    """The triangles of all ways: way (n), corners in a unit cube (n 3 3), area vectors (n 3), all turned the same way."""
+    ways, found = [], []
     for way in range(1, 255):
         cube = np.zeros((2, 2, 2), dtype=np.float32)
         for bit, corner in enumerate(_CORNERS):
             cube[corner] = way >> bit & 1
         points, faces, _normals, _values = skimage.measure.marching_cubes(cube, 0.5)
-        made[way] = points[faces].astype(np.float64)
-    return made
+        ways.append(np.full(len(faces), way))
+        found.append(points[faces].astype(np.float64))
+    corners = np.concatenate(found)
+    a, b, c = np.moveaxis(corners, 1, 0)
+    return np.concatenate(ways), corners, np.cross(b - a, c - a) / 2
 
 
 def hull(points: Points) -> Points:
@@ -119,13 +119,18 @@ def greatest_distance(points: Points) -> float:
     """
     if len(points) < 2:
         return 0.0
-    one = points[np.linalg.norm(points - points[0], axis=1).argmax()]
+    one = points[_from(points[0], points).argmax()]
     far = 0.0
     other = one
     for _ in range(4):
-        away = np.linalg.norm(points - one, axis=1)
+        away = _from(one, points)
         far, other, one = float(away.max()), one, points[away.argmax()]
-    middle = (one + other) / 2
-    out = np.linalg.norm(points - middle, axis=1)
+    out = _from((one + other) / 2, points)
     ends = hull(points[out >= far - out.max() - 1e-9])
-    return max(far, max(float(np.linalg.norm(ends - end, axis=1).max()) for end in ends))
+    blocks = np.array_split(ends, 1 + len(ends) // _AT_ONCE)
+    return max(far, max(float(cdist(block, ends).max()) for block in blocks))
+
+
+def _from(place: Points, points: Points) -> Points:
+    distances: Points = cdist(place[None], points)[0]
+    return distances
