@@ -25,12 +25,15 @@ class Decisions:
         single: names of structures that are one piece: in a stack of slices only the likeliest piece is kept.
         views: scans are also looked at mirrored or with axes swapped (`windows.turned`), and the answers averaged;
             for networks that were taught these views.
+        along_mm: standard deviation of a smoothing across slices, for 2-D networks that look at a stack slice by
+            slice; 0 does none. Neighbouring slices that agree outvote one that errs.
     """
 
     sided: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     cutoffs: Mapping[str, float] = field(default_factory=dict)
     single: frozenset[str] = frozenset()
     views: tuple[str, ...] = ()
+    along_mm: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the file beside the weights."""
@@ -39,6 +42,7 @@ class Decisions:
             "cutoffs": dict(self.cutoffs),
             "single": sorted(self.single),
             "views": list(self.views),
+            "along_mm": self.along_mm,
         }
 
     @classmethod
@@ -46,7 +50,7 @@ class Decisions:
         """The decisions written by `to_json`; none where the file says nothing."""
         sided = {name: (pair, side) for name, (pair, side) in facts.get("sided", {}).items()}
         single, views = frozenset(facts.get("single", ())), tuple(facts.get("views", ()))
-        return cls(sided, dict(facts.get("cutoffs", {})), single, views)
+        return cls(sided, dict(facts.get("cutoffs", {})), single, views, float(facts.get("along_mm", 0.0)))
 
     def under_synonyms(self, synonyms: Mapping[str, Sequence[str]]) -> Decisions:
         """The same decisions for every synonym of a structure, as callers have who resolve words first."""

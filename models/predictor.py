@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import ndimage
 
 from ..imaging.errors import BadCall
 from ..imaging.geometry import Box
@@ -88,6 +89,8 @@ class SatMiniPredictor:
             )
 
         features = averaged(look, seen, self.decisions.views, progress)
+        if config.dims == 2 and prepared.grid.spacing_known:
+            features = smoothed_along(features, self.decisions.along_mm / prepared.grid.spacing_mm[2])
         return SatMiniFeatures(features, box, prepared, body_middle(prepared.array))
 
     def decode(self, features: Features, structures: Sequence[str]) -> list[Decoded]:
@@ -159,6 +162,19 @@ class SatMiniPredictor:
         with torch.inference_mode():
             weights: npt.NDArray[np.float32] = self._net.query_weights(text).numpy()
         return weights
+
+
+def smoothed_along(features: npt.NDArray[np.float16], slices: float) -> npt.NDArray[np.float16]:
+    """Features (c x y z) smoothed across slices, standard deviation in slices; as logits are linear in them, so are these.
+
+    Below a third of a slice nothing would change.
+    """
+    if slices < 1 / 3 or features.shape[3] == 1:
+        return features
+    made = np.empty_like(features)
+    for one, out in zip(features, made, strict=True):
+        out[:] = ndimage.gaussian_filter1d(one.astype(np.float32), slices, axis=2, mode="nearest")
+    return made
 
 
 def body_middle(array: npt.NDArray[np.float32]) -> float:

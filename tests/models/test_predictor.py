@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from ostensor.imaging.errors import BadCall
 from ostensor.imaging.volume import Grid, Volume
@@ -13,7 +14,7 @@ from ostensor.models.catalogue import card
 from ostensor.models.decisions import Decisions, likeliest_part
 from ostensor.models.interface import Progress
 from ostensor.models.late_fusion import SatMini, SatMiniConfig
-from ostensor.models.predictor import SatMiniPredictor, body_middle, dot_products
+from ostensor.models.predictor import SatMiniPredictor, body_middle, dot_products, smoothed_along
 from ostensor.models.preprocess import Preparation
 from ostensor.models.windows import averaged, turned, turned_back
 
@@ -147,3 +148,35 @@ def test_a_view_is_undone_to_the_bit(view: str) -> None:
     scan = np.random.default_rng(3).normal(size=(2, 7, 5, 3)).astype(np.float32)
     assert np.array_equal(turned_back(turned(scan, view), view), scan)
     assert np.array_equal(turned(scan, view), scan) == (view == "")
+
+
+def test_smoothing_across_slices_is_that_of_the_logits_and_leaves_thick_or_single_slices_alone() -> None:
+    """Features are smoothed, not logits: both give the same, as logits are linear in features."""
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((3, 4, 5, 9)).astype(np.float16)
+    weights = rng.standard_normal((2, 4)).astype(np.float32)
+    smooth = dot_products(smoothed_along(features, 1.2), weights)
+    plain = ndimage.gaussian_filter1d(dot_products(features, weights), 1.2, axis=3, mode="nearest")
+    np.testing.assert_allclose(smooth, plain, atol=5e-3)
+    assert smoothed_along(features, 0.3) is features
+    one = features[..., :1]
+    assert smoothed_along(one, 3.0) is one
+
+
+def test_a_slice_that_errs_is_outvoted_where_the_voxel_size_is_known() -> None:
+    torch.manual_seed(0)
+    net = SatMini(SatMiniConfig(dims=2, features=(4, 8, 12), finest=8, embed=6))
+    how = Preparation(dims=2, spacing_mm=(2.0, 2.0, 1.0), intensity="ct", longest=32)
+    array = np.full((32, 24, 7), 40, np.int16)
+    array[:, :, 3] = -900  # unlike its neighbours
+
+    def spread(along_mm: float, *, known: bool = True) -> float:
+        made = SatMiniPredictor(
+            net, how, card("sat-mini-abdomen-2d"), backend="torch", decisions=Decisions(along_mm=along_mm)
+        )
+        volume = Volume(array, Grid(array.shape, np.diag([2.0, 2.0, 3.0, 1.0]), spacing_known=known), "ct")
+        found = made.encode(volume, progress=lambda share: None, cancelled=lambda: False).array.astype(np.float32)
+        return float(np.abs(found[..., 3] - found[..., 0]).mean())
+
+    assert spread(6.0) < 0.7 * spread(0.0)
+    assert spread(6.0, known=False) == spread(0.0, known=False)
