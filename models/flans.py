@@ -69,10 +69,11 @@ class FlansConfig:
 
 # SAM ViT-B, CLIP ViT-B/16 text side. Source: spec of the released run.
 OFFICIAL = FlansConfig()
-# Spec §12: patch 8, width 96, depth 4, neck to 64, two-way decoder depth 2, 4 heads, MLP 128, 24 tokens.
+# Spec §12, but a trunk taught before and two blocks behind it: patch 8, width 96, neck to 64, two-way decoder depth 2,
+# 4 heads, MLP 128, 24 tokens.
 MINI = FlansConfig(
-    encoder=EncoderConfig(128, 8, 96, 4, 4, 3.0, (1, 3), 8, 64, conv_stem=True),
-    decoder=DecoderConfig(64, 2, 4, 128, 64, 16, fine=(48, 24)),
+    encoder=EncoderConfig(160, 8, 96, 2, 4, 3.0, (1,), 10, 64, trunk=(16, 32, 64, 96, 128, 160)),
+    decoder=DecoderConfig(64, 2, 4, 128, 64, 16, fine=(64, 32)),
     tower=None,
     text=384,
     tokens=24,
@@ -87,7 +88,7 @@ class FlansFeatures:
 
     Attributes:
         embedding: (b out grid grid).
-        fine: the stem's maps, if any.
+        fine: the trunk's maps, if any.
         weights: (b 8) one-hot of the element that was undone before encoding; None when nothing was.
     """
 

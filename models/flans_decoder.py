@@ -28,7 +28,7 @@ class DecoderConfig:
         width: channels of embedding, prompts and tokens.
         iou_hidden: width of the head that guesses the IoU.
         mask_channels: of the encoder of mask prompts.
-        fine: channels of the stem's maps at strides 4 and 2; empty without them.
+        fine: channels of the trunk's maps at strides 4 and 2; empty without them.
     """
 
     width: int = 256

@@ -2,8 +2,8 @@
 
 Part of FLanS (models/flans.py). Names of layers are those of the published checkpoint, so that it loads.
 Source: Kirillov et al. 2023, Segment Anything, arXiv 2304.02643; facebookresearch/segment-anything, Apache-2.0.
-The small configuration may begin with three strided convolutions instead of one patch projection (Xiao et al.
-2021, arXiv 2106.14881: early convolutions let small transformers learn) and hands their maps to the decoder.
+The small configuration begins with a U-Net that was taught to segment, where FLanS begins with SAM: a small transformer
+that starts from nothing learns too little from a few thousand pictures. The U-Net's maps also reach the mask decoder.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .late_fusion import SatMini, SatMiniConfig, decoded
+
+BODY_MEAN, BODY_SPREAD = 0.5, 0.2  # of a body's pixels in [0, 1], roughly; a SAT-mini expects z-scores
 EPS = 1e-6  # of every norm in here
 
 
@@ -27,7 +30,8 @@ class EncoderConfig:
         global_blocks: indices of blocks that attend over the whole picture; the others within windows.
         window: tokens per window side.
         out: channels of the embedding.
-        conv_stem: begin with strided convolutions (patch 8 only) instead of one patch projection.
+        trunk: channels of a U-Net (`late_fusion.SatMiniConfig.features`) that makes the tokens (patch 8 only) instead of
+            one patch projection; empty without it.
     """
 
     size: int = 1024
@@ -39,7 +43,7 @@ class EncoderConfig:
     global_blocks: tuple[int, ...] = (2, 5, 8, 11)
     window: int = 14
     out: int = 256
-    conv_stem: bool = False
+    trunk: tuple[int, ...] = ()
 
     @property
     def grid(self) -> int:
@@ -144,24 +148,31 @@ class _Patches(nn.Module):
         return self.proj(x), []
 
 
-class _Stem(nn.Module):
-    """Three strided convolutions; answers the tokens and the maps at strides 4 and 2."""
+class Trunk(nn.Module):
+    """The U-Net of a 2-D SAT-mini without its finest level; names of layers as there, so that its weights load.
+
+    It was taught arrays along the patient's axes (x to the right, then y to the front) and z-scores; pictures come as
+    displayed (rows to the back, columns to the left) in [0, 1].
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        if config.patch != 8:
-            raise ValueError(f"a convolutional stem makes tokens of 8 pixels, not {config.patch}")
-        half = config.width // 4
-        self.first = nn.Sequential(
-            nn.Conv2d(3, half, 3, 2, 1), LayerNorm2d(half), nn.GELU(), nn.Conv2d(half, half, 3, 1, 1)
-        )
-        self.second = nn.Sequential(nn.GELU(), nn.Conv2d(half, 2 * half, 3, 2, 1), LayerNorm2d(2 * half))
-        self.third = nn.Sequential(nn.GELU(), nn.Conv2d(2 * half, config.width, 3, 2, 1))
+        if config.patch != 8 or config.width != config.trunk[3]:
+            raise ValueError(f"a U-Net makes tokens of 8 pixels and {config.trunk[3]} channels here")
+        net = SatMini(SatMiniConfig(2, config.trunk))
+        self.down, self.up, self.merge = net.down, net.up[:-1], net.merge[:-1]
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        fine = self.first(x)
-        middle = self.second(fine)
-        return self.third(middle), [middle, fine]
+        """Tokens (b width h/8 w/8), and the maps at strides 4 and 2."""
+        scored = (x.mean(1, keepdim=True) - BODY_MEAN) / BODY_SPREAD
+        maps = [_turned(one) for one in decoded(_turned(scored), self.down, self.up, self.merge)]
+        tokens, middle, fine = maps[-3:]
+        return tokens, [middle, fine]
+
+
+def _turned(x: torch.Tensor) -> torch.Tensor:
+    """Displayed to the patient's axes, and back."""
+    return x.transpose(2, 3).flip(2, 3)
 
 
 class ImageEncoder(nn.Module):
@@ -170,7 +181,7 @@ class ImageEncoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.patch_embed = _Stem(config) if config.conv_stem else _Patches(config)
+        self.patch_embed = Trunk(config) if config.trunk else _Patches(config)
         self.pos_embed = nn.Parameter(torch.zeros(1, config.grid, config.grid, config.width))
         self.blocks = nn.ModuleList(
             Block(config, 0 if n in config.global_blocks else config.window) for n in range(config.depth)
@@ -183,7 +194,7 @@ class ImageEncoder(nn.Module):
         )
 
     def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """The embedding, and the stem's maps at strides 4 and 2 (none with a patch projection).
+        """The embedding, and the trunk's maps at strides 4 and 2 (none with a patch projection).
 
         Raises:
             ValueError: the picture is not square or not of the configured size.

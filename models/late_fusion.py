@@ -13,6 +13,7 @@ Left out: SAT's query decoder and memory tokens. Convolutions are followed by Ba
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -102,30 +103,12 @@ class SatMini(nn.Module):
 
     def pyramid(self, image: torch.Tensor) -> list[torch.Tensor]:
         """Decoder features of the supervised scales, coarsest first, each (b embed ...)."""
-        skips = []
-        x = image
-        for stage in self.down:
-            x = stage(x)
-            skips.append(x)
-        skips.pop()
-        found = []
-        first_supervised = len(self.up) - len(self.project)
-        for n, (up, merge) in enumerate(zip(self.up, self.merge, strict=True)):
-            x = merge(torch.cat([up(x), skips.pop()], dim=1))
-            if n >= first_supervised:
-                found.append((n - first_supervised, x))
-        return [self.project[n](x) for n, x in found]
+        found = list(decoded(image, self.down, self.up, self.merge))[-len(self.project) :]
+        return [project(x) for project, x in zip(self.project, found, strict=True)]
 
     def image_features(self, image: torch.Tensor) -> torch.Tensor:
         """One feature per voxel, (b embed x y z), from (b 1 x y z); asked once per image."""
-        skips = []
-        x = image
-        for stage in self.down:
-            x = stage(x)
-            skips.append(x)
-        skips.pop()
-        for up, merge in zip(self.up, self.merge, strict=True):
-            x = merge(torch.cat([up(x), skips.pop()], dim=1))
+        *_, x = decoded(image, self.down, self.up, self.merge)
         features: torch.Tensor = self.project[-1](x)
         return features
 
@@ -150,6 +133,19 @@ class SatMini(nn.Module):
         """Logits of every supervised scale, finest first; for training."""
         weights = self.query_weights(text)
         return [ask(features, weights) for features in reversed(self.pyramid(image))]
+
+
+def decoded(image: torch.Tensor, down: nn.ModuleList, up: nn.ModuleList, merge: nn.ModuleList) -> Iterator[torch.Tensor]:
+    """Decoder maps of a U-Net, coarsest first; with fewer `up` and `merge` the finest ones are never computed."""
+    skips = []
+    x = image
+    for stage in down:
+        x = stage(x)
+        skips.append(x)
+    skips.pop()
+    for grow, join in zip(up, merge, strict=True):
+        x = join(torch.cat([grow(x), skips.pop()], dim=1))
+        yield x
 
 
 def ask(features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import itertools
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from ..retrieval.structures import StructureTable
 
 Bool = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.integer[Any]]
@@ -158,9 +160,21 @@ class Words:
 
 @cache
 def words(part: Part) -> Words:
-    """The wordings that are taught, or those kept for evaluation."""
+    """The wordings that are taught, or those kept for evaluation; synonyms of the structure table are taught, too."""
     table = tomllib.loads((Path(__file__).parent / "referring_words.toml").read_text(encoding="utf-8"))
-    return Words(**{name: table[name][part] for name in Words.__dataclass_fields__})
+    told = Words(**{name: table[name][part] for name in Words.__dataclass_fields__})
+    if part == "test":
+        return told
+    kept = {phrase.casefold() for phrases in words("test").names.values() for phrase in phrases}
+    return replace(told, names={name: _with_synonyms(name, phrases, kept) for name, phrases in told.names.items()})
+
+
+def _with_synonyms(name: str, phrases: Sequence[str], kept: Collection[str]) -> list[str]:
+    """Phrases and those of the structure table that are not kept for evaluation, each once."""
+    found = StructureTable.bundled().resolve(name)
+    more = [phrase for phrase in (*found.synonyms, *found.lay) if phrase.casefold() not in kept]
+    known = {phrase.casefold() for phrase in phrases}
+    return [*phrases, *dict.fromkeys(phrase for phrase in more if phrase.casefold() not in known)]
 
 
 def referrals(

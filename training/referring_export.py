@@ -14,7 +14,6 @@ from safetensors.torch import save
 from ..imaging.arrays import write_atomically
 from ..imaging.errors import Unavailable
 from ..models.catalogue import WEIGHTS_FOLDER, forget_cards
-from ..models.flans import MINI as FLANS_MINI
 from ..models.load import load_predictor
 from ..models.referring_predictor import ReferringPredictor
 from .config import data_folder
@@ -54,7 +53,7 @@ def export_weights(run: ReferringRun, *, runs: Path = RUNS, folder: Path = WEIGH
         "vocabulary": sorted({*ORGANS.values(), "kidneys"}),
         "claimed": [],
         "network": net.config.to_json(),
-        "size": FLANS_MINI.encoder.size,
+        "size": run.size,
         "licence": "; ".join(sorted({one.licence for one in datasets})),
         "purpose": "research-only" if any(one.use == "research-only" for one in datasets) else "any",
         "sources": [text for one in datasets for text in one.sources],

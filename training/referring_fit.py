@@ -12,10 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from ..imaging.arrays import write_atomically
 from ..imaging.errors import BadCall, Unavailable
 from ..models import flans, lsms
+from ..models.catalogue import WEIGHTS_FOLDER
+from ..models.flans_image import Trunk
 from ..models.sentences import SentenceEncoder, States
 from .config import CONFIGS, data_folder
 from .fit import RUNS
@@ -33,7 +36,13 @@ _AT_ONCE = 128  # sentences per pass of the language model
 
 @dataclass(frozen=True)
 class ReferringRun:
-    """A run as its TOML file says it; see `referring_objective` and `referring_stream` for the numbers."""
+    """A run as its TOML file says it; see `referring_objective` and `referring_stream` for the numbers.
+
+    Attributes:
+        size: pixels per side.
+        trunk: bundled SAT-mini whose U-Net the image encoder begins with; empty without one.
+        start: "bundled" begins with the weights that ship under this name.
+    """
 
     name: str
     title: str
@@ -45,11 +54,14 @@ class ReferringRun:
     moved: float = 0.5
     lesions: float = 0.5
     contrast: float = 0.1
-    dense: float = 0.0
-    alone: float = 0.0
+    size: int = 128
+    trunk: str = ""
+    frozen: float = 0.0
+    forget: float = 0.0
+    start: Literal["random", "bundled"] = "random"
 
     def untrained(self) -> flans.Flans | lsms.Lsms:
-        """The network before its first step; seed the generator first."""
+        """The network before its first step, a trunk without its weights; seed the generator first."""
         return flans.Flans(flans.MINI) if self.network == "flans" else lsms.Lsms(lsms.MINI)
 
 
@@ -86,7 +98,12 @@ def fit(
     """Train a referring network and answer its run folder; arguments as `fit.fit`."""
     run = read_run(config)
     torch.manual_seed(run.schedule.seed)
-    trainer = Trainer(run.untrained(), objective_of(run, runs), run.schedule, runs / run.name, device=device)
+    net = run.untrained()
+    if run.trunk:
+        load_trunk(net, run.trunk)
+    if run.start == "bundled":
+        net.load_state_dict({**net.state_dict(), **bundled_weights(run.name)})
+    trainer = Trainer(net, objective_of(run, runs), run.schedule, runs / run.name, device=device)
     if resume and trainer.resume():
         log.info("resuming at step %d", trainer.step)
     stream = stream_of(
@@ -94,19 +111,45 @@ def fit(
         data_folder(),
         seed=run.schedule.seed,
         batch=run.batch,
-        size=flans.MINI.encoder.size,
+        size=run.size,
         lesions=run.lesions,
     )
     trainer.fit(stream, until=until)
     return trainer.folder
 
 
+def load_trunk(net: flans.Flans | lsms.Lsms, name: str) -> None:
+    """Give an image encoder's trunk the weights of a bundled SAT-mini.
+
+    Raises:
+        BadCall: the network has no trunk.
+        Unavailable: the weights are not here.
+    """
+    trunk = net.image_encoder.patch_embed if isinstance(net, flans.Flans) else None
+    if not isinstance(trunk, Trunk):
+        raise BadCall("This network has no trunk. Take `trunk` out of the configuration.")
+    known, own = bundled_weights(name), trunk.state_dict()
+    trunk.load_state_dict({key: known.get(key, value) for key, value in own.items()})
+
+
+def bundled_weights(name: str) -> dict[str, torch.Tensor]:
+    """The bundled weights of a network in full precision.
+
+    Raises:
+        Unavailable: they are not here.
+    """
+    path = WEIGHTS_FOLDER / f"{name}.safetensors"
+    if not path.is_file():
+        raise Unavailable(f"The weights of '{name}', with which training begins, are not here. Train them first.")
+    return {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
+
+
 def objective_of(run: ReferringRun, runs: Path) -> Objective:
     """The run's objective, with the states of all its sentences."""
     vocabulary = vocabulary_of(runs / run.name / STATES)
     if run.network == "flans":
-        return FlansObjective(vocabulary, run.sentences, run.moved, dense=run.dense, alone=run.alone)
-    return LsmsObjective(vocabulary, run.contrast)
+        return FlansObjective(vocabulary, run.sentences, run.moved, frozen=run.frozen, forget=run.forget)
+    return LsmsObjective(vocabulary, run.contrast, run.forget)
 
 
 def vocabulary_of(path: Path) -> Vocabulary:

@@ -11,12 +11,11 @@ import torch
 import torch.nn.functional as F
 
 from ..models.flans import Flans, mask_losses
-from ..models.flans_symmetry import ELEMENTS, apply_element, blend_applied, prior_loss
+from ..models.flans_symmetry import ELEMENTS, apply_element, prior_loss
 from ..models.lsms import Lsms, contrastive_loss, segmentation_losses
 from ..models.sentences import States
 from .objective import LABELLED, MODEL, Batch, Batches, Objective, Roles, State
 from .referring import HEART, Family, Referral, referrals
-from .referring_dense import DenseHead, dense_loss, dense_shares
 from .referring_drawing import draw_referral, draw_referrals
 
 # How often each family is asked for, among those that fit the picture. Our choice.
@@ -25,7 +24,6 @@ PLACED: Mapping[Family, float] = {"position": 0.34, "size": 0.2, "attribute": 0.
 MIXED: Mapping[Family, float] = {
     "anatomy": 0.42, "position": 0.13, "size": 0.08, "attribute": 0.2, "absent": 0.12, "nothing": 0.05,
 }  # fmt: skip
-HEAD = "dense"  # role of the head that is thrown away
 
 
 class Vocabulary:
@@ -41,53 +39,48 @@ class Vocabulary:
         return self._values[rows].float(), self._valid[rows]
 
 
+def forgotten(states: torch.Tensor, share: float, rng: np.random.Generator) -> torch.Tensor:
+    """Token states (b t c) with a random share of the tokens zeroed, as padded ones are."""
+    if not share:
+        return states
+    return states * torch.from_numpy(rng.random(states.shape[:2]) >= share)[..., None]
+
+
 @dataclass(frozen=True)
 class FlansObjective(Objective):
     """Half of the pictures are asked by name and canonicalised, half by place and size and are not.
 
     Terms: 10 Dice + cross-entropy of the masks, and the prior of the canonicaliser. Source: FLanS (spec §4, §6);
-    its three stages are one here. "dense" is ours: it stands for the trained encoder that FLanS starts from.
+    its three stages are one here.
 
     Attributes:
         sentences: per picture.
         moved: share of pictures under a random element of the eight.
         prior: weight of the prior.
-        dense: weight of `referring_dense.dense_loss`; 0 trains without that head.
-        alone: share of the steps, the first ones, in which the encoder learns by that loss alone.
+        frozen: share of the steps, the first ones, in which the trunk keeps what it was taught before.
+        forget: share of a sentence's tokens that is left out, so that no single word is relied on.
     """
 
     vocabulary: Vocabulary = field(repr=False)
     sentences: int = 4
     moved: float = 0.5
     prior: float = 1.0
-    dense: float = 0.0
-    alone: float = 0.0
+    frozen: float = 0.0
+    forget: float = 0.0
 
     name = "flans"
     paper = "FLanS, Da et al. 2024, arXiv 2410.12831"
 
-    def roles(self, model: torch.nn.Module) -> dict[str, torch.nn.Module]:
-        """The network, and the head beside it."""
-        if not self.dense:
-            return {MODEL: model}
-        return {MODEL: model, HEAD: DenseHead(_flans(model).config)}
-
-    def groups(self, roles: Roles) -> dict[str, list[torch.nn.Parameter]]:
-        """One group of all."""
-        return {"main": [parameter for net in roles.values() for parameter in net.parameters()]}
-
     def losses(self, phase: str, roles: Roles, batches: Batches, state: State) -> Mapping[str, torch.Tensor]:
-        """See `terms`; before any words, "dense" on upright pictures."""
-        model, batch, head = _flans(roles[MODEL]), batches[LABELLED], roles.get(HEAD)
-        if head is None or state.step >= self.alone * state.total:
-            return self.terms(model, batch, state.rng, head)
-        logits = head(model.encode(batch.images.expand(-1, 3, -1, -1)))
-        return {"dense": self.dense * dense_loss(logits, dense_shares(batch.labels, logits.shape[-1]))}
+        """See `terms`."""
+        model = _flans(roles[MODEL])
+        learns = state.step >= self.frozen * state.total
+        for parameter in model.image_encoder.patch_embed.parameters():
+            parameter.requires_grad_(learns)
+        return self.terms(model, batches[LABELLED], state.rng)
 
-    def terms(
-        self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator, head: torch.nn.Module | None = None
-    ) -> Mapping[str, torch.Tensor]:
-        """Terms "dice", "cross_entropy" and "prior", with a head also "dense"."""
+    def terms(self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
+        """Terms "dice", "cross_entropy" and "prior"."""
         model = _flans(model)
         pictures, chosen, elements, canonical, upright = [], [], [], [], []
         for image, labels in zip(batch.images, batch.labels, strict=True):
@@ -101,20 +94,15 @@ class FlansObjective(Objective):
             upright.append(ct)
         picture = torch.stack(pictures).expand(-1, 3, -1, -1)
         states, _valid = self.vocabulary[[one.text for referred in chosen for one in referred]]
+        states = forgotten(states, self.forget, rng)
         features, scores = model.look(picture, canonical=torch.tensor(canonical, device=picture.device))
         assert scores is not None
-        assert features.weights is not None
         logits = model.decode(features.repeated(self.sentences), states).unflatten(0, (len(chosen), -1))[:, :, 0]
         masks = np.stack([np.stack([one.mask for one in referred]) for referred in chosen])
         targets = F.interpolate(torch.from_numpy(masks).float(), size=logits.shape[2:], mode="area")
         known = torch.tensor(upright)
         prior = prior_loss(scores[known], torch.tensor(elements)[known]) if bool(known.any()) else scores.sum() * 0
-        terms = {**mask_losses(logits, targets), "prior": self.prior * prior}
-        if head is not None:
-            labels = torch.stack([apply_element(g, one) for g, one in zip(elements, batch.labels, strict=True)])
-            seen = blend_applied(features.weights, head(features))
-            terms["dense"] = self.dense * dense_loss(seen, dense_shares(labels, seen.shape[-1]))
-        return terms
+        return {**mask_losses(logits, targets), "prior": self.prior * prior}
 
     def _referrals(
         self, labels: npt.NDArray[np.int64], by_name: bool, element: int, rng: np.random.Generator
@@ -145,10 +133,12 @@ class LsmsObjective(Objective):
 
     Attributes:
         contrast: weight of the contrastive loss; 0 is plain segmentation.
+        forget: as of `FlansObjective`.
     """
 
     vocabulary: Vocabulary = field(repr=False)
     contrast: float = 0.1
+    forget: float = 0.0
 
     name = "lsms"
     paper = "LSMS, Ouyang et al. 2024, arXiv 2408.17347; losses partly ours"
@@ -163,6 +153,7 @@ class LsmsObjective(Objective):
             raise TypeError(f"this objective trains an Lsms, got {type(model).__name__}")
         drawn = [draw_referral(referrals(labels.numpy(), "train"), MIXED, rng) for labels in batch.labels]
         states, valid = self.vocabulary[[one.text for one in drawn]]
+        states = forgotten(states, self.forget, rng)
         output = model(batch.images.expand(-1, 3, -1, -1), states, valid)
         targets = torch.from_numpy(np.stack([one.mask for one in drawn])).float()
         same = torch.tensor([[a.key == b.key for b in drawn] for a in drawn])

@@ -6,7 +6,7 @@ A batch depends on the step number alone, as everywhere in training.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +114,7 @@ def stream_of(
             source = names[int(rng.choice(len(names), p=shares))]
             picture, values = sample(pools[source], source, rng)
             if source != "acdc" and rng.random() < lesions:
-                picture, values = with_lesions(picture, values, rng)
+                picture, values = with_lesions(picture, values, rng, scale=size / VIEW.patch[0])
             images.append(torch.from_numpy(picture)[None])
             labels.append(torch.from_numpy(values.astype(np.int64)))
         return Batch(torch.stack(images), torch.stack(labels))
@@ -137,7 +137,8 @@ def _pool(name: str, data: Path, size: int) -> list[Ready]:
 def sample(pool: Sequence[Ready], source: str, rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], Labels]:
     """A moved picture (h w) in [0, 1] and its labels."""
     appearance = hra_phantom.APPEARANCE if source == "hra_phantom" else None
-    image, labels = draw(pool[int(rng.integers(len(pool)))], VIEW, rng, {}, appearance)
+    chosen = pool[int(rng.integers(len(pool)))]
+    image, labels = draw(chosen, replace(VIEW, patch=tuple(chosen.labels.shape)), rng, {}, appearance)
     picture = image[0].numpy()
     if appearance is not None:  # `synthesise` answers the networks' CT window, back to HU first
         low, high = CT_WINDOW_HU

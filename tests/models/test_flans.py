@@ -163,7 +163,7 @@ def test_wrong_pictures_and_missing_parts_are_refused() -> None:
     with pytest.raises(ValueError, match="8 tokens"):
         net.read(torch.zeros(1, 8, dtype=torch.long))
     with pytest.raises(ValueError, match="8 pixels"):
-        Flans(dataclasses.replace(TINY, encoder=dataclasses.replace(TINY.encoder, patch=16, conv_stem=True)))
+        Flans(dataclasses.replace(TINY, encoder=dataclasses.replace(TINY.encoder, patch=16, trunk=(8, 8, 16, 24, 24))))
 
 
 def test_the_official_sizes_have_the_published_number_of_parameters() -> None:

@@ -14,8 +14,8 @@ from ostensor.models.lsms import Lsms, LsmsConfig, segmentation_losses
 pytestmark = pytest.mark.slow
 SIDE, MIRROR = 64, 4  # element 4 swaps left and right
 SMALL_FLANS = FlansConfig(
-    encoder=EncoderConfig(SIDE, 8, 48, 2, 4, 2.0, (0, 1), 3, 32, conv_stem=True),
-    decoder=DecoderConfig(32, 2, 2, 48, 16, 8, fine=(24, 12)),
+    encoder=EncoderConfig(SIDE, 8, 48, 2, 4, 2.0, (0, 1), 3, 32, trunk=(8, 16, 32, 48, 48)),
+    decoder=DecoderConfig(32, 2, 2, 48, 16, 8, fine=(32, 16)),
     tower=TowerConfig(31, 20, 24, 2, 2, 7),
     text=20,
     tokens=7,

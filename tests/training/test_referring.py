@@ -11,10 +11,13 @@ from scipy import ndimage
 
 from ostensor.imaging.errors import BadCall, Unavailable
 from ostensor.models.flans import MINI, Flans
+from ostensor.models.flans_image import BODY_MEAN, BODY_SPREAD
 from ostensor.models.flans_symmetry import apply_element
+from ostensor.models.late_fusion import decoded
+from ostensor.models.load import load_predictor
 from ostensor.models.lsms import Lsms, LsmsConfig
 from ostensor.models.sentences import States
-from ostensor.training.objective import Batch
+from ostensor.training.objective import LABELLED, MODEL, Batch, State
 from ostensor.training.referring import (
     HOSTS,
     LESION,
@@ -26,7 +29,7 @@ from ostensor.training.referring import (
     words,
 )
 from ostensor.training.referring_drawing import draw_referral
-from ostensor.training.referring_fit import FOLDER, fit, is_referring, read_run, trained
+from ostensor.training.referring_fit import FOLDER, fit, is_referring, load_trunk, read_run, trained
 from ostensor.training.referring_objective import MIXED, FlansObjective, LsmsObjective, Vocabulary
 from ostensor.training.referring_stream import with_lesions
 
@@ -161,8 +164,8 @@ def vocabulary() -> Vocabulary:
     return Vocabulary(sentences, States(values, np.ones(values.shape[:2], bool), np.zeros(len(sentences), bool)))
 
 
-def _batch() -> Batch:
-    labels = np.zeros((2, 128, 128), dtype=np.int64)
+def _batch(size: int = 128) -> Batch:
+    labels = np.zeros((2, size, size), dtype=np.int64)
     labels[:, 12 : 12 + SHAPE[0], 20 : 20 + SHAPE[1]] = _labels()
     picture = torch.from_numpy(labels > 0).float()[:, None]
     return Batch(picture, torch.from_numpy(labels))
@@ -191,11 +194,11 @@ def test_both_objectives_give_finite_losses_and_reach_their_networks(vocabulary:
     torch.manual_seed(0)
     flans = Flans(MINI)
     lsms = Lsms(LsmsConfig((8, 12, 16, 20), (1, 1, 1, 1), (2, 2, 2, 2), text=384, squeeze=32, rank=4, embed=8))
-    for net, objective, names in (
-        (flans, FlansObjective(vocabulary), {"dice", "cross_entropy", "prior"}),
-        (lsms, LsmsObjective(vocabulary), {"dice", "cross_entropy", "contrast"}),
+    for net, objective, size, names in (
+        (flans, FlansObjective(vocabulary), MINI.encoder.size, {"dice", "cross_entropy", "prior"}),
+        (lsms, LsmsObjective(vocabulary), 128, {"dice", "cross_entropy", "contrast"}),
     ):
-        terms = objective.terms(net, _batch(), np.random.default_rng(1))  # type: ignore[attr-defined]
+        terms = objective.terms(net, _batch(size), np.random.default_rng(1))  # type: ignore[attr-defined]
         assert set(terms) == names
         torch.stack(list(terms.values())).sum().backward()
         silent = [name for name, value in net.named_parameters() if value.grad is None and "prompt_encoder" not in name]
@@ -204,6 +207,40 @@ def test_both_objectives_give_finite_losses_and_reach_their_networks(vocabulary:
     assert set(plain) == {"dice", "cross_entropy"}, "weight 0 is plain segmentation"
     with pytest.raises(TypeError, match="trains a Flans, got Lsms"):
         FlansObjective(vocabulary).terms(lsms, _batch(), np.random.default_rng(1))
+
+
+def test_the_trunk_begins_with_what_a_sat_mini_was_taught_and_sees_pictures_as_it_did() -> None:
+    """The maps of a displayed picture are those of the same slice along the patient's axes, turned."""
+    torch.manual_seed(0)
+    net = Flans(MINI).eval()
+    load_trunk(net, "sat-mini-abdomen-2d")
+    taught = load_predictor("sat-mini-abdomen-2d", backend="torch")._net  # type: ignore[attr-defined]
+    array = torch.rand(1, 1, 160, 160)  # x to the right, y to the front
+    picture = array.transpose(2, 3).flip(2, 3).expand(-1, 3, -1, -1)  # rows to the back, columns to the left
+    with torch.no_grad():
+        tokens, (middle, fine) = net.image_encoder.patch_embed(picture)
+        maps = list(decoded((array - BODY_MEAN) / BODY_SPREAD, taught.down, taught.up, taught.merge))
+    for ours, theirs in zip((tokens, middle, fine), maps[-4:-1], strict=True):
+        torch.testing.assert_close(ours, theirs.transpose(2, 3).flip(2, 3), atol=1e-3, rtol=1e-3)
+
+
+def test_a_trunk_is_asked_for_where_there_is_one() -> None:
+    with pytest.raises(BadCall, match="no trunk"):
+        load_trunk(Lsms(LsmsConfig((8, 12, 16, 20), (1, 1, 1, 1), (2, 2, 2, 2))), "sat-mini-abdomen-2d")
+    with pytest.raises(Unavailable, match="'sat-mini-moon'"):
+        load_trunk(Flans(MINI), "sat-mini-moon")
+
+
+def test_the_trunk_stays_as_it_is_in_the_first_steps(vocabulary: Vocabulary) -> None:
+    objective, net = FlansObjective(vocabulary, frozen=0.5), Flans(MINI)
+    trunk = list(net.image_encoder.patch_embed.parameters())
+    for step, learns in ((4, False), (5, True)):
+        net.requires_grad_(True).zero_grad()
+        state = State(step, 10, np.random.default_rng(0))
+        terms = objective.losses("main", {MODEL: net}, {LABELLED: _batch(MINI.encoder.size)}, state)
+        torch.stack(list(terms.values())).sum().backward()
+        assert all((value.grad is not None) == learns for value in trunk)
+        assert net.mask_decoder.mask_tokens.weight.grad is not None
 
 
 @pytest.mark.parametrize("name", [path.stem for path in FOLDER.glob("*.toml")])
