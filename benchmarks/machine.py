@@ -47,7 +47,8 @@ def peak_mb() -> float:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         peak = next(line for line in lines if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
-        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1000
+        unit = 1 if platform.system() == "Darwin" else 1024  # macOS counts bytes, others KiB
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
     return int(peak.split()[1]) * 1024 / 1e6
 
 

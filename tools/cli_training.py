@@ -28,7 +28,7 @@ def fit(
     resume: Annotated[bool, typer.Option(help="Go on from the run's checkpoint.")] = True,
     until: Annotated[int | None, typer.Option(help="Stop after this many steps; the schedule stays.")] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Another seed: a run NAME-seedN of its own, for `eval NAME --pool`.")
+        int | None, typer.Option(help="Another seed: a run NAME-seedN of its own, for `eval NAME --pool`.", min=0)
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Length of the schedule, for short runs.", min=1)] = None,
     augment: Annotated[

@@ -58,14 +58,15 @@ def fit(
         raise BadCall(f"'{config}' is a prognosis model. --seed and --steps are for networks that segment.")
     if (other := find_prognosis(config)) is not None:
         return fit_prognosis(other, data=data_folder(), runs=runs)
-    plan = member_of(read_config(config), seed=seed, steps=steps)
+    given = read_config(config)
+    plan = member_of(given, seed=seed, steps=steps)
     torch.manual_seed(plan.schedule.seed)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     trainer = Trainer(network_of(plan), objective_of(plan), plan.schedule, runs / plan.name, device=device)
     if resume and trainer.resume():
         log.info("resuming at step %d", trainer.step)
     elif plan.start == "bundled":
-        _load_bundled(trainer, plan)
+        _load_bundled(trainer, given.name)
     stream, counts = stream_of(plan, data_folder())
     trainer.fit(stream, until=until)
     write_record(trainer, plan, counts)
@@ -88,10 +89,10 @@ def network_of(plan: RunConfig) -> SatMini | FixedClasses:
     return SatMini(plan.network)
 
 
-def _load_bundled(trainer: Trainer, plan: RunConfig) -> None:
-    path = WEIGHTS_FOLDER / f"{plan.name}.safetensors"
+def _load_bundled(trainer: Trainer, name: str) -> None:
+    path = WEIGHTS_FOLDER / f"{name}.safetensors"
     if not path.exists():
-        raise Unavailable(f"There are no bundled weights of '{plan.name}' to start from. Set start = \"random\".")
+        raise Unavailable(f"There are no bundled weights of '{name}' to start from. Set start = \"random\".")
     values = {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
     trainer.model.load_state_dict({**trainer.model.state_dict(), **values})
     trainer.average = {name: value.detach().clone() for name, value in trainer.model.state_dict().items()}

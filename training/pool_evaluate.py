@@ -107,9 +107,11 @@ def measure(
 def picks_of(
     pool: Mapping[str, SatMiniPredictor], case: Case, structures: Mapping[str, tuple[int, ...]]
 ) -> Iterator[Picked]:
-    """One choice per change of a case."""
+    """One choice per change of a case; none where it shows none of the structures, as nothing could be measured."""
     truths = {name: np.isin(case.labels, values) for name, values in structures.items()}
     shown = [name for name, truth in truths.items() if truth.any()]
+    if not shown:
+        return
     for change, apply in SPOILT.items():
         volume = apply(case, np.random.default_rng(0)).volume
         assert volume is not None
