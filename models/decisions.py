@@ -27,6 +27,8 @@ class Decisions:
             for networks that were taught these views.
         along_mm: standard deviation of a smoothing across slices, for 2-D networks that look at a stack slice by
             slice; 0 does none. Neighbouring slices that agree outvote one that errs.
+        mirrored_edge: pixels by which a 2-D network's pictures are continued, mirrored, where the scan cuts through the
+            body; 0 does not. At such an edge it would see air or nothing where it was taught to see flesh.
     """
 
     sided: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -34,6 +36,7 @@ class Decisions:
     single: frozenset[str] = frozenset()
     views: tuple[str, ...] = ()
     along_mm: float = 0.0
+    mirrored_edge: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the file beside the weights."""
@@ -43,6 +46,7 @@ class Decisions:
             "single": sorted(self.single),
             "views": list(self.views),
             "along_mm": self.along_mm,
+            "mirrored_edge": self.mirrored_edge,
         }
 
     @classmethod
@@ -50,7 +54,14 @@ class Decisions:
         """The decisions written by `to_json`; none where the file says nothing."""
         sided = {name: (pair, side) for name, (pair, side) in facts.get("sided", {}).items()}
         single, views = frozenset(facts.get("single", ())), tuple(facts.get("views", ()))
-        return cls(sided, dict(facts.get("cutoffs", {})), single, views, float(facts.get("along_mm", 0.0)))
+        return cls(
+            sided,
+            dict(facts.get("cutoffs", {})),
+            single,
+            views,
+            float(facts.get("along_mm", 0.0)),
+            int(facts.get("mirrored_edge", 0)),
+        )
 
     def under_synonyms(self, synonyms: Mapping[str, Sequence[str]]) -> Decisions:
         """The same decisions for every synonym of a structure, as callers have who resolve words first."""

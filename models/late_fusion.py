@@ -135,7 +135,9 @@ class SatMini(nn.Module):
         return [ask(features, weights) for features in reversed(self.pyramid(image))]
 
 
-def decoded(image: torch.Tensor, down: nn.ModuleList, up: nn.ModuleList, merge: nn.ModuleList) -> Iterator[torch.Tensor]:
+def decoded(
+    image: torch.Tensor, down: nn.ModuleList, up: nn.ModuleList, merge: nn.ModuleList
+) -> Iterator[torch.Tensor]:
     """Decoder maps of a U-Net, coarsest first; with fewer `up` and `merge` the finest ones are never computed."""
     skips = []
     x = image

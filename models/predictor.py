@@ -22,7 +22,7 @@ from .interface import Decoded, Features, Progress
 from .late_fusion import SatMini
 from .preprocess import Preparation, Prepared, prepare, restore
 from .text import known_vectors, normalised_term
-from .windows import BODY, averaged, body_box, run_slices, run_tiles
+from .windows import BODY, averaged, body_box, mirrored_at_cuts, run_slices, run_tiles
 
 _QUERIES_AT_ONCE = 8  # logits of so many words are held together: 8 x 4 bytes per voxel
 OUTSIDE = -8.0  # logit of what is certainly outside
@@ -88,7 +88,8 @@ class SatMiniPredictor:
                 array, self._run, channels=config.embed, stride=config.stride, progress=told, cancelled=cancelled
             )
 
-        features = averaged(look, seen, self.decisions.views, progress)
+        wider, kept = mirrored_at_cuts(seen, self.decisions.mirrored_edge if config.dims == 2 else 0)
+        features = np.ascontiguousarray(averaged(look, wider, self.decisions.views, progress)[:, kept[0], kept[1]])
         if config.dims == 2 and prepared.grid.spacing_known:
             features = smoothed_along(features, self.decisions.along_mm / prepared.grid.spacing_mm[2])
         return SatMiniFeatures(features, box, prepared, body_middle(prepared.array))

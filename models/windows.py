@@ -22,6 +22,7 @@ MAX_TILE_VOXELS = 3_000_000  # one 144-cube; more only costs memory
 HALO = 24  # voxels thrown away at inner tile borders
 _STRIDE = 4  # the body is looked for on every fourth voxel
 BODY = 0.08  # share of the intensity range above the background that counts as body
+_CUT = 1 / 8  # share of an edge that is body
 _PART = 0.02  # parts smaller than this share of the largest are dust
 
 Float = npt.NDArray[np.float32]
@@ -49,6 +50,27 @@ def body_box(array: Float, *, margin: int = 6) -> Box:
     start = [max(0, a * _STRIDE - margin) for a in found.start]
     stop = [min(n, b * _STRIDE + margin) for n, b in zip(array.shape, found.stop, strict=True)]
     return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
+
+def cut_edges(array: Float) -> tuple[tuple[bool, bool], tuple[bool, bool]]:
+    """Whether a stack of slices (x y z) cuts through the body at the low and the high end of x and of y.
+
+    That is where an eighth of the edge or more is brighter than the background.
+    """
+    low, high = float(array.min()), float(np.percentile(array[::_STRIDE, ::_STRIDE], 99.5))
+    found = [(array.take(end, axis) > low + BODY * (high - low)).mean() >= _CUT for axis in (0, 1) for end in (0, -1)]
+    return (found[0], found[1]), (found[2], found[3])
+
+
+def mirrored_at_cuts(array: Float, pixels: int) -> tuple[Float, tuple[slice, slice]]:
+    """A stack (x y z) continued, mirrored, by so many pixels where it cuts through the body; and where it lies in that."""
+    grow = [
+        tuple(min(pixels, n - 1) * cut for cut in edge) for n, edge in zip(array.shape, cut_edges(array), strict=False)
+    ]
+    kept = tuple(slice(before, before + n) for n, (before, _after) in zip(array.shape, grow, strict=False))
+    if not any(map(any, grow)):
+        return array, (kept[0], kept[1])
+    return np.pad(array, [*grow, (0, 0)], mode="reflect"), (kept[0], kept[1])
 
 
 @dataclass(frozen=True)

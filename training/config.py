@@ -77,7 +77,7 @@ class RunConfig:
         sides: "network" when the network tells left from right, "midplane" when the body's middle plane does.
         single: structures that are one piece.
         views: mirrored and swapped views the network averages over when it is used (`windows.turned`).
-        along_mm: smoothing across the slices of a stack when a 2-D network is used (`Decisions.along_mm`).
+        along_mm, mirrored_edge: what is done around a 2-D network when it is used (`Decisions`).
         objective: "text" asks by words, "supervised" has one channel per structure.
         start: "bundled" begins with the weights that ship under this name.
     """
@@ -100,6 +100,7 @@ class RunConfig:
     single: tuple[str, ...] = ()
     views: tuple[str, ...] = ()
     along_mm: float = 0.0
+    mirrored_edge: int = 0
     objective: Literal["text", "supervised"] = "text"
     start: Literal["random", "bundled"] = "random"
 
@@ -168,6 +169,7 @@ def _build(values: dict[str, Any]) -> RunConfig:
         "single",
         "views",
         "along_mm",
+        "mirrored_edge",
         "objective",
         "start",
     }
@@ -204,6 +206,7 @@ def _build(values: dict[str, Any]) -> RunConfig:
         single=tuple(values.get("single", ())),
         views=tuple(values.get("views", ())),
         along_mm=float(values.get("along_mm", 0.0)),
+        mirrored_edge=int(values.get("mirrored_edge", 0)),
         objective=_one_of(values.get("objective", "text"), ("text", "supervised")),
         start=_one_of(values.get("start", "random"), ("random", "bundled")),
     )

@@ -103,7 +103,9 @@ def predictor_of(plan: RunConfig, runs: Path = RUNS, threads: int | None = None)
 
 def decisions_of(plan: RunConfig, net: SatMini | FixedClasses, runs: Path = RUNS) -> Decisions:
     """How a run's logits become masks."""
-    return Decisions(plan.sided, cutoffs_of(plan, net, runs), frozenset(plan.single), plan.views, plan.along_mm)
+    return Decisions(
+        plan.sided, cutoffs_of(plan, net, runs), frozenset(plan.single), plan.views, plan.along_mm, plan.mirrored_edge
+    )
 
 
 def _evaluate_on(dataset: Dataset, plan: RunConfig, predictor: SatMiniPredictor) -> list[Score]:

@@ -78,7 +78,7 @@ def member(plan: RunConfig, name: str, *, runs: Path = RUNS, threads: int | None
         net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
     except RuntimeError as error:
         raise Unavailable(f"The run '{name}' is of another network than '{plan.name}'. Train it again.") from error
-    decisions = Decisions(plan.sided, {}, frozenset(plan.single), plan.views, plan.along_mm)
+    decisions = Decisions(plan.sided, {}, frozenset(plan.single), plan.views, plan.along_mm, plan.mirrored_edge)
     return SatMiniPredictor(net, plan.preparation, card(plan.name), threads=threads, decisions=decisions)
 
 

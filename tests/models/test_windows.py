@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from ostensor.models.interface import Cancelled
-from ostensor.models.windows import body_box, fitted_tiles, padded, run_slices, run_tiles
+from ostensor.models.windows import (
+    body_box,
+    cut_edges,
+    fitted_tiles,
+    mirrored_at_cuts,
+    padded,
+    run_slices,
+    run_tiles,
+)
 
 
 def quiet(share: float) -> None:
@@ -91,3 +99,20 @@ def test_the_body_is_found_without_the_table_and_dust() -> None:
 def test_padding_reaches_multiples_and_at_least_two_strides() -> None:
     assert padded(np.ones((17, 3, 32), np.float32), 16).shape == (32, 32, 32)
     assert padded(np.ones((33, 40, 48), np.float32), 16).shape == (48, 48, 48)
+
+
+def test_a_cut_through_the_body_is_continued_and_a_whole_body_is_left_alone() -> None:
+    """Body at the low end of x and the high end of y; a ninth of the low y edge is no cut."""
+    array = np.zeros((18, 24, 2), np.float32)
+    array[:12, 10:, :] = 1 + np.random.default_rng(0).random((12, 14, 2)).astype(np.float32)
+    array[:2, 0] = 1
+    assert cut_edges(array) == ((True, False), (False, True))
+    wider, (x, y) = mirrored_at_cuts(array, 5)
+    assert wider.shape == (23, 29, 2)
+    assert np.array_equal(wider[x, y], array)
+    assert np.array_equal(wider[:5, y], array[5:0:-1])
+    whole = np.zeros((20, 20, 1), np.float32)
+    whole[4:16, 4:16] = 1
+    same, (x, y) = mirrored_at_cuts(whole, 5)
+    assert same is whole
+    assert (x, y) == (slice(0, 20), slice(0, 20))
