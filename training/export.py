@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import save
 
 from ..imaging.arrays import write_atomically
-from ..imaging.errors import BadCall
+from ..imaging.errors import BadCall, Unavailable
 from ..models.catalogue import WEIGHTS_FOLDER
 from ..models.decisions import Decisions
 from .config import RunConfig, data_folder, read_config
 from .evaluate import Score, decisions_of, evaluate, train_volumes_ml, trained_model
-from .fit import RUNS
+from .fit import RUNS, network_of
 
 _MARGIN = 0.5  # plausible volumes run from half the smallest seen to one and a half of the largest
 CARD = "CARD.md"
@@ -33,7 +33,8 @@ def export(
 ) -> Path:
     """Write `<name>.safetensors`, `<name>.json` and the model's section of the card.
 
-    A structure is claimed when its Dice on held-out cases is above the copied atlas's, and at least
+    Where the configuration was not trained here, the bundled weights are measured again: figures and claims change,
+    weights stay. A structure is claimed when its Dice on held-out cases is above the copied atlas's, and at least
     `LEAST_DICE`, in every test; one without a held-out case is not claimed.
 
     Returns:
@@ -43,6 +44,8 @@ def export(
     if plan.objective != "text":
         raise BadCall('Only networks that take words are bundled. Use objective = "text", or `ostensor eval` alone.')
     found = list(scores) if scores is not None else evaluate(config, runs=runs)
+    if not (runs / plan.name / "checkpoint.pt").exists():
+        return _remeasured(plan, found, folder)
     model = trained_model(plan, runs)
     half = {
         key: (value.half() if value.is_floating_point() else value).contiguous()
@@ -53,43 +56,39 @@ def export(
     weights = folder / f"{plan.name}.safetensors"
     write_atomically(weights, lambda file: file.write(content))
     facts = _facts(plan, found, hashlib.sha256(content).hexdigest(), runs, decisions_of(plan, model, runs))
-    text = json.dumps(facts, indent=1) + "\n"
-    write_atomically(folder / f"{plan.name}.json", lambda file: file.write(text.encode()))
-    parameters = sum(value.numel() for value in model.parameters())
-    write_card(folder / CARD, plan.name, card_section(plan, found, facts, parameters, len(content)))
+    _write_facts(plan, found, facts, len(content), folder)
     return weights
 
 
-def _facts(plan: RunConfig, scores: Sequence[Score], sha256: str, runs: Path, decisions: Decisions) -> dict[str, Any]:
-    data = data_folder()
-    cases = [(source.dataset, case) for source in plan.sources for case in source.dataset.cases(data, "train")]
-    plausible = {}
-    for name, values in plan.structures.items():
-        volumes = train_volumes_ml([case for dataset, case in cases if dataset.plausible], values)
-        if volumes:
-            plausible[name] = [round((1 - _MARGIN) * min(volumes), 2), round((1 + _MARGIN) * max(volumes), 2)]
+def _remeasured(plan: RunConfig, scores: Sequence[Score], folder: Path) -> Path:
+    """New figures and claims for the bundled weights.
+
+    Raises:
+        Unavailable: they are not here either.
+    """
+    weights, beside = folder / f"{plan.name}.safetensors", folder / f"{plan.name}.json"
+    if not weights.exists() or not beside.exists():
+        raise Unavailable(f"'{plan.name}' was neither trained here nor bundled. Run `ostensor fit` first.")
+    facts = {**json.loads(beside.read_text(encoding="utf-8")), **_figures(plan, scores)}
+    _write_facts(plan, scores, facts, weights.stat().st_size, folder)
+    return weights
+
+
+def _write_facts(plan: RunConfig, scores: Sequence[Score], facts: Mapping[str, Any], size: int, folder: Path) -> None:
+    text = json.dumps(facts, indent=1) + "\n"
+    write_atomically(folder / f"{plan.name}.json", lambda file: file.write(text.encode()))
+    parameters = sum(value.numel() for value in network_of(plan).parameters())
+    write_card(folder / CARD, plan.name, card_section(plan, scores, facts, parameters, size))
+
+
+def _figures(plan: RunConfig, scores: Sequence[Score]) -> dict[str, Any]:
+    """What was measured, and what may be claimed on the strength of it."""
     best: dict[str, Score] = {}
     for score in scores:
         best.setdefault(score.structure, score)  # the first test of a configuration is its main one
     unfit = {score.structure for score in scores if not score.may_be_claimed}
-    checkpoint = torch.load(runs / plan.name / "checkpoint.pt", map_location="cpu", weights_only=True)
-    restricted = any(source.dataset.use == "research-only" for source in plan.sources)
     return {
-        "name": plan.name,
-        "title": plan.title,
-        "vocabulary": list(plan.structures),
         "claimed": [name for name in plan.structures if name in best and name not in unfit],
-        "network": plan.network.to_json(),
-        "preparation": plan.preparation.to_json(),
-        "spacing_mm": None if plan.preparation.longest else list(plan.preparation.spacing_mm),
-        "modality": plan.modality,
-        **decisions.to_json(),
-        "licence": "; ".join(sorted({source.dataset.licence for source in plan.sources})),
-        "purpose": "research-only" if restricted else "any",
-        "sources": [text for source in plan.sources for text in source.dataset.sources],
-        "seed": plan.schedule.seed,
-        "steps": int(checkpoint["step"]),
-        "sha256": sha256,
         "metrics": {
             name: {
                 "dice": round(score.dice, 4),
@@ -101,11 +100,40 @@ def _facts(plan: RunConfig, scores: Sequence[Score], sha256: str, runs: Path, de
             }
             for name, score in best.items()
         },
+    }
+
+
+def _facts(plan: RunConfig, scores: Sequence[Score], sha256: str, runs: Path, decisions: Decisions) -> dict[str, Any]:
+    data = data_folder()
+    cases = [(source.dataset, case) for source in plan.sources for case in source.dataset.cases(data, "train")]
+    plausible = {}
+    for name, values in plan.structures.items():
+        volumes = train_volumes_ml([case for dataset, case in cases if dataset.plausible], values)
+        if volumes:
+            plausible[name] = [round((1 - _MARGIN) * min(volumes), 2), round((1 + _MARGIN) * max(volumes), 2)]
+    checkpoint = torch.load(runs / plan.name / "checkpoint.pt", map_location="cpu", weights_only=True)
+    restricted = any(source.dataset.use == "research-only" for source in plan.sources)
+    return {
+        "name": plan.name,
+        "title": plan.title,
+        "vocabulary": list(plan.structures),
+        **_figures(plan, scores),
+        "network": plan.network.to_json(),
+        "preparation": plan.preparation.to_json(),
+        "spacing_mm": None if plan.preparation.longest else list(plan.preparation.spacing_mm),
+        "modality": plan.modality,
+        **decisions.to_json(),
+        "licence": "; ".join(sorted({source.dataset.licence for source in plan.sources})),
+        "purpose": "research-only" if restricted else "any",
+        "sources": [text for source in plan.sources for text in source.dataset.sources],
+        "seed": plan.schedule.seed,
+        "steps": int(checkpoint["step"]),
+        "sha256": sha256,
         "plausible_ml": plausible,
     }
 
 
-def card_section(plan: RunConfig, scores: Sequence[Score], facts: dict[str, Any], parameters: int, size: int) -> str:
+def card_section(plan: RunConfig, scores: Sequence[Score], facts: Mapping[str, Any], parameters: int, size: int) -> str:
     """The model's section of CARD.md, Markdown."""
     short = plan.name.removeprefix("sat-mini-")
     lines = [

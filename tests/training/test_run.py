@@ -1,6 +1,7 @@
 """From a configuration to weights a user loads: fit, evaluate, export, load, ask."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,19 @@ def test_fit_evaluate_export_load_ask(tiny_plan: Path, tmp_path: Path) -> None:
     assert facts["plausible_ml"]["liver"][0] < 7 * 6 * 8 * 8 / 1000 < facts["plausible_ml"]["liver"][1]
     card_text = (tmp_path / "out" / "CARD.md").read_text()
     assert "| liver | tiny | 2 |" in card_text
+    before = weights.read_bytes()
+    worse = [replace(scores[0], dice=0.1), scores[1]]
+    assert export("tiny", runs=tmp_path / "none", folder=tmp_path / "out", scores=worse) == weights
+    again = json.loads(weights.with_suffix(".json").read_text())
+    assert weights.read_bytes() == before, "without a run only the figures are new"
+    assert (again["claimed"], again["metrics"]["liver"]["dice"]) == (["spleen"], 0.1)
+    assert {k: v for k, v in again.items() if k not in ("claimed", "metrics")} == {
+        k: v for k, v in facts.items() if k not in ("claimed", "metrics")
+    }
+    assert "| 0.100 |" in (tmp_path / "out" / "CARD.md").read_text()
+    with pytest.raises(Unavailable, match="neither trained here nor bundled"):
+        export("tiny", runs=tmp_path / "none", folder=tmp_path / "nothing", scores=scores)
+    export("tiny", runs=tiny_plan, folder=tmp_path / "out", scores=scores)
     catalogue.forget_cards()
     loaded = load_predictor("sat-mini-torso", folder=tmp_path / "out", threads=1)
     case = tiny.DATASET.cases(tmp_path, "test")[0]
