@@ -90,12 +90,22 @@ def network_of(plan: RunConfig) -> SatMini | FixedClasses:
 
 
 def _load_bundled(trainer: Trainer, name: str) -> None:
+    trainer.model.load_state_dict({**trainer.model.state_dict(), **bundled_weights(name)})
+    trainer.average = {name: value.detach().clone() for name, value in trainer.model.state_dict().items()}
+
+
+def bundled_weights(name: str) -> dict[str, torch.Tensor]:
+    """The bundled weights of a network in full precision.
+
+    Raises:
+        Unavailable: they are not here.
+    """
     path = WEIGHTS_FOLDER / f"{name}.safetensors"
     if not path.exists():
-        raise Unavailable(f"There are no bundled weights of '{name}' to start from. Set start = \"random\".")
-    values = {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
-    trainer.model.load_state_dict({**trainer.model.state_dict(), **values})
-    trainer.average = {name: value.detach().clone() for name, value in trainer.model.state_dict().items()}
+        raise Unavailable(
+            f"There are no bundled weights of '{name}' to start from. Train it first, or set start = \"random\"."
+        )
+    return {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
 
 
 def objective_of(plan: RunConfig) -> Objective:

@@ -12,16 +12,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from ..imaging.arrays import write_atomically
 from ..imaging.errors import BadCall, Unavailable
 from ..models import flans, lsms
-from ..models.catalogue import WEIGHTS_FOLDER
 from ..models.flans_image import Trunk
 from ..models.sentences import SentenceEncoder, States
 from .config import CONFIGS, data_folder
-from .fit import RUNS
+from .fit import RUNS, bundled_weights
 from .objective import Objective
 from .referring import every_sentence
 from .referring_objective import FlansObjective, LsmsObjective, Vocabulary
@@ -130,18 +128,6 @@ def load_trunk(net: flans.Flans | lsms.Lsms, name: str) -> None:
         raise BadCall("This network has no trunk. Take `trunk` out of the configuration.")
     known, own = bundled_weights(name), trunk.state_dict()
     trunk.load_state_dict({key: known.get(key, value) for key, value in own.items()})
-
-
-def bundled_weights(name: str) -> dict[str, torch.Tensor]:
-    """The bundled weights of a network in full precision.
-
-    Raises:
-        Unavailable: they are not here.
-    """
-    path = WEIGHTS_FOLDER / f"{name}.safetensors"
-    if not path.is_file():
-        raise Unavailable(f"The weights of '{name}', with which training begins, are not here. Train them first.")
-    return {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
 
 
 def objective_of(run: ReferringRun, runs: Path) -> Objective:
