@@ -22,7 +22,7 @@ MAX_TILE_VOXELS = 3_000_000  # one 144-cube; more only costs memory
 HALO = 24  # voxels thrown away at inner tile borders
 _STRIDE = 4  # the body is looked for on every fourth voxel
 BODY = 0.08  # share of the intensity range above the background that counts as body
-_CUT = 1 / 8  # share of an edge that is body
+_CUT = 1 / 3  # share of an edge that is body; a body that only touches the edge covers less
 _PART = 0.02  # parts smaller than this share of the largest are dust
 
 Float = npt.NDArray[np.float32]
@@ -55,7 +55,7 @@ def body_box(array: Float, *, margin: int = 6) -> Box:
 def cut_edges(array: Float) -> tuple[tuple[bool, bool], tuple[bool, bool]]:
     """Whether a stack of slices (x y z) cuts through the body at the low and the high end of x and of y.
 
-    That is where an eighth of the edge or more is brighter than the background.
+    That is where a third of the edge or more is brighter than the background.
     """
     low, high = float(array.min()), float(np.percentile(array[::_STRIDE, ::_STRIDE], 99.5))
     found = [(array.take(end, axis) > low + BODY * (high - low)).mean() >= _CUT for axis in (0, 1) for end in (0, -1)]
