@@ -22,6 +22,7 @@ MAX_TILE_VOXELS = 3_000_000  # one 144-cube; more only costs memory
 HALO = 24  # voxels thrown away at inner tile borders
 _STRIDE = 4  # the body is looked for on every fourth voxel
 BODY = 0.08  # share of the intensity range above the background that counts as body
+_MOST = 60_000.0  # half precision ends at 65,504
 _CUT = 1 / 3  # share of an edge that is body; a body that only touches the edge covers less
 _PART = 0.02  # parts smaller than this share of the largest are dust
 
@@ -142,7 +143,7 @@ def run_tiles(
         kept = tuple(
             slice(a - o, b - o) for a, b, o in zip(tile.inner.start, tile.inner.stop, tile.outer.start, strict=True)
         )
-        features[(slice(None), *_slices(tile.inner))] = answer[(slice(None), *kept)]
+        features[(slice(None), *_slices(tile.inner))] = _halved(answer[(slice(None), *kept)])
         progress((number + 1) / len(tiles))
     return features
 
@@ -165,9 +166,14 @@ def run_slices(
         slab = array[:, :, first : first + batch].transpose(2, 0, 1)
         seen = np.stack([padded(one, stride) for one in slab])
         answer = network(seen[:, None])[:, :, : array.shape[0], : array.shape[1]]
-        features[:, :, :, first : first + batch] = answer.transpose(1, 2, 3, 0)
+        features[:, :, :, first : first + batch] = _halved(answer.transpose(1, 2, 3, 0))
         progress(min(1.0, (first + batch) / array.shape[2]))
     return features
+
+
+def _halved(features: Float) -> npt.NDArray[np.float16]:
+    """In half precision; what a strange picture drives beyond its range stays at the end of it."""
+    return np.clip(features, -_MOST, _MOST).astype(np.float16)
 
 
 def turned(array: _Numbers, view: str) -> _Numbers:

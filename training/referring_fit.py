@@ -64,8 +64,11 @@ class ReferringRun:
 
 
 def is_referring(config: str | Path) -> bool:
-    """Whether a configuration's name is one of a referring network."""
-    return (FOLDER / f"{config}.toml").is_file()
+    """Whether a configuration, by its name or its TOML file, is one of a referring network."""
+    if (FOLDER / f"{config}.toml").is_file():
+        return True
+    path = Path(config)
+    return path.is_file() and isinstance(tomllib.loads(path.read_text(encoding="utf-8")).get("network"), str)
 
 
 def read_run(config: str | Path) -> ReferringRun:
@@ -74,7 +77,8 @@ def read_run(config: str | Path) -> ReferringRun:
     Raises:
         BadCall: no such file, or a key that is not known.
     """
-    path = FOLDER / f"{config}.toml" if is_referring(config) else Path(config)
+    bundled = FOLDER / f"{config}.toml"
+    path = bundled if bundled.is_file() else Path(config)
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
         raise BadCall(f"No configuration '{config}'. Bundled ones: {known}. Give one of them or a TOML file.")

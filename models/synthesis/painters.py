@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 from ...imaging.errors import BadCall
@@ -15,6 +16,7 @@ from .conditions import ConditionPlan
 from .scales import Made
 
 PREFIXES = ("paint-", "translate-")
+FOLLOWS = 0.8  # share of the real images' mask Dice that synthetic ones must keep; our choice
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,12 @@ class Painter:
         """Structures it was taught."""
         return self.plan.vocabulary
 
+    @property
+    def follows_masks(self) -> bool:
+        """Whether a segmenter found the masks again in its images almost as in real ones (held-out, as on its card)."""
+        found = {one["maker"]: fmean(one["dice"].values()) for one in self.facts["measured"] if one["dice"]}
+        return bool(found) and found["diffusion"] >= FOLLOWS * found["real image"]
+
 
 @cache
 def painters(folder: Path = WEIGHTS_FOLDER) -> Mapping[str, Painter]:
@@ -68,11 +76,17 @@ def painter(name: str) -> Painter:
 
 
 def best_painter(structures: set[str], modality: Made, *, purpose: str) -> Painter | None:
-    """The painter of this modality that was taught most of the structures; None when none was taught half."""
+    """The painter of this modality that was taught most of the structures; None when none was taught half.
+
+    One whose images do not follow their masks is only used when it is asked for by name.
+    """
     fitting = [
         one
         for one in painters().values()
-        if one.task == "synthesize" and modality in one.makes and (purpose == "research" or one.purpose == "any")
+        if one.task == "synthesize"
+        and one.follows_masks
+        and modality in one.makes
+        and (purpose == "research" or one.purpose == "any")
     ]
     best = max(fitting, key=lambda one: len(structures & set(one.vocabulary)), default=None)
     return best if best and 2 * len(structures & set(best.vocabulary)) >= len(structures) else None

@@ -116,3 +116,12 @@ def test_a_cut_through_the_body_is_continued_and_a_whole_body_is_left_alone() ->
     same, (x, y) = mirrored_at_cuts(whole, 5)
     assert same is whole
     assert (x, y) == (slice(0, 20), slice(0, 20))
+
+
+def test_features_beyond_half_precision_stay_finite() -> None:
+    array = np.ones((8, 8, 2), np.float32)
+    for run, shape in ((run_slices, "slices"), (run_tiles, "tiles")):
+        found = run(
+            array, lambda seen: np.full_like(seen, 1e6), channels=1, stride=4, progress=quiet, cancelled=lambda: False
+        )
+        assert np.isfinite(found).all(), shape

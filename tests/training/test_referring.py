@@ -17,6 +17,7 @@ from ostensor.models.late_fusion import decoded
 from ostensor.models.load import load_predictor
 from ostensor.models.lsms import Lsms, LsmsConfig
 from ostensor.models.sentences import States
+from ostensor.training.config import CONFIGS
 from ostensor.training.objective import LABELLED, MODEL, Batch, State
 from ostensor.training.referring import (
     HOSTS,
@@ -270,4 +271,6 @@ def test_wrong_runs_are_refused(tmp_path: Path) -> None:
 
 def test_hook_of_the_command_line_finds_referring_runs() -> None:
     assert not is_referring("hippocampus")
+    assert not is_referring(CONFIGS / "hippocampus.toml")
+    assert is_referring(FOLDER / "lsms.toml")
     assert callable(fit)

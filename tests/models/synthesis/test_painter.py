@@ -1,5 +1,6 @@
 """Jobs on the bundled networks: grids, seeds, labels, cancelling, and structures nobody taught them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from ostensor.models.synthesis.painter import load_task, paint
 SHAPE = (37, 41, 3)
 LPS = Grid(SHAPE, np.array([[-1, 0, 0, 20.0], [0, -1, 0, 30.0], [0, 0, 1, -5.0], [0, 0, 0, 1]]))
 BRAIN = "paint-hippocampus"
+# Contrast agent fills the aorta, bile holds none; the two parts of the hippocampus are alike, so they are not asked.
+BRIGHTER = {"paint-abdomen": ("aorta", "gallbladder")}
 
 
 def _labels() -> np.ndarray:
@@ -147,3 +150,38 @@ def test_every_bundled_network_has_its_card() -> None:
         makers = {row["maker"] for row in one.facts["measured"]}
         assert {"diffusion", "prior fill", "real image"} <= makers
         assert all(row["nearest"] > 0 for row in one.facts["measured"])
+
+
+@pytest.mark.parametrize("name", sorted(BRIGHTER))
+def test_swapping_two_labels_swaps_their_values_in_what_a_bundled_network_paints(
+    name: str, tmp_path: Path, loaded: dict[str, object]
+) -> None:
+    """Of two structures one is brighter in real images; whichever disc bears its name is the brighter one."""
+    bright, dark = BRIGHTER[name]
+    one = painters.painter(name)
+    shape = (96, 80, 3)
+    grid = Grid(shape, np.diag([one.spacing_mm] * 3 + [1.0]))
+    x, y = np.mgrid[: shape[0], : shape[1]]
+    labels = np.zeros(shape, np.uint8)
+    labels[(x - 34) ** 2 + (y - 38) ** 2 < 90] = 1
+    labels[(x - 58) ** 2 + (y - 38) ** 2 < 90] = 2
+    path = tmp_path / "discs.npy"
+    np.save(path, labels)
+
+    def first_minus_second(names: tuple[str, str]) -> float:
+        job = _job(
+            tmp_path, names, engine=name, modality=one.makes[0], grid=grid, labels_path=str(path), steps=8, seed=0
+        )
+        made = _paint(job, loaded).astype(float)
+        return float(np.median(made[labels == 1]) - np.median(made[labels == 2]))
+
+    assert first_minus_second((bright, dark)) > 0 > first_minus_second((dark, bright))
+
+
+def test_a_network_whose_images_do_not_follow_their_masks_is_used_by_name_only() -> None:
+    one = painters.painter(BRAIN)
+    assert one.follows_masks
+    measured = [{**row, "dice": {k: v / 2 for k, v in row["dice"].items()}} if row["maker"] == "diffusion" else row
+                for row in one.facts["measured"]]  # fmt: skip
+    assert not replace(one, facts={**one.facts, "measured": measured}).follows_masks
+    assert painters.best_painter({"anterior hippocampus"}, "mr", purpose="research") == one
