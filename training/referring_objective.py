@@ -48,7 +48,7 @@ def forgotten(states: torch.Tensor, share: float, rng: np.random.Generator) -> t
 
 @dataclass(frozen=True)
 class FlansObjective(Objective):
-    """Half of the pictures are asked by name and canonicalised, half by place and size and are not.
+    """Half of the pictures are asked by name and turned upright, by the truth, half by place and size and are not.
 
     Terms: 10 Dice + cross-entropy of the masks, and the prior of the canonicaliser. Source: FLanS (spec §4, §6);
     its three stages are one here.
@@ -95,8 +95,10 @@ class FlansObjective(Objective):
         picture = torch.stack(pictures).expand(-1, 3, -1, -1)
         states, _valid = self.vocabulary[[one.text for referred in chosen for one in referred]]
         states = forgotten(states, self.forget, rng)
-        features, scores = model.look(picture, canonical=torch.tensor(canonical, device=picture.device))
-        assert scores is not None
+        scores = model.scores(picture)
+        # turned upright by the truth: under a wrong guess left and right would be mixed up
+        undone = torch.tensor([g * c for g, c in zip(elements, canonical, strict=True)])
+        features = model.encode(picture, F.one_hot(undone, ELEMENTS).to(picture.dtype))
         logits = model.decode(features.repeated(self.sentences), states).unflatten(0, (len(chosen), -1))[:, :, 0]
         masks = np.stack([np.stack([one.mask for one in referred]) for referred in chosen])
         targets = F.interpolate(torch.from_numpy(masks).float(), size=logits.shape[2:], mode="area")
