@@ -78,7 +78,7 @@ def main(data: Path, threads: int = 2, write: bool = False) -> None:
     print(table)
     if write:
         command = "`python -m ostensor.benchmarks.agreement DATA --write`"
-        note = f"{command}, commit {commit()}. Dice; labels of TotalSegmentator; one patient, kept out of training."
+        note = f"{command}, commit {commit()}. Dice; labels of TotalSegmentator; one patient, kept out of training, on which the smoothing (3 mm) was chosen."
         write_section(TITLE, f"{note}\n\n{table}", REPORT)
 
 

@@ -6,6 +6,7 @@ process it started.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import tempfile
 import threading
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from ..imaging.errors import BadCall
 from ..imaging.volume import BoolArray, Grid, Mask, Volume
 from ..models.synthesis.painters import Painter, painters
 from ..models.synthesis.scales import Made
@@ -38,8 +40,9 @@ class _Peak(threading.Thread):
     def run(self) -> None:
         own = psutil.Process()
         while not self._over.wait(0.2):
-            every = [own, *own.children(recursive=True)]
-            self.mb = max(self.mb, sum(one.memory_info().rss for one in every) / 1e6)
+            with contextlib.suppress(psutil.NoSuchProcess):  # a child that ends meanwhile
+                every = [own, *own.children(recursive=True)]
+                self.mb = max(self.mb, sum(one.memory_info().rss for one in every) / 1e6)
 
     def stop(self) -> float:
         self._over.set()
@@ -47,13 +50,18 @@ class _Peak(threading.Thread):
         return self.mb
 
 
-def run(*, side: int = SIDE, quality: str = "standard", threads: int = 2) -> str:
+def run(*, side: int = SIDE, quality: str = "standard", threads: int = 2, engine: str = "") -> str:
     """A Markdown table.
 
     Args:
+        engine: this one alone; "" for every one.
         quality: as `synthesize_image` takes it.
     """
-    rows = [_asked(one, side, quality, threads) for one in (None, *painters().values())]
+    every = [None, *painters().values()]
+    asked = [one for one in every if engine in ("", "classical" if one is None else one.name)]
+    if not asked:
+        raise BadCall(f"Unknown engine '{engine}'. Known: {', '.join(('classical', *painters()))}.")
+    rows = [_asked(one, side, quality, threads) for one in asked]
     head = ["| engine | task | first, wall s | warm, wall s | warm, CPU s | peak MB |", "|---|---|---|---|---|---|"]
     foot = f"{side} x {side} x {side} voxels, quality {quality}, {threads} threads, goal {GOAL_S} s. {described()}."
     return "\n".join([*head, *rows, "", foot])
@@ -82,13 +90,18 @@ def _asked(one: Painter | None, side: int, quality: str, threads: int) -> str:
             def ask(seed: int) -> None:
                 how = {"quality": quality, "seed": seed, "wait_s": 300}
                 if one is not None and one.task == "translate":
-                    use(desk, "translate_image", image_id=scan.image_id, modality="mr", **how)
+                    answer = use(desk, "translate_image", image_id=scan.image_id, modality="mr", **how)
                 else:
-                    use(desk, "synthesize_image", modality=modality, mask_ids=ids, engine=engine, **how)
+                    answer = use(desk, "synthesize_image", modality=modality, mask_ids=ids, engine=engine, **how)
+                if not answer.result.model_dump().get("image_id"):
+                    raise RuntimeError(f"{engine} took longer than five minutes")
 
-            first = timed(lambda: ask(0))
-            warm = timed(lambda: ask(1))
-    return _row(engine, "synthesize" if one is None else one.task, first, warm, watch.stop())
+            try:
+                first = timed(lambda: ask(0))
+                warm = timed(lambda: ask(1))
+            finally:
+                peak = watch.stop()
+    return _row(engine, "synthesize" if one is None else one.task, first, warm, peak)
 
 
 def blocks(count: int, side: int) -> list[BoolArray]:

@@ -16,7 +16,7 @@ from torch import nn
 
 from .late_fusion import SatMini, SatMiniConfig, decoded
 
-BODY_MEAN, BODY_SPREAD = 0.5, 0.2  # of a body's pixels in [0, 1], roughly; a SAT-mini expects z-scores
+BODY_MEAN, BODY_SPREAD = 0.5, 0.2  # of a body's pixels in [0, 1], our estimate; a SAT-mini expects z-scores
 EPS = 1e-6  # of every norm in here
 
 
@@ -157,8 +157,11 @@ class Trunk(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        if config.patch != 8 or config.width != config.trunk[3]:
-            raise ValueError(f"a U-Net makes tokens of 8 pixels and {config.trunk[3]} channels here")
+        if config.patch != 8 or len(config.trunk) < 5 or config.width != config.trunk[3]:
+            raise ValueError(
+                f"a U-Net makes tokens of 8 pixels and of its fourth level's channels; got {config.patch} pixels, "
+                f"{config.width} channels, levels {config.trunk}"
+            )
         net = SatMini(SatMiniConfig(2, config.trunk))
         self.down, self.up, self.merge = net.down, net.up[:-1], net.merge[:-1]
 

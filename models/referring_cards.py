@@ -26,15 +26,16 @@ REFERRING: tuple[Card, ...] = (
         region=("abdomen", "thorax"),
         open_text=True,
         deviations=(
-            "Small: 128 pixels, width 96, depth 4, three strided convolutions before the tokens, whose maps also enter "
-            "the mask decoder.",
+            "Small: 160 pixels, width 96, two transformer blocks; before them the U-Net of sat-mini-abdomen-2d in the "
+            "place of SAM, whose maps also enter the mask decoder.",
             "Words are token states of a frozen MiniLM instead of CLIP's text tower; padded tokens are zero.",
             "The canonicaliser is one small network run on the eight turned and mirrored copies, not steerable filters.",
             "Its inverse order is corrected: turn back first, then mirror.",
-            "The three training stages are one; the intention head is left out.",
+            "The three training stages are one, in which moved pictures are turned upright by the truth; the intention head is "
+            "left out.",
             "The body is cut out and brought to the square; the original scales the whole slice.",
         ),
-        notes="Weak: a short run; docs/referring.md tells how well it points. Wording about place or size holds for one slice.",
+        notes="A short run; docs/referring.md tells how well it points. Wording about place or size holds for one slice.",
     ),
     Card(
         name="lsms-mini",

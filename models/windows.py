@@ -65,6 +65,8 @@ def cut_edges(array: Float) -> tuple[tuple[bool, bool], tuple[bool, bool]]:
 
 def mirrored_at_cuts(array: Float, pixels: int) -> tuple[Float, tuple[slice, slice]]:
     """A stack (x y z) continued, mirrored, by so many pixels where it cuts through the body; and where it lies in that."""
+    if not pixels:
+        return array, (slice(None), slice(None))
     grow = [
         tuple(min(pixels, n - 1) * cut for cut in edge) for n, edge in zip(array.shape, cut_edges(array), strict=False)
     ]

@@ -349,13 +349,14 @@ def bench_words(
 @bench.command("synthesis")
 def bench_synthesis(
     quality: Annotated[str, typer.Option(help="draft, standard or fine.")] = "standard",
+    engine: Annotated[str, typer.Option(help="Only this one.")] = "",
     threads: Annotated[int, typer.Option(help="CPU threads of the worker.", min=1)] = 2,
     out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
 ) -> None:
     """A 128 x 128 x 128 volume by every bundled synthesis engine: wall and processor time, memory."""
     from ..benchmarks.synthesis import run
 
-    _show(run(quality=quality, threads=threads), out)
+    _show(run(quality=quality, threads=threads, engine=engine), out)
 
 
 def _show(text: str, out: Path | None) -> None:

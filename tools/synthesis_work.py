@@ -144,7 +144,7 @@ def _named(desk: Desk, name: str, mask: Mask, handle: str) -> NamedMask:
 
 
 def chosen_engine(desk: Desk, engine: str, modality: Made, structures: Sequence[str]) -> str:
-    """The engine by its name; 'auto' is the network taught most of the structures, else the classical one.
+    """The engine by its name; 'auto' is the network taught most of the structures whose images follow their masks, else the classical one.
 
     Raises:
         BadCall: no such engine, or one that makes another modality.

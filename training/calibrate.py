@@ -99,11 +99,10 @@ def inverted(case: Case, rng: np.random.Generator) -> Case:
 
 
 def halved(case: Case, rng: np.random.Generator) -> Case:
-    """One half along the first axis, so that structures leave the view partly or wholly."""
+    """The half at the high end of the first axis, so that structures leave the view partly or wholly."""
     assert case.volume is not None
     wide, deep, high = case.grid.shape
-    start = int(rng.integers(2)) * (wide // 2)
-    box = Box((start, 0, 0), (start + wide // 2, deep, high))
+    box = Box((wide // 2, 0, 0), (2 * (wide // 2), deep, high))
     array, grid = crop(np.asarray(case.volume.array), case.grid, box)
     labels, _ = crop(case.labels, case.grid, box)
     return replace(case, volume=Volume(array, grid, case.volume.modality), labels=labels, grid=grid)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from ..retrieval.structures import StructureTable
 
+PAIRED = ("kidneys", "portal and splenic vein")  # names of two things
 Bool = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.integer[Any]]
 Part = Literal["train", "test"]
@@ -170,7 +171,12 @@ def words(part: Part) -> Words:
 
 
 def _with_synonyms(name: str, phrases: Sequence[str], kept: Collection[str]) -> list[str]:
-    """Phrases and those of the structure table that are not kept for evaluation, each once."""
+    """Phrases and those of the structure table that are not kept for evaluation, each once.
+
+    Not of what is two things: there the table also lists words for one of them ("kidney", "portal vein").
+    """
+    if name in PAIRED:
+        return list(phrases)
     found = StructureTable.bundled().resolve(name)
     more = [phrase for phrase in (*found.synonyms, *found.lay) if phrase.casefold() not in kept]
     known = {phrase.casefold() for phrase in phrases}

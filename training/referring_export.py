@@ -131,7 +131,8 @@ def card_section(run: ReferringRun, facts: Mapping[str, Any], report: Report) ->
         f"{run.title}. {facts['parameters'] / 1e6:.2f} M parameters, {size:.1f} MB, {facts['steps']} steps, seed {facts['seed']}.",
         f"Trained on: {'; '.join(facts['sources'])}. Lesions were drawn, not real.",
         f"Licence of the data: {facts['licence']}. Use of these weights: **{facts['purpose']}**.",
-        f"Reproduce: `ostensor fit {run.network}`, then `ostensor eval referring --export`. It claims no structure: `segment` does not",
+        f"Reproduce: `ostensor fit {run.network}`, then `ostensor eval referring --export`; how these weights came about in several runs",
+        "stands in docs/referring.md. It claims no structure: `segment` does not",
         "choose it by itself. Dice on held-out slices, wordings never seen in training (number of sentences):",
         "",
         *_table(

@@ -68,7 +68,10 @@ def is_referring(config: str | Path) -> bool:
     if (FOLDER / f"{config}.toml").is_file():
         return True
     path = Path(config)
-    return path.is_file() and isinstance(tomllib.loads(path.read_text(encoding="utf-8")).get("network"), str)
+    try:
+        return path.is_file() and isinstance(tomllib.loads(path.read_text(encoding="utf-8")).get("network"), str)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return False
 
 
 def read_run(config: str | Path) -> ReferringRun:
@@ -87,6 +90,8 @@ def read_run(config: str | Path) -> ReferringRun:
         run = ReferringRun(**{**values, "schedule": Schedule(**values["schedule"])})
     except (KeyError, TypeError) as error:
         raise BadCall(f"The configuration '{path.name}' is wrong: {error}. Compare it with a bundled one.") from error
+    if run.network == "flans" and run.size != flans.MINI.encoder.size:
+        raise BadCall(f"FLanS takes pictures of {flans.MINI.encoder.size} pixels, not {run.size}. Change `size`.")
     missing = set(run.data) - set(DATASETS)
     if missing or run.network not in ("flans", "lsms"):
         wrong = f"data sets {sorted(missing)}" if missing else f"network '{run.network}'"
@@ -130,8 +135,12 @@ def load_trunk(net: flans.Flans | lsms.Lsms, name: str) -> None:
     trunk = net.image_encoder.patch_embed if isinstance(net, flans.Flans) else None
     if not isinstance(trunk, Trunk):
         raise BadCall("This network has no trunk. Take `trunk` out of the configuration.")
-    known, own = bundled_weights(name), trunk.state_dict()
-    trunk.load_state_dict({key: known.get(key, value) for key, value in own.items()})
+    known = bundled_weights(name)
+    counters = {key: value for key, value in trunk.state_dict().items() if key.endswith("num_batches_tracked")}
+    wanted = {key: known.get(key) for key in trunk.state_dict() if key not in counters}
+    if any(value is None or value.shape != trunk.state_dict()[key].shape for key, value in wanted.items()):
+        raise BadCall(f"'{name}' is no U-Net of the trunk's shape. Take a 2-D SAT-mini with the same channels.")
+    trunk.load_state_dict({**wanted, **counters})
 
 
 def objective_of(run: ReferringRun, runs: Path) -> Objective:

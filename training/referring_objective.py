@@ -57,7 +57,8 @@ class FlansObjective(Objective):
         sentences: per picture.
         moved: share of pictures under a random element of the eight.
         prior: weight of the prior.
-        frozen: share of the steps, the first ones, in which the trunk keeps what it was taught before.
+        frozen: share of the steps, the first ones, in which the trunk keeps its weights; its norms get used to the
+            pictures meanwhile.
         forget: share of a sentence's tokens that is left out, so that no single word is relied on.
     """
 

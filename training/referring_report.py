@@ -93,7 +93,8 @@ def _joined(parts: Sequence[Tallies]) -> Tallies:
 
 
 def _key(engine: Engine, seed: int, thin: int) -> str:
-    words = hashlib.sha256(_WORDS.read_bytes()).hexdigest()
+    every = [_WORDS.read_text(encoding="utf-8"), *referring.every_sentence("train")]  # synonyms come from another table
+    words = hashlib.sha256("\n".join(every).encode()).hexdigest()
     return f"weights {engine.weights}, words {words}, seed {seed}, every {thin}"
 
 

@@ -180,3 +180,23 @@ def test_a_slice_that_errs_is_outvoted_where_the_voxel_size_is_known() -> None:
 
     assert spread(6.0) < 0.7 * spread(0.0)
     assert spread(6.0, known=False) == spread(0.0, known=False)
+
+
+def test_features_of_a_continued_picture_lie_on_the_picture_again() -> None:
+    """Body at three sides, odd sizes, a mirrored view beside: far from the cuts the features are those without."""
+    torch.manual_seed(0)
+    net = SatMini(SatMiniConfig(dims=2, features=(4, 8), finest=8, embed=6))
+    how = Preparation(dims=2, spacing_mm=(2.0, 2.0, 1.0), intensity="ct", longest=61)
+    array = np.full((61, 47, 1), -1000, np.int16)
+    array[:, 9:] = 40 + np.random.default_rng(0).integers(-60, 60, (61, 38, 1))
+
+    def features(pixels: int) -> np.ndarray:
+        decisions = Decisions(views=("y",), mirrored_edge=pixels)
+        made = SatMiniPredictor(net, how, card("sat-mini-abdomen-2d"), backend="torch", decisions=decisions)
+        volume = Volume(array, Grid(array.shape, np.diag([2.0, 2.0, 3.0, 1.0])), "ct")
+        return made.encode(volume, progress=lambda share: None, cancelled=lambda: False).array.astype(np.float32)
+
+    with_it, without = features(8), features(0)
+    assert with_it.shape == without.shape
+    np.testing.assert_allclose(with_it[:, 16:-16, 12:-16], without[:, 16:-16, 12:-16], atol=0.02)
+    assert np.abs(with_it[:, :2] - without[:, :2]).max() > 0.05, "at a cut they differ"

@@ -31,7 +31,7 @@ from ostensor.training.referring import (
 )
 from ostensor.training.referring_drawing import draw_referral
 from ostensor.training.referring_fit import FOLDER, fit, is_referring, load_trunk, read_run, trained
-from ostensor.training.referring_objective import MIXED, FlansObjective, LsmsObjective, Vocabulary
+from ostensor.training.referring_objective import MIXED, FlansObjective, LsmsObjective, Vocabulary, forgotten
 from ostensor.training.referring_stream import with_lesions
 
 SHAPE = (97, 89)
@@ -228,11 +228,53 @@ def test_the_trunk_begins_with_what_a_sat_mini_was_taught_and_sees_pictures_as_i
 def test_a_trunk_is_asked_for_where_there_is_one() -> None:
     with pytest.raises(BadCall, match="no trunk"):
         load_trunk(Lsms(LsmsConfig((8, 12, 16, 20), (1, 1, 1, 1), (2, 2, 2, 2))), "sat-mini-abdomen-2d")
+    with pytest.raises(BadCall, match="no U-Net of the trunk's shape"):
+        load_trunk(Flans(MINI), "sat-mini-cardiac")
     with pytest.raises(Unavailable, match="'sat-mini-moon'"):
         load_trunk(Flans(MINI), "sat-mini-moon")
 
 
-def test_the_trunk_stays_as_it_is_in_the_first_steps(vocabulary: Vocabulary) -> None:
+def test_forgotten_tokens_are_zero_and_the_rest_is_as_it_was() -> None:
+    states = torch.ones(50, 20, 3)
+    kept = forgotten(states, 0.3, np.random.default_rng(0)).amax(2)
+    assert set(kept.unique().tolist()) == {0.0, 1.0}
+    assert 0.65 < kept.mean() < 0.75
+    assert forgotten(states, 0.0, np.random.default_rng(0)) is states
+
+
+def test_synonyms_are_taught_unless_they_are_kept_for_evaluation_or_mean_one_of_two() -> None:
+    taught, kept = words("train").names, words("test").names
+    assert "hepatic tissue" in taught["liver"], "from the structure table alone"
+    for name, phrases in kept.items():
+        assert not {phrase.casefold() for phrase in phrases} & {phrase.casefold() for phrase in taught[name]}, name
+    assert "kidney" not in taught["kidneys"]
+
+
+def test_pictures_asked_by_name_are_turned_upright_by_the_truth(vocabulary: Vocabulary) -> None:
+    """What the encoder gets of a picture asked by name is upright, whatever was applied; by place it stays as it is."""
+    torch.manual_seed(0)
+    net, objective = Flans(MINI), FlansObjective(vocabulary, moved=1.0)
+    batch, seen = _batch(MINI.encoder.size), []
+
+    def look(module: torch.nn.Module, given: tuple[torch.Tensor]) -> None:
+        seen.append(given[0][:, :1])
+
+    net.image_encoder.register_forward_pre_hook(look)
+    for seed in range(12):
+        objective.terms(net, batch, np.random.default_rng(seed))
+    upright = [
+        bool(torch.equal(one, picture)) for found in seen for one, picture in zip(found, batch.images, strict=True)
+    ]
+    turned = [
+        any(torch.equal(one, apply_element(g, picture)) for g in range(1, 8))
+        for found in seen
+        for one, picture in zip(found, batch.images, strict=True)
+    ]
+    assert all(a != b for a, b in zip(upright, turned, strict=True)), "every picture is a turn of its own"
+    assert 0.4 < np.mean(upright) < 0.85, "55 % by name, and one of eight of the rest"
+
+
+def test_the_trunks_weights_stay_in_the_first_steps(vocabulary: Vocabulary) -> None:
     objective, net = FlansObjective(vocabulary, frozen=0.5), Flans(MINI)
     trunk = list(net.image_encoder.patch_embed.parameters())
     for step, learns in ((4, False), (5, True)):
@@ -259,6 +301,7 @@ def test_wrong_runs_are_refused(tmp_path: Path) -> None:
         ("btcv =", "narnia =", "Unknown data sets.*narnia"),
         ('network = "flans"', 'network = "bert"', "Unknown network 'bert'"),
         ("batch = 6", "batch = 6\nmood = 3", "is wrong.*mood"),
+        ("size = 160", "size = 128", "160 pixels, not 128"),
     ):
         path.write_text(good.replace(old, new), encoding="utf-8")
         with pytest.raises(BadCall, match=fact):
@@ -272,5 +315,6 @@ def test_wrong_runs_are_refused(tmp_path: Path) -> None:
 def test_hook_of_the_command_line_finds_referring_runs() -> None:
     assert not is_referring("hippocampus")
     assert not is_referring(CONFIGS / "hippocampus.toml")
+    assert not is_referring(__file__), "no TOML"
     assert is_referring(FOLDER / "lsms.toml")
     assert callable(fit)

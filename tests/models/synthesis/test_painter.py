@@ -185,3 +185,5 @@ def test_a_network_whose_images_do_not_follow_their_masks_is_used_by_name_only()
                 for row in one.facts["measured"]]  # fmt: skip
     assert not replace(one, facts={**one.facts, "measured": measured}).follows_masks
     assert painters.best_painter({"anterior hippocampus"}, "mr", purpose="research") == one
+    assert not painters.painter("paint-abdomen").follows_masks
+    assert painters.best_painter({"liver", "spleen"}, "ct", purpose="research") is None
