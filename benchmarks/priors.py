@@ -28,6 +28,9 @@ TARGET = Path(__file__).resolve().parent.parent / "imaging"
 # Source: released organ filter of UKBOB (organ_filtering.py, MIT): volume windows in cm3, joined with ours.
 UKBOB_ML = {"spleen": (100, 300), "left kidney": (80, 200), "right kidney": (80, 200), "liver": (1000, 2500)}
 
+# The atlas's ventricles hold their walls, everyone else's are the cavities.
+WALLED = ("left ventricle", "right ventricle")
+
 # Structures that end in a plane by convention, not by anatomy.
 FLAT = {
     "brain stem": "FreeSurfer's brain stem stops at a plane below the medulla",
@@ -88,7 +91,7 @@ def _volumes(scans: list[Labelled], widen: float) -> dict[tuple[str, str], tuple
     found: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for scan in scans:
         for name, region in scan.regions.items():
-            volume = measures.volume_ml(region)
+            volume = None if name in WALLED else measures.volume_ml(region)
             if volume is not None and not measures.truncated_faces(region, scan.image):
                 found[name].append((volume, scan.patient))
     made = {}

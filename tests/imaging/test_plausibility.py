@@ -11,6 +11,7 @@ from ostensor.imaging.phantoms import Phantom, torso_ct
 from ostensor.imaging.plausibility import Check, Plausibility, assess
 from ostensor.imaging.priors import Priors, Range, partner_of, side_of
 from ostensor.imaging.volume import Grid, Mask, Volume
+from ostensor.retrieval.structures import StructureTable
 
 NAMES = ("liver", "spleen", "left kidney", "right kidney", "aorta", "left lung", "right lung", "urinary bladder")
 PRIORS = Priors(
@@ -212,3 +213,13 @@ def test_every_bundled_prior_has_a_source_and_an_order() -> None:
     assert {"hra-male", "hra-female"} <= set(known.bodies)
     for body in ("hra-male", "hra-female"):
         assert known.bodies[body]["liver"][0] > known.bodies[body]["spleen"][0], "the liver lies right of the spleen"
+
+
+def test_priors_bear_the_names_that_tools_use() -> None:
+    """A row under another name is never found; "vertebrae" is a label of the reference bodies only."""
+    known = Priors.bundled()
+    names = {name for name, _quantity in known.ranges} | {name for body in known.bodies.values() for name in body}
+    table = StructureTable.bundled()
+    assert {name for name in names if table.get(name) is None} == {"vertebrae"}
+    assert known.get("left eleventh rib", "median_hu") is not None
+    assert known.get("left ventricle", "volume_ml") is None, "the atlas's ventricles hold their walls"
