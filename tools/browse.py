@@ -99,6 +99,8 @@ def list_models(
     if structure is not None:
         name = desk.table.resolve(structure).name
         cards = [card for card in cards if name in card.claimed or card.open_text]
+    if structure is not None and task is None:  # who asks by structure wants it found, not painted
+        cards = [card for card in cards if card.task not in ("synthesize", "translate")]
     if task is not None:
         cards = [card for card in cards if card.task == task]
     ready = [card.name for card in cards if card.is_ready]

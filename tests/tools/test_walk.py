@@ -132,7 +132,9 @@ def test_find_and_list(ask: Ask, image_id: str) -> None:
     bladder = ask("find_structures", query="kidneys", image_id=image_id).result["structures"]
     assert {"left kidney", "right kidney"} <= {row["structure"] for row in bladder}
     models = ask("list_models", structure="liver").result["models"]
-    assert {row["model"] for row in models} == {"toy-ct", "toy-mr", "toy-missing"}
+    assert {row["model"] for row in models} == {"toy-ct", "toy-mr", "toy-missing"}, "nothing that paints it"
+    makers = ask("list_models", structure="liver", task="synthesize").result["models"]
+    assert {row["model"] for row in makers} == {"paint-abdomen"}
 
 
 def test_synthetic_images_stay_synthetic(ask: Ask, root: Path, desk: Desk) -> None:
