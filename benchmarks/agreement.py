@@ -19,6 +19,7 @@ from ..tools.results import SegmentResult
 from ..tools.running import use
 from ..tools.settings import Settings
 from ..training.data import example_ct
+from ..training.evaluate import counts_of, dice_of_counts
 from ..training.report_sections import write_section
 from .machine import commit
 
@@ -68,8 +69,7 @@ def _asked(desk: Desk, image: str, names: list[str], model: str) -> Found:
 def _dice(found: tuple[str, BoolArray] | None, truth: BoolArray) -> str:
     if found is None:
         return "-"
-    both = int(np.count_nonzero(found[1] & truth))
-    return f"{2 * both / max(1, int(found[1].sum()) + int(truth.sum())):.3f}"
+    return f"{dice_of_counts(counts_of(found[1], truth)):.3f}"
 
 
 def main(data: Path, threads: int = 2, write: bool = False) -> None:

@@ -135,12 +135,11 @@ def load_trunk(net: flans.Flans | lsms.Lsms, name: str) -> None:
     trunk = net.image_encoder.patch_embed if isinstance(net, flans.Flans) else None
     if not isinstance(trunk, Trunk):
         raise BadCall("This network has no trunk. Take `trunk` out of the configuration.")
-    known = bundled_weights(name)
-    counters = {key: value for key, value in trunk.state_dict().items() if key.endswith("num_batches_tracked")}
-    wanted = {key: known.get(key) for key in trunk.state_dict() if key not in counters}
-    if any(value is None or value.shape != trunk.state_dict()[key].shape for key, value in wanted.items()):
+    known, own = bundled_weights(name), trunk.state_dict()
+    wanted = {key: known.get(key) for key in own if not key.endswith("num_batches_tracked")}
+    if any(value is None or value.shape != own[key].shape for key, value in wanted.items()):
         raise BadCall(f"'{name}' is no U-Net of the trunk's shape. Take a 2-D SAT-mini with the same channels.")
-    trunk.load_state_dict({**wanted, **counters})
+    trunk.load_state_dict({**own, **wanted})
 
 
 def objective_of(run: ReferringRun, runs: Path) -> Objective:
