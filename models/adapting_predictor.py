@@ -13,9 +13,9 @@ from ..imaging.volume import Volume
 from .adapting import Adaptation, AdaptationLog, adapt_, restored
 from .fixed_classes import FixedClasses
 from .interface import Progress
-from .late_fusion import SatMini, ask
-from .predictor import SatMiniFeatures, SatMiniPredictor
-from .windows import BODY, averaged, fitted_tiles, padded, run_slices, run_tiles
+from .late_fusion import SatMini, SatMiniConfig, ask
+from .predictor import SatMiniFeatures, SatMiniPredictor, runner
+from .windows import BODY, averaged, beside, fitted_tiles, padded
 
 LEARN_VOXELS = 300_000  # of a tile while gradients are kept: about 1 GB
 SLICES = 12  # of a stack, evenly spread, are learned from
@@ -75,7 +75,7 @@ class AdaptingPredictor:
     def _parts(self, seen: Float, body: npt.NDArray[np.bool_]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Logits of pieces of the scan, and weights that leave out what is no body."""
         config = self._net.config
-        pieces = list(_pieces(seen, body, dims=config.dims, stride=config.stride))
+        pieces = list(_pieces(seen, body, config))
         total = max(float(sum(weights.sum() for _image, weights in pieces)), 1.0)
         for image, weights in pieces:
             logits = ask(self._net.image_features(torch.from_numpy(image)), self._weights)
@@ -83,7 +83,7 @@ class AdaptingPredictor:
 
     def _look(self, array: Float, told: Progress, cancelled: Callable[[], bool]) -> npt.NDArray[np.float16]:
         config = self._net.config
-        run = run_tiles if config.dims == 3 else run_slices
+        run = runner(config)
 
         def network(image: Float) -> Float:
             with torch.inference_mode():
@@ -100,18 +100,18 @@ def body_of(whole: Float, part: Float) -> npt.NDArray[np.bool_]:
 
 
 def _pieces(
-    seen: Float, body: npt.NDArray[np.bool_], *, dims: int, stride: int
+    seen: Float, body: npt.NDArray[np.bool_], config: SatMiniConfig
 ) -> Iterator[tuple[Float, npt.NDArray[np.float32]]]:
-    """Tiles (1 1 x y z) of a volume or slices (1 1 x y) of a stack, with the body of each."""
-    if dims == 2:
+    """Tiles (1 1 x y z) of a volume or slices (1 channels x y) of a stack, with the body of each."""
+    if config.dims == 2:
         chosen = np.unique(np.linspace(0, seen.shape[2] - 1, min(SLICES, seen.shape[2])).round().astype(int))
-        pairs = [(seen[:, :, z], body[:, :, z]) for z in chosen]
+        pairs = [(beside(seen, z, config.neighbours), body[:, :, z]) for z in chosen]
     else:
         tiles = fitted_tiles((seen.shape[0], seen.shape[1], seen.shape[2]), limit=LEARN_VOXELS)
         cuts = [tuple(slice(a, b) for a, b in zip(t.outer.start, t.outer.stop, strict=True)) for t in tiles]
-        pairs = [(seen[cut], body[cut]) for cut in cuts]
+        pairs = [(seen[cut][None], body[cut]) for cut in cuts]
     for image, inside in pairs:
-        filled = padded(image, stride)
-        weights = np.zeros(filled.shape, dtype=np.float32)
+        filled = np.stack([padded(one, config.stride) for one in image])
+        weights = np.zeros(filled.shape[1:], dtype=np.float32)
         weights[tuple(slice(0, n) for n in inside.shape)] = inside
-        yield filled[None, None], weights[None]
+        yield filled[None], weights[None]

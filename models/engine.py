@@ -43,7 +43,7 @@ class ImageHalf(nn.Module):
                 block[0], block[1] = fuse_conv_bn_eval(convolution, block[1]), nn.Identity()
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(b embed x y z) of (b 1 x y z)."""
+        """(b embed x y z) of (b channels x y z)."""
         return self.net.image_features(image)
 
 
@@ -116,7 +116,9 @@ def _openvino(half: ImageHalf, net: Segmenter, precision: str, threads: int | No
     import openvino as ov
 
     sides = [2 * net.config.stride] * net.config.dims
-    model = ov.convert_model(half, example_input=torch.zeros(1, 1, *sides), input=[[-1, 1, *([-1] * net.config.dims)]])
+    channels = net.config.channels
+    given = [-1, channels, *([-1] * net.config.dims)]
+    model = ov.convert_model(half, example_input=torch.zeros(1, channels, *sides), input=[given])
     options: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "PERFORMANCE_HINT": "LATENCY",

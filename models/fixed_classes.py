@@ -1,7 +1,7 @@
 """A U-Net with one output channel per structure: what training without words gives.
 
 Paper: U-Net (Ronneberger et al. 2015); the trunk is that of `late_fusion.SatMini`.
-Takes: images (b 1 x y z) or (b 1 x y).
+Takes: images (b 1 x y z) or (b channels x y).
 Returns: logits (b n x y z), or while training a list of them, finest first.
 Weights: none bundled; `ostensor fit` with `[objective] name = "supervised"` makes them.
 Left out: nothing; it is the plain rival of the networks that take words.

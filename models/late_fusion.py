@@ -3,7 +3,7 @@
 Paper: own design. The idea of asking for masks by text vectors is SAT's (arXiv 2312.17183);
     here text meets the image only in the last dot product (late fusion), so the image features
     of a scan serve every later query (PERF.md §3).
-Takes: images (b 1 x y z) or (b 1 x y), text vectors (n text_dim).
+Takes: images (b 1 x y z) or (b channels x y), text vectors (n text_dim).
 Returns: logits (b n x y z); above 0 is inside.
 Weights: `models/weights/sat-mini-*.safetensors`; their licences are in `models/weights/CARD.md`.
 Left out: SAT's query decoder and memory tokens. Convolutions are followed by BatchNorm, which
@@ -35,6 +35,7 @@ class SatMiniConfig:
         embed: channels of the per-voxel feature that meets the text.
         text_dim: length of a text vector (384 for MiniLM).
         hidden: width of the text branch.
+        neighbours: slices on each side that a 2-D network sees beside the one it answers for.
     """
 
     dims: int
@@ -43,6 +44,12 @@ class SatMiniConfig:
     embed: int = 16
     text_dim: int = 384
     hidden: int = 128
+    neighbours: int = 0
+
+    @property
+    def channels(self) -> int:
+        """Channels of the input: a slice in the middle of its neighbours, or 1."""
+        return 1 + 2 * self.neighbours
 
     @property
     def stride(self) -> int:
@@ -81,7 +88,9 @@ class SatMini(nn.Module):
         dims, widths = config.dims, config.features
         self.down = nn.ModuleList(
             nn.Sequential(
-                _conv_block(dims, 1 if level == 0 else widths[level - 1], width, stride=1 if level == 0 else 2),
+                _conv_block(
+                    dims, config.channels if level == 0 else widths[level - 1], width, stride=1 if level == 0 else 2
+                ),
                 _conv_block(dims, width, width),
             )
             for level, width in enumerate(widths)
@@ -107,7 +116,7 @@ class SatMini(nn.Module):
         return [project(x) for project, x in zip(self.project, found, strict=True)]
 
     def image_features(self, image: torch.Tensor) -> torch.Tensor:
-        """One feature per voxel, (b embed x y z), from (b 1 x y z); asked once per image."""
+        """One feature per voxel, (b embed x y z), from (b channels x y z); asked once per image."""
         *_, x = decoded(image, self.down, self.up, self.merge)
         features: torch.Tensor = self.project[-1](x)
         return features
@@ -121,7 +130,7 @@ class SatMini(nn.Module):
         """Logits at full resolution.
 
         Args:
-            image: (b 1 x y z); sides are multiples of `config.stride`.
+            image: (b channels x y z); sides are multiples of `config.stride`.
             text: (n text_dim), unit length.
 
         Returns:

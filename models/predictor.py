@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from .decisions import Decisions, largest_share, likeliest_part
 from .engine import Backend, Precision, build_engine
 from .fixed_classes import FixedClasses
 from .interface import Decoded, Features, Progress
-from .late_fusion import SatMini
+from .late_fusion import SatMini, SatMiniConfig
 from .preprocess import Preparation, Prepared, prepare, restore
 from .text import known_vectors, normalised_term
 from .windows import BODY, averaged, body_box, mirrored_at_cuts, run_slices, run_tiles
@@ -46,6 +47,11 @@ class SatMiniFeatures:
     def nbytes(self) -> int:
         """Bytes of the features; the prepared scan is small beside them."""
         return self.array.nbytes + self.prepared.array.nbytes
+
+
+def runner(config: SatMiniConfig) -> Callable[..., npt.NDArray[np.float16]]:
+    """What takes a network of this shape over a scan."""
+    return run_tiles if config.dims == 3 else partial(run_slices, neighbours=config.neighbours)
 
 
 class SatMiniPredictor:
@@ -81,7 +87,7 @@ class SatMiniPredictor:
         config = self._net.config
         box = body_box(prepared.array) if config.dims == 3 else Box((0, 0, 0), prepared.grid.shape)
         seen = prepared.array[tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))]
-        run = run_tiles if config.dims == 3 else run_slices
+        run = runner(config)
 
         def look(array: npt.NDArray[np.float32], told: Progress) -> npt.NDArray[np.float16]:
             return run(
@@ -113,7 +119,7 @@ class SatMiniPredictor:
     def probabilities(self, array: npt.NDArray[np.float32], structures: Sequence[str]) -> npt.NDArray[np.float32]:
         """Sigmoids (n x y z) of a piece (x y z) of a prepared scan, cutoffs taken off; as it is, without views."""
         config = self._net.config
-        run = run_tiles if config.dims == 3 else run_slices
+        run = runner(config)
         features = run(
             array,
             self._run,

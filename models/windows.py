@@ -159,18 +159,25 @@ def run_slices(
     progress: Progress,
     cancelled: Callable[[], bool],
     batch: int = 4,
+    neighbours: int = 0,
 ) -> npt.NDArray[np.float16]:
-    """As `run_tiles`, slice by slice along z; `network` takes (b 1 x y)."""
+    """As `run_tiles`, slice by slice along z; `network` takes (b 1+2*neighbours x y), see `beside`."""
     features = np.empty((channels, *array.shape), dtype=np.float16)
     for first in range(0, array.shape[2], batch):
         if cancelled():
             raise Cancelled
-        slab = array[:, :, first : first + batch].transpose(2, 0, 1)
-        seen = np.stack([padded(one, stride) for one in slab])
-        answer = network(seen[:, None])[:, :, : array.shape[0], : array.shape[1]]
+        asked = range(first, min(first + batch, array.shape[2]))
+        seen = np.stack([np.stack([padded(one, stride) for one in beside(array, z, neighbours)]) for z in asked])
+        answer = network(seen)[:, :, : array.shape[0], : array.shape[1]]
         features[:, :, :, first : first + batch] = _halved(answer.transpose(1, 2, 3, 0))
         progress(min(1.0, (first + batch) / array.shape[2]))
     return features
+
+
+def beside(array: Float, z: int, neighbours: int) -> Float:
+    """Slice `z` of a stack (x y z) in the middle of its neighbours, (1+2*neighbours x y); the ends of a stack repeat."""
+    places = np.clip(np.arange(z - neighbours, z + neighbours + 1), 0, array.shape[2] - 1)
+    return array[:, :, places].transpose(2, 0, 1)
 
 
 def _halved(features: Float) -> npt.NDArray[np.float16]:

@@ -184,6 +184,8 @@ def _build(values: dict[str, Any]) -> RunConfig:
         raise BadCall(
             f"The patch {values['view']['patch']} is not a multiple of {stride}, the network's stride. Change it."
         )
+    if network.neighbours and network.dims != 2:
+        raise BadCall("Only 2-D networks see neighbours beside a slice. Set neighbours = 0.")
     view: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in values["view"].items()
     }

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from ..imaging.arrays import write_atomically
@@ -30,6 +31,7 @@ from .survival import find_prognosis, fit_prognosis
 from .trainer import Stream, Trainer
 
 log = logging.getLogger(__name__)
+FIRST = "down.0.0.0.weight"  # the first kernel of a SatMini
 RUNS = Path(__file__).resolve().parents[1] / "runs"
 
 
@@ -90,8 +92,17 @@ def network_of(plan: RunConfig) -> SatMini | FixedClasses:
 
 
 def _load_bundled(trainer: Trainer, name: str) -> None:
-    trainer.model.load_state_dict({**trainer.model.state_dict(), **bundled_weights(name)})
+    given = {**trainer.model.state_dict(), **bundled_weights(name)}
+    if isinstance(trainer.model, SatMini):
+        given[FIRST] = widened(given[FIRST], trainer.model.config.channels)
+    trainer.model.load_state_dict(given)
     trainer.average = {name: value.detach().clone() for name, value in trainer.model.state_dict().items()}
+
+
+def widened(kernel: torch.Tensor, channels: int) -> torch.Tensor:
+    """A first kernel (out in ...) for so many channels; it gives nothing to those that come to both sides of the old ones."""
+    more = (channels - kernel.shape[1]) // 2
+    return F.pad(kernel, (0, 0) * (kernel.dim() - 2) + (more, more))
 
 
 def bundled_weights(name: str) -> dict[str, torch.Tensor]:
@@ -149,13 +160,21 @@ def stream_of(plan: RunConfig, data: Path) -> tuple[Stream, dict[str, int]]:
     for source in plan.sources:
         cases = source.dataset.cases(data, "train")
         ready = [
-            item for case in cases for item in make_ready(case, plan.preparation, as_slices=plan.network.dims == 2)
+            item
+            for case in cases
+            for item in make_ready(
+                case, plan.preparation, as_slices=plan.network.dims == 2, neighbours=plan.network.neighbours
+            )
         ]
         if not ready:
             raise BadCall(f"The data set '{source.dataset.name}' has no training cases. Check its folder.")
         counts[source.dataset.name] = len(cases)
         real = [item for item in ready if item.image is not None]
         made = [item for item in ready if item.image is None]
+        if made and plan.network.neighbours:
+            raise BadCall(
+                f"'{source.dataset.name}' has label maps without images, whose pictures have no neighbours. Set neighbours = 0."
+            )
         pools.append((real, made, source.dataset.name, dict(source.dataset.mirrored)))
     weights = np.array([source.weight for source in plan.sources])
     weights = weights / weights.sum()

@@ -56,6 +56,8 @@ class ReferringRun:
     trunk: str = ""
     frozen: float = 0.0
     forget: float = 0.0
+    opposed: float = 0.0
+    rivals: float = 0.0
     start: Literal["random", "bundled"] = "random"
 
     def untrained(self) -> flans.Flans | lsms.Lsms:
@@ -146,7 +148,15 @@ def objective_of(run: ReferringRun, runs: Path) -> Objective:
     """The run's objective, with the states of all its sentences."""
     vocabulary = vocabulary_of(runs / run.name / STATES)
     if run.network == "flans":
-        return FlansObjective(vocabulary, run.sentences, run.moved, frozen=run.frozen, forget=run.forget)
+        return FlansObjective(
+            vocabulary,
+            run.sentences,
+            run.moved,
+            frozen=run.frozen,
+            forget=run.forget,
+            opposed=run.opposed,
+            rivals=run.rivals,
+        )
     return LsmsObjective(vocabulary, run.contrast, run.forget)
 
 

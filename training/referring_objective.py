@@ -16,7 +16,7 @@ from ..models.lsms import Lsms, contrastive_loss, segmentation_losses
 from ..models.sentences import States
 from .objective import LABELLED, MODEL, Batch, Batches, Objective, Roles, State
 from .referring import HEART, Family, Referral, referrals
-from .referring_drawing import draw_referral, draw_referrals
+from .referring_drawing import draw_opposed, draw_referral, draw_referrals
 
 # How often each family is asked for, among those that fit the picture. Our choice.
 NAMED: Mapping[Family, float] = {"anatomy": 0.72, "absent": 0.2, "nothing": 0.08}
@@ -51,7 +51,8 @@ class FlansObjective(Objective):
     """Half of the pictures are asked by name and turned upright, by the truth, half by place and size and are not.
 
     Terms: 10 Dice + cross-entropy of the masks, and the prior of the canonicaliser. Source: FLanS (spec §4, §6);
-    its three stages are one here.
+    its three stages are one here. Ours: `rival_loss`, since a mask of both kidneys is a comfortable answer to the question
+    for either.
 
     Attributes:
         sentences: per picture.
@@ -60,6 +61,8 @@ class FlansObjective(Objective):
         frozen: share of the steps, the first ones, in which the trunk keeps its weights; its norms get used to the
             pictures meanwhile.
         forget: share of a sentence's tokens that is left out, so that no single word is relied on.
+        opposed: share of pictures asked by name in which both sides of a pair are asked for, where there is one.
+        rivals: weight of `rival_loss`.
     """
 
     vocabulary: Vocabulary = field(repr=False)
@@ -68,6 +71,8 @@ class FlansObjective(Objective):
     prior: float = 1.0
     frozen: float = 0.0
     forget: float = 0.0
+    opposed: float = 0.0
+    rivals: float = 0.0
 
     name = "flans"
     paper = "FLanS, Da et al. 2024, arXiv 2410.12831"
@@ -81,7 +86,7 @@ class FlansObjective(Objective):
         return self.terms(model, batches[LABELLED], state.rng)
 
     def terms(self, model: torch.nn.Module, batch: Batch, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
-        """Terms "dice", "cross_entropy" and "prior"."""
+        """Terms "dice", "cross_entropy", "prior" and, where it has weight, "rivals"."""
         model = _flans(model)
         pictures, chosen, elements, canonical, upright = [], [], [], [], []
         for image, labels in zip(batch.images, batch.labels, strict=True):
@@ -105,7 +110,10 @@ class FlansObjective(Objective):
         targets = F.interpolate(torch.from_numpy(masks).float(), size=logits.shape[2:], mode="area")
         known = torch.tensor(upright)
         prior = prior_loss(scores[known], torch.tensor(elements)[known]) if bool(known.any()) else scores.sum() * 0
-        return {**mask_losses(logits, targets), "prior": self.prior * prior}
+        terms = {**mask_losses(logits, targets), "prior": self.prior * prior}
+        if self.rivals:
+            terms["rivals"] = self.rivals * rival_loss(logits, targets)
+        return terms
 
     def _referrals(
         self, labels: npt.NDArray[np.int64], by_name: bool, element: int, rng: np.random.Generator
@@ -117,11 +125,26 @@ class FlansObjective(Objective):
             shares = {**PLACED, "anatomy": 0.1}
         else:
             fitting, shares = referrals(labels, "train"), {**NAMED}
-        drawn = draw_referrals(fitting, shares, rng, self.sentences)
+        opposed = draw_opposed(fitting, rng) if by_name and rng.random() < self.opposed else []
+        drawn = draw_referrals(fitting, shares, rng, self.sentences, opposed[: self.sentences])
         if not by_name or element == 0:
             return drawn
         moved = [apply_element(element, torch.from_numpy(one.mask)).numpy() for one in drawn]
         return [Referral(one.text, one.family, one.key, mask) for one, mask in zip(drawn, moved, strict=True)]
+
+
+def rival_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """How far sentences (b k) of one picture get each other's masks: cross-entropy over what any of them means.
+
+    A sentence's own pixels count as much as those that only others mean. Ours.
+
+    Args:
+        logits, targets: (b k h w); targets in [0, 1].
+    """
+    others = (targets.sum(1, keepdim=True) - targets).clamp(max=1) * (1 - targets)
+    within = (targets * F.softplus(-logits)).sum((-2, -1)) / (targets.sum((-2, -1)) + 1)
+    beyond = (others * F.softplus(logits)).sum((-2, -1)) / (others.sum((-2, -1)) + 1)
+    return (within + beyond).mean()
 
 
 def _flans(model: torch.nn.Module) -> Flans:

@@ -127,7 +127,7 @@ def _pool(name: str, data: Path, size: int) -> list[Ready]:
     return [
         Ready(
             one.name,
-            None if one.picture is None else torch.from_numpy(one.picture).half(),
+            None if one.picture is None else torch.from_numpy(one.picture)[None].half(),
             torch.from_numpy(one.raw.copy()),
         )
         for one in found

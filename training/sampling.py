@@ -14,8 +14,11 @@ import torch.nn.functional as F
 
 from ..imaging.geometry import reorient_array, resample
 from ..models.preprocess import Preparation, prepare, working_grid
+from ..models.windows import beside
 from .cases import Case
 from .synthesis import Appearance, synthesise
+
+ALONE = 0.1  # share of samples in which a slice has no neighbours, as a single picture
 
 
 @dataclass(frozen=True)
@@ -49,24 +52,28 @@ class View:
 
 @dataclass(frozen=True)
 class Ready:
-    """A case on the network's grid, in memory: image float16 (or None) and labels uint8."""
+    """A case on the network's grid, in memory: image float16 (channels ...) or None, and labels uint8."""
 
     name: str
     image: torch.Tensor | None
     labels: torch.Tensor
 
 
-def make_ready(case: Case, how: Preparation, *, as_slices: bool) -> list[Ready]:
-    """The case on the network's grid; one entry per slice when the network is 2-D."""
+def make_ready(case: Case, how: Preparation, *, as_slices: bool, neighbours: int = 0) -> list[Ready]:
+    """The case on the network's grid; one entry per slice, between its neighbours, when the network is 2-D."""
     labels, grid = reorient_array(case.labels, case.grid, "RAS") if how.canonical else (case.labels, case.grid)
     on_grid = torch.from_numpy(resample(labels.astype(np.uint8), grid, working_grid(grid, how), order=0))
     image = None
     if case.volume is not None:
-        image = torch.from_numpy(prepare(case.volume, how).array).half()
+        image = prepare(case.volume, how).array.astype(np.float16)
     if not as_slices:
-        return [Ready(case.name, image, on_grid)]
+        return [Ready(case.name, None if image is None else torch.from_numpy(image)[None], on_grid)]
     return [
-        Ready(f"{case.name}:{z}", None if image is None else image[:, :, z].clone(), on_grid[:, :, z].clone())
+        Ready(
+            f"{case.name}:{z}",
+            None if image is None else torch.from_numpy(beside(image, z, neighbours).copy()),
+            on_grid[:, :, z].clone(),
+        )
         for z in range(on_grid.shape[2])
     ]
 
@@ -74,7 +81,7 @@ def make_ready(case: Case, how: Preparation, *, as_slices: bool) -> list[Ready]:
 def draw(
     ready: Ready, view: View, rng: np.random.Generator, mirrored: dict[int, int], appearance: Appearance | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One sample: image (1 x y z) float32 and labels (x y z) int64 of the view's patch size."""
+    """One sample: image (channels x y z) float32 and labels (x y z) int64 of the view's patch size."""
     grid = _random_grid(ready, view, rng)
     labels = ready.labels[None, None].float()
     moved = F.grid_sample(labels, grid, mode="nearest", padding_mode="zeros", align_corners=False)[0, 0].long()
@@ -82,17 +89,26 @@ def draw(
     if ready.image is None:
         if appearance is None:
             raise ValueError(f"case {ready.name} has no image and the configuration no [synthesis]")
-        image = synthesise(moved, appearance, rng)
+        image = synthesise(moved, appearance, rng)[None]
     else:
-        source = ready.image[None, None].float()
-        image = F.grid_sample(source, grid, mode="bilinear", padding_mode="border", align_corners=False)[0, 0]
-        image = _vary(image, view, rng)
+        source = ready.image[None].float()
+        image = F.grid_sample(source, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+        image = _vary(_alone_or_reversed(image, rng), view, rng)
     if swap:
-        image, moved = image.flip(0), _swap_sides(moved.flip(0), mirrored)
+        image, moved = image.flip(1), _swap_sides(moved.flip(0), mirrored)
     for axis in view.flip:
         if rng.random() < 0.5:
-            image, moved = image.flip(axis), moved.flip(axis)
-    return image[None].contiguous(), moved.contiguous()
+            image, moved = image.flip(axis + 1), moved.flip(axis)
+    return image.contiguous(), moved.contiguous()
+
+
+def _alone_or_reversed(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """A slice and its neighbours (channels ...) as another scan could have them: none at all, or in the other order."""
+    if len(image) == 1:
+        return image
+    if rng.random() < ALONE:
+        return image[len(image) // 2][None].expand_as(image)
+    return image.flip(0) if rng.random() < 0.5 else image
 
 
 def _swap_sides(labels: torch.Tensor, mirrored: dict[int, int]) -> torch.Tensor:
@@ -158,7 +174,7 @@ def _elastic(view: View, rng: np.random.Generator) -> torch.Tensor:
 
 
 def _vary(image: torch.Tensor, view: View, rng: np.random.Generator) -> torch.Tensor:
-    """Contrast, bias field, blur or thick slices, and noise on a normalised image."""
+    """Contrast, bias field, blur or thick slices, and noise on a normalised image (channels ...)."""
     if view.gamma and rng.random() < 0.5:
         low, high = image.min(), image.max()
         unit = (image - low) / (high - low + 1e-6)
@@ -166,7 +182,7 @@ def _vary(image: torch.Tensor, view: View, rng: np.random.Generator) -> torch.Te
     if view.bias:
         image = image * float(1 + rng.uniform(-view.bias, view.bias)) + float(rng.uniform(-view.bias, view.bias))
         if rng.random() < 0.3:
-            image = image * (1 + view.bias * smooth_field(tuple(image.shape), 3, rng)[0])
+            image = image * (1 + view.bias * smooth_field(tuple(image.shape[1:]), 3, rng)[0])
     if rng.random() < view.coarse:
         image = coarsened(image, rng)
     if view.noise and rng.random() < 0.5:
@@ -176,9 +192,10 @@ def _vary(image: torch.Tensor, view: View, rng: np.random.Generator) -> torch.Te
 
 
 def coarsened(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """The image as a scanner of lower resolution would show it, on the same grid."""
-    factors = rng.uniform(1.0, 2.5, image.dim())
-    size = [max(2, round(n / f)) for n, f in zip(image.shape, factors, strict=True)]
-    mode = "bilinear" if image.dim() == 2 else "trilinear"
-    small = F.interpolate(image[None, None], size=size, mode="area")
-    return F.interpolate(small, size=tuple(image.shape), mode=mode, align_corners=False)[0, 0]
+    """The image (channels ...) as a scanner of lower resolution would show it, on the same grid."""
+    shape = tuple(image.shape[1:])
+    factors = rng.uniform(1.0, 2.5, len(shape))
+    size = [max(2, round(n / f)) for n, f in zip(shape, factors, strict=True)]
+    mode = "bilinear" if len(shape) == 2 else "trilinear"
+    small = F.interpolate(image[None], size=size, mode="area")
+    return F.interpolate(small, size=shape, mode=mode, align_corners=False)[0]

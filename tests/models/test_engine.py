@@ -16,10 +16,10 @@ from .test_late_fusion import made
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 
 
-@pytest.mark.parametrize(("dims", "shape"), [(2, (1, 1, 32, 24)), (3, (1, 1, 16, 24, 32))])
+@pytest.mark.parametrize(("dims", "shape"), [(2, (1, 1, 32, 24)), (2, (2, 3, 24, 20)), (3, (1, 1, 16, 24, 32))])
 @pytest.mark.parametrize("backend", ["openvino", "torch"])
 def test_every_backend_gives_the_networks_own_features(dims: int, shape: tuple[int, ...], backend: str) -> None:
-    net = made(dims)
+    net = made(dims, neighbours=shape[1] // 2)
     image = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     with torch.no_grad():
         expected = net.image_features(torch.from_numpy(image)).numpy()

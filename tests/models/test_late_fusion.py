@@ -7,9 +7,9 @@ import torch
 from ostensor.models.late_fusion import SatMini, SatMiniConfig, ask
 
 
-def made(dims: int = 3, seed: int = 0) -> SatMini:
+def made(dims: int = 3, seed: int = 0, neighbours: int = 0) -> SatMini:
     torch.manual_seed(seed)
-    net = SatMini(SatMiniConfig(dims=dims, features=(4, 8, 12), finest=8, embed=6, text_dim=5, hidden=7))
+    net = SatMini(SatMiniConfig(dims, (4, 8, 12), finest=8, embed=6, text_dim=5, hidden=7, neighbours=neighbours))
     with torch.no_grad():  # running statistics and scales away from their neutral start
         for name, value in net.state_dict().items():
             if value.is_floating_point():

@@ -182,6 +182,24 @@ def test_a_slice_that_errs_is_outvoted_where_the_voxel_size_is_known() -> None:
     assert spread(6.0, known=False) == spread(0.0, known=False)
 
 
+def test_a_slice_answers_for_itself_and_its_neighbours_only() -> None:
+    torch.manual_seed(0)
+    net = SatMini(SatMiniConfig(dims=2, features=(4, 8), finest=8, embed=6, neighbours=1))
+    how = Preparation(dims=2, spacing_mm=(2.0, 2.0, 1.0), intensity="ct", longest=32)
+    made = SatMiniPredictor(net, how, card("sat-mini-cardiac"), backend="torch")
+    array = np.random.default_rng(0).integers(-160, 200, (32, 24, 7)).astype(np.int16)
+
+    def features(array: np.ndarray) -> np.ndarray:
+        volume = Volume(array, Grid(array.shape, np.diag([2.0, 2.0, 3.0, 1.0])), "ct")
+        return made.encode(volume, progress=lambda share: None, cancelled=lambda: False).array.astype(np.float32)
+
+    before = features(array)
+    array[:, :, 3] = 150
+    changed = [bool(np.abs(features(array) - before)[..., z].max() > 1e-3) for z in range(7)]
+    assert changed == [False, False, True, True, True, False, False]
+    assert features(array[:, :, :1]).shape[3] == 1, "a single picture"
+
+
 def test_features_of_a_continued_picture_lie_on_the_picture_again() -> None:
     """Body at three sides, odd sizes, a mirrored view beside: far from the cuts the features are those without."""
     torch.manual_seed(0)

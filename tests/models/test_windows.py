@@ -8,6 +8,7 @@ import torch
 
 from ostensor.models.interface import Cancelled
 from ostensor.models.windows import (
+    beside,
     body_box,
     cut_edges,
     fitted_tiles,
@@ -66,6 +67,17 @@ def test_slices_are_seen_one_by_one_in_their_place() -> None:
     )  # fmt: skip
     assert np.allclose(found[0], array, atol=2e-3)
     assert np.allclose(found[1], 2 * array, atol=4e-3)
+
+
+def test_a_slice_is_seen_between_its_neighbours_and_the_ends_of_a_stack_repeat() -> None:
+    array = np.random.default_rng(2).standard_normal((9, 7, 5)).astype(np.float32)
+    found = run_slices(
+        array, lambda x: x[:, [0, 1, 2]], channels=3, stride=4, progress=quiet, cancelled=lambda: False, batch=2,
+        neighbours=1,
+    )  # fmt: skip
+    for channel, places in enumerate(([0, 0, 1, 2, 3], [0, 1, 2, 3, 4], [1, 2, 3, 4, 4])):
+        assert np.allclose(found[channel], array[:, :, places], atol=2e-3)
+    assert np.array_equal(beside(array[:, :, :1], 0, 1), np.stack([array[:, :, 0]] * 3)), "a single picture"
 
 
 def test_progress_grows_to_one_and_cancelling_stops_between_tiles() -> None:

@@ -29,9 +29,16 @@ from ostensor.training.referring import (
     things_of,
     words,
 )
-from ostensor.training.referring_drawing import draw_referral
+from ostensor.training.referring_drawing import draw_opposed, draw_referral, draw_referrals
 from ostensor.training.referring_fit import FOLDER, fit, is_referring, load_trunk, read_run, trained
-from ostensor.training.referring_objective import MIXED, FlansObjective, LsmsObjective, Vocabulary, forgotten
+from ostensor.training.referring_objective import (
+    MIXED,
+    FlansObjective,
+    LsmsObjective,
+    Vocabulary,
+    forgotten,
+    rival_loss,
+)
 from ostensor.training.referring_stream import with_lesions
 
 SHAPE = (97, 89)
@@ -191,12 +198,51 @@ def test_flans_is_asked_under_symmetries_and_its_masks_move_along(vocabulary: Vo
                 assert columns[0] == np.flatnonzero(np.isin(moved, list(ORGANS)).any(0))[0]
 
 
+def test_both_sides_of_a_pair_are_asked_in_one_picture(vocabulary: Vocabulary) -> None:
+    fitting = referrals(_labels(), "train")
+    orders = set()
+    for seed in range(12):
+        pair = draw_opposed(fitting, np.random.default_rng(seed))
+        assert {one.key for one in pair} == {"name:left kidney", "name:right kidney"}
+        assert not (pair[0].mask & pair[1].mask).any()
+        orders.add(pair[0].key)
+        drawn = draw_referrals(fitting, MIXED, np.random.default_rng(seed), 4, pair)
+        assert [*drawn[:2]] == pair
+        assert len(drawn) == 4
+    assert len(orders) == 2, "either side comes first"
+    alone = np.where(_labels() == 2, 0, _labels())
+    assert draw_opposed(referrals(alone, "train"), np.random.default_rng(0)) == []
+    objective = FlansObjective(vocabulary, opposed=1.0)
+    asked = objective._referrals(_labels(), True, 0, np.random.default_rng(3))
+    assert {one.key for one in asked[:2]} == {"name:left kidney", "name:right kidney"}
+
+
+def test_marking_what_another_sentence_means_costs_and_marking_nobodys_pixels_does_not() -> None:
+    own, other = torch.zeros(6, 5), torch.zeros(6, 5)
+    own[:2], other[4:] = 1, 1
+    targets = torch.stack([own, other])[None]
+    right = (targets * 2 - 1) * 9
+    both = ((own + other) * 2 - 1).expand(1, 2, 6, 5) * 9
+    assert rival_loss(right, targets) < 0.01
+    assert rival_loss(both, targets) == pytest.approx(9 * 10 / 11, rel=0.01), "ten pixels, one added"
+    elsewhere = right.clone()
+    elsewhere[:, :, 2:4] = 9
+    assert torch.equal(rival_loss(elsewhere, targets), rival_loss(right, targets))
+    assert torch.isfinite(rival_loss(both, torch.zeros_like(targets)))
+
+
 def test_both_objectives_give_finite_losses_and_reach_their_networks(vocabulary: Vocabulary) -> None:
     torch.manual_seed(0)
     flans = Flans(MINI)
     lsms = Lsms(LsmsConfig((8, 12, 16, 20), (1, 1, 1, 1), (2, 2, 2, 2), text=384, squeeze=32, rank=4, embed=8))
     for net, objective, size, names in (
         (flans, FlansObjective(vocabulary), MINI.encoder.size, {"dice", "cross_entropy", "prior"}),
+        (
+            flans,
+            FlansObjective(vocabulary, rivals=1.0),
+            MINI.encoder.size,
+            {"dice", "cross_entropy", "prior", "rivals"},
+        ),
         (lsms, LsmsObjective(vocabulary), 128, {"dice", "cross_entropy", "contrast"}),
     ):
         terms = objective.terms(net, _batch(size), np.random.default_rng(1))  # type: ignore[attr-defined]

@@ -117,6 +117,24 @@ def test_a_run_may_start_from_bundled_weights(tiny_plan: Path, monkeypatch: pyte
         fit("tiny", runs=tiny_plan)
 
 
+def test_bundled_weights_that_saw_single_slices_begin_a_run_that_sees_neighbours() -> None:
+    """At its start the wider network answers as the old one, whatever the neighbours show."""
+    import torch
+
+    from ostensor.models.late_fusion import SatMini, SatMiniConfig
+    from ostensor.training.fit import FIRST, widened
+
+    torch.manual_seed(0)
+    shape = {"dims": 2, "features": (4, 8), "finest": 4, "embed": 4}
+    old, new = SatMini(SatMiniConfig(**shape)).eval(), SatMini(SatMiniConfig(**shape, neighbours=1)).eval()
+    state = old.state_dict()
+    new.load_state_dict({**state, FIRST: widened(state[FIRST], 3)})
+    image = torch.randn(2, 3, 16, 12)
+    with torch.no_grad():
+        assert torch.allclose(new.image_features(image), old.image_features(image[:, 1:2]), atol=1e-6)
+    assert torch.equal(widened(state[FIRST], 1), state[FIRST])
+
+
 def test_an_untrained_run_says_what_to_do(tiny_plan: Path) -> None:
     import dataclasses
 
@@ -144,6 +162,7 @@ def test_wrong_configurations_are_refused(tmp_path: Path) -> None:
         ("hippocampus = 1.0", "narnia = 1.0", "Unknown data sets"),
         ('name = "', 'colour = "red"\nname = "', "Unknown keys"),
         ("[schedule]", "[schedule]\nmood = 3", "is wrong"),
+        ("[network]", "[network]\nneighbours = 1", "Only 2-D networks"),
     ):
         path = tmp_path / "c.toml"
         path.write_text(good.replace(old, new, 1), encoding="utf-8")

@@ -51,7 +51,7 @@ VIEW = View(patch=(16, 12, 8), rotate_deg=10, scale=0.1, elastic=1.0)
 
 def ready(image: bool = True) -> Ready:
     labels = body().to(torch.uint8)
-    return Ready("case", labels.half() if image else None, labels)
+    return Ready("case", labels[None].half() if image else None, labels)
 
 
 def test_views_are_patches_that_depend_on_the_seed_only() -> None:
@@ -70,6 +70,22 @@ def test_image_and_labels_move_together() -> None:
         image, labels = draw(ready(), view, np.random.default_rng(seed), {}, None)
         agree.append(float((image[0] - labels).abs().lt(0.51).float().mean()))
     assert min(agree) > 0.7, "borders are interpolated"
+
+
+def test_neighbours_move_with_their_slice_come_in_either_order_and_are_missing_at_times() -> None:
+    """Three channels of one label map in other greys: each view holds one in the middle and what belongs beside it."""
+    view = View(patch=(16, 12), rotate_deg=10, elastic=1.0, noise=0, gamma=0, bias=0, coarse=0)
+    labels = body()[:, :, 8].to(torch.uint8)
+    shown = torch.stack([2 * labels, labels, 3 * labels]).half()
+    seen = set()
+    for seed in range(40):
+        image, _moved = draw(Ready("case", shown, labels), view, np.random.default_rng(seed), {}, None)
+        assert image.shape == (3, 16, 12)
+        middle = image[1]
+        ratios = tuple(round(float(one.sum() / middle.sum()), 2) for one in image)
+        assert torch.allclose(image, torch.tensor(ratios)[:, None, None] * middle, atol=1e-2)
+        seen.add(ratios)
+    assert seen == {(2.0, 1.0, 3.0), (3.0, 1.0, 2.0), (1.0, 1.0, 1.0)}
 
 
 def test_mirroring_swaps_the_names_of_sides() -> None:
