@@ -2,11 +2,13 @@
 
 A network's mean sigmoid inside its mask says little about the mask: it is high by construction. A logistic
 regression of the true Dice on a few signs of the mask says more, and says how much: its record (patients, error
-before and after, rank correlation) is kept beside the weights and is void for other weights.
+before and after, rank correlation) is kept beside the weights and is void for other weights, and when the same weights'
+logits become masks in another way.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .card import Card
+from .decisions import Decisions
 
 METHOD = "expected Dice (logistic regression on signs of the mask, fitted on held-out patients)"
 SIGNS = (
@@ -66,6 +69,7 @@ class Calibration:
 
     Attributes:
         weights_sha256: of the weights it was fitted to.
+        way: of their scans to masks, when it was fitted (`way_of`).
         centre, scale, weights, bias: of the regression; signs are centred and scaled first.
         offsets: structure -> what is added to the bias.
         absent_below: expected Dice below which a mask is no evidence of the structure.
@@ -74,6 +78,7 @@ class Calibration:
     """
 
     weights_sha256: str
+    way: str
     centre: tuple[float, ...]
     scale: tuple[float, ...]
     weights: tuple[float, ...]
@@ -111,16 +116,22 @@ def path_of(card: Card, folder: Path) -> Path:
 
 
 def calibration_of(card: Card, folder: Path) -> Calibration | None:
-    """The calibration of a bundled model; None where there is none, or it was fitted to other weights."""
-    return _read(path_of(card, folder), card.sha256) if card.weights == "bundled" else None
+    """The calibration of a bundled model; None where there is none, or it was fitted to other weights or decisions."""
+    return _read(path_of(card, folder), card.sha256, way_of(card.facts)) if card.weights == "bundled" else None
+
+
+def way_of(facts: Mapping[str, Any]) -> str:
+    """Digest of how a scan is prepared and logits become masks, out of the file beside the weights."""
+    how = {"preparation": facts.get("preparation"), **Decisions.from_json(facts).to_json()}
+    return hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()
 
 
 @cache
-def _read(path: Path, sha256: str) -> Calibration | None:
+def _read(path: Path, sha256: str, way: str) -> Calibration | None:
     if not path.is_file():
         return None
     found = Calibration.from_json(json.loads(path.read_text(encoding="utf-8")))
-    return found if found.weights_sha256 == sha256 else None
+    return found if (found.weights_sha256, found.way) == (sha256, way) else None
 
 
 def expected_calibration_error(said: Sequence[float], true: Sequence[float], *, bins: int = 15) -> float:

@@ -22,7 +22,7 @@ from ..imaging.arrays import write_atomically
 from ..imaging.errors import BadCall
 from ..imaging.geometry import Box, crop
 from ..imaging.volume import Volume
-from ..models.calibration import SIGNS, Calibration, Signs, expected_calibration_error, path_of
+from ..models.calibration import SIGNS, Calibration, Signs, expected_calibration_error, path_of, way_of
 from ..models.catalogue import WEIGHTS_FOLDER, card
 from ..models.load import load_predictor
 from ..models.predictor import SatMiniPredictor
@@ -146,7 +146,7 @@ def _asked(
         yield Row(case.patient, found.structure, change, found.signs, dice, int(truth.sum()))
 
 
-def fit(rows: Sequence[Row], weights_sha256: str) -> Calibration:
+def fit(rows: Sequence[Row], weights_sha256: str, way: str) -> Calibration:
     """The regression of Dice on signs, over masks that are not empty, and the two limits.
 
     Minimises cross-entropy against the true Dice plus a ridge; structures may have offsets of their own.
@@ -170,6 +170,7 @@ def fit(rows: Sequence[Row], weights_sha256: str) -> Calibration:
     w = optimize.minimize(loss, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B").x
     made = Calibration(
         weights_sha256=weights_sha256,
+        way=way,
         centre=tuple(centre.tolist()),
         scale=tuple(scale.tolist()),
         weights=tuple(w[: len(SIGNS)].tolist()),
@@ -251,7 +252,7 @@ def calibrate(config: str, *, threads: int | None = None, folder: Path = WEIGHTS
         rows[label] = list(rows_of(predictor, chosen, dataset, names))
         for wrong in wrong_scans(data_folder(), dataset.name, part=label):
             rows[label] += _asked(predictor, wrong, {}, names, "wrong kind")
-    made = fit(rows["fit"], entry.sha256)
+    made = fit(rows["fit"], entry.sha256, way_of(entry.facts))
     found = {"all": quality(made, rows["report"])}
     for change in (*CHANGES, "wrong kind"):
         some = [row for row in rows["report"] if row.change == change]

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from ostensor.imaging.errors import BadCall
-from ostensor.models.calibration import SIGNS, Calibration, calibration_of, expected_calibration_error, signs_of
+from ostensor.models.calibration import (
+    SIGNS,
+    Calibration,
+    calibration_of,
+    expected_calibration_error,
+    path_of,
+    signs_of,
+    way_of,
+)
 from ostensor.models.catalogue import WEIGHTS_FOLDER, catalogue
 from ostensor.training.calibrate import Row, fit, quality
 
@@ -51,13 +59,13 @@ def _rows(seed: int, count: int = 400) -> list[Row]:
 
 
 def test_a_known_law_is_learned_and_ranks_new_masks() -> None:
-    made = fit(_rows(0), "abc")
+    made = fit(_rows(0), "abc", "")
     found = quality(made, _rows(1))
     assert found.ece < 0.03 < 0.2 < found.ece_raw
     assert found.spearman is not None
     assert found.spearman > 0.99
     with pytest.raises(BadCall, match="7 masks are too few"):
-        fit(_rows(0, 7), "abc")
+        fit(_rows(0, 7), "abc", "")
 
 
 def test_limits_part_what_is_there_from_what_is_not() -> None:
@@ -67,19 +75,37 @@ def test_limits_part_what_is_there_from_what_is_not() -> None:
         Row("p", "liver", "none", (0.9, *sign), 0.9, 500),
         Row("p", "liver", "wrong kind", (0.2, *sign), 0.0, 0),
     ] * 60
-    made = fit(rows, "abc")
+    made = fit(rows, "abc", "")
     good, bad = (made.expected_dice("liver", row.signs) for row in rows[:2])
     assert bad < made.absent_below <= made.sure_from <= good
 
 
-def test_a_calibration_of_other_weights_is_not_used(tmp_path: Path) -> None:
-    made = fit(_rows(0), "0" * 64)
-    entry = next(card for card in catalogue(WEIGHTS_FOLDER) if card.weights == "bundled")
-    path = tmp_path / f"{entry.name}.calibration.json"
-    path.write_text(json.dumps(made.to_json()), encoding="utf-8")
-    assert calibration_of(entry, tmp_path) is None
-    again = Calibration.from_json(json.loads(path.read_text(encoding="utf-8")))
+def test_a_calibration_of_other_weights_or_decisions_is_not_used(tmp_path: Path) -> None:
+    entry = next(card for card in catalogue(WEIGHTS_FOLDER) if card.weights == "bundled" and card.facts.get("cutoffs"))
+    other = {**entry.facts, "along_mm": 17.0}
+    for folder, sha256, facts, used in (
+        ("same", entry.sha256, entry.facts, True),
+        ("weights", "0" * 64, entry.facts, False),
+        ("decisions", entry.sha256, other, False),
+        ("preparation", entry.sha256, {**entry.facts, "preparation": {"dims": 2}}, False),
+    ):
+        made = fit(_rows(0), sha256, way_of(facts))
+        path = path_of(entry, tmp_path / folder)
+        path.parent.mkdir()
+        path.write_text(json.dumps(made.to_json()), encoding="utf-8")
+        found = calibration_of(entry, tmp_path / folder)
+        assert (found is not None) == used, folder
+    again = Calibration.from_json(json.loads(path_of(entry, tmp_path / "same").read_text(encoding="utf-8")))
     assert again.expected_dice("liver", _rows(2)[0].signs) == pytest.approx(
         made.expected_dice("liver", _rows(2)[0].signs)
     )
     assert again.expected_dice("liver", ()) == 0.0
+
+
+def test_every_bundled_calibration_is_of_its_models_weights_and_decisions() -> None:
+    kept = [card for card in catalogue(WEIGHTS_FOLDER) if path_of(card, WEIGHTS_FOLDER).is_file()]
+    assert kept
+    for entry in kept:
+        assert calibration_of(entry, WEIGHTS_FOLDER) is not None, (
+            f"run `ostensor eval {entry.name.removeprefix('sat-mini-')} --calibrate`"
+        )

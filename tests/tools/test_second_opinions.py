@@ -12,7 +12,7 @@ import pytest
 
 from ostensor.imaging.volume import Mask
 from ostensor.models import catalogue
-from ostensor.models.calibration import Calibration
+from ostensor.models.calibration import Calibration, way_of
 from ostensor.tools.desk import Desk
 from ostensor.tools.settings import Settings
 
@@ -35,6 +35,7 @@ def toys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     zeros = (0.0,) * 6
     sure = Calibration(
         weights_sha256="2" * 64,
+        way=way_of({}),
         centre=zeros,
         scale=(1.0,) * 6,
         weights=zeros,
