@@ -27,14 +27,13 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="For machin
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(card) for card in cards]))
         return
-    table = Table()
-    for heading in ("model", "ready", "takes", "structures", "use"):
+    table = Table(caption="Licence, sources and limits: ostensor models show NAME.")
+    for heading in ("model", "ready", "takes", "knows", "use"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("licence")
     for card in cards:
         takes = f"{'/'.join(card.modalities)} {'/'.join(f'{d}-D' for d in card.dimensions)}"
         known = "any term" if card.open_text else str(len(card.claimed))
-        table.add_row(card.name, "yes" if card.is_ready else card.weights, takes, known, card.purpose, card.licence)
+        table.add_row(card.name, "yes" if card.is_ready else card.weights, takes, known, card.purpose)
     Console().print(table)
 
 

@@ -47,6 +47,8 @@ def fit(
             raise BadCall(
                 f"--augment {augment} of '{config}' is not known. Use: paint-hippocampus --augment synthetic."
             )
+        if seed is not None or steps is not None:
+            raise BadCall("--augment synthetic compares over seeds and steps of its own. Leave --seed and --steps out.")
         typer.echo(f"Wrote {compare(config).name}.")
         return
     others = (

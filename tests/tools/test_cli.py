@@ -68,8 +68,16 @@ def test_a_paraphraser_that_is_not_there_is_named(
 def test_models_list_and_show() -> None:
     listed = CliRunner().invoke(app, ["models", "list", "--json"])
     assert {row["name"] for row in json.loads(listed.stdout)} >= {"toy-ct", "toy-mr"}
+    assert "ostensor models show NAME" in CliRunner().invoke(app, ["models", "list"]).stdout
     shown = CliRunner().invoke(app, ["models", "show", "toy-ct"])
     assert json.loads(shown.stdout)["licence"] == "CC0"
+
+
+def test_the_list_of_models_fits_a_narrow_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = ostensor("models", "list", cwd=tmp_path)
+    assert "sat-mini-hippocampus" in done.stdout
+    assert "…" not in done.stdout
 
 
 def test_store_ls_gc_repair(root: Path, tmp_path: Path) -> None:

@@ -65,6 +65,13 @@ def test_networks_that_make_no_pool_refuse_seed_and_steps(
 
 
 @pytest.mark.parametrize("words", [["--seed", "1"], ["--steps", "5"]])
+def test_a_comparison_of_augmentations_refuses_seed_and_steps(words: list[str]) -> None:
+    done = CliRunner().invoke(app, ["fit", "paint-hippocampus", "--augment", "synthetic", *words])
+    assert isinstance(done.exception, BadCall)
+    assert "seeds and steps of its own" in str(done.exception)
+
+
+@pytest.mark.parametrize("words", [["--seed", "1"], ["--steps", "5"]])
 def test_prognosis_models_refuse_seed_and_steps(words: list[str]) -> None:
     done = CliRunner().invoke(app, ["fit", "prognosis-synthetic", *words])
     assert isinstance(done.exception, BadCall)
