@@ -1,4 +1,4 @@
-"""Cards of the models that take sentences. Torch-free; part of the one list in `catalogue.py`."""
+"""Cards of the models that take sentences. Torch-free; part of the one list in `cards.py`."""
 
 from __future__ import annotations
 
