@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ostensor.imaging.errors import BadCall
+from ostensor.imaging.volume import Grid, Volume
 from ostensor.models.calibration import (
     SIGNS,
     Calibration,
@@ -18,7 +19,8 @@ from ostensor.models.calibration import (
     way_of,
 )
 from ostensor.models.catalogue import WEIGHTS_FOLDER, catalogue
-from ostensor.training.calibrate import Row, fit, quality
+from ostensor.training.calibrate import CHANGES, Row, fit, quality
+from ostensor.training.cases import Case
 
 
 def test_signs_of_three_voxels_by_hand() -> None:
@@ -78,6 +80,22 @@ def test_limits_part_what_is_there_from_what_is_not() -> None:
     made = fit(rows, "abc", "")
     good, bad = (made.expected_dice("liver", row.signs) for row in rows[:2])
     assert bad < made.absent_below <= made.sure_from <= good
+
+
+def test_scans_are_cut_in_half_from_either_end() -> None:
+    """Labels count columns; the half that stays keeps its place in the world."""
+    labels = np.broadcast_to(np.arange(9, dtype=np.uint8)[:, None, None], (9, 4, 3))
+    grid = Grid(labels.shape, np.diag([2.0, 2.0, 5.0, 1.0]))
+    kept = set()
+    for name in ("a", "b", "c", "d"):
+        case = Case("p", name, Volume(labels.astype(np.int16), grid, "ct"), labels, grid)
+        half = CHANGES["half"](case, np.random.default_rng(0))
+        assert half.volume is not None
+        columns = half.labels[:, 0, 0].tolist()
+        assert half.volume.array[:, 0, 0].tolist() == columns
+        assert half.grid.affine[0, 3] == 2.0 * columns[0]
+        kept.add(tuple(columns))
+    assert kept == {(0, 1, 2, 3), (4, 5, 6, 7)}
 
 
 def test_a_calibration_of_other_weights_or_decisions_is_not_used(tmp_path: Path) -> None:
