@@ -56,6 +56,7 @@ class ReferringRun:
     trunk: str = ""
     frozen: float = 0.0
     forget: float = 0.0
+    named: float = 0.55
     opposed: float = 0.0
     rivals: float = 0.0
     start: Literal["random", "bundled"] = "random"
@@ -154,6 +155,7 @@ def objective_of(run: ReferringRun, runs: Path) -> Objective:
             run.moved,
             frozen=run.frozen,
             forget=run.forget,
+            named=run.named,
             opposed=run.opposed,
             rivals=run.rivals,
         )

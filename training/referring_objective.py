@@ -48,7 +48,7 @@ def forgotten(states: torch.Tensor, share: float, rng: np.random.Generator) -> t
 
 @dataclass(frozen=True)
 class FlansObjective(Objective):
-    """Half of the pictures are asked by name and turned upright, by the truth, half by place and size and are not.
+    """Some pictures are asked by name and turned upright, by the truth, others by place and size and are not.
 
     Terms: 10 Dice + cross-entropy of the masks, and the prior of the canonicaliser. Source: FLanS (spec §4, §6);
     its three stages are one here. Ours: `rival_loss`, since a mask of both kidneys is a comfortable answer to the question
@@ -61,6 +61,7 @@ class FlansObjective(Objective):
         frozen: share of the steps, the first ones, in which the trunk keeps its weights; its norms get used to the
             pictures meanwhile.
         forget: share of a sentence's tokens that is left out, so that no single word is relied on.
+        named: share of pictures that are asked by name.
         opposed: share of pictures asked by name in which both sides of a pair are asked for, where there is one.
         rivals: weight of `rival_loss`.
     """
@@ -71,6 +72,7 @@ class FlansObjective(Objective):
     prior: float = 1.0
     frozen: float = 0.0
     forget: float = 0.0
+    named: float = 0.55
     opposed: float = 0.0
     rivals: float = 0.0
 
@@ -91,7 +93,7 @@ class FlansObjective(Objective):
         pictures, chosen, elements, canonical, upright = [], [], [], [], []
         for image, labels in zip(batch.images, batch.labels, strict=True):
             ct = not bool(torch.isin(labels, torch.tensor(list(HEART))).any())
-            by_name = rng.random() < 0.55 or not ct
+            by_name = rng.random() < self.named
             element = int(rng.integers(ELEMENTS)) if ct and rng.random() < self.moved else 0
             chosen.append(self._referrals(labels.numpy(), by_name, element, rng))
             pictures.append(apply_element(element, image))
