@@ -61,6 +61,7 @@ ENTRIES: tuple[Card, ...] = (
         purpose="research-only",
         intensity="percentile",
         region=("thorax",),
+        notes="Sees the next slice on each side, however far; a single picture is its own neighbour.",
     ),
     _bundled(
         "sat-mini-abdomen-2d",
