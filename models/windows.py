@@ -174,7 +174,7 @@ def run_slices(
     return features
 
 
-def beside(array: Float, z: int, neighbours: int) -> Float:
+def beside(array: _Numbers, z: int, neighbours: int) -> _Numbers:
     """Slice `z` of a stack (x y z) in the middle of its neighbours, (1+2*neighbours x y); the ends of a stack repeat."""
     places = np.clip(np.arange(z - neighbours, z + neighbours + 1), 0, array.shape[2] - 1)
     return array[:, :, places].transpose(2, 0, 1)
