@@ -56,7 +56,8 @@ async def survived(desk: Desk, secrets: tuple[str, ...], count: int, seed: int) 
             assert not leaks(text, repr(arguments) + json.dumps(arguments), secrets), (name, arguments, text[:500])
         gc.collect()
         seen["grown_mb"] = (process.memory_info().rss - before) // 1_000_000
-        alive = await client.call_tool("segment", {"image_id": image, "structures": ["liver"]})
+        asked = {"image_id": image, "structures": ["liver"], "wait_s": 120}  # jobs that were taken may still run
+        alive = await client.call_tool("segment", asked)
         assert alive.structured_content["masks"][0]["verdict"] == "present"
     assert not crashed, f"{len(crashed)} calls ended in an exception nobody foresaw: {crashed[:12]}"
     return seen
