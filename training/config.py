@@ -80,6 +80,7 @@ class RunConfig:
         along_mm, mirrored_edge: what is done around a 2-D network when it is used (`Decisions`).
         objective: "text" asks by words, "supervised" has one channel per structure.
         start: "bundled" begins with the weights that ship under this name.
+        missed: goals that the bundled weights miss and what was tried, for the card.
     """
 
     name: str
@@ -103,6 +104,7 @@ class RunConfig:
     mirrored_edge: int = 0
     objective: Literal["text", "supervised"] = "text"
     start: Literal["random", "bundled"] = "random"
+    missed: str = ""
 
     @property
     def sided(self) -> dict[str, tuple[str, str]]:
@@ -172,6 +174,7 @@ def _build(values: dict[str, Any]) -> RunConfig:
         "mirrored_edge",
         "objective",
         "start",
+        "missed",
     }
     if unknown:
         raise BadCall(f"Unknown keys {sorted(unknown)} in the configuration. Remove them.")
@@ -211,6 +214,7 @@ def _build(values: dict[str, Any]) -> RunConfig:
         mirrored_edge=int(values.get("mirrored_edge", 0)),
         objective=_one_of(values.get("objective", "text"), ("text", "supervised")),
         start=_one_of(values.get("start", "random"), ("random", "bundled")),
+        missed=str(values.get("missed", "")),
     )
 
 

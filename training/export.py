@@ -154,6 +154,8 @@ def card_section(plan: RunConfig, scores: Sequence[Score], facts: Mapping[str, A
             f"| {score.structure} | {score.dataset} | {score.cases} | {score.dice:.3f} | "
             f"{score.low:.3f} to {score.high:.3f} | {score.atlas:.3f} | {outside} | {claimed} |"
         )
+    if plan.missed:
+        lines += ["", plan.missed]
     if plan.sided:
         lines += [
             "",

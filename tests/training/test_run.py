@@ -154,6 +154,7 @@ def test_every_bundled_configuration_reads(path: Path) -> None:
     assert plan.name == f"sat-mini-{path.stem}"
     assert plan.structures
     assert catalogue.card(plan.name).modalities == (plan.modality,)
+    assert plan.missed in (catalogue.WEIGHTS_FOLDER / "CARD.md").read_text(encoding="utf-8"), "export again"
 
 
 def test_wrong_configurations_are_refused(tmp_path: Path) -> None:
