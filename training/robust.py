@@ -20,7 +20,7 @@ from ..models.predictor import SatMiniPredictor
 from .calibrate import spread
 from .cases import Case, Dataset
 from .config import RunConfig, data_folder, read_config
-from .evaluate import counts_of, dice_of_counts, predictor_of
+from .evaluate import complete_region, counts_of, dice_of_counts, predictor_of
 from .fit import RUNS, names_of
 from .robust_changes import changes_for
 
@@ -92,9 +92,12 @@ def _overlap(mask: BoolArray, truth: BoolArray) -> float:
 
 
 def _dice(predictor: SatMiniPredictor, case: Case, names: Sequence[str], dataset: Dataset) -> dict[str, float]:
-    truths = {name: np.isin(case.labels, dataset.structures[name]) for name in names}
+    truths, where = (
+        {name: np.isin(case.labels, dataset.structures[name]) for name in names},
+        complete_region(case.grid, dataset),
+    )
     shown = [name for name in names if truths[name].any()]
-    return {name: _overlap(mask, truths[name]) for name, mask in _masks(predictor, case, shown).items()}
+    return {name: _overlap(mask & where, truths[name]) for name, mask in _masks(predictor, case, shown).items()}
 
 
 def _steering(
@@ -112,14 +115,14 @@ def _steering(
     wrong: list[float] = []
     for case in cases:
         words = [*names, *(term for terms in synonyms.values() for term in terms), *absent]
-        masks = _masks(predictor, case, words)
+        masks, where = _masks(predictor, case, words), complete_region(case.grid, dataset)
         truths = {name: np.isin(case.labels, dataset.structures[name]) for name in names}
         for name in (name for name in names if truths[name].any()):
-            right = _overlap(masks[name], truths[name])
+            right = _overlap(masks[name] & where, truths[name])
             strangers = [n for n in names if not set(dataset.structures[n]) & set(dataset.structures[name])]
             own.append(right)
-            other.extend([max(_overlap(masks[name], truths[n]) for n in strangers)] if strangers else [])
-            changed.extend(abs(_overlap(masks[term], truths[name]) - right) for term in synonyms[name])
+            other.extend([max(_overlap(masks[name] & where, truths[n]) for n in strangers)] if strangers else [])
+            changed.extend(abs(_overlap(masks[term] & where, truths[name]) - right) for term in synonyms[name])
         size = case.grid.voxel_ml if dataset.plausible else 1.0
         wrong.extend(float(masks[name].sum()) * size for name in absent)
     return (
