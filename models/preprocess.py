@@ -20,6 +20,8 @@ Intensity = Literal["ct", "mr", "pet"]
 SUV_MOST = 20.0  # brighter than any tumour has to be told apart from
 CT_WINDOW_HU = (-250.0, 350.0)  # keeps fat, organs, contrast and the edge of bone apart
 AIR_HU = -1000.0
+BODY_SHARE = 0.05  # of the range above air
+AIR_NOISES = 4.0  # standard deviations of the air's noise that are still air
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Preparation:
         intensity: "ct" (Hounsfield window), "mr" (z-score of the body) or "pet" (logarithm of the SUV).
         canonical: True turns the axes to RAS; False keeps the file's (cine short-axis stacks,
             whose planes follow the heart, not the body).
+        noisy_air: "mr" only: what the noise of the air around the body reaches does not count as body.
     """
 
     dims: int
@@ -40,6 +43,7 @@ class Preparation:
     intensity: Intensity
     longest: int | None = None
     canonical: bool = True
+    noisy_air: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the file beside the weights."""
@@ -85,7 +89,7 @@ def prepare(volume: Volume, how: Preparation) -> Prepared:
         )
     array, grid = reorient_array(volume.array, volume.grid, "RAS") if how.canonical else (volume.array, volume.grid)
     target = working_grid(grid, how)
-    values = normalised(np.asarray(array), how.intensity, calibrated=volume.modality == "ct")
+    values = normalised(np.asarray(array), how.intensity, calibrated=volume.modality == "ct", noisy_air=how.noisy_air)
     return Prepared(resample(values, grid, target).astype(np.float32), target, volume.grid, how.canonical)
 
 
@@ -102,12 +106,15 @@ def working_grid(grid: Grid, how: Preparation) -> Grid:
     return respaced_grid(grid, (spacing[0] * factor, spacing[1] * factor, None))
 
 
-def normalised(array: npt.NDArray[Any], intensity: Intensity, *, calibrated: bool) -> npt.NDArray[np.float32]:
+def normalised(
+    array: npt.NDArray[Any], intensity: Intensity, *, calibrated: bool, noisy_air: bool = False
+) -> npt.NDArray[np.float32]:
     """Intensities as the networks were taught: about -3 to 3, float32.
 
     Args:
         calibrated: the values are Hounsfield units; otherwise a CT window is guessed from air
             and soft tissue (8-bit exports keep neither unit nor offset).
+        noisy_air: see `Preparation`.
     """
     values = array.astype(np.float32)
     if intensity == "ct":
@@ -121,10 +128,24 @@ def normalised(array: npt.NDArray[Any], intensity: Intensity, *, calibrated: boo
     low, high = np.percentile(sample, (0.5, 99.5))
     values = np.clip(values, low, high)
     sample = np.clip(sample, low, high)
-    body = sample[sample > low + 0.05 * (high - low)]
+    body = sample[sample > (above_air(sample, low, high) if noisy_air else low + BODY_SHARE * (high - low))]
     body = body if body.size > 10 else sample
     centred: npt.NDArray[np.float32] = (values - body.mean()) / max(float(body.std()), 1e-6)
     return centred.astype(np.float32)
+
+
+def above_air(sample: npt.NDArray[np.float32], low: float, high: float) -> float:
+    """The value from which voxels count as body where the air around it may be noisy.
+
+    Air is the commonest value of the darker half; its noise is told by the values below, which no tissue reaches.
+    In air without noise this is `low` and a share of the range, as without `noisy_air`.
+    """
+    counts, edges = np.histogram(sample, bins=256, range=(low, high))
+    first = int(np.argmax(counts[:128]))
+    air = float(np.median(sample[(sample >= edges[first]) & (sample <= edges[first + 1])]))
+    below = air - sample[sample <= air]
+    noise = 1.4826 * float(np.median(below))  # of a normal law, from its median distance
+    return air + max(BODY_SHARE * (high - low), AIR_NOISES * noise)
 
 
 def guessed_hu(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -59,6 +59,25 @@ def test_hounsfield_units_get_fixed_values_and_mr_gets_its_own() -> None:
     assert np.abs(normalised(mr, "mr", calibrated=False) - normalised(7 * mr, "mr", calibrated=False)).max() < 1e-3
 
 
+def test_noise_in_the_air_does_not_change_the_body_where_air_may_be_noisy() -> None:
+    """A head in air: without noise nothing changes; with it the tissues keep their values, which they lose otherwise."""
+    x, y, z = np.indices((40, 36, 32)) - np.array([20, 18, 16])[:, None, None, None]
+    clean = np.where(x**2 + y**2 + z**2 < 12**2, 100.0 + 40 * (x > 0), 0).astype(np.float32)
+
+    def tissues(array: np.ndarray, *, noisy_air: bool) -> tuple[float, float]:
+        made = normalised(array, "mr", calibrated=False, noisy_air=noisy_air)
+        return float(np.median(made[clean == 100])), float(np.median(made[clean == 140]))
+
+    assert tissues(clean, noisy_air=True) == tissues(clean, noisy_air=False)
+    for share in (0.05, 0.1):
+        noise = np.random.default_rng(3).normal(0, 140 * share, clean.shape)
+        rician = np.hypot(clean + noise, np.random.default_rng(4).normal(0, 140 * share, clean.shape))
+        for noisy in (clean + noise, rician):
+            kept, lost = (tissues(noisy.astype(np.float32), noisy_air=on) for on in (True, False))
+            assert np.abs(np.array(kept) - tissues(clean, noisy_air=True)).max() < 0.45, share
+            assert np.abs(np.array(lost) - tissues(clean, noisy_air=True)).max() > 1, share
+
+
 def test_scans_that_cannot_be_prepared() -> None:
     flat = Volume(np.zeros((9, 11, 1), np.int16), Grid((9, 11, 1), np.eye(4)), "ct")
     with pytest.raises(BadCall, match="2-D image"):
