@@ -124,11 +124,11 @@ class FlansObjective(Objective):
         if not by_name:
             labels = apply_element(element, torch.from_numpy(labels)).numpy()
             fitting = referrals(labels, "train", anatomical=element == 0)
-            shares = {**PLACED, "anatomy": 0.1}
+            shares, first = {**PLACED, "anatomy": 0.1}, []
         else:
             fitting, shares = referrals(labels, "train"), {**NAMED}
-        opposed = draw_opposed(fitting, rng) if by_name and rng.random() < self.opposed else []
-        drawn = draw_referrals(fitting, shares, rng, self.sentences, opposed[: self.sentences])
+            first = draw_opposed(fitting, rng) if rng.random() < self.opposed else []
+        drawn = draw_referrals(fitting, shares, rng, self.sentences, first[: self.sentences])
         if not by_name or element == 0:
             return drawn
         moved = [apply_element(element, torch.from_numpy(one.mask)).numpy() for one in drawn]

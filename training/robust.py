@@ -92,10 +92,8 @@ def _overlap(mask: BoolArray, truth: BoolArray) -> float:
 
 
 def _dice(predictor: SatMiniPredictor, case: Case, names: Sequence[str], dataset: Dataset) -> dict[str, float]:
-    truths, where = (
-        {name: np.isin(case.labels, dataset.structures[name]) for name in names},
-        complete_region(case.grid, dataset),
-    )
+    truths = {name: np.isin(case.labels, dataset.structures[name]) for name in names}
+    where = complete_region(case.grid, dataset)
     shown = [name for name in names if truths[name].any()]
     return {name: _overlap(mask & where, truths[name]) for name, mask in _masks(predictor, case, shown).items()}
 
