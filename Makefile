@@ -40,7 +40,7 @@ test-slow: $(VENV)/.ready
 
 docs: $(VENV)/.ready
 	$(BIN)/python -m ostensor.tools.tables README.md
-	$(BIN)/python -m ostensor.tools.listed
+	$(BIN)/python -m ostensor.tools.listing
 	$(BIN)/python -m ostensor.tools.tool_docs docs/tools.md
 
 format: $(VENV)/.ready

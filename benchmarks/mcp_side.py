@@ -16,9 +16,10 @@ from ..tools import http_callers
 from ..tools.desk import Answer, Call, Desk
 from ..tools.exposed import expose
 from ..tools.http_settings import HttpSettings
-from ..tools.registry import Tool
-from ..tools.server import build_server, serve
+from ..tools.serve import serve
+from ..tools.server import build_server
 from ..tools.settings import Settings
+from ..tools.tool import Tool
 
 
 class Nothing(BaseModel):

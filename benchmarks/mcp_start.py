@@ -74,6 +74,6 @@ def _timed(body: str) -> tuple[float, float, str]:
 
 
 async def _over_stdio(folder: Path) -> None:
-    words = ["-m", "ostensor.tools.server", "--store", str(folder / "store"), "--root", str(folder)]
+    words = ["-m", "ostensor.tools", "serve", "--store", str(folder / "store"), "--root", str(folder)]
     async with Client(StdioServerParameters(command=sys.executable, args=words)) as client:
         await client.list_tools()

@@ -7,7 +7,6 @@ the mask it was written for. They say nothing about how good the masks are.
 from __future__ import annotations
 
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from ..tools.candidates import everything
 from ..tools.described import Wanted, describe, read
 from ..tools.desk import Desk
 from ..tools.finding import Finder
+from ..tools.job import Job
 from ..tools.language_results import PromptRow, StressRow
 from ..tools.prompting import Ask, written
 from ..tools.running import use
@@ -61,7 +61,7 @@ def run(*, scan: str = "phantom", n: int = 9, seed: int = 0, stress: int = 2) ->
         settings = Settings(store=Path(folder) / "store", roots=(path.parent, Path(folder)), threads=1)
         with Desk(settings) as desk:
             image_id = str(use(desk, "open_image", path=str(path)).result.model_dump()["image_id"])
-            finder = Finder(desk, "bench", image_id, _quiet, threading.Event())
+            finder = Finder(Job(desk, "bench"), image_id)
             names = [one.thing.name for one in everything(finder)]
             tally = _Tally()
             for name in names:
@@ -72,19 +72,15 @@ def run(*, scan: str = "phantom", n: int = 9, seed: int = 0, stress: int = 2) ->
     return _tables(tally, names, f"{where}, {len(names)} structures, n={n}, seed={seed}. {described()}.")
 
 
-def _quiet(share: float, message: str) -> None:
-    del share, message
-
-
 def _write(desk: Desk, image_id: str, name: str, audience: Audience, n: int, seed: int, tally: _Tally) -> None:
     started = time.process_time()
-    result = written(desk, "bench", Ask(None, image_id, name, FAMILIES, audience, n, seed), _quiet, threading.Event())
+    result = written(Job(desk, "bench"), Ask(None, image_id, name, FAMILIES, audience, n, seed))
     tally.wrote_s += time.process_time() - started
     target = desk.store.mask(result.mask_id).array
     for row in result.prompts:
         started = time.process_time()
         wanted = Wanted(image_id, read(desk, row.text), "auto", None, 1)
-        answer = describe(desk, "bench", wanted, _quiet, threading.Event())
+        answer = describe(Job(desk, "bench"), wanted)
         tally.asked_s += time.process_time() - started
         best = answer.candidates[0] if answer.candidates else None
         found = desk.store.mask(best.mask_id).array if best is not None else np.zeros_like(target)
@@ -97,7 +93,7 @@ def _stress(desk: Desk, image_id: str, tally: _Tally, count: int, seed: int) -> 
     placed = [row for row in tally.prompts[-18:] if set(row.text.lower().split()) & {"left", "right", "top", "bottom"}]
     for row in placed[:count]:
         wanted = Wanted(image_id, read(desk, row.text), "auto", None, 3)
-        tally.stress += stressed(desk, "bench", wanted, 5, seed, _quiet, threading.Event()).rows
+        tally.stress += stressed(Job(desk, "bench"), wanted, 5, seed).rows
 
 
 def _tables(tally: _Tally, names: Sequence[str], made_on: str) -> str:

@@ -39,7 +39,7 @@ def run(*, rounds: int = 5) -> str:
 async def _first_list(folder: Path) -> None:
     server = StdioServerParameters(
         command=sys.executable,
-        args=["-m", "ostensor.tools.server", "--store", str(folder / "store"), "--root", str(folder)],
+        args=["-m", "ostensor.tools", "serve", "--store", str(folder / "store"), "--root", str(folder)],
     )
     async with Client(server) as client:
         await client.list_tools()

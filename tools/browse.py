@@ -9,18 +9,12 @@ from pydantic import Field
 from ..imaging.measures import covered_mm
 from ..models import catalogue
 from ..models.card import Card
-from ..models.card import Purpose as CardPurpose
 from ..models.synthesis.painter_cards import every_card
 from ..retrieval.structures import THRESHOLD, Structure
-from .desk import Answer, Call, Desk
+from .desk import Answer, Call, Desk, allowed_use
 from .results import ModelRow, ModelsResult, StructureRow, StructuresResult
 
 ModelTask = Literal["segment", "refer", "synthesize", "translate"]
-
-
-def allowed_use(desk: Desk) -> CardPurpose:
-    """What the answer is for, as cards say it."""
-    return "any" if desk.settings.purpose == "commercial" else "research-only"
 
 
 def find_structures(

@@ -24,7 +24,8 @@ import numpy.typing as npt
 
 from ..imaging.errors import BadCall
 from .desk import Answer, Desk
-from .registry import Tool, tool
+from .registry import tool
+from .tool import Tool
 
 MAGIC, VERSION = "ostensor-cassette", 1
 PATHS = ("path", "folder", "ehr_path")

@@ -52,7 +52,7 @@ def serve(
     """Serve the tools over MCP."""
     from .cassette import recording
     from .http_settings import http_settings
-    from .server import serve as serve_mcp
+    from .serve import serve as serve_mcp
 
     limits = {"device": device, "threads": threads, "memory_mb": memory_mb, "paraphraser": paraphraser}
     web = None if http is None else http_settings(http, http_config, auth=auth, workers=workers)

@@ -48,7 +48,8 @@ def ask(
     """Ask about a scan in plain words; every number in the answer cites the tool call it came from."""
     agent = _agents()
     from .cassette import path_key, recording
-    from .server import build_server, log_to_stderr
+    from .logs import log_to_stderr
+    from .server import build_server
 
     text = read_text(report) if report is not None else ""
     record_text = read_text(ehr) if ehr is not None else ""

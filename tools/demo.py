@@ -19,9 +19,10 @@ from ..imaging.files import write_volume
 from ..imaging.phantoms import torso_ct
 from ..imaging.samples import mni_template
 from .desk import Desk
+from .logs import log_to_stderr
 from .report_page import write_report_page
 from .report_results import ReportResult
-from .server import build_server, log_to_stderr
+from .server import build_server
 from .settings import Settings
 
 HEAD_WORDS = (

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -20,8 +18,7 @@ from .described_results import Candidate, DescribedResult
 from .desk import Answer, Call, Desk
 from .engines import Choice, Engine, choose, find
 from .finding import Finder, Found, Nothing
-from .jobs import Report
-from .longwork import later, settled
+from .job import Job, answer_job, run_job
 from .matching import Scene, Scored, ranked
 from .results import Provenance, Verdict
 
@@ -77,17 +74,11 @@ def segment_described(
     arguments = {"image_id": image_id, "description": description, "model": model, "slice": wanted.slice_index}
     arguments["max_candidates"] = max_candidates
 
-    def work(job_id: str, report: Report, cancelled: threading.Event) -> Mapping[str, Any]:
-        return describe(desk, job_id, wanted, report, cancelled).model_dump(mode="json")
+    def work(job: Job) -> DescribedResult:
+        return describe(job, wanted)
 
-    record = settled(desk, call, "segment_described", arguments, work, wait_s=wait_s)
-    if record.result is not None:
-        result = DescribedResult.model_validate(record.result)
-        return Answer(said(result), result)
-    return Answer(
-        later(record),
-        DescribedResult(image_id=image_id, job_id=record.job_id, state=record.state, progress=record.progress),
-    )
+    record = run_job(desk, call, "segment_described", arguments, work, wait_s=wait_s)
+    return answer_job(record, DescribedResult, said, {"image_id": image_id})
 
 
 def read(desk: Desk, description: str) -> Description:
@@ -116,10 +107,10 @@ def _slice(is_2d: bool, scope: str, index: int | None) -> int | None:
     return index
 
 
-def describe(desk: Desk, job_id: str, wanted: Wanted, report: Report, cancelled: threading.Event) -> DescribedResult:
+def describe(job: Job, wanted: Wanted) -> DescribedResult:
     """Find candidates, judge every claim on masks, and keep the best."""
     description = wanted.description
-    finder = Finder(desk, job_id, wanted.image_id, report, cancelled, wanted.slice_index)
+    finder = Finder(job, wanted.image_id, wanted.slice_index)
     result = DescribedResult(
         image_id=wanted.image_id,
         target=description.target,
@@ -128,7 +119,7 @@ def describe(desk: Desk, job_id: str, wanted: Wanted, report: Report, cancelled:
         assumed=list(description.assumed),
     )
     if not_understood(description):
-        return result.model_copy(update={"verdict": "unsupported", "reason": _not_understood(desk, description)})
+        return result.model_copy(update={"verdict": "unsupported", "reason": _not_understood(job.desk, description)})
     choice = choose(finder, description, wanted.model)
     result = result.model_copy(update={"engine": choice.engine, "engine_reason": choice.reason})
     found = find(finder, description, choice)

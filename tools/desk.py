@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # a server lists its tools before it needs any of these
     from pydantic import BaseModel
 
     from ..imaging.store import Store
+    from ..models.card import Purpose as CardPurpose
     from ..retrieval.structures import StructureTable
     from ..workers.local import LocalWorkers
     from .jobs import Jobs
@@ -170,3 +171,8 @@ class Desk:
 
     def __exit__(self, *_: Any) -> None:
         self.close()
+
+
+def allowed_use(desk: Desk) -> CardPurpose:
+    """What the answer is for, as cards say it."""
+    return "any" if desk.settings.purpose == "commercial" else "research-only"

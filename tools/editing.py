@@ -11,8 +11,7 @@ from ..imaging import measures
 from ..imaging.edit import edit
 from ..imaging.errors import BadCall
 from .desk import Answer, Call, Desk
-from .results import EditResult, Provenance
-from .segmentation import receipt
+from .results import EditResult, Provenance, receipt
 
 
 def edit_mask(

@@ -9,8 +9,8 @@ from ..imaging.errors import BadCall, Unavailable
 from ..models import catalogue
 from ..models.card import Card
 from ..retrieval.describe import Description
-from .browse import allowed_use
 from .candidates import candidates
+from .desk import allowed_use
 from .finding import Finder, Found, Nothing
 from .planning import extent_mm
 from .referring import refer, untaught

@@ -26,9 +26,9 @@ from .approval import NAME as APPROVAL
 from .approval import asked_before, check_approved
 from .background import in_background
 from .desk import Answer, Call, Desk
-from .listed import ui_meta
-from .registry import HIDDEN, Tool
 from .running import explained, run_tool
+from .tool import HIDDEN, Tool
+from .ui import ui_meta
 
 log = logging.getLogger(__name__)
 

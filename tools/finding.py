@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -14,9 +13,8 @@ from ..imaging.relations import only_slice
 from ..imaging.volume import Mask, Volume
 from ..models import catalogue
 from ..retrieval.describe import Reference
-from .browse import allowed_use
-from .desk import Desk
-from .jobs import Report
+from .desk import Desk, allowed_use
+from .job import Job
 from .matching import Thing
 from .planning import extent_mm, plan
 from .results import MaskRow, Provenance, Verdict
@@ -61,15 +59,17 @@ class Finder:
         made_by: the network that read the sentence, once one was asked.
     """
 
-    desk: Desk
-    job_id: str
+    job: Job
     image_id: str
-    report: Report
-    cancelled: threading.Event
     slice_index: int | None = None
     made_by: Provenance | None = None
     _rows: dict[str, tuple[MaskRow, ...]] = field(default_factory=dict)
     _masks: dict[str, Mask] = field(default_factory=dict)
+
+    @property
+    def desk(self) -> Desk:
+        """Where it works."""
+        return self.job.desk
 
     @property
     def image(self) -> Volume:
@@ -88,7 +88,7 @@ class Finder:
         planned = {name: plan(self.desk, self.image_id, [name], "auto") for name in wanted}
         wishes = {wish.structure: wish for one in planned.values() for wish in one}
         if wishes:
-            found = look(self.desk, self.job_id, self.image_id, list(wishes.values()), self.report, self.cancelled)
+            found = look(self.job, self.image_id, list(wishes.values()))
             rows = {row.structure: row for row in found.masks}
             for name in wanted:
                 self._rows[name] = tuple(rows[wish.structure] for wish in planned[name])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -14,9 +13,10 @@ from ..models import catalogue
 from ..retrieval.findings import Finding
 from ..retrieval.mentions import is_lesion, whole
 from ..retrieval.structures import StructureTable
-from .browse import allowed_use
-from .desk import Call, Desk
-from .jobs import Report
+from .described import Wanted, describe, read
+from .described_results import Candidate
+from .desk import Call, Desk, allowed_use
+from .job import Job
 from .measuring import measure
 from .planning import extent_mm, plan
 from .report_results import Evidence
@@ -25,6 +25,7 @@ from .segmentation import look
 from .settings import MAX_STRUCTURES
 
 MOST_DESCRIBED = 8  # lesions of one report looked for by description
+_MOST_CANDIDATES = 3  # of each
 _TUMOURS = ("mass", "lesion", "metastasis", "nodule")
 _SAME_AS_HOST = 0.3  # overlap (IoU) from which a "lesion" is the organ itself
 
@@ -44,24 +45,13 @@ class Grounds:
     described: dict[int, list[Evidence]] = field(default_factory=dict)
 
 
-def ground(
-    desk: Desk,
-    job_id: str,
-    image_id: str,
-    findings: Sequence[Finding],
-    text: str,
-    report: Report,
-    cancelled: threading.Event,
-) -> Grounds:
+def ground(job: Job, image_id: str, findings: Sequence[Finding], text: str) -> Grounds:
     """Segment what the findings name and what models know besides; measure what has a size; describe lesions."""
+    desk = job.desk
     wanted = _wanted(desk, image_id, findings)
     if not wanted:
         return Grounds()
-
-    def mostly(share: float, message: str) -> None:
-        report(0.8 * share, message)
-
-    found = look(desk, job_id, image_id, plan(desk, image_id, wanted, "auto"), mostly, cancelled)
+    found = look(job.part(0.0, 0.7), image_id, plan(desk, image_id, wanted, "auto"))
     masks = {row.structure: row for row in found.masks}
     sized = {
         name
@@ -71,8 +61,8 @@ def ground(
     }
     sized |= {desk.table.partner(name) or name for name in sized}
     rows = {name: _evidence(desk, row, lengths=name in sized or is_lesion(name)) for name, row in masks.items()}
-    report(0.9, "measured")
-    return Grounds(rows, masks, _described(desk, image_id, findings, text, masks))
+    job.report(0.8, "measured")
+    return Grounds(rows, masks, _described(job.part(0.8, 1.0), image_id, findings, text, masks))
 
 
 def parts(table: StructureTable, name: str) -> tuple[str, ...]:
@@ -152,42 +142,37 @@ def _fullest_slice(desk: Desk, mask_id: str) -> int:
 
 
 def _described(
-    desk: Desk, image_id: str, findings: Sequence[Finding], text: str, masks: dict[str, MaskRow]
+    job: Job, image_id: str, findings: Sequence[Finding], text: str, masks: dict[str, MaskRow]
 ) -> dict[int, list[Evidence]]:
-    """Candidates of `segment_described` for lesions said to be there, where this server has that tool."""
-    from .registry import TOOLS  # the registry imports this module
-    from .running import within
-
-    if not any(entry.name == "segment_described" for entry in TOOLS):
-        return {}
+    """Candidates for lesions said to be there, as `segment_described` finds them."""
+    desk = job.desk
     lesions = [n for n, f in enumerate(findings) if f.lesion and f.presence in ("present", "possible")]
+    lesions = lesions[:MOST_DESCRIBED]
     found: dict[int, list[Evidence]] = {}
-    for number in lesions[:MOST_DESCRIBED]:
+    for done, number in enumerate(lesions):
         finding = findings[number]
         words = " ".join(text[finding.start : finding.end].split())[:200]
         try:
-            answer = within(desk, "segment_described", image_id=image_id, description=words).result.model_dump(
-                mode="json"
+            answer = describe(
+                job.part(done / len(lesions), (done + 1) / len(lesions)),
+                Wanted(image_id, read(desk, words), "auto", None, _MOST_CANDIDATES),
             )
         except OstensorError:
             continue  # no model for it: the finding stays without evidence
         hosts = [masks[name].mask_id for name in parts(desk.table, finding.structure) if name in masks]
         found[number] = [
-            _candidate(desk, finding, row, [host for host in hosts if host], ambiguous=bool(answer.get("ambiguous")))
-            for row in answer.get("candidates", [])
-            if row.get("mask_id")
+            _candidate(desk, finding, row, [host for host in hosts if host], ambiguous=answer.ambiguous)
+            for row in answer.candidates
         ]
     return found
 
 
-def _candidate(
-    desk: Desk, finding: Finding, row: dict[str, object], hosts: Sequence[str], *, ambiguous: bool
-) -> Evidence:
-    mask_id = str(row["mask_id"])
+def _candidate(desk: Desk, finding: Finding, row: Candidate, hosts: Sequence[str], *, ambiguous: bool) -> Evidence:
+    mask_id = row.mask_id
     measured = measure(desk, Call(), [mask_id], ["volume", "diameters", "shape"], allow_synthetic=True).result
     assert isinstance(measured, MeasureResult)
     first = measured.measurements[0]
-    verdict = str(row.get("verdict", "unsure"))
+    verdict: str = row.verdict
     if ambiguous or any(_overlap(desk, mask_id, host) > _SAME_AS_HOST for host in hosts):
         verdict = "unsure"
     return Evidence(

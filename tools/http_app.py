@@ -223,9 +223,9 @@ class AppFactory:
 
     def __call__(self) -> Starlette:
         """A desk for this process, and the application over it."""
-        from .http_serve import log_lines
+        from .logs import log_to_stderr
 
-        log_lines()
+        log_to_stderr()
         desk = Desk(self.settings)
         made = http_app(desk, self.http)
         inner = made.router.lifespan_context

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import signal
 import socket
-import sys
 from types import FrameType
 
 import uvicorn
@@ -15,6 +14,7 @@ from ..imaging.errors import Unavailable
 from .desk import Desk
 from .http_app import AppFactory, http_app
 from .http_settings import HttpSettings
+from .logs import log_to_stderr
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def serve_http(desk: Desk, http: HttpSettings) -> None:
     Raises:
         Unavailable: the address is taken.
     """
-    log_lines()
+    log_to_stderr()
     for line in desk.store.repairs:
         log.warning("%s", line)
     listening = _listening(http)
@@ -81,10 +81,3 @@ def _listening(http: HttpSettings) -> socket.socket:
 def _leave(number: int, frame: FrameType | None) -> None:
     """uvicorn raises the signal again when it has closed down; leave in order then."""
     raise SystemExit(0)
-
-
-def log_lines(level: int = logging.WARNING) -> None:
-    """One line per record on standard error; also for a process that was just started."""
-    logging.basicConfig(
-        stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )

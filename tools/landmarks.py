@@ -11,8 +11,7 @@ from ..imaging.volume import Mask
 from ..models import catalogue
 from ..models.card import Card
 from ..workers.local import Segmented
-from .browse import allowed_use
-from .desk import Desk
+from .desk import Desk, allowed_use
 from .planning import extent_mm
 
 TORSO = {"thorax", "abdomen", "pelvis"}

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
@@ -25,7 +24,7 @@ from mcp_types import ToolAnnotations
 from pydantic import PrivateAttr
 
 from .desk import Desk
-from .settings import VIEWER_URI
+from .ui import ui_meta
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ _loading = threading.Lock()
 
 @dataclass(frozen=True)
 class Listed:
-    """What a tool says of itself; `registry.Tool` says what the words mean."""
+    """What a tool says of itself; `tool.Tool` says what the words mean."""
 
     name: str
     title: str
@@ -105,35 +104,3 @@ def _loaded(tool: ListedTool) -> McpTool:
 
 async def _never() -> None:
     raise AssertionError("a listed tool is run by the tool itself")
-
-
-def ui_meta(ui: Sequence[str], toolsets: Sequence[str]) -> dict[str, Any] | None:
-    """What tells a host with MCP Apps to show the viewer with a tool, where the viewer is on."""
-    if not ui or not set(toolsets) & {"viewer", "all"}:
-        return None
-    return {"ui": {"resourceUri": VIEWER_URI, "visibility": list(ui)}}
-
-
-def written() -> str:
-    """The file's text, from the tools themselves."""
-    import tempfile
-
-    from .exposed import expose
-    from .registry import TOOLS
-    from .settings import Settings
-
-    entries = []
-    with tempfile.TemporaryDirectory() as folder, Desk(Settings(Path(folder), (Path(folder),))) as desk:
-        for entry in TOOLS:
-            tool = expose(entry, desk)
-            assert tool.annotations is not None
-            entries.append({
-                "name": tool.name, "title": tool.title, "description": tool.description, "toolset": entry.toolset,
-                "is_long": entry.is_long, "ui": list(entry.ui), "annotations": tool.annotations.model_dump(exclude_none=True),
-                "parameters": tool.parameters, "output_schema": tool.fn_metadata.output_schema,
-            })  # fmt: skip
-    return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    Path(__file__).with_name(_FILE).write_text(written(), encoding="utf-8")

@@ -11,8 +11,7 @@ from ..imaging.records import ImageRecord
 from ..models import catalogue
 from ..models.card import Card
 from ..retrieval.structures import Structure
-from .browse import allowed_use
-from .desk import Desk
+from .desk import Desk, allowed_use
 from .settings import MAX_STRUCTURES
 
 

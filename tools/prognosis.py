@@ -15,9 +15,8 @@ from ..models.ehr_reading import ReadRecord, read_record
 from ..models.prognosis import INTERVAL, Curves
 from ..models.prognosis_models import MAX_MISSING, PrognosisModel, prognosis_models
 from ..models.tumour_measures import tumour_measures
-from .browse import allowed_use
 from .curve_picture import curve_png
-from .desk import Answer, Call, Desk
+from .desk import Answer, Call, Desk, allowed_use
 from .prognosis_results import CohortCard, Contribution, PrognosisResult, Reason, SurvivalPoint
 from .results import Provenance
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -21,9 +20,8 @@ from .candidates import everything
 from .described import CLOSE
 from .desk import Answer, Call, Desk
 from .finding import Finder, Found
-from .jobs import Report
+from .job import Job, answer_job, run_job
 from .language_results import PromptRow, PromptsResult
-from .longwork import later, settled
 from .matching import Fit, Scene, Scored, ranked
 from .results import Provenance
 
@@ -56,19 +54,17 @@ def write_prompts(
     wanted = Ask(mask_id, image_id, structure, tuple(dict.fromkeys(kinds)), audience, n, seed)
     check(desk, wanted)
 
-    def work(job_id: str, report: Report, cancelled: threading.Event) -> Mapping[str, Any]:
-        return written(desk, job_id, wanted, report, cancelled).model_dump(mode="json")
+    def work(job: Job) -> PromptsResult:
+        return written(job, wanted)
 
-    record = settled(desk, call, "write_prompts", asdict(wanted), work, wait_s=wait_s)
-    if record.result is None:
-        return Answer(
-            later(record),
-            PromptsResult(image_id=image_id or "", job_id=record.job_id, state=record.state, progress=record.progress),
-        )
-    result = PromptsResult.model_validate(record.result)
+    record = run_job(desk, call, "write_prompts", asdict(wanted), work, wait_s=wait_s)
+    return answer_job(record, PromptsResult, _summary, {"image_id": image_id or ""})
+
+
+def _summary(result: PromptsResult) -> str:
     first = " | ".join(row.text for row in result.prompts[:4])
     text = f"{len(result.prompts)} prompts for the {result.structure}: {first}"
-    return Answer(" ".join([text, *result.reasons])[:1500], result)
+    return " ".join([text, *result.reasons])[:1500]
 
 
 @dataclass(frozen=True)
@@ -84,10 +80,10 @@ class Ask:
     seed: int
 
 
-def written(desk: Desk, job_id: str, ask: Ask, report: Report, cancelled: threading.Event) -> PromptsResult:
+def written(job: Job, ask: Ask) -> PromptsResult:
     """Find the mask and what else the scan shows, then write and prove."""
-    finder, target = subject(desk, job_id, ask, report, cancelled)
-    writer = Writer(desk, finder, target, everything(finder))
+    finder, target = subject(job, ask)
+    writer = Writer(job.desk, finder, target, everything(finder))
     rows: list[PromptRow] = []
     missing = []
     for number, family in enumerate(ask.kinds):
@@ -104,7 +100,7 @@ def written(desk: Desk, job_id: str, ask: Ask, report: Report, cancelled: thread
         prompts=rows,
         rejected=dict(writer.rejected),
         reasons=missing,
-        paraphraser=desk.settings.paraphraser or None,
+        paraphraser=job.desk.settings.paraphraser or None,
         provenance=Provenance(tool="write_prompts", version=__version__, inputs=[target.mask_id], seed=ask.seed),
     )
 
@@ -136,21 +132,22 @@ def check(desk: Desk, ask: Ask) -> None:
         desk.table.resolve(ask.structure or "")
 
 
-def subject(desk: Desk, job_id: str, ask: Ask, report: Report, cancelled: threading.Event) -> tuple[Finder, Subject]:
+def subject(job: Job, ask: Ask) -> tuple[Finder, Subject]:
     """The mask that was named, or the one `segment` finds for a structure.
 
     Raises:
         BadCall: the structure has no mask on the image, or several.
     """
+    desk = job.desk
     if ask.mask_id is not None:
         record = desk.store.mask_record(ask.mask_id)
-        finder = Finder(desk, job_id, record.image_id, report, cancelled)
+        finder = Finder(job, record.image_id)
         name = record.structure or "unnamed structure"
         sure = float(record.facts.get("confidence", 1.0))
         thing = finder.thing(name, desk.store.mask(ask.mask_id), sure, mask_id=ask.mask_id)
         assert thing is not None
         return finder, Subject(ask.mask_id, Found(thing, "present", "given"))
-    finder = Finder(desk, job_id, ask.image_id or "", report, cancelled)
+    finder = Finder(job, ask.image_id or "")
     name = desk.table.resolve(ask.structure or "").name
     found = finder.structures([name])
     if not found or found[0].row is None or found[0].row.mask_id is None:

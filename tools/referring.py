@@ -29,7 +29,7 @@ def refer(finder: Finder, description: Description, card: Card) -> list[Found] |
     image = desk.store.image(finder.image_id)
     index = None if finder.slice_index is None else file_slice(image.grid, finder.slice_index)
     request = ReferRequest(
-        request_id=finder.job_id,
+        request_id=finder.job.id,
         array_path=str(desk.store.array_path(finder.image_id)),
         grid=image.grid,
         modality=image.modality,
@@ -40,7 +40,7 @@ def refer(finder: Finder, description: Description, card: Card) -> list[Found] |
         pointing=Pointing("slice" if image.grid.is_2d or index is not None else "volume", index),
     )
     needed = needed_mb(card, image.grid)
-    answer = desk.workers.run(request, on_progress=finder.report, cancelled=finder.cancelled, memory_mb=needed)
+    answer = desk.workers.run(request, on_progress=finder.job.report, cancelled=finder.job.cancelled, memory_mb=needed)
     one = answer.masks[0]
     unknown = untaught(card, finder, description)
     notes = [*one.notes, f"It was never taught the {unknown}."] if unknown else one.notes

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 from pydantic import Field
 
 from .. import __version__
-from ..imaging.errors import BadCall, Unavailable
+from ..imaging.errors import BadCall
 from ..retrieval.findings import Finding, find_findings
 from ..retrieval.report_text import CHECKABLE, ReportText, split_report
 from .contradictions import contradictions
 from .desk import Answer, Call, Desk
 from .grounding import Grounds, ground, lesion_structure, parts
-from .jobs import Report
+from .job import Job, answer_job, run_job
 from .judging import SYNTHETIC, Judged, judge_finding
 from .report_results import Evidence, NotChecked, ReportFinding, ReportResult, Unmentioned
 from .results import Provenance
@@ -82,21 +81,13 @@ def check_findings(
         return Answer(result.summary, result)
     arguments = {"image_id": image_id, "report": parsed.text, "allow_synthetic": allow_synthetic, "read_by": read_by}
 
-    def work(job_id: str, report: Report, cancelled: threading.Event) -> Mapping[str, Any]:
-        grounds = ground(desk, job_id, image_id, findings, parsed.text, report, cancelled)
-        return judged_report(desk, image_id, parsed, findings, grounds).model_dump(mode="json")
+    def work(job: Job) -> ReportResult:
+        grounds = ground(job, image_id, findings, parsed.text)
+        return judged_report(desk, image_id, parsed, findings, grounds)
 
-    job_id = desk.jobs.start("check_report", arguments, work)
-    record = desk.jobs.wait(job_id, call.patience_s(wait_s), on_progress=call.report, cancelled=call.cancelled)
-    if record.state in ("failed", "cancelled"):
-        raise desk.jobs.error_of(job_id) or Unavailable(record.error or f"The job {record.state}.")
-    if record.state == "done" and record.result is not None:
-        result = ReportResult.model_validate(record.result)
-        return Answer(result.summary, result)
-    waiting = ReportResult(
-        image_id=image_id, job_id=job_id, state=record.state, progress=record.progress, provenance=_provenance(image_id)
-    )
-    return Answer(f"Still working ({record.progress:.0%}): call get_job(job_id='{job_id}', wait_s=30).", waiting)
+    record = run_job(desk, call, "check_report", arguments, work, wait_s=wait_s)
+    known = {"image_id": image_id, "provenance": _provenance(image_id)}
+    return answer_job(record, ReportResult, lambda result: result.summary, known)
 
 
 def _provenance(image_id: str) -> Provenance:

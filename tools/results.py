@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
+
+from ..imaging.volume import Grid
 
 Verdict = Literal["present", "absent", "outside_view", "unsupported", "unsure"]
 
@@ -283,3 +286,14 @@ class ExportResult(Result):
     files: list[FileRow]
     smallest_dice: float
     largest_offset_mm: float | None
+
+
+def receipt(grid: Grid, image: Grid, *, side_checked: bool) -> Geometry:
+    """Proof that a mask lies on its image."""
+    return Geometry(
+        shape=list(grid.shape),
+        affine=np.round(grid.affine, 6).tolist(),
+        axis_codes=grid.axis_codes,
+        max_affine_difference=float(np.abs(grid.affine - image.affine).max()),
+        side_checked=side_checked,
+    )

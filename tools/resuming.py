@@ -7,9 +7,9 @@ import logging
 from ..imaging.errors import OstensorError
 from ..imaging.jobs_ledger import LOST
 from ..imaging.records import JobRecord
-from .desk import Desk
+from .desk import Call, Desk
 from .registry import tool
-from .running import within
+from .running import checked
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,10 @@ def resume(desk: Desk) -> tuple[str, ...]:
 
 
 def _call_again(desk: Desk, record: JobRecord) -> None:
-    fields = tool(record.tool).arguments.model_fields
+    """Make the call once more, without a second row in the audit log."""
+    entry = tool(record.tool)
+    fields = entry.arguments.model_fields
     arguments = {name: value for name, value in record.arguments.items() if name in fields}
-    within(desk, record.tool, **arguments, **({"wait_s": 0.0} if "wait_s" in fields else {}))
+    if "wait_s" in fields:
+        arguments["wait_s"] = 0.0
+    entry.function(desk, Call(), **checked(entry, arguments))

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from ..imaging.errors import BadCall, OstensorError
 from ..retrieval.structures import UnknownStructure
 from .desk import Answer, Call, Desk
-from .registry import Tool, tool
+from .registry import tool
+from .tool import Tool
 
 
 def use(desk: Desk, name: str, **arguments: Any) -> Answer:
@@ -23,12 +24,6 @@ def use(desk: Desk, name: str, **arguments: Any) -> Answer:
     """
     entry = tool(name)
     return run_tool(entry, desk, Call(), checked(entry, arguments))
-
-
-def within(desk: Desk, name: str, **arguments: Any) -> Answer:
-    """A tool as part of another one: the same checks, but no call of its own in the audit log or a recording."""
-    entry = tool(name)
-    return entry.function(desk, Call(), **checked(entry, arguments))
 
 
 def checked(entry: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 
 from ..imaging.checks import Check, unknown
@@ -13,8 +12,8 @@ from ..imaging.volume import Mask
 from ..models import catalogue
 from ..models.calibration import calibration_of
 from ..models.card import Card
-from .browse import allowed_use
-from .desk import Call, Desk
+from .desk import Call, Desk, allowed_use
+from .job import Job
 from .planning import extent_mm
 from .segmentation import ask_model
 
@@ -59,8 +58,7 @@ def opinions(desk: Desk, call: Call, image: ImageRecord, card: Card) -> Mapping[
     """What a calibrated network finds of everything it claims, by structure."""
     sure = calibration_of(card, catalogue.WEIGHTS_FOLDER)
     assert sure is not None
-    request_id = f"second-{uuid.uuid4().hex[:12]}"
-    found = ask_model(desk, request_id, image.image_id, card, card.claimed, call.report, call.cancelled)
+    found = ask_model(Job.of_call(desk, call, "second"), image.image_id, card, card.claimed)
     return {
         one.structure: Opinion(
             Region.of(Mask(one.array, image.grid)), round(sure.expected_dice(one.structure, one.signs), 4), card.name

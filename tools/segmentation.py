@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from .. import __version__
-from ..imaging.errors import Unavailable
 from ..imaging.volume import Grid, Mask
 from ..models import catalogue
 from ..models.calibration import METHOD, calibration_of
@@ -19,10 +17,10 @@ from ..models.card import Card
 from ..workers.local import Segmented, SegmentedMask
 from ..workers.protocol import SegmentRequest
 from .desk import Answer, Call, Desk
-from .jobs import Report
+from .job import Job, answer_job, run_job
 from .landmarks import company_of, placed_by
 from .planning import Wish, plan
-from .results import Geometry, MaskRow, Provenance, SegmentResult
+from .results import MaskRow, Provenance, SegmentResult, receipt
 from .verdicts import WRONG_HEIGHT, Sureness, View, judge, judge_missing
 
 MEMORY_PER_VOXEL_BYTES = 90  # features, copies and masks of one voxel of the image, rounded up
@@ -61,53 +59,31 @@ def segment(
         "context": context,
     }
 
-    def work(job_id: str, report: Report, cancelled: threading.Event) -> Mapping[str, Any]:
-        return look(desk, job_id, image_id, wishes, report, cancelled, context=context).model_dump(mode="json")
+    def work(job: Job) -> SegmentResult:
+        return look(job, image_id, wishes, context=context)
 
-    job_id = desk.jobs.start("segment", arguments, work)
-    record = desk.jobs.wait(job_id, call.patience_s(wait_s), on_progress=call.report, cancelled=call.cancelled)
-    if record.state == "failed":
-        raise desk.jobs.error_of(job_id) or Unavailable(record.error or "The job failed.")
-    if record.state == "cancelled":
-        raise Unavailable(record.error or "The job was cancelled.")
-    if record.state == "done" and record.result is not None:
-        result = SegmentResult.model_validate(record.result)
-        return Answer(said(result), result)
-    waiting = SegmentResult(image_id=image_id, job_id=job_id, state=record.state, progress=record.progress)
-    text = f"Still working ({record.progress:.0%}): call get_job(job_id='{job_id}', wait_s=30) for the masks."
-    return Answer(text, waiting)
+    record = run_job(desk, call, "segment", arguments, work, wait_s=wait_s)
+    return answer_job(record, SegmentResult, said, {"image_id": image_id})
 
 
-def look(
-    desk: Desk,
-    job_id: str,
-    image_id: str,
-    wishes: Sequence[Wish],
-    report: Report,
-    cancelled: threading.Event,
-    *,
-    context: str = "",
-) -> SegmentResult:
+def look(job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "") -> SegmentResult:
     """Ask the worker, one model after the other, and judge what comes back."""
-    rows: dict[str, MaskRow] = {}
+    desk, rows = job.desk, dict[str, MaskRow]()
     cards = list(dict.fromkeys(wish.card for wish in wishes if wish.card is not None))
 
     def looking(card: Card, names: Sequence[str]) -> Segmented:
-        return ask_model(desk, job_id, image_id, card, names, lambda share, message: None, cancelled, "")
+        return ask_model(job.quiet(), image_id, card, names)
 
     placed = placed_by(desk, desk.store.image(image_id), cards, looking)
     for number, card in enumerate(cards):
         mine = [wish for wish in wishes if wish.card is card]
-
-        def partly(share: float, message: str, done: int = number) -> None:
-            report((done + share) / len(cards), message)
-
-        found = ask_model(desk, job_id, image_id, card, [wish.structure for wish in mine], partly, cancelled, context)
+        part = job.part(number / len(cards), (number + 1) / len(cards))
+        found = ask_model(part, image_id, card, [wish.structure for wish in mine], context)
         seen = [mask.structure for mask in found.masks if mask.array.any()]
         if len(seen) < len(mine):
             others = [name for name in card.claimed if name not in {wish.structure for wish in mine}][:_LANDMARKS]
             if others:
-                more = ask_model(desk, job_id, image_id, card, others, lambda share, message: None, cancelled, context)
+                more = ask_model(job.quiet(), image_id, card, others, context)
                 seen += [mask.structure for mask in more.masks if mask.array.any()]
         view = View(tuple(seen), placed, company_of(card, desk.store.image(image_id), looking))
         for wish, mask in zip(mine, found.masks, strict=True):
@@ -126,21 +102,12 @@ def look(
     return SegmentResult(image_id=image_id, masks=[rows[wish.structure] for wish in wishes])
 
 
-def ask_model(
-    desk: Desk,
-    job_id: str,
-    image_id: str,
-    card: Card,
-    names: Sequence[str],
-    report: Report,
-    cancelled: threading.Event,
-    context: str = "",
-) -> Segmented:
+def ask_model(job: Job, image_id: str, card: Card, names: Sequence[str], context: str = "") -> Segmented:
     """What a network finds of these structures in an image, once it is its turn."""
-    image = desk.store.image(image_id)
+    image = job.desk.store.image(image_id)
     request = SegmentRequest(
-        request_id=job_id,
-        array_path=str(desk.store.array_path(image_id)),
+        request_id=job.id,
+        array_path=str(job.desk.store.array_path(image_id)),
         grid=image.grid,
         modality=image.modality,
         synthetic=image.synthetic,
@@ -150,7 +117,7 @@ def ask_model(
         context=context,
     )
     needed = needed_mb(card, image.grid)
-    return desk.workers.run(request, on_progress=report, cancelled=cancelled, memory_mb=needed)
+    return job.desk.workers.run(request, on_progress=job.report, cancelled=job.cancelled, memory_mb=needed)
 
 
 def needed_mb(card: Card, grid: Grid) -> int:
@@ -229,17 +196,6 @@ def sureness(card: Card, structure: str, mask: SegmentedMask) -> Sureness:
         return Sureness(mask.confidence)
     value = found.expected_dice(structure, mask.signs)
     return Sureness(value, METHOD, found.absent_below, found.sure_from)
-
-
-def receipt(grid: Grid, image: Grid, *, side_checked: bool) -> Geometry:
-    """Proof that a mask lies on its image."""
-    return Geometry(
-        shape=list(grid.shape),
-        affine=np.round(grid.affine, 6).tolist(),
-        axis_codes=grid.axis_codes,
-        max_affine_difference=float(np.abs(grid.affine - image.affine).max()),
-        side_checked=side_checked,
-    )
 
 
 def said(result: SegmentResult) -> str:

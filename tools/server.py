@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,15 +11,12 @@ from mcp.server.request_state import RequestStateSecurity
 
 from .. import __version__
 from .desk import Desk
-from .http_settings import HttpSettings
 from .listed import ListedTool, listed
 from .prompts import add_prompts
 from .resources import add_resources
 from .slabs import add_slabs
 from .tasks import Support, Tasks
 from .viewer_page import viewer_app
-
-log = logging.getLogger(__name__)
 
 NAME = "ostensor"
 DESCRIPTION = "Medical image segmentation by words. Research software, not a medical device."
@@ -66,54 +60,3 @@ def build_server(
     add_slabs(server, desk)
     add_prompts(server, desk)
     return server
-
-
-def serve(desk: Desk, http: HttpSettings | None = None) -> None:
-    """Serve until the client leaves (stdio) or the process is stopped (HTTP).
-
-    Args:
-        http: for streamable HTTP; None for stdio.
-
-    Raises:
-        OstensorError: the address cannot be used.
-    """
-    log_to_stderr()
-    if http is not None:
-        from .http_serve import serve_http
-
-        serve_http(desk, http)
-        return
-    server = build_server(desk)
-    log_to_stderr()  # the library has set up its own meanwhile
-    threading.Thread(target=_get_ready, args=(desk,), daemon=True, name="getting ready").start()
-    server.run("stdio")
-
-
-def _get_ready(desk: Desk) -> None:
-    """Open the store, take up jobs an earlier server put down, and load the tools, while the client asks for the list."""
-    from .resuming import resume
-
-    try:
-        for line in desk.store.repairs:
-            log.warning("%s", line)
-        resume(desk)
-    except Exception:  # outer loop of the thread: the first call that needs the store says it to the client
-        log.exception("the store could not be made ready")
-
-
-def log_to_stderr(level: int = logging.WARNING) -> None:
-    """One line per record on standard error; the MCP library's own set-up is replaced."""
-    logging.basicConfig(
-        stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
-
-
-def main() -> None:
-    """`python -m ostensor.tools.server`: the same as `ostensor serve`, with its options."""
-    from .cli import app
-
-    app(["serve", *sys.argv[1:]])
-
-
-if __name__ == "__main__":
-    main()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import random
 import re
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -25,9 +24,8 @@ from ..retrieval.wording import name, say
 from .described import Wanted, describe, read
 from .described_results import DescribedResult
 from .desk import Answer, Call, Desk
-from .jobs import Report
+from .job import Job, answer_job, run_job
 from .language_results import StressResult, StressRow
-from .longwork import later, settled
 from .prompting import same_meaning
 from .results import Provenance, Verdict
 
@@ -79,29 +77,26 @@ def stress_description(
     desk.store.image(image_id)
     wanted = Wanted(image_id, read(desk, description), "auto", None, 3)
 
-    def work(job_id: str, report: Report, cancelled: threading.Event) -> Mapping[str, Any]:
-        return stressed(desk, job_id, wanted, paraphrases, seed, report, cancelled).model_dump(mode="json")
+    def work(job: Job) -> StressResult:
+        return stressed(job, wanted, paraphrases, seed)
 
     arguments = {"image_id": image_id, "description": description, "paraphrases": paraphrases, "seed": seed}
-    record = settled(desk, call, "stress_description", arguments, work, wait_s=wait_s)
-    if record.result is None:
-        return Answer(
-            later(record),
-            StressResult(image_id=image_id, job_id=record.job_id, state=record.state, progress=record.progress),
-        )
-    result = StressResult.model_validate(record.result)
-    return Answer(f"{(result.verdict or '').capitalize()}: {result.reason}", result)
+    record = run_job(desk, call, "stress_description", arguments, work, wait_s=wait_s)
+    return answer_job(record, StressResult, _summary, {"image_id": image_id})
 
 
-def stressed(
-    desk: Desk, job_id: str, wanted: Wanted, count: int, seed: int, report: Report, cancelled: threading.Event
-) -> StressResult:
+def _summary(result: StressResult) -> str:
+    return f"{(result.verdict or '').capitalize()}: {result.reason}"
+
+
+def stressed(job: Job, wanted: Wanted, count: int, seed: int) -> StressResult:
     """Ask every changed sentence and compare its mask with the original's.
 
     Raises:
         BadCall: the description itself finds nothing, so there is no mask to lose.
     """
-    base = describe(desk, job_id, wanted, lambda share, message: report(share / 2, message), cancelled)
+    desk = job.desk
+    base = describe(job.part(0.0, 0.5), wanted)
     if not base.candidates:
         raise BadCall(
             f"The description finds nothing here ({base.verdict}): {base.reason} Only one that finds a mask can be tested."
@@ -111,8 +106,8 @@ def stressed(
     changed = variants(desk, wanted.description, count, seed)
     rows = []
     for number, variant in enumerate(changed):
-        rows.append(_row(desk, job_id, wanted, variant, mask, cancelled))
-        report(0.5 + 0.5 * (number + 1) / len(changed), f"{number + 1} of {len(changed)} sentences")
+        rows.append(_row(job.quiet(), wanted, variant, mask))
+        job.report(0.5 + 0.5 * (number + 1) / len(changed), f"{number + 1} of {len(changed)} sentences")
     return _summed(wanted, first.mask_id, first.structure, rows, seed)
 
 
@@ -165,17 +160,13 @@ def _swaps(desk: Desk, description: Description) -> list[Variant]:
 
 
 def _row(
-    desk: Desk,
-    job_id: str,
-    wanted: Wanted,
-    variant: Variant,
-    mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-    cancelled: threading.Event,
+    job: Job, wanted: Wanted, variant: Variant, mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 ) -> StressRow:
+    desk = job.desk
     verdict: Verdict | Literal["refused"]
     try:
         changed = Wanted(wanted.image_id, parse(variant.text, desk.table), wanted.model, None, 3)
-        answer = describe(desk, job_id, changed, lambda share, message: None, cancelled)
+        answer = describe(job, changed)
         verdict, reason = answer.verdict or "absent", answer.reason
     except BadDescription as error:
         answer, verdict, reason = DescribedResult(image_id=wanted.image_id), "refused", str(error)

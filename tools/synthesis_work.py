@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,8 +19,7 @@ from ..models.synthesis.priors import prior
 from ..models.synthesis.scales import Background, Made
 from ..workers.protocol import PaintRequest
 from .desk import Answer, Call, Desk
-from .jobs import Report
-from .longwork import later, settled
+from .job import Job, answer_job, run_job
 from .results import Provenance
 from .synthesis_files import check_target, save
 from .synthesis_results import MadeMask, SynthesisResult
@@ -190,42 +187,33 @@ def answered(desk: Desk, call: Call, tool: str, wanted: Wanted, wait_s: float) -
         "margin_voxels": wanted.margin_voxels, "memory_mb": needed,
     }  # fmt: skip
 
-    def work(job_id: str, report: Report, cancelled: threading.Event) -> Mapping[str, Any]:
-        return _made(desk, job_id, tool, wanted, grid, target, needed, report, cancelled).model_dump(mode="json")
+    def work(job: Job) -> SynthesisResult:
+        return _made(job, tool, wanted, grid, target, needed)
 
-    record = settled(desk, call, tool, arguments, work, wait_s=wait_s)
-    if record.state == "done" and record.result is not None:
-        result = SynthesisResult.model_validate(record.result)
-        return Answer(result.summary, result)
-    waiting = SynthesisResult(
-        modality=wanted.modality, engine=wanted.engine, seed=wanted.seed, steps=wanted.denoising, memory_mb=needed,
-        job_id=record.job_id, state=record.state, progress=record.progress,
-    )  # fmt: skip
-    return Answer(f"{later(record)} It needs about {needed} MB.", waiting)
+    record = run_job(desk, call, tool, arguments, work, wait_s=wait_s)
+    known = {"modality": wanted.modality, "engine": wanted.engine, "seed": wanted.seed, "steps": wanted.denoising}
+    return answer_job(
+        record,
+        SynthesisResult,
+        lambda result: result.summary,
+        {**known, "memory_mb": needed},
+        hint=f" It needs about {needed} MB.",
+    )
 
 
 def _grid(desk: Desk, wanted: Wanted) -> Grid:
     return desk.store.image(wanted.image_id).grid if wanted.image_id else wanted.masks[0].mask.grid
 
 
-def _made(
-    desk: Desk,
-    job_id: str,
-    tool: str,
-    wanted: Wanted,
-    grid: Grid,
-    target: Path | None,
-    needed: int,
-    report: Report,
-    cancelled: threading.Event,
-) -> SynthesisResult:
+def _made(job: Job, tool: str, wanted: Wanted, grid: Grid, target: Path | None, needed: int) -> SynthesisResult:
+    desk = job.desk
     with tempfile.TemporaryDirectory(prefix="ostensor-") as folder:
         labels = label_map([one.mask.array for one in wanted.masks]) if wanted.masks else None
         path = Path(folder) / "labels.npy"
         if labels is not None:
             np.save(path, labels, allow_pickle=False)
         source = desk.store.image(wanted.image_id) if wanted.image_id else None
-        job = PaintJob(
+        paint = PaintJob(
             task=wanted.task,
             engine=wanted.engine,
             modality=wanted.modality,
@@ -242,9 +230,9 @@ def _made(
             dilate=wanted.margin_voxels,
             threads=desk.settings.threads,
         )
-        request = PaintRequest(job_id, job)
-        painted = desk.workers.paint(request, on_progress=report, cancelled=cancelled, memory_mb=needed)
-    report(0.97, "keeping the image")
+        request = PaintRequest(job.id, paint)
+        painted = desk.workers.paint(request, on_progress=job.report, cancelled=job.cancelled, memory_mb=needed)
+    job.report(0.97, "keeping the image")
     return _kept(desk, tool, wanted, grid, target, needed, painted)
 
 

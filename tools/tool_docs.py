@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from .exposed import lean
-from .registry import TOOLS, Tool
+from .registry import TOOLS
 from .settings import DEFAULT_TOOLSETS
+from .tool import Tool
 
 HEAD = f"""# Tools
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from ..imaging.errors import BadCall, OstensorError
+from ..imaging.errors import BadCall
 from ..imaging.geometry import reorient_array
 from ..imaging.planes import PLANES, Plane, RegionPlanes, cut
 from ..imaging.records import MaskRecord
@@ -23,7 +23,6 @@ from .viewer_results import PointResult, SlicesResult, ViewerMask, ViewerPlane, 
 MOST_MASKS = 20
 _LONGEST_SIDE = 640  # pixels; larger pictures are sent coarser
 _CHUNK = 256 * 1024  # characters of base64 in one answer, as long as more than one slice is in it
-_REFINE = "refine_mask"
 
 
 def viewer_open(
@@ -55,7 +54,6 @@ def viewer_open(
         planes=[_plane(name, grid, middle) for name in PLANES],
         masks=[_shown(record, number, volume.grid) for number, record in enumerate(chosen)],
         left_out=0 if mask_ids else len(every) - len(chosen),
-        refine=_can_refine(desk),
     )
     return Answer(f"Viewer of {image_id} with {len(chosen)} masks.", result)
 
@@ -117,12 +115,11 @@ def viewer_point(
         if bool(_at(desk, record.mask_id, index))
     ]
     point_mm = [round(float(v), 2) for v in point[:3]] if grid.spacing_known else None
-    refined, note = _refined(desk, image_id, mask_id, point[:3], positive)
     where = f"({point_mm[0]:g}, {point_mm[1]:g}, {point_mm[2]:g}) mm RAS" if point_mm else f"voxel {index.tolist()}"
     said = (
         f"The user marked a point that {'belongs' if positive else 'does not belong'} to "
         f"{_called(desk, image_id, mask_id)}: {where}, value {float(scan[r, a, s]):g}, "
-        f"inside {', '.join(names) or 'no mask'}. {note}"
+        f"inside {', '.join(names) or 'no mask'}. No mask was changed."
     )
     result = PointResult(
         index=index.tolist(),
@@ -130,8 +127,6 @@ def viewer_point(
         value=float(scan[r, a, s]),
         masks=names,
         positive=positive,
-        refined=refined,
-        note=note,
     )
     return Answer(said, result)
 
@@ -227,26 +222,3 @@ def _at(desk: Desk, mask_id: str, index: npt.NDArray[np.int_]) -> bool:
     if region.box is None or (inside < 0).any() or (inside >= region.array.shape).any():
         return False
     return bool(region.array[tuple(inside)])
-
-
-def _can_refine(desk: Desk) -> bool:
-    from .registry import shown
-
-    return any(entry.name == _REFINE for entry in shown(desk.settings.toolsets))
-
-
-def _refined(
-    desk: Desk, image_id: str, mask_id: str | None, point_mm: npt.NDArray[np.float64], positive: bool
-) -> tuple[dict[str, object] | None, str]:
-    """The answer of `refine_mask` to this point, or None and why there is none."""
-    from .running import within
-
-    if not _can_refine(desk):
-        return None, "No mask was changed: this server has no tool that refines masks."
-    where = [[float(v) for v in point_mm]]
-    points = {"positive_mm" if positive else "negative_mm": where}
-    try:
-        answer = within(desk, _REFINE, image_id=image_id, **({"mask_id": mask_id} if mask_id else {}), **points)
-    except OstensorError as error:
-        return None, f"No mask was changed: {error}"
-    return answer.result.model_dump(mode="json"), answer.text

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .results import Result
 
 
@@ -34,7 +32,7 @@ class ViewerMask(Result):
 
 
 class ViewerResult(Result):
-    """A scan as the viewer opens it; `refine` says whether a click can change a mask here."""
+    """A scan as the viewer opens it."""
 
     image_id: str
     modality: str
@@ -47,7 +45,6 @@ class ViewerResult(Result):
     planes: list[ViewerPlane]
     masks: list[ViewerMask]
     left_out: int
-    refine: bool
 
 
 class ViewerSlice(Result):
@@ -68,12 +65,10 @@ class SlicesResult(Result):
 
 
 class PointResult(Result):
-    """What lies at a clicked point, and what refining made of it."""
+    """What lies at a clicked point."""
 
     index: list[int]
     point_mm: list[float] | None
     value: float
     masks: list[str]
     positive: bool
-    refined: dict[str, Any] | None
-    note: str

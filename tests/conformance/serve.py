@@ -11,7 +11,8 @@ from mcp.server.mcpserver import MCPServer
 from ostensor.tools import http_callers
 from ostensor.tools.desk import Desk
 from ostensor.tools.http_settings import HttpSettings
-from ostensor.tools.server import build_server, serve
+from ostensor.tools.serve import serve
+from ostensor.tools.server import build_server
 from ostensor.tools.settings import Settings
 
 from . import fixture_questions, fixture_tasks, fixture_tools

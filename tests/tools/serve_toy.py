@@ -11,7 +11,7 @@ def main(store: str, root: str, http: str | None = None, toolsets: str = "core,c
     from ostensor.models import catalogue
     from ostensor.tools.desk import Desk
     from ostensor.tools.http_settings import http_settings
-    from ostensor.tools.server import serve
+    from ostensor.tools.serve import serve
     from ostensor.tools.settings import Settings
 
     catalogue.ENTRIES = CARDS

@@ -11,7 +11,7 @@ from desk_toy import CARDS
 from ostensor.models import catalogue
 from ostensor.tools.desk import Desk
 from ostensor.tools.http_settings import HttpSettings
-from ostensor.tools.server import serve
+from ostensor.tools.serve import serve
 from ostensor.tools.settings import Settings
 
 catalogue.ENTRIES = CARDS  # also in the processes this one starts, which run this file again

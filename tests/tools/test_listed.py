@@ -8,7 +8,7 @@ import anyio
 import pytest
 from mcp import Client
 
-from ostensor.tools import listed, server
+from ostensor.tools import listed, listing, server
 from ostensor.tools.desk import Desk
 from ostensor.tools.registry import TOOLS, shown
 from ostensor.tools.settings import DEFAULT_TOOLSETS, TOOLSETS
@@ -16,7 +16,7 @@ from ostensor.tools.settings import DEFAULT_TOOLSETS, TOOLSETS
 
 def test_the_file_is_the_one_the_tools_make() -> None:
     text = resources.files("ostensor.tools").joinpath("listed.json").read_text(encoding="utf-8")
-    assert text == listed.written(), "run `make docs`"
+    assert text == listing.written(), "run `make docs`"
 
 
 @pytest.mark.parametrize("toolsets", [("all",), DEFAULT_TOOLSETS, *[(name,) for name in TOOLSETS]])

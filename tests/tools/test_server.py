@@ -79,7 +79,7 @@ print([name for name in {HEAVY!r} if name in sys.modules])
 
 
 def serve_command(tmp_path: Path, root: Path) -> list[str]:
-    return ["-m", "ostensor.tools.server", "--store", str(tmp_path / "store"), "--root", str(root)]
+    return ["-m", "ostensor.tools", "serve", "--store", str(tmp_path / "store"), "--root", str(root)]
 
 
 def test_stdio_server_in_a_process_of_its_own(tmp_path: Path, root: Path) -> None:

@@ -3,20 +3,17 @@
 import base64
 import zlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
 from mcp_types import CallToolResult
-from pydantic import Field
 
 from ostensor.imaging.geometry import reorient_array
 from ostensor.imaging.planes import PLANES, cut
 from ostensor.tools import registry
-from ostensor.tools.desk import Answer, Call, Desk
-from ostensor.tools.registry import Tool
-from ostensor.tools.results import Result
+from ostensor.tools.desk import Desk
 from ostensor.tools.running import use
 from ostensor.tools.settings import VIEWER_URI
 from ostensor.tools.viewer_page import viewer_html
@@ -49,7 +46,6 @@ def test_a_scan_is_opened_where_its_masks_are(ask: Ask, desk: Desk, image_id: st
     shown = opened["masks"][0]
     assert shown["volume_ml"] == pytest.approx(17 * 20 * 12 * 0.8 * 0.9 * 3.0 / 1000, abs=0.01)
     assert shown["colour"] == "#e69f00"
-    assert opened["refine"] is False
 
 
 @pytest.mark.parametrize("view", ["axial", "coronal", "sagittal"])
@@ -104,38 +100,8 @@ def test_a_point_is_placed_and_named(ask: Ask, image_id: str, masks: dict[str, s
     assert got.result["point_mm"] == pytest.approx((AFFINE @ (15, 20, 10, 1))[:3].tolist())
     assert got.result["value"] == 100
     assert got.result["masks"] == ["liver"]
-    assert got.result["refined"] is None
     assert "does not belong to spleen" in got.text
-    assert "no tool that refines masks" in got.text
-
-
-class Refined(Result):
-    mask_id: str
-    positive_mm: list[list[float]]
-
-
-def refine_mask(
-    desk: Desk,
-    call: Call,
-    image_id: Annotated[str, Field(description="x")],
-    mask_id: Annotated[str | None, Field(description="x")] = None,
-    positive_mm: Annotated[list[list[float]] | None, Field(description="x")] = None,
-    negative_mm: Annotated[list[list[float]] | None, Field(description="x")] = None,
-) -> Answer:
-    """A stand-in for a tool that refines; it only says what it got."""
-    return Answer("Refined it.", Refined(mask_id=f"{mask_id}b", positive_mm=positive_mm or []))
-
-
-def test_a_point_refines_when_that_tool_is_on(
-    ask: Ask, desk: Desk, image_id: str, masks: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tool = Tool(refine_mask, Refined, toolset="clinical", read_only=False)
-    monkeypatch.setattr(registry, "TOOLS", (*registry.TOOLS, tool))
-    assert ask("viewer_open", image_id=image_id).result["refine"] is True
-    got = ask("viewer_point", image_id=image_id, ras_index=[1, 2, 3], mask_id=masks["liver"])
-    assert got.result["refined"]["mask_id"] == f"{masks['liver']}b"
-    assert got.result["refined"]["positive_mm"] == [pytest.approx(got.result["point_mm"])]
-    assert "Refined it." in got.text
+    assert "No mask was changed" in got.text
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,6 @@ def test_the_page_draws_scan_and_masks_and_reports_clicks(browser: Any, site: st
     assert "1. liver" in tab.inner_text("#masks")
     liver = desk.store.masks_of(scan)[0]
     assert f"{liver.voxels * 0.8 * 0.9 * 3.0 / 1000:.2f} ml" in tab.inner_text("#masks")
-    assert "No tool that refines masks is on" in tab.inner_text("#refining")
     # The liver's block is at RAS r 36..52, a 23..42, s 5..16 of 61 x 53 x 29: look at slice 10 there.
     tab.fill("#centre", "40")
     slider = tab.locator("figure:has(canvas[data-view=axial]) input")

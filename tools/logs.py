@@ -1,0 +1,13 @@
+"""Where log lines go."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+
+def log_to_stderr(level: int = logging.WARNING) -> None:
+    """One line per record on standard error, also for a process that was just started; replaces a library's own set-up."""
+    logging.basicConfig(
+        stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
