@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -20,9 +18,9 @@ from ..tools.desk import Desk
 from ..tools.settings import Settings
 from . import mcp_side
 from .machine import described
+from .mcp_side import SIDE_WORDS, served
 
 TRANSPORTS = ("memory", "stdio", "http")
-_WORDS = ["-m", "ostensor.benchmarks.mcp_side"]
 _WARM = 20  # calls of each side before the clock counts
 
 
@@ -79,29 +77,9 @@ async def _client(side: str, transport: str, folder: Path) -> AsyncIterator[Clie
             async with Client(mcp_side.bare() if side == "bare" else mcp_side.ours(desk)) as client:
                 yield client
     elif transport == "stdio":
-        async with Client(StdioServerParameters(command=sys.executable, args=[*_WORDS, side, str(mine)])) as client:
+        async with Client(StdioServerParameters(command=sys.executable, args=[*SIDE_WORDS, side, str(mine)])) as client:
             yield client
     else:
         with served(side, mine) as url:
             async with Client(url) as client:
                 yield client
-
-
-@contextmanager
-def served(side: str, folder: Path) -> Iterator[str]:
-    """The address of a server process over HTTP."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [sys.executable, *_WORDS, side, str(folder), str(port)]
-    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
-        try:
-            until = time.monotonic() + 120
-            while time.monotonic() < until:
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}/mcp"
-        finally:
-            process.terminate()

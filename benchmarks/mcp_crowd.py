@@ -15,7 +15,7 @@ from mcp import Client
 
 from ..imaging.files import write_volume
 from ..imaging.phantoms import torso_ct
-from .mcp import served
+from .mcp_side import served
 
 _INSPECTOR = "node/node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js"  # after `make node`
 _BETWEEN_S = 1.0  # of one client's polls

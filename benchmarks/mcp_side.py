@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +25,8 @@ from ..tools.serve import serve
 from ..tools.server import build_server
 from ..tools.settings import Settings
 from ..tools.tool import Tool
+
+SIDE_WORDS = ("-m", "ostensor.benchmarks.mcp_side")
 
 
 class Nothing(BaseModel):
@@ -64,6 +71,26 @@ def main(side: str, folder: str, port: str = "") -> None:
             serve(desk, HttpSettings(port=int(port), per_minute=1_000_000))
         else:
             ours(desk).run("stdio")
+
+
+@contextmanager
+def served(side: str, folder: Path) -> Iterator[str]:
+    """The address of a server process over HTTP."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, *SIDE_WORDS, side, str(folder), str(port)]
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
+        try:
+            until = time.monotonic() + 120
+            while time.monotonic() < until:
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}/mcp"
+        finally:
+            process.terminate()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..imaging.arrays import write_atomically
+from ..imaging.atomic import write_atomically
 from ..imaging.volume import BoolArray
 from ..tools.desk import Desk
 from ..tools.results import MaskRow, SegmentResult

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
+from .atomic import write_atomically
 from .errors import Failed
 from .geometry import Box
 from .region import Region, slices
@@ -26,30 +27,6 @@ from .volume import BoolArray, FloatArray, Grid
 
 BITS_MAGIC = b"OSTBITS1"
 _HEADER = struct.Struct("<8s3Q")
-
-
-def write_atomically(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Write through a temporary file, fsync and rename: readers see the old file or the new one.
-
-    Args:
-        fill: gets the open binary file and writes the content.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
-    try:
-        with temporary.open("wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def write_bits(file: BinaryIO, mask: BoolArray) -> None:

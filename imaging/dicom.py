@@ -19,10 +19,9 @@ from .dicom_frames import read_frames
 from .dicom_geometry import place
 from .dicom_pet import uptake
 from .dicom_pixels import is_inverted, rescaled, stored
-from .dicom_series import SAME_PLACE_MM, Stack, choose, discover, summaries
+from .dicom_series import SAME_PLACE_MM, SeriesSummary, Stack, choose, discover, summaries
 from .dicom_source import DicomSource, Instance, source_of
 from .errors import BadCall
-from .opened import SeriesSummary
 from .volume import Grid, Modality
 
 _CM = 3  # PhysicalUnitsXDirection of an ultrasound region (PS3.3 C.8.5.5.1.15)

@@ -18,7 +18,7 @@ import pydicom
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
-from .arrays import write_atomically
+from .atomic import write_atomically
 from .dicom_source import DicomSource
 from .errors import BadCall, Failed
 from .segments import Segment, colour, lps_affine

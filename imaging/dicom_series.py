@@ -16,7 +16,6 @@ import numpy as np
 
 from .dicom_files import Part, find_parts
 from .errors import BadCall
-from .opened import SeriesSummary
 from .volume import Modality
 
 _MODALITIES: dict[str, Modality] = {
@@ -237,3 +236,19 @@ def _unique(stack: Stack) -> bool:
     """True when no two files lie at one place; copies of one file (same UID) count once."""
     once = list({part.head.sop_uid: part for part in stack.parts}.values())
     return len(once) < 2 or bool(np.diff(np.sort(heights(once))).min() >= SAME_PLACE_MM)
+
+
+@dataclass(frozen=True)
+class SeriesSummary:
+    """One series of a DICOM folder, without anything that names the patient.
+
+    Attributes:
+        series: short alias to pass back as `series`; made from the series UID, which stays hidden.
+        description: plain words about the acquisition, or "".
+        slices: files of the series.
+    """
+
+    series: str
+    modality: Modality
+    description: str
+    slices: int

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from .arrays import write_atomically
+from .atomic import write_atomically
 from .errors import BadCall
 from .limits import check_size
 from .volume import Affine, Grid

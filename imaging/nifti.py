@@ -18,7 +18,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from .arrays import write_atomically
+from .atomic import write_atomically
 from .errors import BadCall
 from .limits import MOST_BYTES, check_size
 from .volume import Affine, Grid

@@ -6,24 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .dicom_series import SeriesSummary
 from .dicom_source import DicomSource
 from .volume import Modality, Volume
-
-
-@dataclass(frozen=True)
-class SeriesSummary:
-    """One series of a DICOM folder, without anything that names the patient.
-
-    Attributes:
-        series: short alias to pass back as `series`; made from the series UID, which stays hidden.
-        description: plain words about the acquisition, or "".
-        slices: files of the series.
-    """
-
-    series: str
-    modality: Modality
-    description: str
-    slices: int
 
 
 @dataclass(frozen=True)

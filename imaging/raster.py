@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from .arrays import write_atomically
+from .atomic import write_atomically
 from .errors import BadCall
 from .volume import Grid
 

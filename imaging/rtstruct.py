@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pydicom
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from .arrays import write_atomically
+from .atomic import write_atomically
 from .contours import fill, outline
 from .dicom_seg import check_placeable
 from .dicom_source import DicomSource

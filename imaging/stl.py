@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import write_atomically
+from .atomic import write_atomically
 from .errors import BadCall
 from .geometry import Box
 from .segments import lps_affine

@@ -18,7 +18,6 @@ import sqlalchemy as sa
 
 from .arrays import ArrayFiles
 from .audit import AuditEntry, AuditLog
-from .dicom_source import SourceFiles
 from .errors import BadCall, Failed
 from .jobs_ledger import JobsLedger
 from .records import (
@@ -33,6 +32,7 @@ from .records import (
     now,
 )
 from .region import Region
+from .sources import SourceFiles
 from .volume import Mask, Volume
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from ..imaging.arrays import write_atomically
+from ..imaging.atomic import write_atomically
 from ..imaging.errors import BadCall
 from .card import Card
 from .catalogue import USER_FOLDER, card, forget_cards

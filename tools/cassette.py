@@ -29,7 +29,7 @@ from .tool import Tool
 
 MAGIC, VERSION = "ostensor-cassette", 1
 PATHS = ("path", "folder", "ehr_path")
-_MASK, _IMAGE, _JOB = (re.compile(rf"{kind}_[0-9a-f]{{12,16}}") for kind in ("msk", "img", "job"))
+MASK, _IMAGE, JOB = (re.compile(rf"{kind}_[0-9a-f]{{12,16}}") for kind in ("msk", "img", "job"))
 # What identifies people in reports: labelled fields, dates, phone and record numbers.
 _PRIVATE = re.compile(
     r"(?P<label>\b(?:patient(?: name)?|name|mrn|dob|date of birth|accession(?: number)?|referring physician|dr\.?|mr\.|mrs\.|ms\.)\s*[:#]?\s*)"
@@ -136,7 +136,7 @@ class Recorder:
     def _tidy(self, value: Any) -> Any:
         """Jobs numbered in the order they appear, people crossed out, paths by their last part."""
         if isinstance(value, str):
-            return crossed_out(_JOB.sub(lambda m: self._job(m.group()), value), self._private)
+            return crossed_out(JOB.sub(lambda m: self._job(m.group()), value), self._private)
         if isinstance(value, list | tuple):
             return [self._tidy(item) for item in value]
         if isinstance(value, Mapping):
@@ -151,7 +151,7 @@ class Recorder:
         shown = json.dumps(result)
         for image_id in set(_IMAGE.findall(shown)) - set(self.cassette.volumes):
             self.cassette.volumes[image_id] = self._desk.store.image(image_id).content_hash
-        for mask_id in set(_MASK.findall(shown)) - set(self.cassette.masks):
+        for mask_id in set(MASK.findall(shown)) - set(self.cassette.masks):
             self.cassette.masks[mask_id] = packed(self._desk.store.mask(mask_id).array)
         for row in _objects(result):
             if row.get("weights_sha256") and row.get("model"):

@@ -37,13 +37,13 @@ def fit(
     ] = None,
 ) -> None:
     """Train a network; killed at any time, it goes on from its last checkpoint."""
-    from ..training import painting, raters_fit, referring_fit
+    from ..training import painting, painting_run, raters_fit, referring_fit
     from ..training.fit import fit as train
 
     if augment is not None:
         from ..training.augmenting import compare
 
-        if augment != "synthetic" or not painting.is_painting(config):
+        if augment != "synthetic" or not painting_run.is_painting(config):
             raise BadCall(
                 f"--augment {augment} of '{config}' is not known. Use: paint-hippocampus --augment synthetic."
             )
@@ -53,7 +53,7 @@ def fit(
         return
     others = (
         (referring_fit.is_referring, referring_fit),
-        (painting.is_painting, painting),
+        (painting_run.is_painting, painting),
         (raters_fit.has_raters, raters_fit),
     )
     other = next((module for claims, module in others if claims(config)), None)
@@ -98,12 +98,12 @@ def evaluate(
 
         evaluate_agent(model, out, category, wordings)
         return
-    from ..training.survival import find_prognosis
+    from ..training.survival_plan import find_prognosis
 
     if find_prognosis(config) is not None:
         _show_prognosis(config, export)
         return
-    from ..training.painting import is_painting
+    from ..training.painting_run import is_painting
 
     if is_painting(config):
         _evaluate_painting(config, export)
@@ -172,8 +172,8 @@ def _show_prognosis(config: str, export: bool) -> None:
     """The cross-validation a prognosis run left behind; `ostensor fit` makes it."""
     from ..models.catalogue import WEIGHTS_FOLDER
     from ..training.fit import RUNS
-    from ..training.survival import find_prognosis
     from ..training.survival_export import export_run, run_table
+    from ..training.survival_plan import find_prognosis
 
     path = find_prognosis(config)
     assert path is not None

@@ -17,7 +17,7 @@ import anyio.to_thread
 import jwt
 from mcp.server.auth.provider import AccessToken, principal_components
 
-from ..imaging.arrays import write_atomically
+from ..imaging.atomic import write_atomically
 from ..imaging.errors import BadCall
 from .settings import TOOLSETS
 

@@ -15,7 +15,7 @@ from mcp_types import CallToolResult, ListToolsResult, TextContent, ToolAnnotati
 from mcp_types import Tool as McpTool
 
 from ..imaging.errors import BadCall, OstensorError
-from .cassette import _JOB, _MASK, Cassette, call_key, crossed_out, path_key, stale, unpacked
+from .cassette import JOB, MASK, Cassette, call_key, crossed_out, path_key, stale, unpacked
 from .desk import Desk
 from .registry import TOOLS, tool
 from .running import checked
@@ -181,10 +181,10 @@ class Live:
             return math.isclose(old, new, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
         if not isinstance(old, str) or not isinstance(new, str):
             return bool(old == new)
-        if _MASK.fullmatch(old) and _MASK.fullmatch(new):
+        if MASK.fullmatch(old) and MASK.fullmatch(new):
             self._handles[old] = new
             return old == new or self._same_mask(number, name, where, old, new)
-        if _JOB.fullmatch(old) and _JOB.fullmatch(new):
+        if JOB.fullmatch(old) and JOB.fullmatch(new):
             self._handles[old] = new
             return True
         if where.endswith("path"):
@@ -213,7 +213,7 @@ def _is_number(value: Any) -> bool:
 
 def _texts_agree(old: str, new: str) -> bool:
     """The same words, and numbers and handles that are compared elsewhere."""
-    plain = [_MASK.sub("msk", _JOB.sub("job", crossed_out(text))).split() for text in (old, new)]
+    plain = [MASK.sub("msk", JOB.sub("job", crossed_out(text))).split() for text in (old, new)]
     if len(plain[0]) != len(plain[1]):
         return False
     for a, b in zip(*plain, strict=True):

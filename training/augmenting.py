@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from ..imaging.arrays import write_atomically
+from ..imaging.atomic import write_atomically
 from ..imaging.errors import BadCall
 from ..models.fixed_classes import FixedClasses
 from ..models.late_fusion import SatMiniConfig
@@ -28,8 +28,9 @@ from ..models.synthesis.scales import Float
 from .fit import RUNS
 from .objective import Batch
 from .objectives import Supervised
-from .painting import PaintingRun, Slices, cases_of, padded, read_run
+from .painting import cases_of
 from .painting_evaluate import trained
+from .painting_run import PaintingRun, Slices, padded, read_run
 from .trainer import Schedule, Stream, Trainer
 
 ARMS = ("real", "synthetic", "augpaint_style")

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from rich.progress import track
 from scipy import ndimage, optimize, stats
 
-from ..imaging.arrays import write_atomically
+from ..imaging.atomic import write_atomically
 from ..imaging.errors import BadCall
 from ..imaging.geometry import Box, crop
 from ..imaging.volume import Volume

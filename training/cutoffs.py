@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..imaging.arrays import write_atomically
+from ..imaging.atomic import write_atomically
 from ..models.fixed_classes import FixedClasses
 from ..models.late_fusion import SatMini
 from ..models.text import known_vectors

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from ..imaging.arrays import write_atomically
+from ..imaging.atomic import write_atomically
 from ..imaging.errors import BadCall, Unavailable
 from ..models.catalogue import WEIGHTS_FOLDER
 from ..models.decisions import Decisions

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from ..imaging.arrays import write_atomically
+from ..imaging.atomic import write_atomically
 from ..imaging.errors import BadCall, Unavailable
 from ..models.catalogue import WEIGHTS_FOLDER
 from ..models.fixed_classes import FixedClasses
@@ -27,7 +27,8 @@ from .objective import Batch, Objective
 from .objectives import Supervised, TextPrompted
 from .runlog import read_log
 from .sampling import Ready, draw, make_ready
-from .survival import find_prognosis, fit_prognosis
+from .survival import fit_prognosis
+from .survival_plan import find_prognosis
 from .trainer import Stream, Trainer
 
 log = logging.getLogger(__name__)

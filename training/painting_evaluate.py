@@ -28,7 +28,8 @@ from ..models.synthesis.quality import fsim, jitter, nearest_distance, psnr, ssi
 from ..models.synthesis.samplers import Sampler
 from ..models.synthesis.scales import Float, from_unit
 from .fit import RUNS
-from .painting import RIVAL, PaintingRun, Slices, cases_of, network_of, padded, read_run
+from .painting import cases_of, network_of
+from .painting_run import RIVAL, PaintingRun, Slices, padded, read_run
 
 SEGMENTERS = {"hippocampus": "sat-mini-hippocampus", "acdc": "sat-mini-cardiac", "btcv": "sat-mini-abdomen-2d"}
 STEPS, SEED = 8, 0

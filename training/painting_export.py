@@ -9,11 +9,11 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from ..imaging.arrays import write_atomically
+from ..imaging.atomic import write_atomically
 from ..models.catalogue import WEIGHTS_FOLDER
 from .fit import RUNS
-from .painting import PaintingRun, read_run
 from .painting_evaluate import SEED, SEGMENTERS, STEPS, PaintingScore, trained
+from .painting_run import PaintingRun, read_run
 
 CARD = "SYNTHESIS.md"
 HEAD = """# Bundled synthesis networks

@@ -18,7 +18,7 @@ from .data import hra_phantom
 from .data.cores import core_of, without_cores
 
 if TYPE_CHECKING:
-    from .painting import PaintingRun, Slices
+    from .painting_run import PaintingRun, Slices
 
 VARIATIONS = 4  # pictures of the male body, each with its own values and grain
 SPREAD = 0.06  # of a structure's value; our choice
@@ -34,7 +34,7 @@ _TISSUES = {
 def pairs(run: PaintingRun, part: Literal["train", "test"], data: Path) -> list[Slices]:
     """Slices both ways: source and direction are the condition, the other picture is the target."""
     from ..imaging.geometry import resample
-    from .painting import Slices, work_grid
+    from .painting_run import Slices, work_grid
 
     sex = "male" if part == "train" else "female"
     case = next(c for c in hra_phantom.DATASET.load(data / hra_phantom.DATASET.folder) if c.patient == sex)

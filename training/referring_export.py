@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from ..imaging.arrays import write_atomically
+from ..imaging.atomic import write_atomically
 from ..imaging.errors import Unavailable
 from ..models.catalogue import WEIGHTS_FOLDER, forget_cards
 from ..models.load import load_predictor

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..imaging.arrays import write_atomically
+from ..imaging.atomic import write_atomically
 from ..models.referring_predictor import ReferringPredictor
 from . import referring
 from .referring_cases import Subject, stacks, subjects

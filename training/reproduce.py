@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..imaging.arrays import write_atomically
+from ..imaging.atomic import write_atomically
 from ..imaging.volume import Grid, Modality, Volume
 from ..models.catalogue import WEIGHTS_FOLDER, catalogue
 from ..models.load import load_predictor

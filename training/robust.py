@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from ..imaging.arrays import write_atomically
+from ..imaging.atomic import write_atomically
 from ..imaging.volume import BoolArray
 from ..models.predictor import SatMiniPredictor
 from .calibrate import spread

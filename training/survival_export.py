@@ -18,9 +18,10 @@ from ..imaging.errors import BadCall, Unavailable
 from ..models.ehr import Feature
 from ..models.ehr_reading import dictionaries
 from ..models.prognosis import Curves, Ensemble
-from .survival import CrossValidation, PrognosisConfig, summary
+from .survival_folds import CrossValidation, summary
 from .survival_metrics import calibration, harrell, kaplan_meier
 from .survival_objective import Encoding
+from .survival_plan import PrognosisConfig
 from .survival_tables import Patient, outcomes
 
 Array = npt.NDArray[np.float64]

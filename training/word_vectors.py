@@ -11,7 +11,7 @@ import csv
 
 import numpy as np
 
-from ..imaging.arrays import write_atomically
+from ..imaging.atomic import write_atomically
 from ..models.text import KNOWN, MiniLmEncoder, normalised_term
 from ..retrieval.sources import OWN
 from ..retrieval.structures import TABLE, StructureTable

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..imaging.errors import BadCall, Failed, Unavailable
 from . import encoding_host
-from .local import KILL_AFTER_S, _script_not_imported_again
+from .local import KILL_AFTER_S, without_the_script
 
 VERSION = 1
 MINILM = "ostensor.models.text_fast:FastMiniLm"
@@ -105,7 +105,7 @@ class EncodingWorker:
         process = context.Process(
             target=encoding_host.main, args=(theirs, *options), daemon=True, name="ostensor-encoder"
         )
-        with _script_not_imported_again():
+        with without_the_script():
             process.start()
         theirs.close()
         self._process, self._connection = process, ours

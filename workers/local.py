@@ -195,7 +195,7 @@ class LocalWorkers:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=host.main, args=(theirs, self.options), daemon=True, name="ostensor-worker")
-        with _script_not_imported_again():
+        with without_the_script():
             process.start()
         theirs.close()
         self._process, self._connection = process, ours
@@ -253,7 +253,7 @@ class LocalWorkers:
 
 
 @contextlib.contextmanager
-def _script_not_imported_again() -> Iterator[None]:
+def without_the_script() -> Iterator[None]:
     """Keep a spawned process from running the caller's script, which may lack the `__main__` guard.
 
     multiprocessing imports the parent's main module in the child so that functions defined there

@@ -131,7 +131,7 @@ def _canonical(grid: Grid, one: Painter) -> Grid:
 
 
 def _network_grid(grid: Grid, one: Painter) -> Grid:
-    """As `training.painting.work_grid`."""
+    """As `training.painting_run.work_grid`."""
     step = one.spacing_mm
     if not grid.spacing_known and one.longest:
         step = grid.spacing_mm[0] * max(grid.shape[:2]) / one.longest

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ostensor.imaging.arrays import read_bits, write_atomically, write_bits
+from ostensor.imaging.arrays import read_bits, write_bits
+from ostensor.imaging.atomic import write_atomically
 from ostensor.imaging.errors import BadCall, Failed
 from ostensor.imaging.region import Region
 from ostensor.imaging.store import Store

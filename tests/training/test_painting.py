@@ -7,8 +7,9 @@ import pytest
 
 from ostensor.imaging.errors import BadCall
 from ostensor.training.augmenting import _deformed, slices_with_labels
-from ostensor.training.painting import CONFIGS, Slices, is_painting, read_run, stream_of
+from ostensor.training.painting import stream_of
 from ostensor.training.painting_evaluate import _fill, _lookup
+from ostensor.training.painting_run import CONFIGS, Slices, is_painting, read_run
 
 
 def _case(labels: np.ndarray, pictures: np.ndarray, maps: np.ndarray | None = None) -> Slices:

@@ -12,14 +12,7 @@ import torch
 from ostensor.imaging.errors import BadCall
 from ostensor.models.ehr import Outcome
 from ostensor.models.survival import Kind
-from ostensor.training.survival import (
-    CONFIGS,
-    PrognosisConfig,
-    cross_validate,
-    find_prognosis,
-    folds_of,
-    read_prognosis,
-)
+from ostensor.training.survival_folds import cross_validate, folds_of
 from ostensor.training.survival_metrics import harrell
 from ostensor.training.survival_objective import (
     HeadSchedule,
@@ -29,6 +22,7 @@ from ostensor.training.survival_objective import (
     fitted_encoding,
     train_ensembles,
 )
+from ostensor.training.survival_plan import CONFIGS, PrognosisConfig, find_prognosis, read_prognosis
 from ostensor.training.survival_tables import TABLES, Patient, outcomes, with_sentences
 from ostensor.training.synthetic_cohort import made_patients, synthetic_table_rows
 
