@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..imaging.errors import BadCall
 from ..imaging.volume import Volume
 from .adapting import Adaptation, AdaptationLog, adapt_, restored
+from .catalogue import WEIGHTS_FOLDER
 from .fixed_classes import FixedClasses
 from .interface import Progress
 from .late_fusion import SatMini, SatMiniConfig, ask
+from .load import load_predictor
 from .predictor import SatMiniFeatures, SatMiniPredictor, runner
+from .satmini_weights import load_network
 from .windows import BODY, averaged, beside, fitted_tiles, padded
 
 LEARN_VOXELS = 300_000  # of a tile while gradients are kept: about 1 GB
@@ -115,3 +120,18 @@ def _pieces(
         weights = np.zeros(filled.shape[1:], dtype=np.float32)
         weights[tuple(slice(0, n) for n in inside.shape)] = inside
         yield filled[None], weights[None]
+
+
+def load_adapting(
+    name: str, *, how: Adaptation | None = None, threads: int | None = None, folder: Path = WEIGHTS_FOLDER
+) -> AdaptingPredictor:
+    """A bundled network that fits itself to every scan; see `load_predictor` for what is refused.
+
+    Raises:
+        BadCall: the model is none of the small networks with words.
+    """
+    twin = load_predictor(name, threads=threads, folder=folder)
+    if not isinstance(twin, SatMiniPredictor):
+        raise BadCall(f"'{name}' cannot fit itself to a scan. Use a bundled network, such as sat-mini-hippocampus.")
+    net = load_network(twin.card, folder / twin.card.weights_file)
+    return AdaptingPredictor(net, twin, twin.card.claimed or twin.card.vocabulary, how=how)

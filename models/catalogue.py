@@ -18,8 +18,9 @@ import platformdirs
 
 from ..imaging.errors import BadCall, Failed
 from .card import Card, Measured, Purpose
-from .cards import ENTRIES
+from .systems import SYSTEMS
 
+ENTRIES: tuple[Card, ...] = tuple(one for row in SYSTEMS for one in row.cards)  # before they are completed
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 USER_FOLDER = platformdirs.user_data_path("ostensor", appauthor=False) / "weights"  # weights the user imported
 _PERMISSIONS: Mapping[str, tuple[Purpose, ...]] = {"any": ("any",), "research-only": ("any", "research-only")}

@@ -25,6 +25,14 @@ _ALLOWED: list[Any] = [
 ]
 
 
+Tensors = dict[str, torch.Tensor]
+
+
+def full_precision(path: Path) -> Tensors:
+    """Tensors of a safetensors file of ours, floating ones as float32."""
+    return {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
+
+
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a file, a pickle of torch or safetensors whatever its ending.
 

@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from ..imaging.errors import BadCall, Unavailable
+from .card import Card
+from .checkpoints import Tensors, read_checkpoint
+from .duplus import load_duplus
+from .duplus_predictor import DuplusPredictor
+from .interface import Running
 from .lora import ALPHA
-from .text import Vector, normalised_term
+from .parity import Fixture
+from .text import CachedEncoder, Vector, normalised_term
 
 TOWER_FOLDER = "clipmd"  # below the user's weights folder: config and tokenizer of the CLIP text tower
 _TOWER = "text_encoder."
@@ -104,3 +111,33 @@ def tower_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             value = value + (ALPHA / down.shape[0]) * up @ down
         found[key.replace(".base_layer.", ".")] = value
     return found
+
+
+def convert(card: Card, files: Sequence[Path]) -> Tensors:
+    """The authors' file as network and text tower.
+
+    Raises:
+        BadCall: it is something else.
+    """
+    state = read_checkpoint(files[0])
+    parts: dict[str, Mapping[str, torch.Tensor]] = {"net": load_duplus(state).state_dict(), "words": tower_state(state)}
+    return {f"{part}.{key}": value.contiguous() for part, tensors in parts.items() for key, value in tensors.items()}
+
+
+def load(card: Card, path: Path, how: Running) -> DuplusPredictor:
+    """DuPLUS with the user's checkpoint; config and tokenizer of its text tower lie beside it."""
+    state = load_file(path)
+    tower = {key.removeprefix("words."): value for key, value in state.items() if key.startswith("words.")}
+    net = load_duplus({key.removeprefix("net."): v for key, v in state.items() if key.startswith("net.")})
+    encoder = ClipTextEncoder(path.parent / TOWER_FOLDER, state=tower or None)
+    words = CachedEncoder(encoder, path.parent / f"vectors-{card.sha256[:12]}.npz")
+    return DuplusPredictor(net, words, card, device=how.device)
+
+
+def reproduce(fixture: Fixture) -> Tensors:
+    """Our outputs on a fixture of the official code, either modulation; its texts come as vectors."""
+    net = load_duplus(fixture.state())
+    given = fixture.inputs
+    with torch.no_grad():
+        seen = net.encode(given["image"], given["modality"].tolist(), given["context_text"])
+        return {"logits": net.decode(seen, given["target_text"])}

@@ -7,9 +7,10 @@ elsewhere; half precision never on a CPU.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..imaging.errors import BadCall, Unavailable
 from .fixed_classes import FixedClasses
 from .hardware import has_fast_bf16
+from .interface import Backend, Precision
 from .late_fusion import SatMini
 
 Segmenter = SatMini | FixedClasses
@@ -27,17 +29,19 @@ Segmenter = SatMini | FixedClasses
 log = logging.getLogger(__name__)
 
 Float = npt.NDArray[np.float32]
-Backend = Literal["auto", "openvino", "torch"]
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 class ImageHalf(nn.Module):
-    """`SatMini.image_features` as a module of its own, with BatchNorm folded into the convolutions."""
+    """`SatMini.image_features` as a module of its own, with BatchNorm folded into the convolutions.
+
+    It works on a copy: whatever an engine does to its half (folding, half precision, a device) leaves the network
+    alone, whose text half stays in float32 beside it.
+    """
 
     def __init__(self, net: Segmenter) -> None:
         super().__init__()
-        self.net = net.eval()
-        for block in [m for m in net.modules() if isinstance(m, nn.Sequential)]:
+        self.net = copy.deepcopy(net).eval()
+        for block in [m for m in self.net.modules() if isinstance(m, nn.Sequential)]:
             if len(block) == 3 and isinstance(block[1], nn.BatchNorm2d | nn.BatchNorm3d):
                 convolution: Any = block[0]
                 block[0], block[1] = fuse_conv_bn_eval(convolution, block[1]), nn.Identity()
@@ -58,7 +62,7 @@ def build_engine(
     """A function from image to features (numpy in, numpy out) and the name of what runs it.
 
     Args:
-        net: is folded in place.
+        net: is left as it is; its image half is copied and folded.
         threads: of the CPU; None leaves the library's choice.
 
     Raises:

@@ -22,8 +22,9 @@ from torch import nn
 
 from .flans_decoder import DecoderConfig, MaskDecoder, PromptEncoder
 from .flans_image import EncoderConfig, ImageEncoder
-from .flans_symmetry import Canonicaliser, ScorerConfig, blend_applied, blend_undone, chosen
+from .flans_symmetry import Canonicaliser, ScorerConfig, chosen
 from .flans_text import TextTower, TowerConfig
+from .square import blend_applied, blend_undone
 
 DICE_WEIGHT = 10.0  # Source: released training code; BCE and prior weigh 1
 ORGANS = 13  # classes of the published intention head
@@ -95,6 +96,17 @@ class FlansFeatures:
     embedding: torch.Tensor
     fine: tuple[torch.Tensor, ...] = field(default=())
     weights: torch.Tensor | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it holds."""
+        return sum(one.numel() * one.element_size() for one in (self.embedding, *self.fine))
+
+    def row(self, row: int) -> FlansFeatures:
+        """One picture of the batch, as a copy of its own."""
+        here = slice(row, row + 1)
+        weights = None if self.weights is None else self.weights[here]
+        return FlansFeatures(self.embedding[here].clone(), tuple(one[here].clone() for one in self.fine), weights)
 
     def repeated(self, times: int) -> FlansFeatures:
         """Every picture `times` in a row, for as many sentences each."""

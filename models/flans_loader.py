@@ -8,17 +8,27 @@ loaded SAM's, so no other matrix fits these weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from ..imaging.errors import BadCall
+from .card import Card
+from .checkpoints import Tensors, full_precision, read_checkpoint
 from .flans import OFFICIAL, Flans, FlansConfig
 from .flans_decoder import DecoderConfig
 from .flans_image import EncoderConfig
+from .flans_pointer import ClipReader, FlansPointer
 from .flans_text import TowerConfig
+from .interface import Running
+from .parity import Fixture
+from .referring_predictor import ReferringPredictor, SentenceReader
+from .sentences import SentenceEncoder
 
+TOKENIZER_FOLDER = "clip"  # below the user's weights folder: the tokenizer's files of CLIP ViT-B/16
 State = dict[str, torch.Tensor]
 _PE = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
 _TOWER = "prompt_encoder.text_encoder."
@@ -153,3 +163,56 @@ def load_flans(state: Mapping[str, torch.Tensor], like: FlansConfig = OFFICIAL) 
         raise BadCall(f"The checkpoint does not fit the network: {str(error).splitlines()[-1].strip()}") from None
     net.requires_grad_(False)
     return LoadedFlans(net.eval(), len(clean) - len(kept))
+
+
+def convert(card: Card, files: Sequence[Path]) -> Tensors:
+    """The authors' file under our names, without its canonicaliser.
+
+    Raises:
+        BadCall: it is something else.
+    """
+    net = load_flans(cleaned(read_checkpoint(files[0]))).net
+    return {key: value.contiguous() for key, value in net.state_dict().items()}
+
+
+def load(card: Card, path: Path, how: Running) -> ReferringPredictor:
+    """The bundled small FLanS with MiniLM as its language side, or the user's with the CLIP tower inside it."""
+    if card.weights == "user-file":
+        net = load_flans(load_file(path)).net
+        reader: SentenceReader = ClipReader(net, path.parent / TOKENIZER_FOLDER)
+    else:
+        net = Flans(FlansConfig.from_json(card.facts["network"]))
+        net.load_state_dict(full_precision(path))
+        reader = SentenceEncoder()
+    return ReferringPredictor(FlansPointer(net, device=how.device), reader, card)
+
+
+def reproduce(fixture: Fixture) -> Tensors:
+    """Our outputs on a fixture of the official code; also those for points, a box, a mask and words together."""
+    sizes, words = fixture.sizes, fixture.config["text_config"]
+    like = FlansConfig(
+        decoder=DecoderConfig(heads=sizes["decoder_num_heads"]),
+        tower=TowerConfig(heads=words["num_attention_heads"]),
+        pooling=sizes["text_pooling"],
+    )
+    net = load_flans(fixture.state(), like).net
+    given, prompts, side = fixture.inputs, net.prompt_encoder, net.config.encoder.grid
+    with torch.no_grad():
+        states = net.read(given["tokens"].long())
+        features = net.encode(given["image"])
+        code = prompts.pe_layer.of_grid(side)
+        alone = net.mask_decoder(features.embedding, code, prompts.words(states), prompts.dense(len(states), side))
+        marks = [
+            prompts.points(given["extra_points"], given["extra_point_labels"], with_box=True),
+            prompts.boxes(given["extra_boxes"]),
+            prompts.words(states),
+        ]
+        dense = prompts.dense(len(states), side, given["extra_mask"])
+        extra = net.mask_decoder(features.embedding, code, torch.cat(marks, dim=1), dense, ambiguous=True)
+        return {
+            "low_res_logits": net.decode(features, states),
+            "class_logits": net.intentions(states),
+            "iou": alone[1],
+            "extra_low_res_logits": extra[0],
+            "extra_iou": extra[1],
+        }

@@ -15,7 +15,26 @@ from .card import Card
 Progress = Callable[[float], None]
 """Told the share of the work that is done, 0 to 1."""
 
+Backend = Literal["auto", "openvino", "torch"]
+Precision = Literal["auto", "fp32", "bf16"]
+
 CONFIDENCE = "mean sigmoid inside the mask"
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a network is to be run.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        threads: of the CPU; None for all.
+        backend, precision: "auto" takes the fastest that is right on this machine.
+    """
+
+    device: str = "cpu"
+    threads: int | None = None
+    backend: Backend = "auto"
+    precision: Precision = "auto"
 
 
 class Cancelled(Exception):

@@ -13,16 +13,19 @@ Left out: the networks with 50 and 104 classes and with dropout.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from ..imaging.errors import BadCall
 from ..imaging.geometry import Box, resample
 from ..imaging.volume import Grid, Volume
 from .card import Card
-from .interface import Cancelled, Decoded, Features, Progress
+from .checkpoints import Tensors, read_checkpoint
+from .interface import Cancelled, Decoded, Features, Progress, Running
 from .labelled import Classes, Labelled, decode, on_scan, winner
 
 CUBE = 256
@@ -119,3 +122,18 @@ def load_meshnet(state: Mapping[str, torch.Tensor]) -> MeshNet:
         raise BadCall("The checkpoint does not fit: layers are missing or unexpected. Give the authors' original file.")
     net.load_state_dict(own)
     return net.eval()
+
+
+def convert(card: Card, files: Sequence[Path]) -> Tensors:
+    """The authors' file under our names.
+
+    Raises:
+        BadCall: it is something else.
+    """
+    net = load_meshnet(read_checkpoint(files[0]))
+    return {key: value.contiguous() for key, value in net.state_dict().items()}
+
+
+def load(card: Card, path: Path, how: Running) -> MeshNetPredictor:
+    """The network with the user's weights."""
+    return MeshNetPredictor(load_meshnet(load_file(path)), card)

@@ -14,19 +14,22 @@ trained when grids had their corners at the voxel centres of the border, so samp
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import cc3d
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import nn
 
 from ..imaging.errors import BadCall
 from ..imaging.geometry import resample
 from ..imaging.volume import Grid, Volume
 from .card import Card
-from .interface import Cancelled, Decoded, Features, Progress
+from .checkpoints import Tensors, read_checkpoint
+from .interface import Cancelled, Decoded, Features, Progress, Running
 from .labelled import Classes, Labelled, decode, on_scan, winner
 
 SIDE = 144  # voxels along each axis
@@ -176,3 +179,18 @@ def load_obelisk(state: Mapping[str, Tensor]) -> Obelisk:
         raise BadCall("This is no OBELISK hybrid for NIH Pancreas-CT. Give the authors' obeliskhybrid_tcia_fold1.pth.")
     net.load_state_dict(dict(state))
     return net.eval()
+
+
+def convert(card: Card, files: Sequence[Path]) -> Tensors:
+    """The authors' file under our names.
+
+    Raises:
+        BadCall: it is something else.
+    """
+    net = load_obelisk(read_checkpoint(files[0]))
+    return {key: value.contiguous() for key, value in net.state_dict().items()}
+
+
+def load(card: Card, path: Path, how: Running) -> ObeliskPredictor:
+    """The network with the user's weights."""
+    return ObeliskPredictor(load_obelisk(load_file(path)), card)

@@ -17,9 +17,9 @@ from ..imaging.volume import Volume
 from .calibration import signs_of
 from .card import Card
 from .decisions import Decisions, largest_share, likeliest_part
-from .engine import Backend, Precision, build_engine
+from .engine import build_engine
 from .fixed_classes import FixedClasses
-from .interface import Decoded, Features, Progress
+from .interface import Backend, Decoded, Features, Precision, Progress
 from .late_fusion import SatMini, SatMiniConfig
 from .preprocess import Preparation, Prepared, prepare, restore
 from .text import known_vectors, normalised_term

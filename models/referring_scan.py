@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from ..imaging.volume import Grid, Modality
-from .flans import FlansFeatures
-from .flans_symmetry import ELEMENTS
 from .interface import Referred
 from .pictures import Float, Frame, undisplayed, unframed
 from .sentences import family_of, names_a_side
+from .square import ELEMENTS
 
 TURNED_BACK = "The picture was found {what} and was set upright before looking; the mask is on the picture as given."
 UNSURE_SIDE = "The file tells no orientation, so left and right rest on how the picture looks."
 CUT = "Only the first words of this long sentence were read."
 
 
+class Sized(Protocol):
+    """Features of one picture; opaque."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it holds."""
+
+
+@dataclass(frozen=True)
+class Pointed:
+    """What a network marked: logits (n size size), and the symmetry each picture was found under."""
+
+    logits: Float
+    elements: Sequence[int]
+
+
 @dataclass
 class ReferringScan:
-    """A scan as square pictures, and FLanS's features of those that were asked about.
+    """A scan as square pictures, and a network's features of those that were asked about.
 
     Attributes:
         pictures: (slices size size) in [0, 1].
@@ -33,13 +50,16 @@ class ReferringScan:
     frames: tuple[Frame, ...]
     grid: Grid
     modality: Modality
-    kept: dict[tuple[int, str], FlansFeatures] = field(default_factory=dict)
+    kept: dict[tuple[int, str], Sized] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
         """Bytes of pictures and features."""
-        tensors = [t for one in self.kept.values() for t in (one.embedding, *one.fine)]
-        return self.pictures.nbytes + sum(t.numel() * t.element_size() for t in tensors)
+        return self.pictures.nbytes + sum(one.nbytes for one in self.kept.values())
+
+    def tensor(self, slices: Sequence[int], device: torch.device) -> torch.Tensor:
+        """Some of the pictures as (n 3 size size), three equal colours."""
+        return torch.from_numpy(self.pictures[list(slices)])[:, None].expand(-1, 3, -1, -1).to(device)
 
 
 class Answer:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from ..imaging.errors import BadCall
-from .checkpoints import read_checkpoint
+from .card import Card
+from .checkpoints import Tensors, read_checkpoint
+from .interface import Running
+from .parity import Fixture
 from .sat import NANO, VARIANTS, Sat, SatConfig, SatTextHead, config_of
+from .sat_predictor import SatPredictor
+from .text import CachedEncoder, TransformerEncoder
 
+ENCODER_FOLDER = "biolord"  # below the user's weights folder: the text encoder's own files
 State = dict[str, torch.Tensor]
 
 _PREFIX = "module."  # of the parallel wrapper the authors saved with
@@ -116,3 +123,43 @@ def _refuse_differences(wanted: set[str], given: set[str]) -> None:
 def _listed(what: str, keys: Iterable[str]) -> str:
     names = list(keys)
     return f"{len(names)} {what} (first: {names[0]}). " if names else ""
+
+
+def convert(card: Card, files: Sequence[Path]) -> Tensors:
+    """The authors' two files as one: segmentation, the head of the text tower, and its language model.
+
+    Raises:
+        BadCall: a file is not what it should be.
+    """
+    state = read_sat(files[0])
+    load_sat(state, sat_config(state, expected=card.name))
+    text = read_sat(files[1])
+    load_text_head(text)
+    head = {key: value for key, value in text.items() if key.startswith(("projection_layer.", "modality_embed."))}
+    parts = {"segmentation": state, "text": head, "words": language_model_state(text)}
+    return {f"{part}.{key}": value.contiguous() for part, tensors in parts.items() for key, value in tensors.items()}
+
+
+def load(card: Card, path: Path, how: Running) -> SatPredictor:
+    """SAT with the user's weights; its language model lies beside them."""
+    parts: dict[str, State] = {"segmentation": {}, "text": {}, "words": {}}
+    for key, value in load_file(path).items():
+        part, _, name = key.partition(".")
+        parts[part][name] = value
+    net = load_sat(parts["segmentation"], sat_config(parts["segmentation"], expected=card.name))
+    encoder = TransformerEncoder(path.parent / ENCODER_FOLDER, state=parts["words"])
+    words = CachedEncoder(encoder, path.parent / f"vectors-{card.sha256[:12]}.npz")
+    return SatPredictor(net, load_text_head(parts["text"]), words, card, device=how.device)
+
+
+def reproduce(fixture: Fixture) -> Tensors:
+    """Our outputs on a fixture of the official code; its texts come as pooled vectors."""
+    state = cleaned(fixture.state("segmentation"))
+    net = load_sat(state, sat_config(state))
+    head = load_text_head(cleaned(fixture.state("text_head")))
+    given = fixture.inputs
+    asked = fixture.config["shapes"]["outputs"]["logits_stride1"][1]
+    with torch.no_grad():
+        query = head(given["text_pooled"], given["modality"])
+        logits = net(given["image"], query[None, :asked])
+    return {"query": query, **{f"logits_stride{2**n}": logit for n, logit in enumerate(logits)}}

@@ -91,11 +91,9 @@ def import_model(
     accept_licence: Annotated[bool, typer.Option(help="You have read the model's licence note.")] = False,
 ) -> None:
     """Check and convert published weights you have."""
-    from ..models import catalogue
-    from ..models.importing import ENCODER_FOLDER, import_weights
+    from ..models.importing import import_weights, still_needed
 
     card = import_weights(name, files, accept_licence=accept_licence)
     typer.echo(f"{card.name}: imported, sha256 {card.sha256[:12]}.")
-    encoder = catalogue.USER_FOLDER / ENCODER_FOLDER
-    if card.system == "SAT" and not encoder.is_dir():
-        typer.echo(f"Still needed: the files of {card.text_encoder}, copied to {encoder}")
+    if (needed := still_needed(card)) is not None:
+        typer.echo(f"Still needed: the files of {card.text_encoder}, copied to {needed}")

@@ -15,9 +15,8 @@ import numpy as np
 from rich.progress import track
 
 from ..models.adapting import Adaptation
-from ..models.adapting_predictor import AdaptingPredictor
+from ..models.adapting_predictor import AdaptingPredictor, load_adapting
 from ..models.catalogue import WEIGHTS_FOLDER
-from ..models.load import load_adapting
 from .calibrate import CHANGES, REPORT, spread
 from .cases import Case, Dataset
 from .config import data_folder, read_config

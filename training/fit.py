@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 
 from ..imaging.atomic import write_atomically
 from ..imaging.errors import BadCall, Unavailable
 from ..models.catalogue import WEIGHTS_FOLDER
+from ..models.checkpoints import full_precision
 from ..models.fixed_classes import FixedClasses
 from ..models.late_fusion import SatMini
 from ..models.text import known_vectors
@@ -117,7 +117,7 @@ def bundled_weights(name: str) -> dict[str, torch.Tensor]:
         raise Unavailable(
             f"There are no bundled weights of '{name}' to start from. Train it first, or set start = \"random\"."
         )
-    return {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
+    return full_precision(path)
 
 
 def objective_of(plan: RunConfig) -> Objective:

@@ -14,8 +14,8 @@ import torch
 
 from ..imaging.geometry import reorient_array
 from ..imaging.volume import Grid, Volume
-from ..models.flans_symmetry import ELEMENTS, apply_element
 from ..models.interface import Orientation, Pointing
+from ..models.square import ELEMENTS, apply_element
 from .referring import Bool, Part, Referral
 from .referring_cases import Stack, Subject
 from .referring_engines import Engine, Sentences

@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 
 from ..models.flans import Flans, mask_losses
-from ..models.flans_symmetry import ELEMENTS, apply_element, prior_loss
+from ..models.flans_symmetry import prior_loss
 from ..models.lsms import Lsms, contrastive_loss, segmentation_losses
 from ..models.sentences import States
+from ..models.square import ELEMENTS, apply_element
 from .objective import LABELLED, MODEL, Batch, Batches, Objective, Roles, State
 from .referring import HEART, Family, Referral, referrals
 from .referring_drawing import draw_opposed, draw_referral, draw_referrals

@@ -1,6 +1,6 @@
 """What every bundled network must answer, so that a changed file or engine is noticed: `python -m ostensor.training.reproduce`.
 
-Writes `models/weights/expected.json`: voxels and confidence per structure on a made-up scan that needs no data, and
+Writes `models/weights/expected.json`, in float32, which every processor has: voxels and confidence per structure on a made-up scan that needs no data, and
 Dice on the first held-out cases of its data set.
 """
 
@@ -78,7 +78,7 @@ def write(names: list[str], path: Path = EXPECTED) -> None:
     """Measure these networks again and put them into the file."""
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for name in names:
-        predictor = load_predictor(name, threads=1)
+        predictor = load_predictor(name, threads=1, precision="fp32")
         assert isinstance(predictor, SatMiniPredictor)
         known[name] = {
             "sha256": predictor.card.sha256,

@@ -15,8 +15,7 @@ from torch import nn
 from ostensor.imaging.errors import BadCall
 from ostensor.imaging.volume import Grid, Volume
 from ostensor.models.adapting import Adaptation, adapt_, entropy, norm_affines, restored
-from ostensor.models.adapting_predictor import AdaptingPredictor
-from ostensor.models.load import load_adapting
+from ostensor.models.adapting_predictor import AdaptingPredictor, load_adapting
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ostensor.models.card import Card
-from ostensor.models.cards import ENTRIES
+from ostensor.models.catalogue import ENTRIES
 
 GOOD = ENTRIES[0]
 

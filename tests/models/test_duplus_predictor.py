@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from ostensor.imaging.errors import BadCall, Unavailable
 from ostensor.imaging.volume import Grid, Volume
-from ostensor.models import catalogue, importing
+from ostensor.models import catalogue
 from ostensor.models.catalogue import card, forget_cards
 from ostensor.models.duplus import TINY, Duplus
 from ostensor.models.duplus_loader import ClipTextEncoder, tower_state
@@ -109,7 +109,7 @@ def test_a_checkpoint_is_imported_with_its_adapters_merged(tmp_path: Path, monke
         monkeypatch.undo()
         forget_cards()
     with pytest.raises(BadCall, match="needs one file"):
-        importing.IMPORTERS["duplus"]("duplus", [file, file])
+        import_weights("duplus", [file, file], accept_licence=True, folder=tmp_path)
 
 
 def test_a_missing_text_tower_names_its_folder(tmp_path: Path) -> None:

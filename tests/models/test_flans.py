@@ -9,8 +9,9 @@ import torch
 from ostensor.models.flans import MINI, OFFICIAL, Flans, FlansConfig, mask_losses
 from ostensor.models.flans_decoder import DecoderConfig
 from ostensor.models.flans_image import EncoderConfig
-from ostensor.models.flans_symmetry import ELEMENTS, ScorerConfig, apply_element
+from ostensor.models.flans_symmetry import ScorerConfig
 from ostensor.models.flans_text import TowerConfig
+from ostensor.models.square import ELEMENTS, apply_element
 
 TINY = FlansConfig(
     encoder=EncoderConfig(64, 8, 24, 2, 2, 2.0, (1,), 3, 32),
@@ -55,7 +56,7 @@ def test_the_prediction_turns_and_mirrors_with_the_picture() -> None:
 
 def test_the_published_inverse_order_breaks_mirrored_odd_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mirroring back before turning back is right for everything but elements 5 and 7 (spec §10)."""
-    from ostensor.models import flans_symmetry
+    from ostensor.models import square
 
     def wrong(element: int, picture: torch.Tensor) -> torch.Tensor:
         moved = picture.flip(-1) if element >= 4 else picture
@@ -67,7 +68,7 @@ def test_the_published_inverse_order_breaks_mirrored_odd_turns(monkeypatch: pyte
     net = _net()
     picture, states = _inputs(net)
     errors = []
-    monkeypatch.setattr(flans_symmetry, "undo_element", wrong)
+    monkeypatch.setattr(square, "undo_element", wrong)
     with torch.no_grad():
         for h in range(ELEMENTS):
             weights = torch.zeros(2, 8)

@@ -124,7 +124,7 @@ def test_import_and_load_ask_for_licence_file_and_tokenizer(
         assert importing.import_weights("flans", [checkpoint], accept_licence=True, folder=folder).is_ready
         with pytest.raises(Unavailable, match="tokenizer of CLIP"):
             load_predictor("flans")
-        clip = folder / importing.TOKENIZER_FOLDER
+        clip = folder / flans_loader.TOKENIZER_FOLDER
         clip.mkdir()
         pieces = ["l</w>", "i", "v", "e", "r</w>", "<|startoftext|>", "<|endoftext|>"]
         (clip / "vocab.json").write_text(json.dumps({piece: n for n, piece in enumerate(pieces)}))

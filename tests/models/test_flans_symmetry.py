@@ -5,19 +5,8 @@ import itertools
 import pytest
 import torch
 
-from ostensor.models.flans_symmetry import (
-    ELEMENTS,
-    Canonicaliser,
-    ScorerConfig,
-    apply_element,
-    blend_applied,
-    blend_undone,
-    chosen,
-    compose,
-    inverse,
-    prior_loss,
-    undo_element,
-)
+from ostensor.models.flans_symmetry import Canonicaliser, ScorerConfig, chosen, prior_loss
+from ostensor.models.square import ELEMENTS, apply_element, blend_applied, blend_undone, compose, inverse, undo_element
 
 PICTURE = torch.arange(5 * 5).reshape(1, 1, 5, 5).float()
 

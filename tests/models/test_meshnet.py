@@ -11,14 +11,14 @@ from safetensors.torch import save_file
 from ostensor.imaging.errors import BadCall
 from ostensor.imaging.geometry import reorient
 from ostensor.imaging.volume import Grid, Volume
-from ostensor.models import cards, catalogue, importing
+from ostensor.models import catalogue, importing, labelled_card
 from ostensor.models.interface import Cancelled
 from ostensor.models.load import load_predictor
 from ostensor.models.meshnet import STRUCTURES, MeshNet, MeshNetPredictor, conformed_grid, load_meshnet
 
 
 def test_the_catalogue_lists_what_the_network_knows() -> None:
-    assert set(cards.MESHNET_STRUCTURES) == set(STRUCTURES)
+    assert set(labelled_card.MESHNET_STRUCTURES) == set(STRUCTURES)
 
 
 def test_layers_are_those_of_the_published_file() -> None:

@@ -13,9 +13,11 @@ from ostensor.imaging.volume import Grid, Mask, Volume
 from ostensor.models.catalogue import card
 from ostensor.models.flans import MINI as FLANS
 from ostensor.models.flans import Flans
+from ostensor.models.flans_pointer import FlansPointer
 from ostensor.models.interface import Cancelled, Pointing, Referred, Refers
 from ostensor.models.lsms import MINI as LSMS
 from ostensor.models.lsms import Lsms
+from ostensor.models.lsms_pointer import LsmsPointer
 from ostensor.models.referring_predictor import ReferringPredictor
 from ostensor.models.referring_scan import ReferringScan
 from ostensor.models.sentences import States
@@ -37,7 +39,7 @@ def _flans() -> ReferringPredictor:
     net = Flans(FLANS)
     for value in net.parameters():
         torch.nn.init.normal_(value, std=0.2)
-    return ReferringPredictor(net, Reader(), card("flans-mini"))
+    return ReferringPredictor(FlansPointer(net), Reader(), card("flans-mini"))
 
 
 def _lsms() -> ReferringPredictor:
@@ -46,7 +48,7 @@ def _lsms() -> ReferringPredictor:
     for name, value in net.named_parameters():
         if ".scale" in name:
             torch.nn.init.constant_(value, 1.0)
-    return ReferringPredictor(net, Reader(), card("lsms-mini"))
+    return ReferringPredictor(LsmsPointer(net, 128), Reader(), card("lsms-mini"))
 
 
 MAKERS = {"flans": _flans, "lsms": _lsms}
@@ -133,7 +135,7 @@ def test_slices_are_counted_from_the_feet_or_the_head_as_the_file_does() -> None
 
 def _picture(volume: Volume, element: int) -> Volume:
     """One slice as a picture without orientation, under an element of the eight."""
-    from ostensor.models.flans_symmetry import apply_element
+    from ostensor.models.square import apply_element
 
     shown = torch.from_numpy(np.asarray(volume.array[::-1, ::-1, 1].T).copy())
     moved = apply_element(element, shown).numpy().T[:, :, None]
@@ -163,7 +165,7 @@ def test_the_canonicaliser_works_only_where_the_header_is_silent_and_words_name(
 
 def test_masks_of_moved_pictures_are_moved_masks_and_the_turn_is_told() -> None:
     """The frame is cut by whole pixels, so a rim may differ: Dice above 0.97."""
-    from ostensor.models.flans_symmetry import apply_element, compose, inverse
+    from ostensor.models.square import apply_element, compose, inverse
 
     predictor = _flans()
     plain = predictor.refer(_encode(predictor, _picture(_volume(), 0)), ["the liver"], Pointing())[0]
@@ -214,7 +216,7 @@ def test_features_are_kept_and_foreign_ones_refused() -> None:
     assert len(scan.kept) == 3
     assert scan.nbytes > before
     calls = []
-    predictor._net.image_encoder.register_forward_hook(lambda *_args: calls.append(1))
+    predictor._pointer._net.image_encoder.register_forward_hook(lambda *_args: calls.append(1))
     predictor.refer(scan, ["the spleen"], Pointing("volume"))
     assert not calls, "another sentence looks at no picture again"
     with pytest.raises(TypeError, match="another model"):

@@ -7,9 +7,10 @@ import torch
 from ostensor.models.flans import Flans, FlansConfig, mask_losses
 from ostensor.models.flans_decoder import DecoderConfig
 from ostensor.models.flans_image import EncoderConfig
-from ostensor.models.flans_symmetry import ScorerConfig, apply_element
+from ostensor.models.flans_symmetry import ScorerConfig
 from ostensor.models.flans_text import TowerConfig
 from ostensor.models.lsms import Lsms, LsmsConfig, segmentation_losses
+from ostensor.models.square import apply_element
 
 pytestmark = pytest.mark.slow
 SIDE, MIRROR = 64, 4  # element 4 swaps left and right

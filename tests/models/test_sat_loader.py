@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ostensor.imaging.errors import BadCall
-from ostensor.models import catalogue, importing
+from ostensor.models import catalogue, importing, sat_loader
 from ostensor.models.sat import TINY, Sat, SatTextHead
 from ostensor.models.sat_loader import (
     language_model_state,
@@ -136,7 +136,7 @@ def test_import_needs_the_licence_and_the_right_model(checkpoint: Path, tmp_path
         importing.import_weights("sat-mini-brain", [checkpoint], accept_licence=True, folder=tmp_path)
     with pytest.raises(BadCall, match="not sat-nano"):
         importing.import_weights("sat-nano", [checkpoint, checkpoint], accept_licence=True, folder=tmp_path)
-    with pytest.raises(BadCall, match="needs two files"):
+    with pytest.raises(BadCall, match="needs 2 files"):
         importing.import_weights("sat-nano", [checkpoint], accept_licence=True, folder=tmp_path)
 
 
@@ -157,7 +157,7 @@ def test_an_imported_model_loads_and_answers(checkpoint: Path, tmp_path: Path, m
     words = BertModel(
         BertConfig(vocab_size=40, hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
     )
-    encoder = folder / importing.ENCODER_FOLDER
+    encoder = folder / sat_loader.ENCODER_FOLDER
     encoder.mkdir(parents=True)
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "left", "kidney", "liver"]
     (encoder / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")

@@ -12,11 +12,11 @@ from scipy import ndimage
 from ostensor.imaging.errors import BadCall, Unavailable
 from ostensor.models.flans import MINI, Flans
 from ostensor.models.flans_image import BODY_MEAN, BODY_SPREAD
-from ostensor.models.flans_symmetry import apply_element
 from ostensor.models.late_fusion import decoded
 from ostensor.models.load import load_predictor
 from ostensor.models.lsms import Lsms, LsmsConfig
 from ostensor.models.sentences import States
+from ostensor.models.square import apply_element
 from ostensor.training.config import CONFIGS
 from ostensor.training.objective import LABELLED, MODEL, Batch, State
 from ostensor.training.referring import (
