@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..imaging.files import read_image
 from ..imaging.geometry import Box, crop, resample, respaced_grid
 from ..imaging.volume import BoolArray, Modality, Volume
-from ..models.catalogue import catalogue
+from ..models.catalogue import segmenters
 from ..training.calibrate import halves
 from ..training.cases import Case, Dataset
 from ..training.data import acdc, brain, btcv, example_ct, hippocampus, sarcoma_pet
@@ -44,7 +44,7 @@ def claimed_by(modality: str, dims: int) -> tuple[str, ...]:
     """Every structure that some bundled network claims for such images."""
     names = [
         name
-        for card in catalogue()
+        for card in segmenters()
         if card.weights == "bundled" and dims in card.dimensions and modality in ("unknown", *card.modalities)
         for name in card.claimed
     ]

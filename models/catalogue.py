@@ -73,6 +73,11 @@ def card(name: str, *, folder: Path = WEIGHTS_FOLDER) -> Card:
     return known[name]
 
 
+def segmenters(folder: Path = WEIGHTS_FOLDER) -> tuple[Card, ...]:
+    """Cards of the models that segment by names, ready or not."""
+    return tuple(entry for entry in catalogue(folder) if entry.task == "segment")
+
+
 def models_for(
     structure: str,
     modality: str | None = None,
@@ -82,7 +87,7 @@ def models_for(
     purpose: Purpose = "research-only",
     folder: Path = WEIGHTS_FOLDER,
 ) -> tuple[Card, ...]:
-    """Models that are ready here and claim a structure, the best measured first.
+    """Models that are ready here, segment, and claim a structure, the best measured first.
 
     Args:
         structure: canonical name.
@@ -93,7 +98,7 @@ def models_for(
     """
     fitting = [
         entry
-        for entry in catalogue(folder)
+        for entry in segmenters(folder)
         if entry.is_ready
         and structure in entry.claimed
         and (modality in (None, "unknown") or modality in entry.modalities)
@@ -168,5 +173,5 @@ def _spacing(facts: Mapping[str, Any]) -> tuple[float, float, float] | None:
     values = facts.get("spacing_mm")
     if not values:
         return None
-    x, y, z = values
+    x, y, z = values if isinstance(values, list) else [values] * 3
     return float(x), float(y), float(z)

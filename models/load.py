@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
-from ..imaging.errors import Failed, Unavailable
+from ..imaging.errors import BadCall, Failed, Unavailable
 from .card import Card
 from .catalogue import WEIGHTS_FOLDER, card
 from .interface import Backend, Precision, Predictor, Running
@@ -29,9 +30,15 @@ def load_predictor(
         Failed: the weights file is not the one the catalogue means.
     """
     entry = card(name, folder=folder)
-    path = checked_file(entry, folder)
-    found: Predictor = system_of(entry).code().load(entry, path, Running(device, threads, backend, precision))
+    if entry.task in ("synthesize", "translate"):
+        raise BadCall(f"'{name}' makes images; it does not segment. Call list_models(task='segment').")
+    found: Predictor = load_card(entry, Running(device, threads, backend, precision), folder)
     return found
+
+
+def load_card(entry: Card, how: Running, folder: Path = WEIGHTS_FOLDER) -> Any:
+    """What a card stands for, whatever its task; its `engine` names what runs it. Refusals as of `load_predictor`."""
+    return system_of(entry).code().load(entry, checked_file(entry, folder), how)
 
 
 def checked_file(entry: Card, folder: Path = WEIGHTS_FOLDER) -> Path:

@@ -17,6 +17,7 @@ from .lsms_card import CARDS as LSMS
 from .parity import Against
 from .sat_card import CARDS as SAT
 from .satmini_card import CARDS as SATMINI
+from .synthesis.card import CARDS as SEG2MED
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class System:
         name: as cards say it in `system`.
         number: its place among the published systems of docs/systems.md; 0 for our own.
         cards: its models.
-        module: below `ostensor.models`; has `load(card, path, how)`, where users bring files `convert(card, files)`,
+        module: below `ostensor.models`; has `load(card, path, how)`, whose answer names its `engine`, where users bring files `convert(card, files)`,
             and where outputs of the official code are known `reproduce(fixture)`.
         files: what a user brings, one word or two for each file; () where nothing is brought.
         beside: folder below the user's weights that must hold the text encoder's own files; "" for none.
@@ -54,6 +55,7 @@ SYSTEMS: tuple[System, ...] = (
     System("FLanS", 2, FLANS, "flans_loader", ("checkpoint",), "clip", (Against("LongchaoDa/SegmentAsYouWish"),)),
     System("LSMS", 3, LSMS, "lsms_weights"),
     System("DuPLUS", 4, DUPLUS, "duplus_loader", ("checkpoint",), "clipmd", (Against("BioMedIA-MBZUAI/DuPLUS"),)),
+    System("seg2med", 26, SEG2MED, "synthesis.painter"),
     System("MeshNet", 72, MESHNET, "meshnet", ("model.pth",)),
     System("OBELISK", 73, OBELISK, "obelisk", ("obeliskhybrid_tcia_fold1.pth to fold4",)),
 )  # fmt: skip

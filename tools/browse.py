@@ -9,7 +9,6 @@ from pydantic import Field
 from ..imaging.measures import covered_mm
 from ..models import catalogue
 from ..models.card import Card
-from ..models.synthesis.painter_cards import every_card
 from ..retrieval.structures import THRESHOLD, Structure
 from .desk import Answer, Call, Desk, allowed_use
 from .results import ModelRow, ModelsResult, StructureRow, StructuresResult
@@ -89,7 +88,7 @@ def list_models(
     `dice` was measured by us on held-out scans. Nothing is loaded. Example: list_models(structure="liver")
     """
     del call
-    cards = list(every_card())
+    cards = list(catalogue.catalogue())
     if structure is not None:
         name = desk.table.resolve(structure).name
         cards = [card for card in cards if name in card.claimed or card.open_text]

@@ -54,9 +54,9 @@ def verify(name: Annotated[str | None, typer.Argument(help="Default: every model
 
 
 def _cards() -> list[Card]:
-    from ..models.synthesis.painter_cards import every_card
+    from ..models.catalogue import catalogue
 
-    return list(every_card())
+    return list(catalogue())
 
 
 def _named(name: str) -> Card:
@@ -67,21 +67,15 @@ def _named(name: str) -> Card:
     """
     from ..models import catalogue
 
-    return next((card for card in _cards() if card.name == name), None) or catalogue.card(name)
+    return catalogue.card(name)
 
 
 def _loaded(card: Card) -> str:
     """Load the weights and say what runs them."""
-    from ..models.synthesis.painters import painters
+    from ..models.interface import Running
+    from ..models.load import load_card
 
-    if card.name in painters():
-        from ..models.synthesis.painter import load_task
-
-        load_task(painters()[card.name])
-        return "torch"
-    from ..models.load import load_predictor
-
-    return load_predictor(card.name, device="cpu", threads=None).engine
+    return str(load_card(card, Running()).engine)
 
 
 @app.command("import")

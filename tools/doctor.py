@@ -68,13 +68,14 @@ def _store(desk: Desk) -> Iterator[Finding]:
 
 
 def _models() -> Iterator[Finding]:
-    from ..models.load import load_predictor
+    from ..models.interface import Running
+    from ..models.load import load_card
 
     ready = [card for card in catalogue.catalogue() if card.is_ready]
     yield Finding(bool(ready), f"{len(ready)} models ready")
     for card in ready:
         try:
-            loaded = load_predictor(card.name, device="cpu", threads=1)
+            loaded = load_card(card, Running(threads=1))
             yield Finding(True, f"{card.name}: {len(card.claimed)} structures, {loaded.engine}")
         except OstensorError as error:
             yield Finding(False, str(error))

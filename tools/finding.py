@@ -200,7 +200,7 @@ class Finder:
         """Every structure a model here may look for on this image; pairs by their halves."""
         image = self.desk.store.image(self.image_id)
         dims = 2 if image.grid.is_2d else 3
-        names = {name for card in catalogue.catalogue() if card.is_ready for name in card.claimed}
+        names = {name for card in catalogue.segmenters() if card.is_ready for name in card.claimed}
         able = {
             name
             for name in names

@@ -37,7 +37,7 @@ def placing_cards(desk: Desk, image: ImageRecord) -> tuple[Card, ...]:
     allowed = ("any", "research-only") if allowed_use(desk) == "research-only" else ("any",)
     return tuple(
         card
-        for card in catalogue.catalogue()
+        for card in catalogue.segmenters()
         if is_of_torso(card) and card.purpose in allowed and card.takes_extent(extent_mm(image))
     )
 

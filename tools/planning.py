@@ -46,7 +46,7 @@ def plan(desk: Desk, image_id: str, structures: Sequence[str], model: str, *, co
         )
     chosen = None if model == "auto" else _usable(desk, model, image)
     if context and not (chosen is not None and chosen.takes_context):
-        able = ", ".join(card.name for card in catalogue.catalogue() if card.takes_context)
+        able = ", ".join(card.name for card in catalogue.segmenters() if card.takes_context)
         raise BadCall(f"'{model}' takes no context. Leave it out, or choose model: {able}.")
     wishes: dict[str, Wish] = {}
     for asked in structures:
@@ -69,6 +69,8 @@ def extent_mm(image: ImageRecord) -> float | None:
 
 def _usable(desk: Desk, model: str, image: ImageRecord) -> Card:
     card = catalogue.card(model)
+    if card.task not in ("segment", "refer"):
+        raise BadCall(f"'{model}' makes images; it does not segment. Use model='auto', or one that list_models shows.")
     dims = 2 if image.grid.is_2d else 3
     if dims not in card.dimensions:
         kind = "a 2-D image (one slice)" if dims == 2 else "a 3-D scan"
@@ -122,7 +124,7 @@ def _model_for(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -
 def _why_not(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -> str:
     if chosen is not None:
         return f"'{chosen.name}' does not claim the {name}; it knows: {', '.join(chosen.claimed[:12])}."
-    able = [card for card in catalogue.catalogue() if card.is_ready and name in card.claimed]
+    able = [card for card in catalogue.segmenters() if card.is_ready and name in card.claimed]
     if not able:
         return f"No model here segments the {name}. list_models shows what can be segmented."
     needs = "; ".join(

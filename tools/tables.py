@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ..models.card import Card
-from ..models.synthesis.painter_cards import every_card
+from ..models.catalogue import catalogue
 from .registry import TOOLS
 
 
@@ -24,7 +24,7 @@ def model_table() -> str:
         "| model | takes or makes | structures, with our Dice on held-out scans | weights | use |",
         "|---|---|---|---|---|",
     ]
-    for card in every_card():
+    for card in catalogue():
         if card.weights == "none":
             continue
         takes = f"{'/'.join(card.modalities)}, {' or '.join(f'{d}-D' for d in card.dimensions)}"

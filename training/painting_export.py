@@ -41,6 +41,8 @@ def export(
     facts = {
         "name": run.name,
         "title": run.title,
+        "vocabulary": list(run.structures) if run.task == "synthesize" else [],
+        "claimed": list(run.structures) if run.task == "synthesize" else [],
         "task": run.task,
         "makes": [run.modality] if run.task == "synthesize" else ["ct", "mr"],
         "plan": {**vars(run.plan), "vocabulary": list(run.structures)},

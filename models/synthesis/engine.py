@@ -54,6 +54,7 @@ class DiffusionTask:
     denoiser: Denoiser
     sampler: Sampler
     codec: Codec | None = None
+    engine: str = "torch fp32"
 
     def loss(
         self, clean: torch.Tensor, maps: torch.Tensor | None, generator: torch.Generator, *, drop: float = 0.0

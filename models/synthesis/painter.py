@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,13 @@ from safetensors.torch import load_file
 from ...imaging.errors import BadCall, Failed
 from ...imaging.geometry import reorient_array, resample, respaced_grid
 from ...imaging.volume import Grid
+from ..card import Card
+from ..interface import Running
 from .conditions import UNLABELLED
 from .engine import DiffusionTask, Run
 from .jobs import Painted, PaintJob
 from .networks import Denoiser, NetworkConfig
-from .painters import Painter, painter
+from .painters import Painter, of_card, painter
 from .samplers import Sampler
 from .scales import Float, from_unit, to_unit
 from .without_network import Progress, kept_voxels, pasted, source_of, with_priors
@@ -66,6 +69,11 @@ def load_task(one: Painter) -> DiffusionTask:
     net = Denoiser(NetworkConfig.from_json(one.facts["network"]))
     net.load_state_dict({key: value.float() for key, value in load_file(one.path).items()})
     return DiffusionTask(net.eval(), Sampler(one.facts["sampler"]))
+
+
+def load(card: Card, path: Path, how: Running) -> DiffusionTask:
+    """The network of a card, ready to sample."""
+    return load_task(of_card(card, path.parent))
 
 
 def _learned(

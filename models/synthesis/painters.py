@@ -1,21 +1,20 @@
-"""The bundled synthesis networks: which there are and their cards. Torch-free."""
+"""The synthesis networks that are here, and which of them to ask. Torch-free."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
 from ...imaging.errors import BadCall
-from ..catalogue import WEIGHTS_FOLDER
+from ..card import Card
+from ..catalogue import WEIGHTS_FOLDER, catalogue
 from .conditions import ConditionPlan
 from .scales import Made
 
-PREFIXES = ("paint-", "translate-")
+TASKS = ("synthesize", "translate")
 FOLLOWS = 0.8  # share of the real images' mask Dice that synthetic ones must keep; our choice
 
 
@@ -56,11 +55,9 @@ class Painter:
         return bool(found) and found["diffusion"] >= FOLLOWS * found["real image"]
 
 
-@cache
 def painters(folder: Path = WEIGHTS_FOLDER) -> Mapping[str, Painter]:
-    """Every bundled painter by name."""
-    files = [path for prefix in PREFIXES for path in sorted(folder.glob(f"{prefix}*.json"))]
-    return {path.stem: _read(path) for path in files if path.with_suffix(".safetensors").exists()}
+    """Every painter whose weights are here, by name."""
+    return {card.name: of_card(card, folder) for card in catalogue(folder) if card.task in TASKS and card.is_ready}
 
 
 def painter(name: str) -> Painter:
@@ -104,20 +101,21 @@ def translator(*, purpose: str) -> Painter | None:
     )
 
 
-def _read(path: Path) -> Painter:
-    facts = json.loads(path.read_text(encoding="utf-8"))
+def of_card(card: Card, folder: Path = WEIGHTS_FOLDER) -> Painter:
+    """The network a card means, with what its run left beside the weights."""
+    facts = card.facts
     return Painter(
-        name=facts["name"],
-        title=facts["title"],
-        task=facts["task"],
+        name=card.name,
+        title=card.title,
+        task="translate" if card.task == "translate" else "synthesize",
         makes=tuple(facts["makes"]),
         plan=ConditionPlan.from_json(facts["plan"]),
         spacing_mm=float(facts["spacing_mm"]),
         longest=facts["longest"],
         canonical=bool(facts["canonical"]),
-        licence=facts["licence"],
-        purpose=facts["purpose"],
-        sha256=facts["sha256"],
-        path=path.with_suffix(".safetensors"),
+        licence=card.licence,
+        purpose=card.purpose,
+        sha256=card.sha256,
+        path=folder / card.weights_file,
         facts=facts,
     )

@@ -12,6 +12,7 @@ import pytest
 from mcp import Client
 
 from ostensor.models import catalogue
+from ostensor.models.synthesis.card import CARDS as PAINTERS
 from ostensor.tools.desk import Desk
 from ostensor.tools.server import build_server
 from ostensor.tools.settings import Settings
@@ -54,7 +55,7 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(HERE))
     from desk_toy import CARDS
 
-    monkeypatch.setattr(catalogue, "ENTRIES", CARDS)
+    monkeypatch.setattr(catalogue, "ENTRIES", (*CARDS, *PAINTERS))
     catalogue.forget_cards()
     yield
     monkeypatch.undo()
