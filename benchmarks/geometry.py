@@ -25,8 +25,9 @@ from scipy.spatial.transform import Rotation
 
 from ..imaging.dicom_source import made_up_source
 from ..imaging.errors import OstensorError
-from ..imaging.exports import FORMATS, write_masks
+from ..imaging.exports import write_masks
 from ..imaging.files import read_image
+from ..imaging.format_table import MASK_FORMATS
 from ..imaging.segments import Segment
 from ..imaging.structure_codes import structure_code
 from ..imaging.volume import Mask
@@ -112,7 +113,7 @@ def base_affine(case: Case) -> Affine:
     return affine
 
 
-def through(case: Case, folder: Path, targets: Sequence[str] = FORMATS) -> list[Outcome]:
+def through(case: Case, folder: Path, targets: Sequence[str] = MASK_FORMATS) -> list[Outcome]:
     """Run one scan through every format out."""
     values, inside = phantom()
     affine = base_affine(case)
@@ -134,7 +135,7 @@ def through(case: Case, folder: Path, targets: Sequence[str] = FORMATS) -> list[
     outcomes = []
     for target in targets:
         try:
-            row = write_masks(folder, [segment], volume.grid, format=target, source=source)[0]  # type: ignore[arg-type]  # one of FORMATS
+            row = write_masks(folder, [segment], volume.grid, format=target, source=source)[0]
         except OstensorError as error:
             outcomes.append(Outcome(case, target, int(inside.sum()), off, str(error)))
             continue
@@ -205,16 +206,16 @@ def run(*, full: bool = True, kept: Path | None = None) -> str:
                 done[case] = through(case, Path(name))
             _keep(kept, done[case], here)
         outcomes += done[case]
-    lines = ["| in \\ out | " + " | ".join(FORMATS) + " |", "|---|" + "---|" * len(FORMATS)]
+    lines = ["| in \\ out | " + " | ".join(MASK_FORMATS) + " |", "|---|" + "---|" * len(MASK_FORMATS)]
     for source in WRITERS:
         cells = []
-        for target in FORMATS:
+        for target in MASK_FORMATS:
             rows = [o for o in outcomes if (o.case.source, o.target) == (source, target)]
             right = sum(o.is_right for o in rows)
             cells.append(f"{right}/{len(rows)}, {max(o.off_mm for o in rows):.1e} mm")
         lines.append(f"| {source} | " + " | ".join(cells) + " |")
     failed = [o for o in outcomes if not o.is_right]
-    lines += ["", f"{len(outcomes)} exports of {len(outcomes) // len(FORMATS)} scans, {len(failed)} failures. "
+    lines += ["", f"{len(outcomes)} exports of {len(outcomes) // len(MASK_FORMATS)} scans, {len(failed)} failures. "
               f"{len(ORDERS)} axis orders and flips, rotations of {', '.join(f'{n} {d}' for n, d in ROTATIONS.items())} degrees about z, y, x, "
               f"spacings {' and '.join(str(s) for s in SPACINGS)} mm, phantom of {SHAPE} voxels. {described()}."]  # fmt: skip
     lines += [f"- FAILED {o.case} -> {o.target}: {o.wrong} voxels, {o.off_mm} mm {o.error}" for o in failed[:20]]

@@ -7,8 +7,9 @@ the whole grid. Written: PS3.3 A.51; read back: functional groups and packed bit
 from __future__ import annotations
 
 import warnings as python_warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,10 @@ from pydicom.valuerep import format_number_as_ds
 from .atomic import write_atomically
 from .dicom_source import DicomSource
 from .errors import BadCall, Failed
-from .segments import Segment, colour, lps_affine
+from .segments import Segment, array_on, colour, lps_affine
 from .structure_codes import Code
 from .volume import BoolArray, Grid
 
-_STACK_LIMIT_BYTES = 1024**3  # overlapping segments as one array; beyond it they go to several files
 _PLACE_VOXELS = 0.01  # how far, in voxels, a frame may be off its slice when read back
 _EMPTY = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
@@ -33,22 +33,24 @@ _EMPTY = (
 )  # fmt: skip
 
 
-def split_overlapping(segments: Sequence[Segment], grid: Grid) -> list[list[Segment]]:
-    """Which segments share a file: all of them, unless they overlap and would not fit into memory side by side."""
-    if int(np.prod(grid.shape)) * len(segments) <= _STACK_LIMIT_BYTES:
-        return [list(segments)]
-    groups: list[list[Segment]] = []
-    taken: list[BoolArray] = []
-    for segment in segments:
-        array = _on_grid(segment, grid)
-        number = next((n for n, used in enumerate(taken) if len(groups[n]) < 255 and not (used & array).any()), None)
-        if number is None:
-            groups.append([segment])
-            taken.append(array.copy())
-        else:
-            groups[number].append(segment)
-            taken[number] |= array
-    return groups
+def write_masks(
+    path: Path, segments: Sequence[Segment], grid: Grid, *, source: DicomSource, synthetic: bool = False
+) -> Mapping[str, tuple[str, ...]]:
+    """Write the masks; see `write_dicom_seg`."""
+    write_dicom_seg(path, segments, grid, source=source, synthetic=synthetic)
+    return {}
+
+
+def read_masks(path: Path, segments: Sequence[Segment], grid: Grid) -> list[Callable[[], BoolArray]]:
+    """A reader for each mask, in their order.
+
+    Raises:
+        Failed: the file names its segments otherwise than they were written.
+    """
+    found = read_dicom_seg(path)
+    if [found.labels[number] for number in sorted(found.labels)] != [s.label[:64] for s in segments]:
+        raise Failed("names its segments otherwise than they were written")
+    return [partial(found.segment, number, grid) for number in sorted(found.labels)]
 
 
 def write_dicom_seg(
@@ -116,23 +118,13 @@ def check_placeable(grid: Grid, kind: str) -> None:
         raise BadCall(f"The grid is sheared within its slices, which {kind} cannot hold. Export as nifti.")
 
 
-def _on_grid(segment: Segment, grid: Grid) -> BoolArray:
-    mask = segment.load()
-    if not mask.grid.same_as(grid):
-        raise BadCall(
-            f"The mask {segment.mask_id} lies on another grid than the others (same shape or not, other places in "
-            "space). Masks of one file must share one grid. Export them one by one."
-        )
-    return mask.array
-
-
 def _pixels(segments: Sequence[Segment], grid: Grid) -> npt.NDArray[np.uint8]:
     """Labels (frame row column), or stacked segments (frame row column segment) when they overlap."""
     labels = np.zeros(grid.shape[::-1], dtype=np.uint8)
     for number, segment in enumerate(segments, start=1):
-        array = _on_grid(segment, grid).T
+        array = array_on(segment, grid).T
         if number > 255 or labels[array].any():
-            return np.stack([_on_grid(s, grid).T.astype(np.uint8) for s in segments], axis=-1)
+            return np.stack([array_on(s, grid).T.astype(np.uint8) for s in segments], axis=-1)
         labels[array] = number
     return labels
 

@@ -10,19 +10,16 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import NoReturn
 
 import numpy as np
 
 from .dicom_source import DicomSource
 from .errors import Failed
-from .segments import Receipt, Segment, receipt
+from .format_table import Format, loaded, mask_format
+from .segments import Receipt, Segment, array_on, receipt, split_overlapping
 from .volume import BoolArray, Grid, Mask
 
-Format = Literal["nifti", "nrrd", "dicom_seg", "rtstruct", "stl"]
-FORMATS: tuple[str, ...] = get_args(Format)
-_ENDINGS = {"nifti": ".nii.gz", "nrrd": ".nrrd", "stl": ".stl"}
-_EXACT = ("nifti", "nrrd", "dicom_seg")
 _LOWEST_DICE = 0.95  # below it an outline or surface has lost the mask, and the file is not left behind
 
 
@@ -40,7 +37,7 @@ def write_masks(
     segments: Sequence[Segment],
     grid: Grid,
     *,
-    format: Format,
+    format: str,
     source: DicomSource,
     synthetic: bool = False,
     report: Callable[[float, str], None] = lambda share, message: None,
@@ -50,6 +47,7 @@ def write_masks(
     Args:
         folder: exists; files of the same masks are replaced.
         grid: of the scan; every mask must lie on it.
+        format: one of `format_table.MASK_FORMATS`.
         source: of the scan, for formats of DICOM.
         report: hears the share done and a word about it.
 
@@ -57,19 +55,18 @@ def write_masks(
         BadCall: the format cannot hold the grid, or a mask lies elsewhere.
         Failed: a file came back as something else than was written; it is removed.
     """
+    row = mask_format(format)
+    if not row.together:
+        groups = [[segment] for segment in segments]
+    else:
+        groups = [list(segments)] if row.overlap else split_overlapping(segments, grid)
     written: list[Written] = []
-    groups = [list(segments)]
-    if format == "dicom_seg":
-        from .dicom_seg import split_overlapping
+    for number, group in enumerate(groups):
 
-        groups = split_overlapping(segments, grid)
-    for group in groups:
-        if format in ("dicom_seg", "rtstruct"):
-            written += _together(folder, group, grid, format, source, synthetic, report)
-        else:
-            for number, segment in enumerate(group):
-                written.append(_alone(folder, segment, grid, format, synthetic))
-                report((number + 1) / len(group), f"wrote {written[-1].path.name}")
+        def told(share: float, message: str, done: int = number) -> None:
+            report((done + share) / len(groups), message)
+
+        written += _one_file(folder, group, grid, row, source, synthetic, told)
     return written
 
 
@@ -78,9 +75,10 @@ def file_names(segments: Sequence[tuple[str, str]], format: str) -> list[str]:
 
     Overlapping masks, which a DICOM segmentation takes apart into several files, are not told apart here.
     """
-    if format in _ENDINGS:
-        return [f"{file_name(label, mask_id)}{_ENDINGS[format]}" for label, mask_id in segments]
-    return [f"{_group_name(segments, format)}.dcm"]
+    row = mask_format(format)
+    if row.together:
+        return [f"{_group_name(segments, format)}{row.endings[0]}"]
+    return [f"{file_name(label, mask_id)}{row.endings[0]}" for label, mask_id in segments]
 
 
 def file_name(label: str, mask_id: str) -> str:
@@ -88,68 +86,36 @@ def file_name(label: str, mask_id: str) -> str:
     return f"{re.sub(r'[^a-z0-9]+', '_', label.lower()).strip('_')[:60] or 'mask'}_{mask_id}"
 
 
-def _alone(folder: Path, segment: Segment, grid: Grid, format: str, synthetic: bool) -> Written:
-    mask = segment.load()
-    _check_grid(mask, grid, segment)
-    path = folder / file_names([(segment.label, segment.mask_id)], format)[0]
-    if format == "stl":
-        from .stl import read_stl, voxelise, write_stl
-
-        write_stl(path, mask, synthetic=synthetic)
-        back = voxelise(read_stl(path), grid)
-    else:
-        from .files import read_image, write_volume
-
-        write_volume(path, mask.array, grid, synthetic=synthetic)
-        volume = read_image(path, modality="unknown").volume
-        if volume is None or not volume.grid.same_as(grid):
-            _give_up(path, "reads back on another grid than it was written on")
-        assert volume is not None
-        back = volume.array > 0
-    return Written(segment.mask_id, path, _judged(path, mask, back, format, ()))
-
-
-def _together(
+def _one_file(
     folder: Path,
     segments: Sequence[Segment],
     grid: Grid,
-    format: str,
+    row: Format,
     source: DicomSource,
     synthetic: bool,
     report: Callable[[float, str], None],
 ) -> list[Written]:
-    path = folder / file_names([(segment.label, segment.mask_id) for segment in segments], format)[0]
+    path = folder / file_names([(segment.label, segment.mask_id) for segment in segments], row.name)[0]
+    if not row.together:
+        array_on(segments[0], grid)
     report(0.05, f"writing {path.name}")
-    warnings: dict[str, tuple[str, ...]] = {}
-    if format == "dicom_seg":
-        from .dicom_seg import write_dicom_seg
-
-        write_dicom_seg(path, segments, grid, source=source, synthetic=synthetic)
-        back = _seg_reader(path, segments, grid)
-    else:
-        from .rtstruct import read_rtstruct, write_rtstruct
-
-        warnings = write_rtstruct(path, segments, grid, source=source, synthetic=synthetic)
-        regions = read_rtstruct(path)
-        back = [lambda region=region: region.on(grid) for region in regions]  # type: ignore[misc]  # bound per turn
+    code = loaded(row.masks)
+    warnings = code.write_masks(path, segments, grid, source=source, synthetic=synthetic)
+    try:
+        back = code.read_masks(path, segments, grid)
+    except Failed as error:
+        _give_up(path, str(error))
     if len(back) != len(segments):
         _give_up(path, f"holds {len(back)} of {len(segments)} masks")
-    made_up = ("The scan was no DICOM: the file belongs to a study made up for it.",) if source.made_up else ()
+    made_up: tuple[str, ...] = ()
+    if source.made_up and ".dcm" in row.endings:
+        made_up = ("The scan was no DICOM: the file belongs to a study made up for it.",)
     written = []
     for number, (segment, read) in enumerate(zip(segments, back, strict=True)):
         notes = (*warnings.get(segment.mask_id, ()), *made_up)
-        written.append(Written(segment.mask_id, path, _judged(path, segment.load(), read(), format, notes)))
+        written.append(Written(segment.mask_id, path, _judged(path, segment.load(), read(), row, notes)))
         report(0.5 + (number + 1) / len(segments) / 2, f"compared {segment.label}")
     return written
-
-
-def _seg_reader(path: Path, segments: Sequence[Segment], grid: Grid) -> list[Callable[[], BoolArray]]:
-    from .dicom_seg import read_dicom_seg
-
-    found = read_dicom_seg(path)
-    if [found.labels[number] for number in sorted(found.labels)] != [s.label[:64] for s in segments]:
-        _give_up(path, "names its segments otherwise than they were written")
-    return [lambda number=number: found.segment(number, grid) for number in sorted(found.labels)]  # type: ignore[misc]  # bound per turn
 
 
 def _group_name(segments: Sequence[tuple[str, str]], format: str) -> str:
@@ -159,14 +125,9 @@ def _group_name(segments: Sequence[tuple[str, str]], format: str) -> str:
     return f"{format}_{len(segments)}_masks_{key[:12]}"
 
 
-def _check_grid(mask: Mask, grid: Grid, segment: Segment) -> None:
-    if not mask.grid.same_as(grid):
-        raise Failed(f"The mask {segment.mask_id} does not lie on its scan's grid and was not written.")
-
-
-def _judged(path: Path, mask: Mask, back: BoolArray, format: str, notes: tuple[str, ...]) -> Receipt:
+def _judged(path: Path, mask: Mask, back: BoolArray, row: Format, notes: tuple[str, ...]) -> Receipt:
     found = receipt(mask, back, warnings=notes)
-    if found.dice < (1.0 if format in _EXACT else _LOWEST_DICE):
+    if found.dice < (1.0 if row.exact else _LOWEST_DICE):
         _give_up(path, f"reads back with Dice {found.dice:.4f} to the mask")
     if found.dice < 1:
         extra = f"Outlines are not exact: Dice {found.dice:.4f} to the mask when read back."
@@ -174,7 +135,7 @@ def _judged(path: Path, mask: Mask, back: BoolArray, format: str, notes: tuple[s
     return found
 
 
-def _give_up(path: Path, why: str) -> None:
+def _give_up(path: Path, why: str) -> NoReturn:
     path.unlink(missing_ok=True)
     raise Failed(f"'{path.name}' {why}. It was removed. Use another format.")
 

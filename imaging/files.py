@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,25 +12,9 @@ import numpy.typing as npt
 
 from .dicom import read_dicom
 from .errors import BadCall
-from .metaimage import read_itk, write_nrrd
-from .nifti import read_nifti, write_nifti
+from .format_table import IMAGE_ENDINGS, WRITTEN_ENDINGS, Raw, format_of, loaded
 from .opened import Opened, guess_modality, preflight
-from .raster import read_raster
 from .volume import MODALITIES, Grid, Modality, Volume
-
-Reader = Callable[[Path], tuple[npt.NDArray[Any], Grid, tuple[str, ...], bool]]
-READERS: dict[str, tuple[str, Reader]] = {
-    ".nii": ("nifti", read_nifti),
-    ".nii.gz": ("nifti", read_nifti),
-    ".nrrd": ("nrrd", read_itk),
-    ".mha": ("metaimage", read_itk),
-    ".mhd": ("metaimage", read_itk),
-    ".png": ("png", read_raster),
-    ".jpg": ("jpeg", read_raster),
-    ".jpeg": ("jpeg", read_raster),
-    ".tif": ("tiff", read_raster),
-    ".tiff": ("tiff", read_raster),
-}
 
 
 def read_image(path: Path, *, modality: Modality | Literal["auto"] = "auto", series: str | None = None) -> Opened:
@@ -51,16 +34,13 @@ def read_image(path: Path, *, modality: Modality | Literal["auto"] = "auto", ser
         raise BadCall(f"'{path.name}' does not exist. Give an existing file or folder. Check the spelling.")
     if path.is_file() and path.stat().st_size == 0:
         raise BadCall(f"'{path.name}' is empty (0 bytes). Copy it again.")
-    known = next(
-        (READERS[end] for end in sorted(READERS, key=len, reverse=True) if path.name.lower().endswith(end)), None
-    )
+    known = format_of(path.name)
     if path.is_file() and known is not None:
-        kind, reader = known
-        array, grid, notes, synthetic = reader(path)
-        return _opened(array, grid, notes, modality, kind, synthetic=synthetic)
+        raw: Raw = loaded(known.read)(path)
+        return _opened(raw.array, raw.grid, raw.warnings, modality, known.name, synthetic=raw.synthetic)
     if path.is_file() and not _is_dicom(path) and not zipfile.is_zipfile(path):
         raise BadCall(
-            f"'{path.name}' is of no supported kind. Supported: {', '.join(READERS)}, and DICOM as file, folder or zip."
+            f"'{path.name}' is of no supported kind. Supported: {', '.join(IMAGE_ENDINGS)}, and DICOM as file, folder or zip."
         )
     return _open_dicom(path, modality, series)
 
@@ -108,17 +88,14 @@ def _is_dicom(path: Path) -> bool:
 
 
 def write_volume(path: Path, array: npt.NDArray[Any], grid: Grid, *, synthetic: bool = False) -> None:
-    """Write `.nii`, `.nii.gz` or `.nrrd`, whole or not at all.
+    """Write an image in the format of its ending, whole or not at all.
 
     Raises:
         BadCall: another ending, or a folder that does not exist.
     """
     if not path.parent.is_dir():
         raise BadCall(f"The folder for '{path.name}' does not exist. Create it first.")
-    name = path.name.lower()
-    if name.endswith((".nii", ".nii.gz")):
-        write_nifti(path, array, grid, synthetic=synthetic)
-    elif name.endswith(".nrrd"):
-        write_nrrd(path, array, grid, synthetic=synthetic)
-    else:
-        raise BadCall(f"'{path.name}' has no ending that can be written. Use .nii, .nii.gz or .nrrd.")
+    row = format_of(path.name)
+    if row is None or not row.write:
+        raise BadCall(f"'{path.name}' has no ending that can be written. Allowed: {', '.join(WRITTEN_ENDINGS)}.")
+    loaded(row.write)(path, array, grid, synthetic=synthetic)

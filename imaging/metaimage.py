@@ -13,6 +13,7 @@ import SimpleITK as sitk
 
 from .atomic import write_atomically
 from .errors import BadCall
+from .format_table import Raw
 from .limits import check_size
 from .volume import Affine, Grid
 
@@ -23,8 +24,8 @@ _DATA_FILE = re.compile(rb"^[ \t]*(?:ElementDataFile[ \t]*=|data ?file:)[ \t]*([
 SYNTHETIC_KEY = "ostensor_synthetic"
 
 
-def read_itk(path: Path) -> tuple[npt.NDArray[Any], Grid, tuple[str, ...], bool]:
-    """Voxels, grid, warnings and whether the header says the image is synthetic.
+def read_itk(path: Path) -> Raw:
+    """What the file holds.
 
     Raises:
         BadCall: damaged, colour or vector voxels, or not 2-D or 3-D.
@@ -59,8 +60,8 @@ def read_itk(path: Path) -> tuple[npt.NDArray[Any], Grid, tuple[str, ...], bool]
         affine[:2, 3] = image.GetOrigin()
         grid = Grid((*array.shape, 1), _LPS_TO_RAS @ affine, spacing_known=False)
         note = "A 2-D file: its slice thickness is not known, so no volume can be given."
-        return array[..., None], grid, (note,), SYNTHETIC_KEY in keys
-    return array, Grid(array.shape, itk_affine(image)), (), SYNTHETIC_KEY in keys
+        return Raw(array[..., None], grid, (note,), SYNTHETIC_KEY in keys)
+    return Raw(array, Grid(array.shape, itk_affine(image)), (), SYNTHETIC_KEY in keys)
 
 
 def _refuse_files_elsewhere(path: Path) -> None:

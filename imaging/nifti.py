@@ -20,6 +20,7 @@ from nibabel.wrapstruct import WrapStructError
 
 from .atomic import write_atomically
 from .errors import BadCall
+from .format_table import Raw
 from .limits import MOST_BYTES, check_size
 from .volume import Affine, Grid
 
@@ -27,8 +28,8 @@ SYNTHETIC_NOTE = b"synthetic image (ostensor)"
 _COMMENT = 6  # code of a header extension in plain text (nifti1.h, NIFTI_ECODE_COMMENT)
 
 
-def read_nifti(path: Path) -> tuple[npt.NDArray[Any], Grid, tuple[str, ...], bool]:
-    """Voxels, grid, warnings and whether the header says the image is synthetic.
+def read_nifti(path: Path) -> Raw:
+    """What the file holds.
 
     Raises:
         BadCall: truncated or no NIfTI, 4-D, RGB or complex voxels, no usable geometry.
@@ -68,7 +69,7 @@ def read_nifti(path: Path) -> tuple[npt.NDArray[Any], Grid, tuple[str, ...], boo
     if len(shape) == 2:
         warnings = (*warnings, "A 2-D file: its slice thickness is not known, so no volume can be given.")
     grid = Grid(array.shape, affine if affine is not None else np.eye(4), spacing_known=known)
-    return array, grid, warnings, _is_synthetic(header)
+    return Raw(array, grid, warnings, _is_synthetic(header))
 
 
 def _is_synthetic(header: Any) -> bool:

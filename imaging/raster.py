@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from .atomic import write_atomically
 from .errors import BadCall
+from .format_table import Raw
 from .volume import Grid
 
 Grey = npt.NDArray[np.uint8 | np.uint16 | np.int32 | np.float32]
@@ -35,8 +36,8 @@ def write_png(path: Path, grey: npt.NDArray[np.uint8]) -> None:
     write_atomically(path, lambda file: file.write(buffer.getvalue()))
 
 
-def read_raster(path: Path) -> tuple[Grey, Grid, tuple[str, ...], bool]:
-    """The picture as (x y 1), its grid without spacing, warnings, and whether its text says it is synthetic.
+def read_raster(path: Path) -> Raw:
+    """The picture as (x y 1), on a grid without spacing.
 
     Raises:
         BadCall: damaged, several pages, or true colour.
@@ -64,7 +65,7 @@ def read_raster(path: Path) -> tuple[Grey, Grid, tuple[str, ...], bool]:
     warnings = (
         "A picture has no voxel size and no orientation; sides follow the usual display (patient's right on the left).",
     )
-    return (
+    return Raw(
         array.T[..., None],
         Grid((array.shape[1], array.shape[0], 1), _DISPLAY_AFFINE, spacing_known=False),
         warnings,

@@ -7,9 +7,10 @@ keyholes. Written: PS3.3 A.19, C.8.8.5, C.8.8.6, C.8.8.8.
 from __future__ import annotations
 
 import warnings as python_warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +215,15 @@ def read_rtstruct(path: Path) -> tuple[Region, ...]:
                 contours.append(values.reshape(-1, 3))
             regions.append(Region(names.get(int(item.ReferencedROINumber), ""), tuple(contours)))
     return tuple(regions)
+
+
+def write_masks(
+    path: Path, segments: Sequence[Segment], grid: Grid, *, source: DicomSource, synthetic: bool = False
+) -> Mapping[str, tuple[str, ...]]:
+    """Write the outlines; see `write_rtstruct`."""
+    return write_rtstruct(path, segments, grid, source=source, synthetic=synthetic)
+
+
+def read_masks(path: Path, segments: Sequence[Segment], grid: Grid) -> list[Callable[[], BoolArray]]:
+    """A reader for each mask, its outlines filled again on the grid."""
+    return [partial(region.on, grid) for region in read_rtstruct(path)]

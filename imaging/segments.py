@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from .errors import BadCall
 from .structure_codes import StructureCode
 from .volume import Affine, BoolArray, Grid, Mask
 
+_STACK_LIMIT_BYTES = 1024**3  # overlapping segments as one array; beyond it they go to several files
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -78,3 +80,36 @@ def colour(number: int) -> tuple[int, int, int]:
     hue = (number * 0.618033988749895) % 1.0  # the golden ratio spreads hues evenly
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.6, 0.9)
     return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def array_on(segment: Segment, grid: Grid) -> BoolArray:
+    """The mask's voxels.
+
+    Raises:
+        BadCall: it does not lie on the grid.
+    """
+    mask = segment.load()
+    if not mask.grid.same_as(grid):
+        raise BadCall(
+            f"The mask {segment.mask_id} lies on another grid than the others (same shape or not, other places in "
+            "space). Masks of one file must share one grid. Export them one by one."
+        )
+    return mask.array
+
+
+def split_overlapping(segments: Sequence[Segment], grid: Grid) -> list[list[Segment]]:
+    """Which segments share a file: all of them, unless they overlap and would not fit into memory side by side."""
+    if int(np.prod(grid.shape)) * len(segments) <= _STACK_LIMIT_BYTES:
+        return [list(segments)]
+    groups: list[list[Segment]] = []
+    taken: list[BoolArray] = []
+    for segment in segments:
+        array = array_on(segment, grid)
+        number = next((n for n, used in enumerate(taken) if len(groups[n]) < 255 and not (used & array).any()), None)
+        if number is None:
+            groups.append([segment])
+            taken.append(array.copy())
+        else:
+            groups[number].append(segment)
+            taken[number] |= array
+    return groups

@@ -7,15 +7,17 @@ scikit-image) and is not smoothed, so that filling it gives the same voxels agai
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from .atomic import write_atomically
+from .dicom_source import DicomSource
 from .errors import BadCall
 from .geometry import Box
-from .segments import lps_affine
+from .segments import Segment, lps_affine
 from .volume import BoolArray, Grid, Mask
 
 Triangles = npt.NDArray[np.float64]
@@ -128,3 +130,17 @@ def _crossings(points: Triangles, shape: tuple[int, ...]) -> tuple[npt.NDArray[n
 def _cross(u: npt.NDArray[np.float64], v: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     found: npt.NDArray[np.float64] = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
     return found
+
+
+def write_masks(
+    path: Path, segments: Sequence[Segment], grid: Grid, *, source: DicomSource, synthetic: bool = False
+) -> Mapping[str, tuple[str, ...]]:
+    """Write the one mask; see `write_stl`."""
+    (segment,) = segments
+    write_stl(path, segment.load(), synthetic=synthetic)
+    return {}
+
+
+def read_masks(path: Path, segments: Sequence[Segment], grid: Grid) -> list[Callable[[], BoolArray]]:
+    """A reader of the mask, filled again on the grid."""
+    return [lambda: voxelise(read_stl(path), grid)]

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from .. import __version__
 from ..imaging.dicom_source import DicomSource, made_up_source
 from ..imaging.errors import BadCall
-from ..imaging.exports import Format, Written, file_names, largest_offset_mm, smallest_dice, write_masks
+from ..imaging.exports import Written, file_names, largest_offset_mm, smallest_dice, write_masks
+from ..imaging.format_table import MASK_FORMATS
 from ..imaging.records import ImageRecord, MaskRecord
 from ..imaging.segments import Segment
 from ..imaging.structure_codes import structure_code
 from .desk import Answer, Call, Desk
 from .results import ExportResult, FileRow
+
+if TYPE_CHECKING:
+    MaskFormat = str
+else:
+    MaskFormat = Literal[MASK_FORMATS]  # what callers may say stands in the schema
 
 
 def export(
@@ -24,7 +30,7 @@ def export(
     mask_ids: Annotated[list[str], Field(description="Masks to write.", min_length=1, max_length=100)],
     folder: Annotated[str, Field(description="Existing folder inside an allowed root; '.' is the first root.")] = ".",
     format: Annotated[
-        Format,
+        MaskFormat,
         Field(
             description="nifti (.nii.gz), nrrd, stl: one file per mask; dicom_seg, rtstruct: one file per scan, "
             "with the patient and study of a DICOM scan in it."

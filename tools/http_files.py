@@ -16,13 +16,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from ..imaging.errors import BadCall, OstensorError
-from ..imaging.files import READERS
+from ..imaging.format_table import IMAGE_ENDINGS
 from .http_callers import Caller
 from .http_limits import bytes_kept
 from .http_settings import HttpSettings
 from .running import use
 
-ENDINGS = (*READERS, ".dcm", ".ima", ".zip")
+ENDINGS = (*IMAGE_ENDINGS, ".dcm", ".ima", ".zip")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _IDLE_S = 30.0  # without a byte for so long, an upload is given up
 _MB = 1_000_000

@@ -60,8 +60,8 @@ def kits(data: Path) -> list[Patient]:
     found = []
     for row in rows:
         case = row["case_id"]
-        labels, grid, _warnings, _synthetic = read_nifti(folder / "masks" / f"{case}.nii.gz")
-        measures = tumour_measures(labels == 2, labels == 1, grid)
+        raw = read_nifti(folder / "masks" / f"{case}.nii.gz")
+        measures = tumour_measures(raw.array == 2, raw.array == 1, raw.grid)
         values = {**read_record(row).record.known, **measures}
         found.append(Patient(case, values, outcome_of(flattened(row), native)))
     return found

@@ -11,13 +11,14 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from ostensor.imaging import exports
-from ostensor.imaging.dicom_seg import read_dicom_seg, split_overlapping, write_dicom_seg
+from ostensor.imaging.dicom_seg import read_dicom_seg, write_dicom_seg
 from ostensor.imaging.dicom_source import DicomSource, made_up_source
 from ostensor.imaging.errors import BadCall, Failed
-from ostensor.imaging.exports import FORMATS, Format, write_masks
+from ostensor.imaging.exports import write_masks
 from ostensor.imaging.files import read_image
+from ostensor.imaging.format_table import MASK_FORMATS
 from ostensor.imaging.rtstruct import read_rtstruct
-from ostensor.imaging.segments import Segment, receipt
+from ostensor.imaging.segments import Segment, receipt, split_overlapping
 from ostensor.imaging.structure_codes import structure_code
 from ostensor.imaging.volume import Grid, Mask
 
@@ -47,11 +48,11 @@ def segment(array: np.ndarray, name: str = "left kidney", grid: Grid = GRID) -> 
 
 def written(folder: Path, format: str, segments: list[Segment], source: DicomSource = SOURCE) -> list[exports.Written]:
     grid = segments[0].load().grid
-    return write_masks(folder, segments, grid, format=format, source=source)  # type: ignore[arg-type]  # one of FORMATS
+    return write_masks(folder, segments, grid, format=format, source=source)
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_the_receipt_says_that_the_mask_came_back(tmp_path: Path, format: Format) -> None:
+@pytest.mark.parametrize("format", MASK_FORMATS)
+def test_the_receipt_says_that_the_mask_came_back(tmp_path: Path, format: str) -> None:
     rows = written(tmp_path, format, [segment(ring()), segment(np.roll(ring(), 1, axis=0), "spleen")])
     assert [row.receipt.dice for row in rows] == [1.0, 1.0]
     assert [row.receipt.centroid_offset_mm for row in rows] == [0.0, 0.0]
@@ -74,7 +75,7 @@ def test_the_receipt_measures_disagreement() -> None:
 
 @pytest.mark.parametrize("format", ["nifti", "nrrd", "dicom_seg", "rtstruct", "stl"])
 def test_a_file_that_does_not_come_back_is_removed(
-    tmp_path: Path, format: Format, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The write goes wrong on the way to disk: the mask is mirrored."""
     good, flipped = segment(ring()), segment(ring()[:, ::-1])
@@ -126,7 +127,7 @@ def test_overlapping_masks_share_a_file_or_are_split_when_they_are_too_large(
     rows = written(tmp_path, "dicom_seg", three)
     assert len({row.path for row in rows}) == 1
     assert str(pydicom.dcmread(rows[0].path).SegmentsOverlap) == "YES"
-    monkeypatch.setattr("ostensor.imaging.dicom_seg._STACK_LIMIT_BYTES", 1000)
+    monkeypatch.setattr("ostensor.imaging.segments._STACK_LIMIT_BYTES", 1000)
     groups = split_overlapping(three, GRID)
     assert [[s.label for s in group] for group in groups] == [["left kidney", "spleen"], ["liver"]]
 
@@ -213,8 +214,8 @@ def test_a_tilted_gantry_survives_dicom_and_is_refused_by_nrrd(tmp_path: Path) -
         written(tmp_path, "nrrd", [segment(array, grid=opened.volume.grid)], opened.source)
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_a_mask_from_another_grid_of_the_same_shape_is_refused(tmp_path: Path, format: Format) -> None:
+@pytest.mark.parametrize("format", MASK_FORMATS)
+def test_a_mask_from_another_grid_of_the_same_shape_is_refused(tmp_path: Path, format: str) -> None:
     moved = AFFINE.copy()
     moved[:3, 3] += (0, 0, 2.0)
     for other in (moved, AFFINE @ np.diag([-1, 1, 1, 1]), AFFINE @ np.diag([1.01, 1, 1, 1])):
@@ -224,7 +225,7 @@ def test_a_mask_from_another_grid_of_the_same_shape_is_refused(tmp_path: Path, f
 
 
 @pytest.mark.parametrize("format", ["dicom_seg", "rtstruct", "stl"])
-def test_formats_in_mm_refuse_scans_without_voxel_size(tmp_path: Path, format: Format) -> None:
+def test_formats_in_mm_refuse_scans_without_voxel_size(tmp_path: Path, format: str) -> None:
     with pytest.raises(BadCall, match="voxel size is not known"):
         written(tmp_path, format, [segment(ring(), grid=Grid(SHAPE, AFFINE, spacing_known=False))])
     sheared = AFFINE @ np.array([[1, 0.2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
@@ -234,8 +235,8 @@ def test_formats_in_mm_refuse_scans_without_voxel_size(tmp_path: Path, format: F
 
 
 def test_the_mark_of_synthetic_scans_is_in_every_format(tmp_path: Path) -> None:
-    for format in FORMATS:
-        row = write_masks(tmp_path, [segment(ring())], GRID, format=format, source=SOURCE, synthetic=True)[0]  # type: ignore[arg-type]  # one of FORMATS
+    for format in MASK_FORMATS:
+        row = write_masks(tmp_path, [segment(ring())], GRID, format=format, source=SOURCE, synthetic=True)[0]
         if format in ("nifti", "nrrd"):
             back = read_image(row.path).volume
             assert back is not None

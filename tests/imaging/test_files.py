@@ -16,7 +16,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from scipy.spatial.transform import Rotation
 
 from ostensor.imaging.errors import BadCall
-from ostensor.imaging.files import READERS, read_image, write_volume
+from ostensor.imaging.files import read_image, write_volume
+from ostensor.imaging.format_table import IMAGE_ENDINGS
 from ostensor.imaging.volume import Grid, Volume
 
 SHAPE = (5, 7, 11)
@@ -160,7 +161,7 @@ def test_bad_files_are_refused_with_the_reason_and_no_folder(tmp_path: Path, cas
     assert str(tmp_path) not in str(refusal.value)
 
 
-@pytest.mark.parametrize("ending", [*READERS, ".dcm", ".zip"])
+@pytest.mark.parametrize("ending", [*IMAGE_ENDINGS, ".dcm", ".zip"])
 def test_random_bytes_never_raise_anything_but_a_refusal(tmp_path: Path, ending: str) -> None:
     for seed in range(5):
         content = np.random.default_rng(seed).bytes(700)
