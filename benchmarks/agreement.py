@@ -19,8 +19,8 @@ from ..tools.results import SegmentResult
 from ..tools.running import use
 from ..tools.settings import Settings
 from ..training.data import example_ct
-from ..training.evaluate import counts_of, dice_of_counts
 from ..training.report_sections import write_section
+from ..training.scores import counts_of, dice_of_counts
 from .machine import commit
 
 VOLUMES, SLICES = "sat-mini-torso", "sat-mini-abdomen-2d"

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from .atomic import write_atomically
-from .dicom_source import DicomSource
 from .errors import BadCall
 from .geometry import Box
 from .segments import Segment, lps_affine
@@ -133,7 +132,7 @@ def _cross(u: npt.NDArray[np.float64], v: npt.NDArray[np.float64]) -> npt.NDArra
 
 
 def write_masks(
-    path: Path, segments: Sequence[Segment], grid: Grid, *, source: DicomSource, synthetic: bool = False
+    path: Path, segments: Sequence[Segment], grid: Grid, *, source: object, synthetic: bool = False
 ) -> Mapping[str, tuple[str, ...]]:
     """Write the one mask; see `write_stl`."""
     (segment,) = segments

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from .dicom_source import DicomSource
 from .errors import Failed
 from .format_table import format_of, loaded
 from .segments import Segment
@@ -13,7 +12,7 @@ from .volume import BoolArray, Grid
 
 
 def write_masks(
-    path: Path, segments: Sequence[Segment], grid: Grid, *, source: DicomSource, synthetic: bool = False
+    path: Path, segments: Sequence[Segment], grid: Grid, *, source: object, synthetic: bool = False
 ) -> Mapping[str, tuple[str, ...]]:
     """Write the one mask; no warnings, as nothing is lost."""
     (segment,) = segments

@@ -20,7 +20,7 @@ from .card import Card
 from .duplus import STEMS, STRIDE, Duplus, DuplusFeatures
 from .interface import Cancelled, Decoded, Features, Progress
 from .preprocess import Prepared, restore
-from .sat_predictor import gaussian, windows_over
+from .sliding import cut_window, gaussian, windows_over
 from .text import TextEncoder
 
 SPACING_MM = (1.5, 1.5, 1.5)
@@ -83,10 +83,11 @@ class DuplusPredictor:
         scan = prepared_scan(volume, self.window, self.spacing_mm)
         text = context or default_context(volume.modality, self.card)
         first = torch.from_numpy(self.words.encode([text])).to(self.device)
+        darkest = float(scan.prepared.array.min())
         for number, box in enumerate(scan.windows):
             if cancelled():
                 raise Cancelled
-            image = torch.from_numpy(_cut(scan.prepared.array, box))[None, None].to(self.device)
+            image = torch.from_numpy(cut_window(scan.prepared.array, box, fill=darkest))[None, None].to(self.device)
             with torch.inference_mode():
                 seen = self._net.encode(image, [STEMS.index(volume.modality)], first)
             scan.features.append(DuplusFeatures(seen.voxels, seen.pooled, seen.decoded[:, :0]))
@@ -149,11 +150,4 @@ def prepared_scan(
     values = np.clip(values, *np.percentile(values, (0.5, 99.5)))
     values = (values - values.mean()) / max(float(values.std()), 1e-6)
     prepared = Prepared(np.ascontiguousarray(values, dtype=np.float32), target, volume.grid, True)
-    return DuplusScan(prepared, windows_over(values.shape, window))
-
-
-def _cut(array: Float, box: Box) -> Float:
-    """The window's voxels, padded with the darkest value where it sticks out."""
-    inside = array[tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))]
-    missing = [(0, (b - a) - n) for a, b, n in zip(box.start, box.stop, inside.shape, strict=True)]
-    return np.pad(inside, missing, constant_values=float(array.min()))
+    return DuplusScan(prepared, windows_over(values.shape, window, multiple_of=STRIDE))

@@ -8,12 +8,10 @@ at most 256 queries together; a voxel is inside above a sigmoid of 0.5.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from ..imaging.errors import BadCall
@@ -23,6 +21,7 @@ from .card import Card
 from .interface import Cancelled, Decoded, Features, Progress
 from .preprocess import Prepared, restore
 from .sat import MODALITY_CODES, STRIDE, Sat, SatFeatures, SatTextHead
+from .sliding import Float, cut_window, gaussian, windows_over
 from .text import TextEncoder
 
 SPACING_MM = (1.0, 1.0, 3.0)
@@ -30,8 +29,6 @@ WINDOW = (288, 288, 96)
 CT_RANGE_HU = (-500.0, 1000.0)
 QUERIES_AT_ONCE = 256
 KEPT_MB = 2000  # features of all windows are kept up to this, else made again for every call
-
-Float = npt.NDArray[np.float32]
 
 
 @dataclass
@@ -119,7 +116,7 @@ class SatPredictor:
         return result
 
     def _look(self, scan: SatScan, window: Box) -> SatFeatures:
-        image = _cut(scan.prepared.array, window)
+        image = cut_window(scan.prepared.array, window)
         with torch.inference_mode():
             x = torch.from_numpy(image)[None, None].expand(1, 3, -1, -1, -1).contiguous().to(self.device)
             return self._net.encode(x)
@@ -163,33 +160,4 @@ def prepared_scan(volume: Volume, window: tuple[int, int, int] = WINDOW) -> SatS
     values = np.clip(values, low, high)
     values = (values - values.mean()) / max(float(values.std()), 1e-6)
     prepared = Prepared(np.ascontiguousarray(values, dtype=np.float32), target, volume.grid, True)
-    return SatScan(prepared, box, volume.modality, windows_over(values.shape, window))
-
-
-def windows_over(shape: Sequence[int], window: tuple[int, int, int]) -> tuple[Box, ...]:
-    """Windows at half a window's distance; the last one of each axis is moved inside."""
-    if any(side % STRIDE for side in window):
-        raise ValueError(f"window {window} must be made of multiples of {STRIDE}")
-    starts = []
-    for length, side in zip(shape, window, strict=True):
-        last = max(0, length - side)
-        starts.append(sorted({*range(0, last, side // 2), last}))
-    return tuple(
-        Box((x, y, z), (x + window[0], y + window[1], z + window[2])) for x, y, z in itertools.product(*starts)
-    )
-
-
-def gaussian(window: tuple[int, int, int]) -> Float:
-    """Weights (x y z) that fall off from 1 in the middle, sigma one eighth of the side."""
-    axes = [np.exp(-0.5 * ((np.arange(n) - (n - 1) / 2) / (n / 8)) ** 2) for n in window]
-    bell = axes[0][:, None, None] * axes[1][None, :, None] * axes[2][None, None, :]
-    weights: Float = np.maximum(bell / bell.max(), 1e-6).astype(np.float32)
-    return weights
-
-
-def _cut(array: Float, window: Box) -> Float:
-    """The window's voxels, padded with zeros where it sticks out."""
-    inside = array[tuple(slice(a, b) for a, b in zip(window.start, window.stop, strict=True))]
-    missing = [(0, (b - a) - n) for a, b, n in zip(window.start, window.stop, inside.shape, strict=True)]
-    padded: Float = np.pad(inside, missing, constant_values=0.0)
-    return padded
+    return SatScan(prepared, box, volume.modality, windows_over(values.shape, window, multiple_of=STRIDE))

@@ -171,7 +171,7 @@ def _evaluate_raters(config: str) -> None:
 def _show_prognosis(config: str, export: bool) -> None:
     """The cross-validation a prognosis run left behind; `ostensor fit` makes it."""
     from ..models.catalogue import WEIGHTS_FOLDER
-    from ..training.fit import RUNS
+    from ..training.folders import RUNS
     from ..training.survival_export import export_run, run_table
     from ..training.survival_plan import find_prognosis
 
@@ -185,7 +185,7 @@ def _show_prognosis(config: str, export: bool) -> None:
 def _evaluate_referring(export: bool, threads: int | None, every: int) -> None:
     """FLanS, LSMS and SAT on held-out slices; with `export`, finished runs become bundled weights first."""
     from ..training import referring_export as referring
-    from ..training.fit import RUNS
+    from ..training.folders import RUNS
     from ..training.referring_fit import read_run
 
     if export:

@@ -19,10 +19,11 @@ from ..models.adapting_predictor import AdaptingPredictor, load_adapting
 from ..models.catalogue import WEIGHTS_FOLDER
 from .calibrate import CHANGES, REPORT, spread
 from .cases import Case, Dataset
-from .config import data_folder, read_config
-from .evaluate import counts_of, dice_of_counts, patient_interval
+from .config import read_config
+from .folders import data_folder
 from .report_sections import write_section
 from .robust_changes import Change, bent
+from .scores import counts_of, dice_of_counts, patient_interval
 
 SPOILT: Mapping[str, Change] = {
     **{name: change for name, change in CHANGES.items() if name in ("none", "noise", "low dose", "motion")},

@@ -25,7 +25,7 @@ from ..models.synthesis.engine import DiffusionTask, Run
 from ..models.synthesis.networks import Denoiser
 from ..models.synthesis.samplers import Sampler
 from ..models.synthesis.scales import Float
-from .fit import RUNS
+from .folders import RUNS
 from .objective import Batch
 from .objectives import Supervised
 from .painting import cases_of

@@ -28,10 +28,11 @@ from ..models.catalogue import WEIGHTS_FOLDER, card
 from ..models.load import load_predictor
 from ..models.predictor import SatMiniPredictor
 from .cases import Case, Dataset
-from .config import data_folder, read_config
-from .evaluate import counts_of, dice_of_counts
+from .config import read_config
+from .folders import data_folder
 from .report_sections import write_section
 from .robust_changes import Change, changed_greys, cropped, noisy
+from .scores import counts_of, dice_of_counts
 from .wrong_scans import wrong_scans
 
 MOST_CASES, MOST_SLICES = 12, 60  # per side; evenly spread; slices that come one by one are quickly asked

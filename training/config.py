@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,51 +12,10 @@ from ..models.late_fusion import SatMiniConfig
 from ..models.preprocess import Preparation
 from ..retrieval.structures import StructureTable
 from .cases import Dataset
-from .data import (
-    acdc,
-    amos_maps,
-    brain,
-    btcv,
-    example_ct,
-    hippocampus,
-    hra_phantom,
-    kits_masks,
-    mni_meshnet,
-    mni_template,
-    sarcoma_mr,
-    sarcoma_pet,
-    torso_phantom,
-)
+from .data.datasets import DATASETS
+from .folders import CONFIGS
 from .sampling import View
-from .synthesis import Appearance
 from .trainer import Schedule
-
-DATASETS: Mapping[str, Dataset] = {
-    module.DATASET.name: module.DATASET
-    for module in (
-        acdc,
-        amos_maps,
-        brain,
-        btcv,
-        example_ct,
-        hippocampus,
-        hra_phantom,
-        kits_masks,
-        mni_meshnet,
-        mni_template,
-        sarcoma_mr,
-        sarcoma_pet,
-        torso_phantom,
-    )
-}
-APPEARANCES: Mapping[str, Appearance] = {
-    "amos_maps": amos_maps.APPEARANCE,
-    "brain": brain.APPEARANCE,
-    "hra_phantom": hra_phantom.APPEARANCE,
-    "kits_masks": kits_masks.APPEARANCE,
-    "torso_phantom": hra_phantom.APPEARANCE,
-}
-CONFIGS = Path(__file__).parent / "configs"
 
 
 @dataclass(frozen=True)
@@ -125,11 +82,6 @@ class RunConfig:
         for source in self.sources:
             merged.update(source.dataset.structures)
         return merged
-
-
-def data_folder() -> Path:
-    """Where the data sets lie: OSTENSOR_DATA, or `../shared/data` beside the project."""
-    return Path(os.environ.get("OSTENSOR_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
 def read_config(name_or_path: str | Path) -> RunConfig:

@@ -12,8 +12,9 @@ from ..imaging.atomic import write_atomically
 from ..models.fixed_classes import FixedClasses
 from ..models.late_fusion import SatMini
 from ..models.text import known_vectors
-from .config import RunConfig, data_folder
+from .config import RunConfig
 from .fit import stream_of
+from .folders import data_folder
 from .objectives import masks_of
 
 TRIED = tuple(np.arange(-1.0, 4.01, 0.25).round(2).tolist())

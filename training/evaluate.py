@@ -23,13 +23,13 @@ from ..models.load import load_predictor
 from ..models.predictor import SatMiniPredictor
 from .atlas import best_atlas, copied, placed
 from .cases import Case, Dataset
-from .config import RunConfig, data_folder, read_config
+from .config import RunConfig, read_config
 from .cutoffs import cutoffs_of
-from .fit import RUNS, network_of
+from .fit import network_of
+from .folders import RUNS, data_folder
+from .scores import Counts, counts_of, dice_of_counts, patient_interval
 
 LEAST_DICE = 0.3  # below this a structure is not claimed whatever its rival does; our choice
-_RESAMPLES = 2000  # of the patients, for the interval
-Counts = tuple[int, int, int]  # voxels in common, in the prediction, in the truth
 
 
 @dataclass(frozen=True)
@@ -157,11 +157,6 @@ def complete_region(grid: Grid, dataset: Dataset) -> npt.NDArray[np.bool_]:
     return np.asarray(inside.all(axis=0).reshape(grid.shape))
 
 
-def counts_of(found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> Counts:
-    """Voxels in common, found and true."""
-    return int(np.count_nonzero(found & truth)), int(np.count_nonzero(found)), int(np.count_nonzero(truth))
-
-
 def _add(counts: dict[tuple[str, str], Counts], key: tuple[str, str], more: Counts) -> None:
     old = counts.get(key, (0, 0, 0))
     counts[key] = (old[0] + more[0], old[1] + more[1], old[2] + more[2])
@@ -197,25 +192,6 @@ def _score(
         truth_ml=(min(sizes), max(sizes)) if dataset.plausible else None,
         outside_ml=float(np.mean(outside)) if dataset.plausible else None,
     )
-
-
-def dice_of_counts(counts: Counts) -> float:
-    """Dice of voxels in common, found and true; 1 when both masks are empty."""
-    both, found, truth = counts
-    return 2 * both / (found + truth) if found + truth else 1.0
-
-
-def patient_interval(values: npt.NDArray[np.float64], patients: Sequence[str]) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean, patients drawn with replacement; seed 0."""
-    names = sorted(set(patients))
-    groups = [values[[i for i, p in enumerate(patients) if p == name]] for name in names]
-    rng = np.random.default_rng(0)
-    means = []
-    for _ in range(_RESAMPLES):
-        drawn = rng.integers(len(groups), size=len(groups))
-        means.append(float(np.concatenate([groups[i] for i in drawn]).mean()))
-    low, high = np.percentile(means, (2.5, 97.5))
-    return float(low), float(high)
 
 
 def train_volumes_ml(cases: Sequence[Case], values: tuple[int, ...]) -> list[float]:

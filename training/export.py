@@ -15,17 +15,13 @@ from ..imaging.atomic import write_atomically
 from ..imaging.errors import BadCall, Unavailable
 from ..models.catalogue import WEIGHTS_FOLDER
 from ..models.decisions import Decisions
-from .config import RunConfig, data_folder, read_config
+from .config import RunConfig, read_config
 from .evaluate import Score, decisions_of, evaluate, train_volumes_ml, trained_model
-from .fit import RUNS, network_of
+from .fit import network_of
+from .folders import RUNS, data_folder
+from .report_sections import CARD, write_card
 
 _MARGIN = 0.5  # plausible volumes run from half the smallest seen to one and a half of the largest
-CARD = "CARD.md"
-CARD_NOTE = """Measured by `ostensor eval` on patients kept out of training (`training/data` says which). "Copied atlas" is the
-trivial rival: the training case that fits the other training cases best, copied over and stretched to the body.
-A structure is claimed only when it beats that and reaches 0.30. Intervals are bootstraps over patients; with one scan they are empty.
-`mni_meshnet` and `example_ct` hold labels made by other networks, so those rows are agreement, not accuracy.
-How the runs of this edition departed from their configurations stands in `docs/training.md`. Not for clinical use."""
 
 
 def export(
@@ -165,15 +161,3 @@ def card_section(plan: RunConfig, scores: Sequence[Score], facts: Mapping[str, A
     if untested:
         lines += ["", f"Taught but without a held-out truth here, so not claimed: {', '.join(untested)}."]
     return "\n".join(lines) + "\n"
-
-
-def write_card(path: Path, name: str, section: str) -> None:
-    """Put a model's section into the card, in place of its old one."""
-    marker = "## "
-    head = f"# Bundled weights\n\n{CARD_NOTE}\n"
-    old = path.read_text(encoding="utf-8") if path.exists() else head
-    _start, *sections = old.split(f"\n{marker}")
-    kept = {part.split("\n", 1)[0].strip(): f"{marker}{part}".rstrip() + "\n" for part in sections}
-    kept[name] = section.rstrip() + "\n"
-    text = head + "\n" + "\n".join(kept[key] for key in sorted(kept))
-    write_atomically(path, lambda file: file.write(text.encode()))

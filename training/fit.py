@@ -12,28 +12,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ..imaging.atomic import write_atomically
-from ..imaging.errors import BadCall, Unavailable
-from ..models.catalogue import WEIGHTS_FOLDER
-from ..models.checkpoints import full_precision
+from ..imaging.errors import BadCall
 from ..models.fixed_classes import FixedClasses
 from ..models.late_fusion import SatMini
 from ..models.text import known_vectors
 from ..retrieval.structures import StructureTable
-from .config import APPEARANCES, RunConfig, data_folder, read_config
+from .config import RunConfig, read_config
+from .data.datasets import APPEARANCES
+from .folders import RUNS, data_folder
 from .objective import Batch, Objective
 from .objectives import Supervised, TextPrompted
 from .runlog import read_log
 from .sampling import Ready, draw, make_ready
+from .start import FIRST, bundled_weights, widened
 from .survival import fit_prognosis
 from .survival_plan import find_prognosis
 from .trainer import Stream, Trainer
 
 log = logging.getLogger(__name__)
-FIRST = "down.0.0.0.weight"  # the first kernel of a SatMini
-RUNS = Path(__file__).resolve().parents[1] / "runs"
 
 
 def fit(
@@ -98,26 +96,6 @@ def _load_bundled(trainer: Trainer, name: str) -> None:
         given[FIRST] = widened(given[FIRST], trainer.model.config.channels)
     trainer.model.load_state_dict(given)
     trainer.average = {name: value.detach().clone() for name, value in trainer.model.state_dict().items()}
-
-
-def widened(kernel: torch.Tensor, channels: int) -> torch.Tensor:
-    """A first kernel (out in ...) for so many channels; it gives nothing to those that come to both sides of the old ones."""
-    more = (channels - kernel.shape[1]) // 2
-    return F.pad(kernel, (0, 0) * (kernel.dim() - 2) + (more, more))
-
-
-def bundled_weights(name: str) -> dict[str, torch.Tensor]:
-    """The bundled weights of a network in full precision.
-
-    Raises:
-        Unavailable: they are not here.
-    """
-    path = WEIGHTS_FOLDER / f"{name}.safetensors"
-    if not path.exists():
-        raise Unavailable(
-            f"There are no bundled weights of '{name}' to start from. Train it first, or set start = \"random\"."
-        )
-    return full_precision(path)
 
 
 def objective_of(plan: RunConfig) -> Objective:

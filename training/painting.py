@@ -22,8 +22,7 @@ from ..models.synthesis.networks import Denoiser
 from ..models.synthesis.samplers import Sampler
 from ..models.synthesis.scales import Float, Made, to_unit
 from .cases import Case
-from .config import data_folder
-from .fit import RUNS
+from .folders import RUNS, data_folder
 from .objective import Batch, Objective
 from .painting_objectives import Denoising, Pix2pix
 from .painting_run import RIVAL, PaintingRun, Part, Slices, padded, read_run, work_grid

@@ -27,7 +27,7 @@ from ..models.synthesis.networks import Denoiser
 from ..models.synthesis.quality import fsim, jitter, nearest_distance, psnr, ssim
 from ..models.synthesis.samplers import Sampler
 from ..models.synthesis.scales import Float, from_unit
-from .fit import RUNS
+from .folders import RUNS
 from .painting import cases_of, network_of
 from .painting_run import RIVAL, PaintingRun, Slices, padded, read_run
 

@@ -11,7 +11,7 @@ from safetensors.torch import save
 
 from ..imaging.atomic import write_atomically
 from ..models.catalogue import WEIGHTS_FOLDER
-from .fit import RUNS
+from .folders import RUNS
 from .painting_evaluate import SEED, SEGMENTERS, STEPS, PaintingScore, trained
 from .painting_run import PaintingRun, read_run
 

@@ -17,7 +17,7 @@ from ..models.synthesis.conditions import ConditionPlan
 from ..models.synthesis.networks import NetworkConfig
 from ..models.synthesis.scales import Float, Made
 from .cases import Dataset
-from .config import DATASETS
+from .data.datasets import DATASETS
 from .trainer import Schedule
 
 CONFIGS = Path(__file__).parent / "configs" / "synthesis"

@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image
 
 from ..imaging.render import COLOURS
-from .config import data_folder, read_config
+from .config import read_config
 from .fit import stream_of
+from .folders import data_folder
 
 _ZOOM, _COLUMNS, _FIRST_STEP = 2, 6, 100
 

@@ -27,10 +27,11 @@ from ..models.selecting import OverlapMaps, choose, overlap_maps, u_pp
 from .adapting_evaluate import SPOILT
 from .calibrate import REPORT, spread
 from .cases import Case
-from .config import RunConfig, data_folder, read_config
-from .evaluate import counts_of, dice_of_counts
-from .fit import RUNS, network_of
+from .config import RunConfig, read_config
+from .fit import network_of
+from .folders import RUNS, data_folder
 from .report_sections import write_section
+from .scores import counts_of, dice_of_counts
 
 FAILED = 0.5  # Dice below which a mask is a failure; our choice
 SHARE = 0.65  # of a side that a patch covers; DAUGS: half

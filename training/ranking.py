@@ -24,9 +24,10 @@ from ..models.predictor import SatMiniPredictor
 from ..models.views import VIEWS, Agreement, agreement, seen_as
 from .calibrate import CHANGES, REPORT, halves, spearman, spread
 from .cases import Case
-from .config import data_folder, read_config
-from .evaluate import counts_of, dice_of_counts
+from .config import read_config
+from .folders import data_folder
 from .report_sections import write_section
+from .scores import counts_of, dice_of_counts
 from .wrong_scans import wrong_scans
 
 KINDS = ("expected Dice", "mean sigmoid", "agreement", "minus entropy")

@@ -20,14 +20,14 @@ from ..imaging.errors import BadCall, Unavailable
 from ..models.probunet import ProbUnet, ProbUnetConfig
 from .calibrate import REPORT
 from .cases import Case
-from .config import CONFIGS, DATASETS, data_folder
-from .evaluate import patient_interval
-from .fit import RUNS
+from .data.datasets import DATASETS
+from .folders import CONFIGS, RUNS, data_folder
 from .objective import Batch
 from .pulaski import Distance, Pulaski, raters_of
 from .raters import RATERS, Judged, judged_slices
 from .report_sections import write_section
 from .sampling import View, draw
+from .scores import patient_interval
 from .set_distances import generalised_energy_distance, hausdorff_divergence, pairwise_iou
 from .trainer import Schedule, Stream, Trainer
 

@@ -16,14 +16,13 @@ from ..imaging.errors import Unavailable
 from ..models.catalogue import WEIGHTS_FOLDER, forget_cards
 from ..models.load import load_predictor
 from ..models.referring_predictor import ReferringPredictor
-from .config import data_folder
-from .export import CARD, write_card
-from .fit import RUNS
+from .folders import RUNS, data_folder
 from .referring import ORGANS
 from .referring_evaluate import SEED, SHOWN, Tallies
 from .referring_fit import ReferringRun, read_run, trained
 from .referring_report import Report, evaluate
 from .referring_stream import DATASETS
+from .report_sections import CARD, write_card
 
 NETWORKS = ("flans", "lsms")
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "referring.md"

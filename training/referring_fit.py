@@ -18,12 +18,12 @@ from ..imaging.errors import BadCall, Unavailable
 from ..models import flans, lsms
 from ..models.flans_image import Trunk
 from ..models.sentences import SentenceEncoder, States
-from .config import CONFIGS, data_folder
-from .fit import RUNS, bundled_weights
+from .folders import CONFIGS, RUNS, data_folder
 from .objective import Objective
 from .referring import every_sentence
 from .referring_objective import FlansObjective, LsmsObjective, Vocabulary
 from .referring_stream import DATASETS, stream_of
+from .start import bundled_weights
 from .trainer import Schedule, Trainer
 
 log = logging.getLogger(__name__)

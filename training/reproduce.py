@@ -17,8 +17,10 @@ from ..imaging.volume import Grid, Modality, Volume
 from ..models.catalogue import WEIGHTS_FOLDER, catalogue
 from ..models.load import load_predictor
 from ..models.predictor import SatMiniPredictor
-from .config import RunConfig, data_folder, read_config
-from .evaluate import complete_region, counts_of, dice_of_counts
+from .config import RunConfig, read_config
+from .evaluate import complete_region
+from .folders import data_folder
+from .scores import counts_of, dice_of_counts
 
 EXPECTED = WEIGHTS_FOLDER / "expected.json"
 FIRST = 2  # held-out cases compared

@@ -19,10 +19,12 @@ from ..imaging.volume import BoolArray
 from ..models.predictor import SatMiniPredictor
 from .calibrate import spread
 from .cases import Case, Dataset
-from .config import RunConfig, data_folder, read_config
-from .evaluate import complete_region, counts_of, dice_of_counts, predictor_of
-from .fit import RUNS, names_of
+from .config import RunConfig, read_config
+from .evaluate import complete_region, predictor_of
+from .fit import names_of
+from .folders import RUNS, data_folder
 from .robust_changes import changes_for
+from .scores import counts_of, dice_of_counts
 
 CASES = 6  # held-out cases looked at, evenly spread; every one under every change
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "robustness.md"

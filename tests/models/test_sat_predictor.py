@@ -9,7 +9,8 @@ from ostensor.imaging.volume import Grid, Volume
 from ostensor.models.catalogue import card
 from ostensor.models.interface import Cancelled
 from ostensor.models.sat import TINY, Sat, SatFeatures, SatTextHead
-from ostensor.models.sat_predictor import SatPredictor, gaussian, prepared_scan, windows_over
+from ostensor.models.sat_predictor import SatPredictor, prepared_scan
+from ostensor.models.sliding import gaussian, windows_over
 from ostensor.models.text import HashedWords
 
 WINDOW = (64, 32, 32)
@@ -34,9 +35,9 @@ def encoded(made: SatPredictor, volume: Volume) -> object:
 
 
 def test_windows_overlap_by_half_and_the_last_is_moved_inside() -> None:
-    starts = [box.start[0] for box in windows_over((180, 20, 32), WINDOW)]
+    starts = [box.start[0] for box in windows_over((180, 20, 32), WINDOW, multiple_of=32)]
     assert starts == [0, 32, 64, 96, 116]
-    assert windows_over((5, 7, 11), WINDOW)[0].stop == WINDOW
+    assert windows_over((5, 7, 11), WINDOW, multiple_of=32)[0].stop == WINDOW
 
 
 def test_the_bell_is_one_in_the_middle_and_never_zero() -> None:

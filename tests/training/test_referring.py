@@ -17,7 +17,7 @@ from ostensor.models.load import load_predictor
 from ostensor.models.lsms import Lsms, LsmsConfig
 from ostensor.models.sentences import States
 from ostensor.models.square import apply_element
-from ostensor.training.config import CONFIGS
+from ostensor.training.folders import CONFIGS
 from ostensor.training.objective import LABELLED, MODEL, Batch, State
 from ostensor.training.referring import (
     HOSTS,

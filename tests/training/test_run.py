@@ -11,10 +11,13 @@ from ostensor.imaging.errors import BadCall, Unavailable
 from ostensor.models import catalogue
 from ostensor.models.load import load_predictor
 from ostensor.training.atlas import copied, placed
-from ostensor.training.config import CONFIGS, DATASETS, read_config
-from ostensor.training.evaluate import evaluate, patient_interval
+from ostensor.training.config import read_config
+from ostensor.training.data.datasets import DATASETS
+from ostensor.training.evaluate import evaluate
 from ostensor.training.export import export
 from ostensor.training.fit import fit
+from ostensor.training.folders import CONFIGS
+from ostensor.training.scores import patient_interval
 
 # OpenVINO traces the network through torch.jit, which torch calls deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
@@ -122,7 +125,7 @@ def test_bundled_weights_that_saw_single_slices_begin_a_run_that_sees_neighbours
     import torch
 
     from ostensor.models.late_fusion import SatMini, SatMiniConfig
-    from ostensor.training.fit import FIRST, widened
+    from ostensor.training.start import FIRST, widened
 
     torch.manual_seed(0)
     shape = {"dims": 2, "features": (4, 8), "finest": 4, "embed": 4}
