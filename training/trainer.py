@@ -148,19 +148,40 @@ class Trainer:
         optimizer = self.optimizers[phase]
         for settings in optimizer.param_groups:
             settings["lr"] = self._learning_rate()
-        optimizer.zero_grad(set_to_none=True)
+        total = self._gradients(phase, number, batches, self._precision())
+        if not self._clipped(phase):
+            # oneDNN's bfloat16 convolutions now and then give NaN for maps of one or two voxels though the
+            # loss is sound (seen on AVX-512 with bf16, torch 2.13); the same batch in float32 does not.
+            log.info("step %d: gradients in reduced precision were not finite, taken again in float32", self.step)
+            total = self._gradients(phase, number, batches, contextlib.nullcontext())
+            if not self._clipped(phase):
+                raise Failed(f"The gradients of '{phase}' are not finite at step {self.step}. Lower the learning rate.")
+        optimizer.step()
+        return total
+
+    def _gradients(
+        self,
+        phase: str,
+        number: int,
+        batches: list[dict[str, Batch]],
+        precision: contextlib.AbstractContextManager[Any],
+    ) -> dict[str, float]:
+        """Leave the gradients of one phase in its parameters; gives the loss terms."""
+        self.optimizers[phase].zero_grad(set_to_none=True)
         total: dict[str, float] = {}
         for part, batch in enumerate(batches):
-            with self._precision():
+            with precision:
                 terms = self.objective.losses(phase, self.roles, batch, self._state(part, number))
             self._refuse_nan(terms)
             loss = torch.stack(list(terms.values())).sum() / self.schedule.accumulate
             loss.backward()
             for name, value in terms.items():
                 total[name] = total.get(name, 0.0) + float(value.detach()) / self.schedule.accumulate
-        torch.nn.utils.clip_grad_norm_(self.groups[phase], self.schedule.clip)
-        optimizer.step()
         return total
+
+    def _clipped(self, phase: str) -> bool:
+        """Clip the phase's gradients; False where one of them is not finite."""
+        return bool(torch.isfinite(torch.nn.utils.clip_grad_norm_(self.groups[phase], self.schedule.clip)))
 
     def _state(self, part: int, phase: int) -> State:
         rng = np.random.default_rng([self.schedule.seed, self.step, part, 1 + 2 * phase])

@@ -1,7 +1,9 @@
 """The loop itself: stops and resumes without a trace, averages as promised, refuses NaN."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,6 +100,51 @@ def test_a_loss_that_is_not_finite_names_its_term(tmp_path: Path) -> None:
 
     with pytest.raises(Failed, match="'broken' became nan at step 0"):
         Trainer(network(), Broken(), PLAN, tmp_path).fit(stream)
+
+
+class _NotFiniteBackward(torch.autograd.Function):
+    """The identity; its gradient is NaN where `always`, or while autocast reduces the precision."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor, always: bool) -> torch.Tensor:  # type: ignore[override]
+        ctx.broken = always or torch.is_autocast_enabled("cpu")
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+        return gradient * float("nan") if ctx.broken else gradient, None
+
+
+class _Breaking(torch.nn.Module):
+    def __init__(self, always: bool) -> None:
+        super().__init__()
+        self.inner, self.always = network(), always
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return _NotFiniteBackward.apply(self.inner(images).float(), self.always)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def test_a_gradient_lost_to_reduced_precision_is_taken_again_in_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ostensor.training.trainer.has_fast_bf16", lambda device: True)
+    torch.manual_seed(0)
+    reduced = Trainer(_Breaking(always=False), Square(), replace(PLAN, bf16=True, freeze_norm=0), tmp_path / "reduced")
+    reduced.fit(stream, until=6)
+    full = Trainer(network(), Square(), replace(PLAN, freeze_norm=0), tmp_path / "full")
+    full.fit(stream, until=6)
+    for name, value in full.model.state_dict().items():
+        assert torch.equal(value, reduced.model.state_dict()["inner." + name]), name
+
+
+def test_a_gradient_that_is_not_finite_in_float32_stops_the_run(tmp_path: Path) -> None:
+    made = Trainer(_Breaking(always=True), Square(), PLAN, tmp_path)
+    before = {name: value.clone() for name, value in made.model.state_dict().items() if "running" not in name}
+    with pytest.raises(Failed, match="not finite at step 0"):
+        made.fit(stream, until=1)
+    for name, value in before.items():
+        if "num_batches" not in name:
+            assert torch.equal(value, made.model.state_dict()[name])
 
 
 def test_cuda_is_refused_where_there_is_none(tmp_path: Path) -> None:
