@@ -18,8 +18,9 @@ import psutil
 
 from ..imaging.errors import BadCall
 from ..imaging.volume import BoolArray, Grid, Mask, Volume
-from ..models.synthesis.painters import Painter, painters
+from ..models.synthesis.painters import Painter
 from ..models.synthesis.scales import Made
+from ..models.synthesizers import painters
 from ..tools.desk import Desk
 from ..tools.running import use
 from ..tools.settings import Settings

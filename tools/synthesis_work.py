@@ -14,9 +14,9 @@ from ..imaging.errors import BadCall, Unavailable
 from ..imaging.volume import Grid, Mask, Volume
 from ..models.synthesis.conditions import label_map
 from ..models.synthesis.jobs import CLASSICAL, STEPS, Painted, PaintJob, Quality, Task, memory_mb
-from ..models.synthesis.painters import best_painter, painter, painters, translator
 from ..models.synthesis.priors import prior
 from ..models.synthesis.scales import Background, Made
+from ..models.synthesizers import best_painter, painter, painters, translator
 from ..workers.protocol import PaintRequest
 from .desk import Answer, Call, Desk
 from .job import Job, answer_job, run_job

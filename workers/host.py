@@ -154,8 +154,11 @@ class Host:
             painted = paint_classical(request.job, tell, is_off)
         else:
             from ..models.synthesis.painter import paint
+            from ..models.synthesizers import painter
 
-            painted = paint(request.job, progress=tell, cancelled=is_off, loaded=self.painters)
+            painted = paint(
+                request.job, painter(request.job.engine), progress=tell, cancelled=is_off, loaded=self.painters
+            )
         self._stop_if_called_off(request)
         array = painted.array
         block = SharedMemory(create=True, size=array.nbytes)

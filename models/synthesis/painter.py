@@ -25,7 +25,7 @@ from .conditions import UNLABELLED
 from .engine import DiffusionTask, Run
 from .jobs import Painted, PaintJob
 from .networks import Denoiser, NetworkConfig
-from .painters import Painter, of_card, painter
+from .painters import Painter, of_card
 from .samplers import Sampler
 from .scales import Float, from_unit, to_unit
 from .without_network import Progress, kept_voxels, pasted, source_of, with_priors
@@ -34,8 +34,10 @@ BATCH = 8  # slices denoised together
 Tasks = dict[str, DiffusionTask]
 
 
-def paint(job: PaintJob, *, progress: Progress, cancelled: Callable[[], bool], loaded: Tasks | None = None) -> Painted:
-    """The image of a job.
+def paint(
+    job: PaintJob, one: Painter, *, progress: Progress, cancelled: Callable[[], bool], loaded: Tasks | None = None
+) -> Painted:
+    """The image of a job, made by the network `one`.
 
     Args:
         progress: hears the share done at every denoising step of every batch of slices.
@@ -48,7 +50,6 @@ def paint(job: PaintJob, *, progress: Progress, cancelled: Callable[[], bool], l
     """
     if job.threads:
         torch.set_num_threads(job.threads)
-    one = painter(job.engine)
     if (one.task == "translate") != (job.task == "translate"):
         raise BadCall(f"'{one.name}' cannot {job.task}. It was made to {one.task}. Use engine='auto'.")
     kept = loaded if loaded is not None else {}

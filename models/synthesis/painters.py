@@ -1,4 +1,4 @@
-"""The synthesis networks that are here, and which of them to ask. Torch-free."""
+"""What is known of a synthesis network before it is loaded. Torch-free."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from ...imaging.errors import BadCall
 from ..card import Card
-from ..catalogue import WEIGHTS_FOLDER, catalogue
 from .conditions import ConditionPlan
 from .scales import Made
 
@@ -55,53 +53,7 @@ class Painter:
         return bool(found) and found["diffusion"] >= FOLLOWS * found["real image"]
 
 
-def painters(folder: Path = WEIGHTS_FOLDER) -> Mapping[str, Painter]:
-    """Every painter whose weights are here, by name."""
-    return {card.name: of_card(card, folder) for card in catalogue(folder) if card.task in TASKS and card.is_ready}
-
-
-def painter(name: str) -> Painter:
-    """The painter of this name.
-
-    Raises:
-        BadCall: there is none.
-    """
-    known = painters()
-    if name not in known:
-        raise BadCall(f"Unknown synthesis model '{name}'. Known: {', '.join(('classical', *known))}.")
-    return known[name]
-
-
-def best_painter(structures: set[str], modality: Made, *, purpose: str) -> Painter | None:
-    """The painter of this modality that was taught most of the structures; None when none was taught half.
-
-    One whose images do not follow their masks is only used when it is asked for by name.
-    """
-    fitting = [
-        one
-        for one in painters().values()
-        if one.task == "synthesize"
-        and one.follows_masks
-        and modality in one.makes
-        and (purpose == "research" or one.purpose == "any")
-    ]
-    best = max(fitting, key=lambda one: len(structures & set(one.vocabulary)), default=None)
-    return best if best and 2 * len(structures & set(best.vocabulary)) >= len(structures) else None
-
-
-def translator(*, purpose: str) -> Painter | None:
-    """The bundled CT and MR translator."""
-    return next(
-        (
-            one
-            for one in painters().values()
-            if one.task == "translate" and (purpose == "research" or one.purpose == "any")
-        ),
-        None,
-    )
-
-
-def of_card(card: Card, folder: Path = WEIGHTS_FOLDER) -> Painter:
+def of_card(card: Card, folder: Path) -> Painter:
     """The network a card means, with what its run left beside the weights."""
     facts = card.facts
     return Painter(

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ostensor.imaging.volume import Grid, Mask, Volume
-from ostensor.models.synthesis.painters import painters
+from ostensor.models.synthesizers import painters
 from ostensor.tools.desk import Desk
 from ostensor.tools.settings import Settings
 

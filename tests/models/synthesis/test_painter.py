@@ -8,8 +8,8 @@ import pytest
 
 from ostensor.imaging.errors import BadCall, Failed
 from ostensor.imaging.volume import Grid
+from ostensor.models import synthesizers
 from ostensor.models.interface import Cancelled
-from ostensor.models.synthesis import painters
 from ostensor.models.synthesis.jobs import PaintJob, memory_mb
 from ostensor.models.synthesis.painter import load_task, paint
 
@@ -45,7 +45,9 @@ def _job(
 
 
 def _paint(job: PaintJob, loaded: dict[str, object]) -> np.ndarray:
-    return paint(job, progress=lambda share, said: None, cancelled=lambda: False, loaded=loaded).array  # type: ignore[arg-type]
+    return paint(
+        job, synthesizers.painter(job.engine), progress=lambda share, said: None, cancelled=lambda: False, loaded=loaded
+    ).array  # type: ignore[arg-type]
 
 
 def test_the_same_seed_gives_the_same_voxels_and_another_other_ones(tmp_path: Path, loaded: dict[str, object]) -> None:
@@ -68,7 +70,9 @@ def test_the_axis_order_of_the_grid_does_not_matter(tmp_path: Path, loaded: dict
 def test_an_untaught_structure_is_painted_by_its_prior(tmp_path: Path, loaded: dict[str, object]) -> None:
     """Fat is 900 in T1 by the signal equation; the network knows no fat."""
     job = _job(tmp_path, names=("anterior hippocampus", "subcutaneous fat"))
-    painted = paint(job, progress=lambda share, said: None, cancelled=lambda: False, loaded=loaded)  # type: ignore[arg-type]
+    painted = paint(
+        job, synthesizers.painter(job.engine), progress=lambda share, said: None, cancelled=lambda: False, loaded=loaded
+    )  # type: ignore[arg-type]
     assert painted.by_prior == ("subcutaneous fat",)
     assert np.median(painted.array[23:27, 25:28, 1]) == pytest.approx(900, abs=60)
 
@@ -112,23 +116,23 @@ def test_every_denoising_step_is_told_and_cancelling_stops_the_job(tmp_path: Pat
         told.append(said)
 
     job = _job(tmp_path, steps=5)
-    paint(job, progress=hear, cancelled=lambda: False, loaded=loaded)  # type: ignore[arg-type]
+    paint(job, synthesizers.painter(job.engine), progress=hear, cancelled=lambda: False, loaded=loaded)  # type: ignore[arg-type]
     assert [said for said in told if "denoising step" in said] == [
         f"denoising step {n} of 5, slices 1 of 3" for n in (1, 2, 3, 4, 5)
     ]
     told.clear()
     with pytest.raises(Cancelled):
-        paint(job, progress=hear, cancelled=lambda: len(told) >= 2, loaded=loaded)  # type: ignore[arg-type]
+        paint(job, synthesizers.painter(job.engine), progress=hear, cancelled=lambda: len(told) >= 2, loaded=loaded)  # type: ignore[arg-type]
     assert len(told) == 2
 
 
 def test_wrong_tasks_and_damaged_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadCall, match="cannot translate"):
         _paint(_job(tmp_path, task="translate"), {})
-    known = painters.painter(BRAIN)
+    known = synthesizers.painter(BRAIN)
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(known.path.read_bytes()[:-1] + b"x")
-    damaged = painters.Painter(**{**vars(known), "path": copy})
+    damaged = synthesizers.Painter(**{**vars(known), "path": copy})
     with pytest.raises(Failed, match="damaged"):
         load_task(damaged)
 
@@ -141,9 +145,9 @@ def test_the_memory_estimate_grows_with_the_image() -> None:
 
 def test_every_bundled_network_has_its_card() -> None:
     """A section, a licence, a purpose, and both figures the card promises: rivals and nearest training image."""
-    card = (painters.WEIGHTS_FOLDER / "SYNTHESIS.md").read_text(encoding="utf-8")
-    assert painters.painters()
-    for name, one in painters.painters().items():
+    card = (synthesizers.WEIGHTS_FOLDER / "SYNTHESIS.md").read_text(encoding="utf-8")
+    assert synthesizers.painters()
+    for name, one in synthesizers.painters().items():
         assert f"## {name}\n" in card
         assert one.purpose in ("any", "research-only")
         assert one.path.stat().st_size <= 8_000_000
@@ -158,7 +162,7 @@ def test_swapping_two_labels_swaps_their_values_in_what_a_bundled_network_paints
 ) -> None:
     """Of two structures one is brighter in real images; whichever disc bears its name is the brighter one."""
     bright, dark = BRIGHTER[name]
-    one = painters.painter(name)
+    one = synthesizers.painter(name)
     shape = (96, 80, 3)
     grid = Grid(shape, np.diag([one.spacing_mm] * 3 + [1.0]))
     x, y = np.mgrid[: shape[0], : shape[1]]
@@ -179,11 +183,11 @@ def test_swapping_two_labels_swaps_their_values_in_what_a_bundled_network_paints
 
 
 def test_a_network_whose_images_do_not_follow_their_masks_is_used_by_name_only() -> None:
-    one = painters.painter(BRAIN)
+    one = synthesizers.painter(BRAIN)
     assert one.follows_masks
     measured = [{**row, "dice": {k: v / 2 for k, v in row["dice"].items()}} if row["maker"] == "diffusion" else row
                 for row in one.facts["measured"]]  # fmt: skip
     assert not replace(one, facts={**one.facts, "measured": measured}).follows_masks
-    assert painters.best_painter({"anterior hippocampus"}, "mr", purpose="research") == one
-    assert not painters.painter("paint-abdomen").follows_masks
-    assert painters.best_painter({"liver", "spleen"}, "ct", purpose="research") is None
+    assert synthesizers.best_painter({"anterior hippocampus"}, "mr", purpose="research") == one
+    assert not synthesizers.painter("paint-abdomen").follows_masks
+    assert synthesizers.best_painter({"liver", "spleen"}, "ct", purpose="research") is None
