@@ -39,9 +39,9 @@ test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest tests
 
 docs: $(VENV)/.ready
-	$(BIN)/python -m ostensor.tools.tables README.md
-	$(BIN)/python -m ostensor.tools.listing
-	$(BIN)/python -m ostensor.tools.tool_docs docs/tools.md
+	$(BIN)/python -m ostensor.commands.pages.readme README.md
+	$(BIN)/python -m ostensor.commands.pages.listed
+	$(BIN)/python -m ostensor.commands.pages.tools docs/tools.md
 
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .

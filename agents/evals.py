@@ -18,9 +18,9 @@ from pydantic import TypeAdapter
 
 from ..imaging.errors import OstensorError
 from ..imaging.samples import mni_template
-from ..tools.desk import Desk
-from ..tools.server import build_server
-from ..tools.settings import Settings
+from ..server.mcp.server import build_server
+from ..tools.desk.desk import Desk
+from ..tools.desk.settings import Settings
 from .ask import Answered, ask
 from .ledger import check
 from .scenes import scene

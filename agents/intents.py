@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from ..retrieval.lexicon import tokens
-from ..retrieval.mentions import Mention, mentions, named_structure
-from ..retrieval.structures import StructureTable
+from ..retrieval.anatomy.structures import StructureTable
+from ..retrieval.reports.lexicon import tokens
+from ..retrieval.reports.mentions import Mention, mentions, named_structure
 
 Kind = Literal[
     "report", "prognosis", "job", "cancel", "export", "compare", "render", "measure", "describe", "list", "find",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..retrieval.structures import StructureTable
+from ..retrieval.anatomy.structures import StructureTable
 from .answers import Done, said_about_job, said_of_masks, say
 from .answers import compared as said_compared
 from .answers import described as said_described

@@ -14,14 +14,14 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from pydantic import BaseModel, Field
 
 from ..imaging.errors import Unavailable
-from ..retrieval.findings import Finding, find_findings
-from ..retrieval.mentions import named_structure, whole
-from ..retrieval.report_text import CHECKABLE, ReportText, Sentence
-from ..retrieval.sizes import sizes
-from ..retrieval.structures import StructureTable
-from ..tools.desk import Answer, Call, Desk
-from ..tools.report_results import NotChecked, ReportResult
-from ..tools.reporting import check_findings, parse
+from ..retrieval.anatomy.structures import StructureTable
+from ..retrieval.reports.findings import Finding, find_findings
+from ..retrieval.reports.mentions import named_structure, whole
+from ..retrieval.reports.sizes import sizes
+from ..retrieval.reports.text import CHECKABLE, ReportText, Sentence
+from ..tools.desk.desk import Answer, Call, Desk
+from ..tools.reports.reporting import check_findings, parse
+from ..tools.reports.results import NotChecked, ReportResult
 from .ask import chat_model
 
 _SYSTEM = """Read the numbered sentences of a radiology report and list every finding: structure (anatomical name), lesion \

@@ -8,9 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ostensor.agents.ask import ask_sync
-from ostensor.tools.desk import Desk
-from ostensor.tools.server import build_server
-from ostensor.tools.settings import Settings
+from ostensor.server.mcp.server import build_server
+from ostensor.tools.desk.desk import Desk
+from ostensor.tools.desk.settings import Settings
 
 MODEL = "offline"
 

@@ -16,7 +16,7 @@ async def main(scan: Path, structures: list[str]) -> None:
     with tempfile.TemporaryDirectory() as store:
         server = StdioServerParameters(
             command=sys.executable,
-            args=["-m", "ostensor.tools", "serve", "--root", str(scan.parent), "--store", store],
+            args=["-m", "ostensor.commands", "serve", "--root", str(scan.parent), "--store", store],
         )
         async with Client(server) as client:
             print("tools:", ", ".join(tool.name for tool in (await client.list_tools()).tools))

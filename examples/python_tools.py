@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ostensor.imaging.files import write_volume
 from ostensor.imaging.phantoms import torso_ct
-from ostensor.tools.desk import Desk
+from ostensor.tools.desk.desk import Desk
+from ostensor.tools.desk.settings import Settings
 from ostensor.tools.running import use
-from ostensor.tools.settings import Settings
 
 
 def main(folder: Path) -> None:

@@ -14,10 +14,10 @@ from typing import NoReturn
 
 import numpy as np
 
-from .dicom_source import DicomSource
+from .dicom.source import DicomSource
 from .errors import Failed
-from .format_table import Format, loaded, mask_format
-from .segments import Receipt, Segment, array_on, receipt, split_overlapping
+from .formats.segments import Receipt, Segment, array_on, receipt, split_overlapping
+from .formats.table import Format, loaded, mask_format
 from .volume import BoolArray, Grid, Mask
 
 _LOWEST_DICE = 0.95  # below it an outline or surface has lost the mask, and the file is not left behind

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from .dicom import read_dicom
+from .dicom.scan import read_dicom
 from .errors import BadCall
-from .format_table import IMAGE_ENDINGS, WRITTEN_ENDINGS, Raw, format_of, loaded
+from .formats.table import IMAGE_ENDINGS, WRITTEN_ENDINGS, Raw, format_of, loaded
 from .opened import Opened, guess_modality, preflight
 from .volume import MODALITIES, Grid, Modality, Volume
 

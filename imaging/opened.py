@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .dicom_series import SeriesSummary
-from .dicom_source import DicomSource
+from .dicom.series import SeriesSummary
+from .dicom.source import DicomSource
 from .volume import Modality, Volume
 
 

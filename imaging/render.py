@@ -16,9 +16,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from .errors import BadCall
+from .formats.raster import synthetic_text
 from .geometry import reorient_array
 from .planes import PLANES, Plane, cut
-from .raster import synthetic_text
 from .volume import BoolArray, Mask, Volume
 
 View = Literal["axial", "coronal", "sagittal", "montage"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..imaging.errors import BadCall
 from .catalogue import WEIGHTS_FOLDER, catalogue
-from .synthesis.painters import TASKS, Painter, of_card
+from .synthesis.available import TASKS, Painter, of_card
 from .synthesis.scales import Made
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from .card import Card
-from .duplus_card import CARDS as DUPLUS
-from .flans_card import CARDS as FLANS
-from .labelled_card import MESHNET, OBELISK
-from .lsms_card import CARDS as LSMS
+from .labelled.card import MESHNET, OBELISK
+from .language.duplus.card import CARDS as DUPLUS
+from .language.flans.card import CARDS as FLANS
+from .language.lsms.card import CARDS as LSMS
+from .language.sat.card import CARDS as SAT
+from .language.satmini.card import CARDS as SATMINI
 from .parity import Against
-from .sat_card import CARDS as SAT
-from .satmini_card import CARDS as SATMINI
 from .synthesis.card import CARDS as SEG2MED
 
 
@@ -49,15 +49,15 @@ class System:
 
 
 SYSTEMS: tuple[System, ...] = (
-    System("ostensor", 0, SATMINI, "satmini_weights"),
-    System("SAT", 1, SAT, "sat_loader", ("segmentation checkpoint", "text checkpoint"), "biolord",
+    System("ostensor", 0, SATMINI, "language.satmini.weights"),
+    System("SAT", 1, SAT, "language.sat.weights", ("segmentation checkpoint", "text checkpoint"), "biolord",
            (Against("zhaoziheng/SAT"),)),
-    System("FLanS", 2, FLANS, "flans_loader", ("checkpoint",), "clip", (Against("LongchaoDa/SegmentAsYouWish"),)),
-    System("LSMS", 3, LSMS, "lsms_weights"),
-    System("DuPLUS", 4, DUPLUS, "duplus_loader", ("checkpoint",), "clipmd", (Against("BioMedIA-MBZUAI/DuPLUS"),)),
-    System("seg2med", 26, SEG2MED, "synthesis.painter"),
-    System("MeshNet", 72, MESHNET, "meshnet", ("model.pth",)),
-    System("OBELISK", 73, OBELISK, "obelisk", ("obeliskhybrid_tcia_fold1.pth to fold4",)),
+    System("FLanS", 2, FLANS, "language.flans.weights", ("checkpoint",), "clip", (Against("LongchaoDa/SegmentAsYouWish"),)),
+    System("LSMS", 3, LSMS, "language.lsms.weights"),
+    System("DuPLUS", 4, DUPLUS, "language.duplus.weights", ("checkpoint",), "clipmd", (Against("BioMedIA-MBZUAI/DuPLUS"),)),
+    System("seg2med", 26, SEG2MED, "synthesis.runtime"),
+    System("MeshNet", 72, MESHNET, "labelled.meshnet", ("model.pth",)),
+    System("OBELISK", 73, OBELISK, "labelled.obelisk", ("obeliskhybrid_tcia_fold1.pth to fold4",)),
 )  # fmt: skip
 
 

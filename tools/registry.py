@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from ..imaging.errors import BadCall
-from . import (
-    described_results,
-    language_results,
-    prognosis_results,
-    report_results,
-    results,
-    results_review,
-    viewer_results,
-)
-from .assessing import assess_mask
-from .browse import find_structures, list_models
-from .described import segment_described
-from .editing import edit_mask
-from .exporting import export, would_replace
-from .images import open_image
-from .measuring import compare_masks, measure
-from .pictures import render
-from .prognosis import predict_prognosis
-from .prompting import write_prompts
-from .reporting import check_report
-from .segmentation import segment
-from .stress import stress_description
-from .studies import compare_studies
-from .synthesis import inpaint_image, synthesize_image, translate_image
-from .synthesis_results import SynthesisResult
-from .tool import Tool
-from .viewer import viewer_open, viewer_point, viewer_slices
+from .describing import language_results
+from .describing import results as described_results
+from .describing.described import segment_described
+from .describing.prompting import write_prompts
+from .describing.stress import stress_description
+from .desk import results, results_review
+from .desk.tool import Tool
+from .prognosis import results as prognosis_results
+from .prognosis.predicting import predict_prognosis
+from .reports import results as report_results
+from .reports.reporting import check_report
+from .scans.browsing import find_structures, list_models
+from .scans.drawing import render
+from .scans.editing import edit_mask
+from .scans.exporting import export, would_replace
+from .scans.measuring import compare_masks, measure
+from .scans.opening import open_image
+from .scans.studies import compare_studies
+from .segmenting.assessing import assess_mask
+from .segmenting.segmentation import segment
+from .synthesis.making import inpaint_image, synthesize_image, translate_image
+from .synthesis.results import SynthesisResult
+from .viewer import results as viewer_results
+from .viewer.slices import viewer_open, viewer_point, viewer_slices
 from .waiting import cancel_job, get_job
 
 TOOLS: tuple[Tool, ...] = (

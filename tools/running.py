@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..imaging.errors import BadCall, OstensorError
-from ..retrieval.structures import UnknownStructure
-from .desk import Answer, Call, Desk
+from ..retrieval.anatomy.structures import UnknownStructure
+from .desk.desk import Answer, Call, Desk
+from .desk.tool import Tool
 from .registry import tool
-from .tool import Tool
 
 
 def use(desk: Desk, name: str, **arguments: Any) -> Answer:

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..imaging.records import JobRecord
-from .desk import Answer, Call, Desk
-from .results import JobResult, SegmentResult
-from .segmentation import said
+from ..store.records import JobRecord
+from .desk.desk import Answer, Call, Desk
+from .desk.results import JobResult, SegmentResult
+from .segmenting.segmentation import said
 
 
 def get_job(

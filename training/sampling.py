@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 
 from ..imaging.geometry import reorient_array, resample
-from ..models.preprocess import Preparation, prepare, working_grid
-from ..models.windows import beside
+from ..models.inference.preprocess import Preparation, prepare, working_grid
+from ..models.inference.windows import beside
+from .bodies.appearance import Appearance, synthesise
 from .cases import Case
-from .synthesis import Appearance, synthesise
 
 ALONE = 0.1  # share of samples in which a slice has no neighbours, as a single picture
 

@@ -16,7 +16,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..imaging.errors import BadCall, Failed
-from ..models.hardware import has_fast_bf16
+from ..models.inference.hardware import has_fast_bf16
 from .objective import LABELLED, Batch, Objective, State, ema_update_
 from .runlog import RunLog, plot
 

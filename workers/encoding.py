@@ -22,7 +22,7 @@ from . import encoding_host
 from .local import KILL_AFTER_S, without_the_script
 
 VERSION = 1
-MINILM = "ostensor.models.text_fast:FastMiniLm"
+MINILM = "ostensor.models.text.fast:FastMiniLm"
 _ERRORS: dict[str, type[Exception]] = {"bad_call": BadCall, "unavailable": Unavailable, "failed": Failed}
 Vectors = npt.NDArray[np.float32]
 

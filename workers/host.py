@@ -25,9 +25,9 @@ import numpy as np
 
 from ..imaging.errors import BadCall, Failed, Unavailable
 from ..imaging.volume import Volume
+from ..models.inference.views import VIEWS, seen_as
 from ..models.interface import Cancelled, Decoded, Features, Predictor, Referred, Refers
 from ..models.synthesis.jobs import CLASSICAL
-from ..models.views import VIEWS, seen_as
 from .protocol import (
     Cancel,
     ErrorKind,
@@ -153,7 +153,7 @@ class Host:
 
             painted = paint_classical(request.job, tell, is_off)
         else:
-            from ..models.synthesis.painter import paint
+            from ..models.synthesis.runtime import paint
             from ..models.synthesizers import painter
 
             painted = paint(

@@ -8,10 +8,10 @@ import anyio
 import pytest
 
 from ostensor.agents.ask import Answered, ask
-from ostensor.tools.desk import Desk
-from ostensor.tools.server import build_server
+from ostensor.server.mcp.server import build_server
+from ostensor.tools.desk.desk import Desk
 
-from ..tools.conftest import desk, root, settings, toys
+from ..toys.desks import desk, root, settings, toys
 
 __all__ = ["desk", "root", "settings", "toys"]
 Question = Callable[..., Answered]

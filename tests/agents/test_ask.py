@@ -12,8 +12,8 @@ import pytest
 from ostensor.agents.ask import MOST_TOOL_CALLS, Answered, ask, chat_model, resume
 from ostensor.agents.toolbox import open_toolbox
 from ostensor.imaging.errors import BadCall, Unavailable
-from ostensor.tools.desk import Desk
-from ostensor.tools.server import build_server
+from ostensor.server.mcp.server import build_server
+from ostensor.tools.desk.desk import Desk
 
 from .conftest import Question
 from .scripted import Scripted, calls, replies
@@ -121,9 +121,9 @@ def test_export_waits_for_approval_and_goes_on_in_another_process(
 import sys, anyio
 from pathlib import Path
 from ostensor.agents.ask import resume
-from ostensor.tools.desk import Desk
-from ostensor.tools.server import build_server
-from ostensor.tools.settings import Settings
+from ostensor.tools.desk.desk import Desk
+from ostensor.server.mcp.server import build_server
+from ostensor.tools.desk.settings import Settings
 async def main():
     with Desk(Settings(store=Path({str(desk.settings.store)!r}), roots=(Path({str(root)!r}),))) as desk:
         print((await resume({waiting.thread_id!r}, "approve", build_server(desk), folder=Path({str(folder)!r}))).text)

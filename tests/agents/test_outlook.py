@@ -2,9 +2,9 @@
 
 import json
 
-from ostensor.tools.desk import Desk
+from ostensor.tools.desk.desk import Desk
 
-from ..tools.test_prognosis import KIDNEY, placed
+from ..tools.prognosis.test_predicting import KIDNEY, placed
 from .conftest import Question
 from .test_ask import tools_of
 

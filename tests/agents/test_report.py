@@ -7,11 +7,11 @@ from langchain_core.runnables import Runnable, RunnableLambda
 
 from ostensor.agents.report import ReadFinding, ReadReport, check_with_llm, merge
 from ostensor.imaging.errors import BadCall
-from ostensor.retrieval.findings import find_findings
-from ostensor.retrieval.report_text import split_report
-from ostensor.retrieval.structures import StructureTable
-from ostensor.tools.desk import Desk
-from ostensor.tools.report_results import ReportResult
+from ostensor.retrieval.anatomy.structures import StructureTable
+from ostensor.retrieval.reports.findings import find_findings
+from ostensor.retrieval.reports.text import split_report
+from ostensor.tools.desk.desk import Desk
+from ostensor.tools.reports.results import ReportResult
 from ostensor.tools.running import use
 
 from .scripted import Scripted

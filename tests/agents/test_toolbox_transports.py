@@ -12,10 +12,10 @@ import pytest
 from mcp.client.stdio import StdioServerParameters
 
 from ostensor.agents.toolbox import open_toolbox
+from ostensor.tools.desk.settings import DEFAULT_TOOLSETS
 from ostensor.tools.registry import shown
-from ostensor.tools.settings import DEFAULT_TOOLSETS
 
-MAIN = "from ostensor.tools.cli import main; main()"
+MAIN = "from ostensor.commands.app import main; main()"
 NAMES = tuple(entry.name for entry in shown(DEFAULT_TOOLSETS) if entry.ui != ("app",))
 
 

@@ -10,9 +10,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from ostensor.benchmarks import segment, start, words
 from ostensor.benchmarks.machine import described
-from ostensor.benchmarks.segment_side import SHAPE, SPACING_MM, scan
+from ostensor.benchmarks.speed import segment, start, words
+from ostensor.benchmarks.speed.segment_side import SHAPE, SPACING_MM, scan
 from ostensor.imaging.errors import Unavailable
 
 

@@ -11,7 +11,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, InputRequiredResult
 
-from ostensor.tools.tasks import Support
+from ostensor.server.mcp.tasks import Support
 
 from .fixture_questions import TEXT, answer, asking, form
 

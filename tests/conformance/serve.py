@@ -8,12 +8,12 @@ from typing import Any
 
 from mcp.server.mcpserver import MCPServer
 
-from ostensor.tools import http_callers
-from ostensor.tools.desk import Desk
-from ostensor.tools.http_settings import HttpSettings
-from ostensor.tools.serve import serve
-from ostensor.tools.server import build_server
-from ostensor.tools.settings import Settings
+from ostensor.server.http import callers as http_callers
+from ostensor.server.http.settings import HttpSettings
+from ostensor.server.mcp.server import build_server
+from ostensor.server.serve import serve
+from ostensor.tools.desk.desk import Desk
+from ostensor.tools.desk.settings import Settings
 
 from . import fixture_questions, fixture_tasks, fixture_tools
 

@@ -13,8 +13,8 @@ from mcp import Client, StdioServerParameters
 
 from ostensor.imaging.files import write_volume
 from ostensor.imaging.phantoms import torso_ct
+from ostensor.tools.desk.settings import DEFAULT_TOOLSETS
 from ostensor.tools.registry import shown
-from ostensor.tools.settings import DEFAULT_TOOLSETS
 
 from .. import node_packages
 

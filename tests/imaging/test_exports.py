@@ -11,15 +11,15 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from ostensor.imaging import exports
-from ostensor.imaging.dicom_seg import read_dicom_seg, write_dicom_seg
-from ostensor.imaging.dicom_source import DicomSource, made_up_source
+from ostensor.imaging.dicom.rtstruct import read_rtstruct
+from ostensor.imaging.dicom.seg import read_dicom_seg, write_dicom_seg
+from ostensor.imaging.dicom.source import DicomSource, made_up_source
 from ostensor.imaging.errors import BadCall, Failed
 from ostensor.imaging.exports import write_masks
 from ostensor.imaging.files import read_image
-from ostensor.imaging.format_table import MASK_FORMATS
-from ostensor.imaging.rtstruct import read_rtstruct
-from ostensor.imaging.segments import Segment, receipt, split_overlapping
-from ostensor.imaging.structure_codes import structure_code
+from ostensor.imaging.formats.segments import Segment, receipt, split_overlapping
+from ostensor.imaging.formats.structure_codes import structure_code
+from ostensor.imaging.formats.table import MASK_FORMATS
 from ostensor.imaging.volume import Grid, Mask
 
 from .made_dicom import COLUMNS, ROWS, ct_slice, enhanced_mr, save
@@ -127,7 +127,7 @@ def test_overlapping_masks_share_a_file_or_are_split_when_they_are_too_large(
     rows = written(tmp_path, "dicom_seg", three)
     assert len({row.path for row in rows}) == 1
     assert str(pydicom.dcmread(rows[0].path).SegmentsOverlap) == "YES"
-    monkeypatch.setattr("ostensor.imaging.segments._STACK_LIMIT_BYTES", 1000)
+    monkeypatch.setattr("ostensor.imaging.formats.segments._STACK_LIMIT_BYTES", 1000)
     groups = split_overlapping(three, GRID)
     assert [[s.label for s in group] for group in groups] == [["left kidney", "spleen"], ["liver"]]
 

@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from ostensor.imaging.errors import BadCall
 from ostensor.imaging.files import read_image, write_volume
-from ostensor.imaging.format_table import IMAGE_ENDINGS
+from ostensor.imaging.formats.table import IMAGE_ENDINGS
 from ostensor.imaging.volume import Grid, Volume
 
 SHAPE = (5, 7, 11)

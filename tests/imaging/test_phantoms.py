@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ostensor.imaging.errors import BadCall
-from ostensor.imaging.measures import volume_ml
+from ostensor.imaging.masks.measures import volume_ml
 from ostensor.imaging.phantoms import TORSO, torso_ct
 
 

@@ -9,8 +9,8 @@ import pytest
 from ostensor.tools.registry import TOOLS
 
 from .. import node_packages
-from ..tools.conftest import HERE, save, toy_scan
-from ..tools.lines import http_server
+from ..toys.desks import HERE, save, toy_scan
+from ..toys.lines import http_server
 
 Found = dict[str, Any]
 

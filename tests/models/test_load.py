@@ -10,8 +10,8 @@ from ostensor.imaging.errors import Failed, Unavailable
 from ostensor.imaging.volume import Grid, Volume
 from ostensor.models import catalogue
 from ostensor.models.catalogue import WEIGHTS_FOLDER
+from ostensor.models.language.satmini.predictor import SatMiniPredictor
 from ostensor.models.load import load_predictor
-from ostensor.models.predictor import SatMiniPredictor
 
 BUNDLED = [card for card in catalogue.catalogue() if card.weights == "bundled"]
 READY = [card.name for card in BUNDLED if card.system == "ostensor"]
@@ -69,7 +69,7 @@ def test_a_bundled_referring_model_finds_a_real_heart_chamber_and_nothing_where_
 ) -> None:
     """Held-out stacks of ACDC, middle slice, against the expert's outline; far from good, but far from chance."""
     from ostensor.models.interface import Pointing
-    from ostensor.models.referring_predictor import ReferringPredictor
+    from ostensor.models.language.referring.predictor import ReferringPredictor
     from ostensor.training.data import acdc
 
     loaded = load_predictor(name, threads=1)

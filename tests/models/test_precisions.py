@@ -10,8 +10,8 @@ import pytest
 from ostensor.imaging.volume import Grid, Volume
 from ostensor.models.catalogue import WEIGHTS_FOLDER, card
 from ostensor.models.interface import Backend, Precision
+from ostensor.models.language.satmini.predictor import SatMiniPredictor
 from ostensor.models.load import load_predictor
-from ostensor.models.predictor import SatMiniPredictor
 
 # OpenVINO traces the network through torch.jit, which torch calls deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")

@@ -1,5 +1,5 @@
 """The desk with toy models, as the tools' tests have it."""
 
-from ..tools.conftest import ask, desk, image_id, root, settings, toys
+from ..toys.desks import ask, desk, image_id, root, settings, toys
 
 __all__ = ["ask", "desk", "image_id", "root", "settings", "toys"]

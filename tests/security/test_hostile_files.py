@@ -14,13 +14,13 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
-from ostensor.imaging import limits
 from ostensor.imaging.errors import BadCall
 from ostensor.imaging.files import read_image
+from ostensor.imaging.formats import limits
 
 from ..imaging.made_dicom import ct_slice
 from ..imaging.made_dicom import save as save_dicom
-from ..tools.conftest import Ask
+from ..toys.desks import Ask
 
 SECRET = b"the contents of another file" * 40
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from ostensor.tools.desk import Desk
-from ostensor.tools.http_tokens import TokenFile
+from ostensor.server.http.tokens import TokenFile
+from ostensor.tools.desk.desk import Desk
 
-from ..tools.http_toys import Site, scan_bytes, served
+from ..toys.http_toys import Site, scan_bytes, served
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import psutil
 import pytest
 from mcp import Client, MCPError
 
-from ostensor.tools.desk import Desk
+from ostensor.server.mcp.server import build_server
+from ostensor.tools.desk.desk import Desk
+from ostensor.tools.desk.settings import Settings
 from ostensor.tools.registry import TOOLS
-from ostensor.tools.server import build_server
-from ostensor.tools.settings import Settings
 
 from .malformed import calls
 

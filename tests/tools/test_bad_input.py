@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ostensor.tools.desk import Desk
+from ostensor.tools.desk.desk import Desk
 
-from .conftest import AFFINE, Ask, save, toy_scan
+from ..toys.desks import AFFINE, Ask, save, toy_scan
 
 
 def nan_scan() -> np.ndarray:

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from ostensor.imaging.records import ImageRecord
 from ostensor.imaging.volume import Grid, Mask, Volume
 from ostensor.models.card import Card
-from ostensor.retrieval.structures import StructureTable
-from ostensor.tools.landmarks import LEAST_COMPANY, ROOM, company_of
-from ostensor.tools.verdicts import Sureness, View, judge, judge_missing
+from ostensor.retrieval.anatomy.structures import StructureTable
+from ostensor.store.records import ImageRecord
+from ostensor.tools.segmenting.landmarks import LEAST_COMPANY, ROOM, company_of
+from ostensor.tools.segmenting.verdicts import Sureness, View, judge, judge_missing
 from ostensor.workers.local import Segmented, SegmentedMask
 
 GRID = Grid((43, 37, 29), np.diag([-2.0, 2.5, 4.0, 1.0]))  # 0.02 ml per voxel

@@ -14,7 +14,7 @@ def tiny_plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.syspath_prepend(str(HERE))
     import tiny
 
-    from ostensor.training import evaluate, export, fit
+    from ostensor.training.segmenting import evaluate, export, fit
 
     made = tiny.plan()
     for module in (evaluate, export, fit):
@@ -39,7 +39,9 @@ def toy_plan(toys: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
     import tiny
 
-    from ostensor.training import adapting_evaluate, pool_evaluate, ranking
+    from ostensor.training.reliability import adapting as adapting_evaluate
+    from ostensor.training.reliability import pool as pool_evaluate
+    from ostensor.training.reliability import ranking
 
     made = dataclasses.replace(tiny.plan(), tests=(toys.DATASET,))
     for module in (adapting_evaluate, pool_evaluate, ranking):

@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from ostensor.imaging.volume import Grid
-from ostensor.training.data import brain, hra_phantom
-from ostensor.training.data.bodies import WALL_MM, with_body
-from ostensor.training.data.cores import core_of, with_cores, without_cores
-from ostensor.training.data.hra_phantom import SHELL, SPINE
+from ostensor.training.bodies import hra_phantom
+from ostensor.training.bodies.appearance import _ghosted, _streaked, synthesise
+from ostensor.training.bodies.bodies import WALL_MM, with_body
+from ostensor.training.bodies.cores import core_of, with_cores, without_cores
+from ostensor.training.bodies.hra_phantom import SHELL, SPINE
+from ostensor.training.data import brain
 from ostensor.training.sampling import Ready, View, draw
-from ostensor.training.synthesis import _ghosted, _streaked, synthesise
 
 
 def body() -> torch.Tensor:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from ostensor.imaging.volume import Grid, Volume
-from ostensor.models.late_fusion import SatMiniConfig
-from ostensor.models.preprocess import Preparation
+from ostensor.models.inference.preprocess import Preparation
+from ostensor.models.language.satmini.network import SatMiniConfig
 from ostensor.training.cases import Case, Dataset, hold_out
-from ostensor.training.config import RunConfig, Source
 from ostensor.training.sampling import View
+from ostensor.training.segmenting.config import RunConfig, Source
 from ostensor.training.trainer import Schedule
 
 SHAPE = (23, 19, 17)

@@ -12,10 +12,10 @@ import torch
 
 from ostensor.imaging.volume import Grid, Volume
 from ostensor.models.catalogue import card
-from ostensor.models.fixed_classes import FixedClasses
-from ostensor.models.late_fusion import SatMiniConfig
-from ostensor.models.predictor import SatMiniPredictor
-from ostensor.models.preprocess import Preparation
+from ostensor.models.inference.preprocess import Preparation
+from ostensor.models.language.satmini.fixed_classes import FixedClasses
+from ostensor.models.language.satmini.network import SatMiniConfig
+from ostensor.models.language.satmini.predictor import SatMiniPredictor
 from ostensor.training.cases import Case, Dataset, hold_out
 
 SHAPE = (23, 29, 19)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ostensor.imaging.errors import BadCall, Failed, Unavailable
-from ostensor.models.text import HashedWords
+from ostensor.models.text.encoders import HashedWords
 from ostensor.workers.encoding import EncodingOptions, EncodingWorker
 
 TOY = "words_toy:ToyWords"
@@ -59,6 +59,6 @@ def test_a_process_that_does_not_answer_is_ended(worker: EncodingWorker) -> None
 
 
 def test_the_asking_process_never_imports_a_language_model() -> None:
-    script = "import sys; import ostensor.tools.knowledge; print([n for n in ('torch','transformers','openvino','faiss') if n in sys.modules])"
+    script = "import sys; import ostensor.tools.desk.knowledge; print([n for n in ('torch','transformers','openvino','faiss') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

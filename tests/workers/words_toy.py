@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ostensor.imaging.errors import Unavailable
-from ostensor.models.text import HashedWords
+from ostensor.models.text.encoders import HashedWords
 
 
 class ToyWords:

@@ -11,9 +11,9 @@ import numpy as np
 
 from ...imaging.geometry import Box, crop, reorient_array, resample, respaced_grid
 from ...imaging.volume import Grid
+from ..bodies.bodies import with_body
+from ..bodies.hra_phantom import APPEARANCE as BODY
 from ..cases import Case, Dataset
-from .bodies import with_body
-from .hra_phantom import APPEARANCE as BODY
 
 SPACING_MM = (2.0, 2.0, 4.0)
 # Value in the files -> value here, which is that of the reference bodies where they have the organ.

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from ...imaging.geometry import Box, crop
 from ...imaging.volume import Grid, Volume
+from ..bodies.appearance import Appearance, Layers, Tissue
 from ..cases import Case, Dataset
-from ..synthesis import Appearance, Layers, Tissue
 
 # Our label value -> FreeSurfer's. Source: FreeSurferColorLUT.txt of FreeSurfer.
 FREESURFER = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..bodies import hra_phantom, torso_phantom
+from ..bodies.appearance import Appearance
 from ..cases import Dataset
-from ..synthesis import Appearance
 from . import (
     acdc,
     amos_maps,
@@ -13,13 +14,11 @@ from . import (
     btcv,
     example_ct,
     hippocampus,
-    hra_phantom,
     kits_masks,
     mni_meshnet,
     mni_template,
     sarcoma_mr,
     sarcoma_pet,
-    torso_phantom,
 )
 
 DATASETS: Mapping[str, Dataset] = {

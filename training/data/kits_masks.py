@@ -10,10 +10,10 @@ import nibabel
 import numpy as np
 
 from ...imaging.volume import Grid
+from ..bodies.appearance import Tissue
+from ..bodies.bodies import with_body
+from ..bodies.hra_phantom import APPEARANCE as BODY
 from ..cases import Case, Dataset
-from ..synthesis import Tissue
-from .bodies import with_body
-from .hra_phantom import APPEARANCE as BODY
 
 LEFT, RIGHT, TUMOUR = 25, 26, 80
 CASES = 40  # of the 150, for time; the first ones

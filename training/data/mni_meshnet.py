@@ -16,7 +16,7 @@ import numpy as np
 from ...imaging.volume import Volume
 from ...models.catalogue import card
 from ...models.checkpoints import read_checkpoint
-from ...models.meshnet import MeshNetPredictor, load_meshnet
+from ...models.labelled.meshnet import MeshNetPredictor, load_meshnet
 from ..cases import Case, Dataset
 from .mni_template import read_template
 

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 
 from ostensor.imaging.errors import BadCall
 from ostensor.models.interface import Cancelled
-from ostensor.models.synthesis.engine import DiffusionTask, Run, _visits
-from ostensor.models.synthesis.networks import Codec, Denoiser, NetworkConfig
-from ostensor.models.synthesis.samplers import Sampler
+from ostensor.models.synthesis.networks.denoiser import Codec, Denoiser, NetworkConfig
+from ostensor.models.synthesis.networks.diffusion import DiffusionTask, Run, _visits
+from ostensor.models.synthesis.networks.samplers import Sampler
 
 SHAPE = (2, 1, 12, 20)
 

@@ -2,9 +2,9 @@
 
 import torch
 
-from ostensor.models.synthesis.gan import Generator, discriminator, logits
+from ostensor.models.synthesis.networks.gan import Generator, discriminator, logits
 from ostensor.training.objective import LABELLED, MODEL, Batch, State
-from ostensor.training.painting_objectives import JUDGE, Pix2pix
+from ostensor.training.synthesis.objectives import JUDGE, Pix2pix
 
 
 def test_a_patch_of_the_judge_sees_seventy_pixels() -> None:

@@ -11,7 +11,7 @@ from ostensor.imaging.volume import Grid
 from ostensor.models import synthesizers
 from ostensor.models.interface import Cancelled
 from ostensor.models.synthesis.jobs import PaintJob, memory_mb
-from ostensor.models.synthesis.painter import load_task, paint
+from ostensor.models.synthesis.runtime import load_task, paint
 
 SHAPE = (37, 41, 3)
 LPS = Grid(SHAPE, np.array([[-1, 0, 0, 20.0], [0, -1, 0, 30.0], [0, 0, 1, -5.0], [0, 0, 0, 1]]))

@@ -16,7 +16,7 @@ from ostensor.models.synthesis.priors import (
     tissues,
 )
 from ostensor.models.synthesis.scales import from_unit, hu_to_unit, mr_to_unit, unit_to_hu
-from ostensor.retrieval.structures import StructureTable
+from ostensor.retrieval.anatomy.structures import StructureTable
 
 
 def test_the_painter_reproduces_the_table_exactly() -> None:

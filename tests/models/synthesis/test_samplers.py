@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ostensor.imaging.errors import BadCall
-from ostensor.models.synthesis.samplers import Sampler
+from ostensor.models.synthesis.networks.samplers import Sampler
 
 MEAN, SPREAD = 0.7, 0.4
 COUNT = 20_000

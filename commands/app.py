@@ -1,0 +1,164 @@
+"""`ostensor`: every command, one line each; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ..imaging.errors import BadCall, OstensorError
+from . import (
+    agents as cli_agents,
+)
+from . import (
+    index as cli_index,
+)
+from . import (
+    models as cli_models,
+)
+from . import (
+    report as cli_report,
+)
+from . import (
+    store as cli_store,
+)
+from . import (
+    tokens as cli_tokens,
+)
+from . import (
+    training as cli_training,
+)
+from .options import ParaphraserOption, PurposeOption, RootOption, StoreOption, ToolsetsOption, opened_desk
+
+app = typer.Typer(
+    name="ostensor",
+    help="Medical image segmentation by words: an MCP server, the same tools by hand, and the training behind them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(cli_models.app, name="models")
+app.add_typer(cli_store.app, name="store")
+app.add_typer(cli_tokens.app, name="tokens")
+app.add_typer(cli_index.app, name="index")
+cli_training.add_commands(app)
+cli_report.add_commands(app)
+cli_agents.add_commands(app)
+
+
+@app.command()
+def serve(
+    http: Annotated[str | None, typer.Option(help="HOST:PORT for streamable HTTP; without it, stdio.")] = None,
+    store: StoreOption = None,
+    root: RootOption = None,
+    toolsets: ToolsetsOption = None,
+    purpose: PurposeOption = "research",
+    device: Annotated[str, typer.Option(help="'cpu' or 'cuda'.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the worker; default: all.", min=1)] = None,
+    memory_mb: Annotated[int | None, typer.Option(help="Refuse jobs that need more, by estimate.", min=1)] = None,
+    auth: Annotated[
+        str | None, typer.Option(help="Over HTTP: 'none' (this machine only), 'tokens' or 'oauth'.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Over HTTP: server processes.", min=1)] = None,
+    http_config: Annotated[Path | None, typer.Option(help="TOML file with the other HTTP settings.")] = None,
+    record: Annotated[Path | None, typer.Option(help="Record the calls into a cassette, written at the end.")] = None,
+    paraphraser: ParaphraserOption = "",
+) -> None:
+    """Serve the tools over MCP."""
+    from ..server.cassettes.cassette import recording
+    from ..server.http.settings import http_settings
+    from ..server.serve import serve as serve_mcp
+
+    limits = {"device": device, "threads": threads, "memory_mb": memory_mb, "paraphraser": paraphraser}
+    web = None if http is None else http_settings(http, http_config, auth=auth, workers=workers)
+    with opened_desk(store, root, toolsets, purpose, **limits) as desk, recording(desk, record):
+        serve_mcp(desk, web)
+
+
+@app.command()
+def call(
+    tool: Annotated[str, typer.Argument(help="Name of the tool, e.g. open_image.")],
+    args: Annotated[str, typer.Option(help="Arguments as a JSON object.")] = "{}",
+    as_json: Annotated[bool, typer.Option("--json", help="Structured answer on standard output.")] = False,
+    pictures: Annotated[Path | None, typer.Option(help="Folder for pictures, if the tool draws some.")] = None,
+    store: StoreOption = None,
+    root: RootOption = None,
+    purpose: PurposeOption = "research",
+    paraphraser: ParaphraserOption = "",
+) -> None:
+    """Call one tool and print its answer; exit status 1 on an error."""
+    from ..tools.running import use
+
+    try:
+        arguments = json.loads(args)
+    except json.JSONDecodeError as error:
+        raise BadCall(f'--args is not JSON: {error}. Write e.g. --args \'{{"path": "ct.nii.gz"}}\'.') from None
+    if not isinstance(arguments, dict):
+        raise BadCall('--args must be a JSON object, e.g. \'{"path": "ct.nii.gz"}\'.')
+    with opened_desk(store, root, "all", purpose, paraphraser=paraphraser) as desk:
+        answer = use(desk, tool, **arguments)
+    if pictures is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
+        for number, png in enumerate(answer.pictures):
+            (pictures / f"{tool}_{number}.png").write_bytes(png)
+    if as_json:
+        typer.echo(json.dumps(answer.result.model_dump(mode="json")))
+    else:
+        typer.echo(answer.text)
+
+
+@app.command()
+def view(
+    image: Annotated[str, typer.Argument(help="A file or folder inside a root, or a handle (img_...).")],
+    mask: Annotated[list[str] | None, typer.Option(help="Masks to show (repeatable); default: the latest 20.")] = None,
+    modality: Annotated[str, typer.Option(help="As in open_image.")] = "auto",
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    store: StoreOption = None,
+    root: RootOption = None,
+) -> None:
+    """Look at a scan and its masks in a browser, on this machine only, until interrupted."""
+    from ..server.browser import scan_of
+    from ..server.browser import view as show
+
+    with opened_desk(store, root, "all", "research") as desk:
+        show(desk, scan_of(desk, image, modality), mask_ids=mask, browser=browser, said=typer.echo)
+
+
+@app.command()
+def doctor(store: StoreOption = None, root: RootOption = None) -> None:
+    """Say what works here, what does not, and what to do about it; exit status 1 when something needs care."""
+    from .doctor import examine
+
+    findings = examine(opened_desk(store, root, None, "research"))
+    console = Console()
+    for finding in findings:
+        console.print(
+            f"[{'green' if finding.ok else 'red'}]{'ok ' if finding.ok else 'BAD'}[/] {finding.text}", soft_wrap=True
+        )
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the report and its pictures go.")] = Path("demo"),
+) -> None:
+    """Segment, measure and draw a real head MR and a made torso CT by words; write a report with pictures."""
+    from .demo import run_demo
+
+    report = run_demo(folder, Console(stderr=True))
+    typer.echo(f"Report: {report}")
+
+
+def main() -> None:
+    """Entry point: errors of ours are one line and exit status 1."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        app(standalone_mode=True)
+    except OstensorError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(1) from None

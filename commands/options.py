@@ -1,0 +1,41 @@
+"""Options every command shares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..tools.desk.desk import Desk
+from ..tools.desk.settings import DEFAULT_TOOLSETS, Purpose, Settings, default_store
+
+StoreOption = Annotated[Path | None, typer.Option(help="Folder of the store; default: a per-user folder.")]
+RootOption = Annotated[
+    list[Path] | None, typer.Option(help="Folder whose files may be opened and written (repeatable); default: here.")
+]
+ToolsetsOption = Annotated[str | None, typer.Option(help="Comma-separated, or 'all'; default: core,clinical.")]
+PurposeOption = Annotated[Purpose, typer.Option(help="'commercial' refuses weights for research only.")]
+
+ParaphraserOption = Annotated[
+    str,
+    typer.Option(
+        help="Chat model that rewords prompts of write_prompts, 'provider:name'; needs `pip install 'ostensor[agents]'`."
+    ),
+]
+
+
+def opened_desk(
+    store: Path | None, root: list[Path] | None, toolsets: str | None, purpose: Purpose, **limits: Any
+) -> Desk:
+    """A desk for these options.
+
+    Args:
+        limits: `device`, `threads` and `memory_mb` of the worker (`Settings`).
+
+    Raises:
+        BadCall: a root is not a folder, or a toolset is unknown.
+    """
+    names = tuple(part.strip() for part in toolsets.split(",")) if toolsets else DEFAULT_TOOLSETS
+    roots = tuple(root) if root else (Path.cwd(),)
+    return Desk(Settings(store=store or default_store(), roots=roots, toolsets=names, purpose=purpose, **limits))

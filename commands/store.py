@@ -1,0 +1,50 @@
+"""`ostensor store`: what the store holds, and its upkeep."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .options import StoreOption, opened_desk
+
+app = typer.Typer(help="Look into the store and keep it tidy.", no_args_is_help=True)
+
+
+@app.command("ls")
+def list_store(store: StoreOption = None) -> None:
+    """List images with their masks, then jobs."""
+    with opened_desk(store, None, None, "research") as desk:
+        table = Table("handle", "what", "size", title=f"Store {desk.settings.store}")
+        for image in desk.store.images():
+            table.add_row(image.image_id, image.modality, " x ".join(str(n) for n in image.grid.shape))
+            for mask in desk.store.masks_of(image.image_id):
+                table.add_row(f"  {mask.mask_id}", mask.structure or "", f"{mask.voxels} voxels")
+        for job in desk.store.jobs():
+            table.add_row(job.job_id, job.tool, f"{job.state} {job.progress:.0%}")
+        Console().print(table)
+
+
+@app.command()
+def gc(
+    store: StoreOption = None,
+    older_than_s: Annotated[float, typer.Option(help="Keep files younger than this.", min=0)] = 3600.0,
+) -> None:
+    """Delete array files nothing refers to."""
+    with opened_desk(store, None, None, "research") as desk:
+        typer.echo(f"Freed {desk.store.gc(older_than_s=older_than_s) / 1e6:.1f} MB.")
+
+
+@app.command()
+def repair(store: StoreOption = None) -> None:
+    """Put right what a crash left behind, and check every array against its hash."""
+    with opened_desk(store, None, None, "research") as desk:
+        done = desk.store.repair()
+        bad = desk.store.verify()
+    for line in done or ("Nothing to repair.",):
+        typer.echo(line)
+    if bad:
+        typer.echo(f"Damaged, open or make them again: {', '.join(bad)}.")
+        raise typer.Exit(1)

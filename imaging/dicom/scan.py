@@ -1,0 +1,196 @@
+"""DICOM to a volume: the slices of one stack in order, in their units, with one affine.
+
+Nothing is guessed: what cannot be placed or decoded is refused with its reason.
+"""
+
+from __future__ import annotations
+
+import warnings as python_warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import BadCall
+from ..volume import Grid, Modality
+from .files import Part
+from .frames import read_frames
+from .geometry import place
+from .pet import uptake
+from .pixels import is_inverted, rescaled, stored
+from .series import SAME_PLACE_MM, SeriesSummary, Stack, choose, discover, summaries
+from .source import DicomSource, Instance, source_of
+
+_CM = 3  # PhysicalUnitsXDirection of an ultrasound region (PS3.3 C.8.5.5.1.15)
+
+
+@dataclass(frozen=True)
+class DicomVolume:
+    """What a stack gives.
+
+    Attributes:
+        unit: of the voxel values: "HU", "SUV", another one of the header, or "".
+        synthetic: the header says a program made it.
+    """
+
+    array: npt.NDArray[Any]
+    grid: Grid
+    notes: tuple[str, ...]
+    modality: Modality
+    unit: str
+    source: DicomSource
+    synthetic: bool = False
+
+
+def read_dicom(path: Path, series: str | None) -> tuple[DicomVolume | None, tuple[SeriesSummary, ...]]:
+    """The chosen volume, or None when there are several series and none is named; and what there is.
+
+    Raises:
+        BadCall: no image, an unknown or mixed series, or one that makes no volume.
+    """
+    with python_warnings.catch_warnings():
+        python_warnings.simplefilter("ignore")  # pydicom warns of every odd value; what matters is refused here
+        study = discover(path)
+        listed = summaries(study)
+        stack = choose(study, series)
+        if stack is None:
+            return None, listed
+        volume = replace(assemble(stack), synthetic=is_synthetic(stack.parts[0].header))
+        if study.damaged:
+            note = f"{study.damaged} image files with damaged headers were left out."
+            volume = replace(volume, notes=(*volume.notes, note))
+        return volume, listed
+
+
+def is_synthetic(header: Any) -> bool:
+    """Whether an object says it was made by a program: attribute Synthetic Data, or SYNTHETIC among its image types.
+
+    Source: PS3.3 C.12.1.1, Synthetic Data (0008,001C).
+    """
+    kinds = header.get("ImageType") or []
+    return str(header.get("SyntheticData", "")) == "YES" or "SYNTHETIC" in [str(kind) for kind in kinds]
+
+
+def assemble(stack: Stack) -> DicomVolume:
+    """One volume of a stack.
+
+    Raises:
+        BadCall: several slices at one place, no geometry, uneven gaps, colour, or pixels that cannot be decoded.
+    """
+    first = stack.parts[0]
+    if first.head.frames > 1:
+        return _from_frames(stack)
+    if not first.head.is_placed:
+        if len(stack.parts) > 1:
+            raise BadCall(
+                "Slices of the series lack position, orientation or pixel spacing, so they cannot be put in order. Export them again."
+            )
+        return _flat(first, stack.modality)
+    parts, notes = _without_copies(stack.parts)
+    positions = np.array([part.head.position for part in parts], dtype=np.float64)
+    assert first.head.orientation is not None
+    assert first.head.spacing is not None
+    placement = place(positions, first.head.orientation, first.head.spacing, thickness_mm=first.head.thickness)
+    ordered = [parts[i] for i in placement.order]
+    array, unit, remarks = _in_units(rescaled(ordered), ordered, stack.modality)
+    instances = [Instance(part.head.sop_class, part.head.sop_uid) for part in ordered]
+    grid = Grid(array.shape, placement.affine, placement.thickness_known)
+    notes = (*notes, *placement.notes, *remarks, *_incomplete(ordered))
+    return DicomVolume(array, grid, notes, stack.modality, unit, source_of(ordered[0].header, instances))
+
+
+def _without_copies(parts: Sequence[Part]) -> tuple[list[Part], tuple[str, ...]]:
+    """Files with the same UID, place and pixels count once.
+
+    Raises:
+        BadCall: two files claim one UID but differ.
+    """
+    kept: dict[str, Part] = {}
+    copies = 0
+    for part in parts:
+        known = kept.setdefault(part.head.sop_uid or str(id(part)), part)
+        if known is part:
+            continue
+        moved = np.abs(np.subtract(known.head.position, part.head.position)).max()  # type: ignore[arg-type]  # both placed
+        if moved >= SAME_PLACE_MM or not np.array_equal(stored(known), stored(part)):
+            raise BadCall("Two files claim to be the same slice but differ. Nothing is guessed. Remove the wrong one.")
+        copies += 1
+    note = (f"{copies} duplicated slices (same slice, same pixels) were left out.",) if copies else ()
+    return list(kept.values()), note
+
+
+def _in_units(
+    array: npt.NDArray[Any], parts: Sequence[Part], modality: Modality
+) -> tuple[npt.NDArray[Any], str, tuple[str, ...]]:
+    if modality == "ct":
+        kind = str(parts[0].header.get("RescaleType", "") or "HU")
+        known = "RescaleIntercept" in parts[0].header and kind in ("HU", "US")
+        return array, "HU" if known else "", () if known else ("The header does not say that the values are HU.",)
+    if modality != "pet":
+        return array, "", ()
+    found = uptake([part.header for part in parts])
+    notes = (found.note,) if found.note else ()
+    return array if found.factor == 1 else array.astype(np.float32) * np.float32(found.factor), found.unit, notes
+
+
+def _incomplete(parts: Sequence[Part]) -> tuple[str, ...]:
+    """A warning when the header promises more slices than came."""
+    promised = parts[0].header.get("NumberOfSlices")
+    try:
+        count = int(promised or 0)
+    except (TypeError, ValueError):
+        return ()
+    if len(parts) < count:
+        return (f"The header promises {count} slices, {len(parts)} are there: an end of the series may be missing.",)
+    return ()
+
+
+def _from_frames(stack: Stack) -> DicomVolume:
+    part = stack.parts[0]
+    frames = read_frames(part)
+    instances = [Instance(part.head.sop_class, part.head.sop_uid, int(f) + 1) for f in frames.order]
+    grid = Grid(frames.array.shape, frames.placement.affine, frames.placement.thickness_known)
+    array, unit = frames.array, ""
+    remarks: tuple[str, ...] = ()
+    if stack.modality == "ct":
+        unit = "HU"
+    elif stack.modality == "pet":
+        found = uptake([part.header])
+        array = array if found.factor == 1 else array.astype(np.float32) * np.float32(found.factor)
+        unit, remarks = found.unit, (found.note,) if found.note else ()
+    notes = (*frames.placement.notes, *remarks)
+    return DicomVolume(array, grid, notes, stack.modality, unit, source_of(part.header, instances))
+
+
+def _flat(part: Part, modality: Modality) -> DicomVolume:
+    """A single picture without a place in the patient: pixel spacing at best."""
+    notes: list[str] = []
+    array = rescaled([part])
+    if is_inverted(part.header):
+        array = (int(array.max()) + int(array.min()) - array).astype(array.dtype)
+        notes.append("Stored with low values bright (MONOCHROME1); values are inverted so that bright is high.")
+    spacing = _flat_spacing(part)
+    if spacing is not None:
+        notes.append(f"In-plane pixels measure {spacing[1]:g} x {spacing[0]:g} mm, but the third direction is unknown.")
+    if modality == "xr":
+        notes.append("A projection image: sizes depend on the distance to the detector, so none are given in mm.")
+    row, column = spacing or (1.0, 1.0)
+    grid = Grid(array.shape, np.diag([-column, -row, 1.0, 1.0]), spacing_known=False)
+    instance = Instance(part.head.sop_class, part.head.sop_uid)
+    return DicomVolume(array, grid, tuple(notes), modality, "", source_of(part.header, [instance]))
+
+
+def _flat_spacing(part: Part) -> tuple[float, float] | None:
+    """Between rows and columns, mm: of the detector, or of the one calibrated region of an ultrasound picture."""
+    regions = part.header.get("SequenceOfUltrasoundRegions") or []
+    if len(regions) == 1 and all(regions[0].get(f"PhysicalUnits{a}Direction") == _CM for a in "XY"):
+        deltas = [abs(float(regions[0].get(f"PhysicalDelta{a}") or 0)) * 10 for a in "YX"]
+        return (deltas[0], deltas[1]) if min(deltas) > 0 else None
+    if part.head.spacing is not None:
+        return part.head.spacing[0], part.head.spacing[1]
+    detector = part.header.get("ImagerPixelSpacing")
+    found = [] if detector is None else [float(v) for v in detector]
+    return (found[0], found[1]) if len(found) == 2 and min(found) > 0 else None

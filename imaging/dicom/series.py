@@ -1,0 +1,254 @@
+"""Which series a DICOM folder holds, and which stacks of parallel slices a series is made of.
+
+No identifier leaves this file: a series is named by an alias made from its UID, a stack of a
+mixed series by the alias and a number; descriptions are made of numbers and words of ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import BadCall
+from ..volume import Modality
+from .files import Part, find_parts
+
+_MODALITIES: dict[str, Modality] = {
+    "CT": "ct", "MR": "mr", "PT": "pet", "US": "us", "CR": "xr", "DX": "xr", "XA": "xr", "RF": "xr", "MG": "xr",
+}  # fmt: skip
+SAME_PLACE_MM = 1e-3
+# What tells slices at one place apart, likeliest first: keyword, our words, and whether the value itself may be shown.
+_TELLING = (
+    ("EchoTime", "echo time", True),
+    ("EchoNumbers", "echo", True),
+    ("TemporalPositionIdentifier", "time point", True),
+    ("DiffusionBValue", "b-value", True),
+    ("AcquisitionNumber", "acquisition", True),
+    ("TriggerTime", "trigger time", True),
+    ("ImageType", "image type", False),
+    ("AcquisitionTime", "acquisition time", False),
+)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Slices of one series that may form one volume.
+
+    Attributes:
+        alias: what the caller passes back to choose it.
+        differs: what sets it apart from the other stacks of its series, or "".
+    """
+
+    alias: str
+    parts: tuple[Part, ...]
+    differs: str = ""
+
+    @property
+    def modality(self) -> Modality:
+        """As this project names it."""
+        return modality_of(self.parts[0].head.modality)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series: a single stack, or several when slices of different kinds are mixed in it.
+
+    Attributes:
+        mixed: in what the stacks differ: "sizes", "directions", "times or echoes"; "" for a single stack.
+    """
+
+    alias: str
+    stacks: tuple[Stack, ...]
+    mixed: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a path holds.
+
+    Attributes:
+        damaged: image files left out because their header could not be parsed.
+    """
+
+    series: tuple[Series, ...]
+    damaged: int
+
+    @property
+    def stacks(self) -> tuple[Stack, ...]:
+        """All there is to choose from, largest first."""
+        every = [stack for one in self.series for stack in one.stacks]
+        return tuple(sorted(every, key=lambda stack: (-_slices(stack), stack.alias)))
+
+
+def discover(path: Path) -> Study:
+    """The series of a DICOM folder, file or zip archive.
+
+    Raises:
+        BadCall: nothing in it is a DICOM image.
+    """
+    found = find_parts(path)
+    if not found.images:
+        if found.damaged:
+            raise BadCall(f"'{path.name}' holds {found.damaged} DICOM images with damaged headers. Export them again.")
+        if found.others:
+            raise BadCall(
+                f"'{path.name}' holds DICOM of kind {', '.join(found.others)}, no DICOM image. Give the scan it belongs to."
+            )
+        raise BadCall(f"'{path.name}' holds no DICOM image. Give a folder, file or zip with image slices.")
+    by_uid: dict[str, list[Part]] = defaultdict(list)
+    for part in found.images:
+        by_uid[part.head.series_uid].append(part)
+    series = tuple(
+        _split("ser_" + hashlib.sha256(uid.encode()).hexdigest()[:8], parts) for uid, parts in by_uid.items()
+    )
+    return Study(series, found.damaged)
+
+
+def choose(study: Study, alias: str | None) -> Stack | None:
+    """The stack of this alias; None when none is named and there are several series.
+
+    Raises:
+        BadCall: an unknown alias, or a series that mixes several stacks.
+    """
+    stacks = {stack.alias: stack for stack in study.stacks}
+    if alias is None and len(study.series) > 1:
+        return None
+    if alias is not None and alias in stacks:
+        return stacks[alias]
+    for one in study.series:
+        if alias in (None, one.alias):
+            if len(one.stacks) == 1:
+                return one.stacks[0]
+            listed = "; ".join(f"{s.alias}: {describe(s)}, {_slices(s)} slices" for s in one.stacks[:8])
+            raise BadCall(
+                f"The series mixes slices of different {one.mixed}. One volume needs slices of one kind. "
+                f"Open one part of it with series set to one of {len(one.stacks)}: {listed}."
+            )
+    raise BadCall(f"There is no series '{str(alias)[:40]}'. Choose one of: {', '.join(stacks)}.")
+
+
+def summaries(study: Study) -> tuple[SeriesSummary, ...]:
+    """What there is to choose from, largest first."""
+    return tuple(SeriesSummary(s.alias, s.modality, describe(s), _slices(s)) for s in study.stacks)
+
+
+def modality_of(code: str) -> Modality:
+    """DICOM's modality code as this project names it."""
+    return _MODALITIES.get(code, "unknown")
+
+
+def describe(stack: Stack) -> str:
+    """Plane, size and what differs, without any text of the header."""
+    head = stack.parts[0].head
+    plane = ""
+    if head.orientation is not None:
+        normal = np.abs(np.cross(head.orientation[:3], head.orientation[3:]))
+        plane = ("sagittal", "coronal", "axial")[int(normal.argmax())]
+    return " ".join(word for word in (plane, f"{head.rows}x{head.columns}", stack.differs) if word)
+
+
+def heights(parts: Sequence[Part]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """How far along the slices' normal each lies, mm."""
+    orientation = parts[0].head.orientation
+    assert orientation is not None
+    positions = np.array([part.head.position for part in parts], dtype=np.float64)
+    along: np.ndarray[tuple[int], np.dtype[np.float64]] = positions @ np.cross(orientation[:3], orientation[3:])
+    return along
+
+
+def _slices(stack: Stack) -> int:
+    return sum(part.head.frames for part in stack.parts)
+
+
+def _split(alias: str, parts: list[Part]) -> Series:
+    """The stacks of a series: by size, then by direction, then by what tells slices at one place apart."""
+    stacks = [Stack(alias, tuple(parts))]
+    mixed = ""
+    for name, divide in (("sizes", _by_size), ("directions", _by_direction), ("times or echoes", _by_time)):
+        divided = [small for stack in stacks for small in divide(stack)]
+        if len(divided) > len(stacks):
+            mixed = mixed or name
+        stacks = divided
+    if len(stacks) > 1:
+        stacks = [replace(stack, alias=f"{alias}-{number}") for number, stack in enumerate(stacks, start=1)]
+    return Series(alias, tuple(stacks), mixed)
+
+
+def _grouped(stack: Stack, key: Callable[[Part], Hashable]) -> list[Stack]:
+    groups: dict[Hashable, list[Part]] = defaultdict(list)
+    for part in stack.parts:
+        groups[key(part)].append(part)
+    return [replace(stack, parts=tuple(group)) for group in groups.values()]
+
+
+def _by_size(stack: Stack) -> list[Stack]:
+    """Multi-frame files and pictures without a place stand alone; slices group by rows, columns, spacing and colour."""
+
+    def key(part: Part) -> Hashable:
+        head = part.head
+        spacing = None if head.spacing is None else tuple(round(s, 3) for s in head.spacing)
+        alone = head.frames > 1 or (not head.is_placed and modality_of(head.modality) in ("xr", "us"))
+        return (head.rows, head.columns, spacing, head.samples, head.is_placed, head.sop_uid if alone else "")
+
+    return _grouped(stack, key)
+
+
+def _by_direction(stack: Stack) -> list[Stack]:
+    if not stack.parts[0].head.is_placed:
+        return [stack]
+    seen: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
+
+    def key(part: Part) -> Hashable:
+        direction = np.array(part.head.orientation)
+        for number, known in enumerate(seen):
+            if np.abs(direction - known).max() <= 1e-3:
+                return number
+        seen.append(direction)
+        return len(seen) - 1
+
+    return _grouped(stack, key)
+
+
+def _by_time(stack: Stack) -> list[Stack]:
+    """Echoes, time points and the like, where one of them alone makes every place unique."""
+    if not stack.parts[0].head.is_placed or len({p.head.sop_uid for p in stack.parts}) == 1 or _unique(stack):
+        return [stack]
+    for keyword, words, shown in _TELLING:
+        values = [str(part.header.get(keyword, "")) for part in stack.parts]
+        if "" in values or len(set(values)) == 1:
+            continue
+        wanted = dict(zip((id(part) for part in stack.parts), values, strict=True))
+        groups = _grouped(stack, lambda part: wanted[id(part)])  # noqa: B023  # used within this turn only
+        if all(_unique(group) for group in groups):
+            return [
+                replace(group, differs=f"{words} {wanted[id(group.parts[0])] if shown else number}")
+                for number, group in enumerate(groups, start=1)
+            ]
+    return [stack]
+
+
+def _unique(stack: Stack) -> bool:
+    """True when no two files lie at one place; copies of one file (same UID) count once."""
+    once = list({part.head.sop_uid: part for part in stack.parts}.values())
+    return len(once) < 2 or bool(np.diff(np.sort(heights(once))).min() >= SAME_PLACE_MM)
+
+
+@dataclass(frozen=True)
+class SeriesSummary:
+    """One series of a DICOM folder, without anything that names the patient.
+
+    Attributes:
+        series: short alias to pass back as `series`; made from the series UID, which stays hidden.
+        description: plain words about the acquisition, or "".
+        slices: files of the series.
+    """
+
+    series: str
+    modality: Modality
+    description: str
+    slices: int

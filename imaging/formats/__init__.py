@@ -1,0 +1,1 @@
+"""One file per format, and what reading and writing share."""

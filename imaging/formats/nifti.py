@@ -1,0 +1,168 @@
+"""NIfTI: reading with every refusal, writing that reads back the same."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import numpy.typing as npt
+from isal import igzip
+from isal.igzip_lib import IsalError
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
+
+from ..errors import BadCall
+from ..volume import Affine, Grid
+from .atomic import write_atomically
+from .limits import MOST_BYTES, check_size
+from .table import Raw
+
+SYNTHETIC_NOTE = b"synthetic image (ostensor)"
+_COMMENT = 6  # code of a header extension in plain text (nifti1.h, NIFTI_ECODE_COMMENT)
+
+
+def read_nifti(path: Path) -> Raw:
+    """What the file holds.
+
+    Raises:
+        BadCall: truncated or no NIfTI, 4-D, RGB or complex voxels, no usable geometry.
+    """
+    name = path.name
+    try:
+        raw = _unpacked(path) if _is_gzip(path) else path.read_bytes()
+    except (OSError, EOFError, zlib.error, gzip.BadGzipFile, IsalError) as error:  # type: ignore[misc]  # isal types it loosely
+        raise BadCall(
+            f"'{name}' is cut short or damaged (gzip: {type(error).__name__}). Copy or download it again."
+        ) from error
+    image = _parse(raw, name)
+    header = image.header
+    if header.get_data_dtype().fields is not None:
+        raise BadCall(
+            f"'{name}' holds colour (RGB) voxels. One grey value per voxel is needed. Convert it to grey first."
+        )
+    if header.get_data_dtype().kind == "c":
+        raise BadCall(f"'{name}' holds complex voxels. Real values are needed. Store the magnitude.")
+    shape = tuple(int(n) for n in header.get_data_shape())
+    if len(shape) < 2 or min(shape) < 1:
+        raise BadCall(f"'{name}' has shape {shape}: there are no voxels. Give a 3-D image.")
+    check_size(name, shape, header.get_data_dtype().itemsize)
+    if any(n > 1 for n in shape[3:]):
+        raise BadCall(
+            f"'{name}' is a {len(shape)}-D series of shape {shape}. One 3-D volume is needed. Save a single time point."
+        )
+    try:
+        array = np.asarray(image.dataobj)
+    except (OSError, ValueError, EOFError) as error:
+        raise BadCall(
+            f"'{name}' is cut short: fewer voxels than its header of shape {shape} says. Copy it again."
+        ) from error
+    array = array.reshape((*shape[:3], *([1] * (3 - len(shape[:3])))))
+    affine, warnings = _geometry(header, name)
+    known = affine is not None and len(shape) > 2
+    if len(shape) == 2:
+        warnings = (*warnings, "A 2-D file: its slice thickness is not known, so no volume can be given.")
+    grid = Grid(array.shape, affine if affine is not None else np.eye(4), spacing_known=known)
+    return Raw(array, grid, warnings, _is_synthetic(header))
+
+
+def _is_synthetic(header: Any) -> bool:
+    """Either mark counts: programs rewrite the description, and some drop extensions."""
+    extensions = [bytes(one.get_content()) for one in header.extensions if one.get_code() == _COMMENT]
+    return any(SYNTHETIC_NOTE in text for text in (bytes(header["descrip"]), *extensions))
+
+
+def _unpacked(path: Path) -> bytes:
+    """What the header says is in the file, and no more: the rest of a gzip may be endless."""
+    with igzip.open(path, "rb") as file:
+        head: bytes = file.read(540)
+        size = struct.unpack("<i", head[:4])[0] if len(head) >= 4 else 0
+        kind = nibabel.Nifti2Header if 540 in (size, int.from_bytes(head[:4], "big")) else nibabel.Nifti1Header
+        try:
+            header = kind(head[: kind.template_dtype.itemsize], check=False)
+            shape, voxel_bytes = header.get_data_shape(), header.get_data_dtype().itemsize
+            start = min(max(0, int(header["vox_offset"])), MOST_BYTES)
+        except (HeaderDataError, WrapStructError, KeyError, ValueError, OverflowError):
+            return head  # no header: `_parse` says so
+        needed = start + check_size(path.name, shape, voxel_bytes)
+        body: bytes = file.read(max(0, needed - len(head)))
+        file.read(1)  # the checksum is looked at when the end is reached
+        return head + body
+
+
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _parse(raw: bytes, name: str) -> Any:
+    size = struct.unpack("<i", raw[:4])[0] if len(raw) >= 4 else 0
+    kinds = {348: nibabel.Nifti1Image, 540: nibabel.Nifti2Image}
+    kind = kinds.get(size) or kinds.get(struct.unpack(">i", raw[:4])[0] if len(raw) >= 4 else 0)
+    if kind is None:
+        raise BadCall(
+            f"'{name}' is not a NIfTI file (its first bytes are not a NIfTI header). Check the file or its ending."
+        )
+    try:
+        return kind.from_bytes(raw)
+    except (
+        HeaderDataError,
+        ImageFileError,
+        ValueError,
+        OSError,
+    ) as error:
+        raise BadCall(
+            f"The NIfTI header of '{name}' is damaged ({type(error).__name__}). Export the file again."
+        ) from error
+
+
+def _geometry(header: Any, name: str) -> tuple[Affine | None, tuple[str, ...]]:
+    """The affine in mm, or None when the file has none; sform before qform, as nibabel."""
+    unit = header.get_xyzt_units()[0]
+    scale = {"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)
+    sform, scode = header.get_sform(coded=True)
+    try:
+        qform, qcode = header.get_qform(coded=True)
+    except (ValueError, HeaderDataError) as error:
+        raise BadCall(f"The orientation (qform) in '{name}' is damaged. Export the file again.") from error
+    warnings = []
+    if scode and qcode and not np.allclose(sform, qform, atol=1e-2):
+        warnings.append("The file's two geometries (sform and qform) differ; the sform is used.")
+    chosen = sform if scode else qform if qcode else None
+    if chosen is None:
+        zooms = np.array(header.get_zooms()[:3], dtype=np.float64)
+        if len(zooms) == 3 and (zooms > 0).all() and not np.allclose(zooms, 1.0):
+            warnings.append("The file has voxel sizes but no orientation; RAS is assumed, so sides are not certain.")
+            return np.diag([*(zooms * scale), 1.0]), tuple(warnings)
+        return None, tuple(warnings)
+    affine = np.array(chosen, dtype=np.float64)
+    affine[:3] *= scale
+    return affine, tuple(warnings)
+
+
+def write_nifti(path: Path, array: npt.NDArray[Any], grid: Grid, *, synthetic: bool = False) -> None:
+    """Write `.nii` or `.nii.gz` in one piece; booleans become 0 and 1."""
+    values = array.astype(np.uint8) if array.dtype == np.bool_ else np.asarray(array)
+    if values.dtype == np.float16:
+        values = values.astype(np.float32)
+    image = nibabel.Nifti1Image(values, grid.affine, dtype=values.dtype)
+    image.header.set_xyzt_units("mm" if grid.spacing_known else "unknown")
+    code = 1 if grid.spacing_known else 0
+    image.set_sform(grid.affine, code=code)
+    image.set_qform(grid.affine, code=code)
+    if synthetic:
+        image.header["descrip"] = SYNTHETIC_NOTE
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT, SYNTHETIC_NOTE))
+    content = image.to_bytes()
+    if path.name.endswith(".gz"):
+        buffer = io.BytesIO()
+        with igzip.IGzipFile(fileobj=buffer, mode="wb", compresslevel=1, mtime=0) as packed:
+            packed.write(content)
+        content = buffer.getvalue()
+    write_atomically(path, lambda file: file.write(content))

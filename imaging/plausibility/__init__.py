@@ -1,0 +1,1 @@
+"""Whether a mask can be what it is called."""

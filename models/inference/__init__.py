@@ -1,0 +1,1 @@
+"""What every predictor needs between image and mask."""

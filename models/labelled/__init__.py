@@ -1,0 +1,1 @@
+"""Networks with a fixed list of classes."""

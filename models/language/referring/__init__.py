@@ -1,0 +1,1 @@
+"""What referring systems share."""

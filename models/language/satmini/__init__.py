@@ -1,0 +1,1 @@
+"""SAT-mini: the bundled networks."""

@@ -1,0 +1,139 @@
+"""Ways to run the image half of a bundled network: OpenVINO, or torch with folded norms.
+
+OpenVINO was 2.4 to 5.3 times faster than torch on the same CPU (PERF.md §1); torch is the
+fallback and serves GPUs. bfloat16 is used where the processor does it in hardware, float32
+elsewhere; half precision never on a CPU.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ....imaging.errors import BadCall, Unavailable
+from ...inference.hardware import has_fast_bf16
+from ...interface import Backend, Precision
+from .fixed_classes import FixedClasses
+from .network import SatMini
+
+Segmenter = SatMini | FixedClasses
+
+log = logging.getLogger(__name__)
+
+Float = npt.NDArray[np.float32]
+
+
+class ImageHalf(nn.Module):
+    """`SatMini.image_features` as a module of its own, with BatchNorm folded into the convolutions.
+
+    It works on a copy: whatever an engine does to its half (folding, half precision, a device) leaves the network
+    alone, whose text half stays in float32 beside it.
+    """
+
+    def __init__(self, net: Segmenter) -> None:
+        super().__init__()
+        self.net = copy.deepcopy(net).eval()
+        for block in [m for m in self.net.modules() if isinstance(m, nn.Sequential)]:
+            if len(block) == 3 and isinstance(block[1], nn.BatchNorm2d | nn.BatchNorm3d):
+                convolution: Any = block[0]
+                block[0], block[1] = fuse_conv_bn_eval(convolution, block[1]), nn.Identity()
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """(b embed x y z) of (b channels x y z)."""
+        return self.net.image_features(image)
+
+
+def build_engine(
+    net: Segmenter,
+    *,
+    device: str = "cpu",
+    backend: Backend = "auto",
+    precision: Precision = "auto",
+    threads: int | None = None,
+) -> tuple[Callable[[Float], Float], str]:
+    """A function from image to features (numpy in, numpy out) and the name of what runs it.
+
+    Args:
+        net: is left as it is; its image half is copied and folded.
+        threads: of the CPU; None leaves the library's choice.
+
+    Raises:
+        BadCall: an unknown device.
+        Unavailable: the device or the asked backend is not there.
+    """
+    where = _device(device)
+    if precision == "auto":
+        precision = "bf16" if has_fast_bf16(where) else "fp32"
+    half = ImageHalf(net)
+    if where.type == "cpu" and backend in ("auto", "openvino"):
+        try:
+            return _openvino(half, net, precision, threads), f"openvino {precision}"
+        except ImportError as error:
+            if backend == "openvino":
+                raise Unavailable(
+                    "OpenVINO is not installed. Install it with `pip install openvino`, or use torch."
+                ) from error
+            log.info("OpenVINO is not installed; torch is used")
+    return _torch(half, net, where, precision, threads), f"torch {precision}"
+
+
+def _device(device: str) -> torch.device:
+    try:
+        where = torch.device(device)
+    except RuntimeError as error:
+        raise BadCall(f"Unknown device '{device}'. Use cpu or cuda.") from error
+    if where.type == "cuda" and not torch.cuda.is_available():
+        raise Unavailable("No CUDA device is present. Use --device cpu.")
+    return where
+
+
+def _torch(
+    half: ImageHalf, net: Segmenter, where: torch.device, precision: str, threads: int | None
+) -> Callable[[Float], Float]:
+    if threads:
+        torch.set_num_threads(threads)
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    layout = torch.channels_last if net.config.dims == 2 else torch.channels_last_3d
+    half = half.to(where, kind)
+    for value in half.parameters():
+        if value.dim() == net.config.dims + 2:
+            value.data = value.data.contiguous(memory_format=layout)
+
+    @torch.inference_mode()
+    def run(image: Float) -> Float:
+        given = torch.from_numpy(np.ascontiguousarray(image)).to(where, kind).contiguous(memory_format=layout)
+        features: Float = half(given).float().cpu().numpy()
+        return features
+
+    return run
+
+
+def _openvino(half: ImageHalf, net: Segmenter, precision: str, threads: int | None) -> Callable[[Float], Float]:
+    import openvino as ov
+
+    sides = [2 * net.config.stride] * net.config.dims
+    channels = net.config.channels
+    given = [-1, channels, *([-1] * net.config.dims)]
+    model = ov.convert_model(half, example_input=torch.zeros(1, channels, *sides), input=[given])
+    options: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = threads
+    compiled = ov.Core().compile_model(model, "CPU", options)
+    request = compiled.create_infer_request()
+
+    def run(image: Float) -> Float:
+        features: Float = request.infer([np.ascontiguousarray(image)])[compiled.output(0)]
+        return features
+
+    return run

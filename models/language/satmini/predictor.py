@@ -1,0 +1,208 @@
+"""The bundled networks as predictors: features once per scan, then dot products per word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+
+from ....imaging.errors import BadCall
+from ....imaging.geometry import Box
+from ....imaging.volume import Volume
+from ...card import Card
+from ...inference.calibration import signs_of
+from ...inference.decisions import Decisions, largest_share, likeliest_part
+from ...inference.preprocess import Preparation, Prepared, prepare, restore
+from ...inference.windows import BODY, averaged, body_box, mirrored_at_cuts, run_slices, run_tiles
+from ...interface import Backend, Decoded, Features, Precision, Progress
+from ...text.encoders import known_vectors, normalised_term
+from .engine import build_engine
+from .fixed_classes import FixedClasses
+from .network import SatMini, SatMiniConfig
+
+_QUERIES_AT_ONCE = 8  # logits of so many words are held together: 8 x 4 bytes per voxel
+OUTSIDE = -8.0  # logit of what is certainly outside
+_SLAB_VOXELS = 400_000  # features turned to float32 at a time
+
+
+@dataclass(frozen=True)
+class SatMiniFeatures:
+    """Features (channels x y z) in half precision of the part of a prepared scan inside `box`.
+
+    Attributes:
+        middle: index along the prepared scan's x axis of the body's middle plane.
+    """
+
+    array: npt.NDArray[np.float16]
+    box: Box
+    prepared: Prepared
+    middle: float
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the features; the prepared scan is small beside them."""
+        return self.array.nbytes + self.prepared.array.nbytes
+
+
+def runner(config: SatMiniConfig) -> Callable[..., npt.NDArray[np.float16]]:
+    """What takes a network of this shape over a scan."""
+    return run_tiles if config.dims == 3 else partial(run_slices, neighbours=config.neighbours)
+
+
+class SatMiniPredictor:
+    """A loaded bundled network.
+
+    Args:
+        decisions: how logits become masks.
+
+    Attributes:
+        engine: name of the backend that runs it.
+    """
+
+    def __init__(
+        self,
+        net: SatMini | FixedClasses,
+        how: Preparation,
+        card: Card,
+        *,
+        device: str = "cpu",
+        backend: Backend = "auto",
+        precision: Precision = "auto",
+        threads: int | None = None,
+        decisions: Decisions | None = None,
+    ) -> None:
+        self.card, self.how, self._net = card, how, net.eval()
+        self.decisions = decisions or Decisions()
+        self._sided = dict(self.decisions.sided) if how.canonical else {}
+        self._run, self.engine = build_engine(net, device=device, backend=backend, precision=precision, threads=threads)
+
+    def encode(self, volume: Volume, *, progress: Progress, cancelled: Callable[[], bool]) -> SatMiniFeatures:
+        """Prepare the scan and run the image half over the body."""
+        prepared = prepare(volume, self.how)
+        config = self._net.config
+        box = body_box(prepared.array) if config.dims == 3 else Box((0, 0, 0), prepared.grid.shape)
+        seen = prepared.array[tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))]
+        run = runner(config)
+
+        def look(array: npt.NDArray[np.float32], told: Progress) -> npt.NDArray[np.float16]:
+            return run(
+                array, self._run, channels=config.embed, stride=config.stride, progress=told, cancelled=cancelled
+            )
+
+        wider, kept = mirrored_at_cuts(seen, self.decisions.mirrored_edge if config.dims == 2 else 0)
+        features = np.ascontiguousarray(averaged(look, wider, self.decisions.views, progress)[:, kept[0], kept[1]])
+        if config.dims == 2 and prepared.grid.spacing_known:
+            features = smoothed_along(features, self.decisions.along_mm / prepared.grid.spacing_mm[2])
+        return SatMiniFeatures(features, box, prepared, body_middle(prepared.array))
+
+    def decode(self, features: Features, structures: Sequence[str]) -> list[Decoded]:
+        """One mask per structure on the scan's own grid."""
+        if not isinstance(features, SatMiniFeatures):
+            raise TypeError(f"features of another model: {type(features).__name__}")
+        asked = [self._sided.get(name, (name, ""))[0] for name in structures]
+        weights = self.query_weights(asked)
+        weights[:, -1] -= [self.decisions.cutoffs.get(name, 0.0) for name in asked]
+        found: list[Decoded] = []
+        for first in range(0, len(structures), _QUERIES_AT_ONCE):
+            logits = dot_products(features.array, weights[first : first + _QUERIES_AT_ONCE])
+            found += [
+                self._decoded(name, self._one_side(name, logit, features), features)
+                for name, logit in zip(structures[first : first + _QUERIES_AT_ONCE], logits, strict=True)
+            ]
+        return found
+
+    def probabilities(self, array: npt.NDArray[np.float32], structures: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Sigmoids (n x y z) of a piece (x y z) of a prepared scan, cutoffs taken off; as it is, without views."""
+        config = self._net.config
+        run = runner(config)
+        features = run(
+            array,
+            self._run,
+            channels=config.embed,
+            stride=config.stride,
+            progress=lambda share: None,
+            cancelled=lambda: False,
+        )
+        weights = self.query_weights(list(structures))
+        weights[:, -1] -= [self.decisions.cutoffs.get(name, 0.0) for name in structures]
+        return _sigmoid(dot_products(features, weights))
+
+    def _one_side(
+        self, name: str, logit: npt.NDArray[np.float32], features: SatMiniFeatures
+    ) -> npt.NDArray[np.float32]:
+        if name not in self._sided:
+            return logit
+        cut = round(features.middle) - features.box.start[0]
+        cut = min(max(cut, 0), logit.shape[0])
+        half = np.full_like(logit, OUTSIDE)
+        kept = slice(0, cut) if self._sided[name][1] == "left" else slice(cut, None)  # x runs to the right
+        half[kept] = logit[kept]
+        return half
+
+    def _decoded(self, name: str, logit: npt.NDArray[np.float32], features: SatMiniFeatures) -> Decoded:
+        if name in self.decisions.single and logit.shape[2] > 1:
+            logit = np.where((logit > 0) & ~likeliest_part(logit > 0, logit), np.float32(OUTSIDE), logit)
+        mask = restore(logit, features.prepared, features.box)
+        inside = logit[logit > 0]
+        confidence = float(_sigmoid(inside).mean()) if inside.size else 0.0
+        signs = signs_of(logit, largest_share(logit > 0), by_slice=self.how.dims == 2) if inside.size else ()
+        return Decoded(name, mask, confidence, float(_sigmoid(logit.max())), signs=signs)
+
+    def query_weights(self, structures: Sequence[str]) -> npt.NDArray[np.float32]:
+        """What each word puts on the features, (n embed+1).
+
+        Raises:
+            BadCall: a word without a text vector.
+        """
+        if isinstance(self._net, FixedClasses):
+            return np.asarray(self._net.query_weights(structures).numpy())
+        vectors = known_vectors()
+        missing = [name for name in structures if normalised_term(name) not in vectors]
+        if missing:
+            raise BadCall(f"'{missing[0]}' is no known structure name. Call find_structures and use a canonical name.")
+        text = torch.from_numpy(np.stack([vectors[normalised_term(name)] for name in structures]))
+        with torch.inference_mode():
+            weights: npt.NDArray[np.float32] = self._net.query_weights(text).numpy()
+        return weights
+
+
+def smoothed_along(features: npt.NDArray[np.float16], slices: float) -> npt.NDArray[np.float16]:
+    """Features (c x y z) smoothed across slices, standard deviation in slices; as logits are linear in them, so are these.
+
+    Below a third of a slice nothing would change.
+    """
+    if slices < 1 / 3 or features.shape[3] == 1:
+        return features
+    made = np.empty_like(features)
+    for one, out in zip(features, made, strict=True):
+        out[:] = ndimage.gaussian_filter1d(one.astype(np.float32), slices, axis=2, mode="nearest")
+    return made
+
+
+def body_middle(array: npt.NDArray[np.float32]) -> float:
+    """Index along x of the plane with as much body on either side, of a prepared scan (x y z)."""
+    low, high = float(array.min()), float(np.percentile(array, 99.5))
+    across = (array > low + BODY * (high - low)).sum(axis=(1, 2), dtype=np.float64)
+    if not across.any():
+        return float(array.shape[0]) / 2
+    return int(np.searchsorted(np.cumsum(across), across.sum() / 2)) + 0.5
+
+
+def dot_products(features: npt.NDArray[np.float16], weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Logits (n x y z) of features (c x y z) under weights (n c+1), slab by slab."""
+    flat = features.reshape(features.shape[0], -1)
+    logits = np.empty((len(weights), flat.shape[1]), dtype=np.float32)
+    for first in range(0, flat.shape[1], _SLAB_VOXELS):
+        slab = slice(first, first + _SLAB_VOXELS)
+        np.matmul(weights[:, :-1], flat[:, slab].astype(np.float32), out=logits[:, slab])
+    logits += weights[:, -1:]
+    return logits.reshape(len(weights), *features.shape[1:])
+
+
+def _sigmoid(logit: npt.NDArray[np.float32] | np.float32) -> npt.NDArray[np.float32]:
+    return np.asarray(1 / (1 + np.exp(-np.clip(logit, -30, 30))), dtype=np.float32)

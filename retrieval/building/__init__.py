@@ -1,0 +1,1 @@
+"""What makes the tables of this folder from open sources."""

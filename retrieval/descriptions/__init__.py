@@ -1,0 +1,1 @@
+"""Free words that describe what to segment."""

@@ -1,0 +1,1 @@
+"""HTTP: callers, tokens, uploads."""

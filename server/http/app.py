@@ -1,0 +1,240 @@
+"""The web application: whose request is it, may it, and then to the caller's own MCP server or files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser, BearerAuthBackend
+from mcp.server.auth.provider import TokenVerifier
+from mcp.server.auth.routes import build_resource_metadata_url, create_protected_resource_routes
+from pydantic import AnyHttpUrl
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ...tools.desk.desk import Desk
+from ...tools.registry import TOOLS
+from . import files as http_files
+from .callers import Caller, Callers
+from .limits import RateLimit
+from .settings import HttpSettings
+from .tokens import PREFIX, SCOPES, JwtVerifier, TokenFile, owner_of, toolsets_of
+
+log = logging.getLogger(__name__)
+
+FileRoute = Callable[[Request, Caller], Awaitable[Response]]
+
+
+def http_app(desk: Desk, http: HttpSettings) -> Starlette:
+    """The application of one server process.
+
+    Routes: `/mcp`, `/upload`, `/files/...`, `/images/...`, `/healthz`, and the resource's metadata
+    (RFC 9728) with authentication by OAuth.
+    """
+    gate = Gate(desk, http)
+
+    async def healthy(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    def route(path: str, handler: FileRoute, method: str) -> Route:
+        async def endpoint(request: Request) -> Response:
+            async with gate.caller_of(request.scope) as caller:
+                return caller if isinstance(caller, Response) else await handler(request, caller)
+
+        return Route(path, endpoint, methods=[method])
+
+    async def upload(request: Request, caller: Caller) -> Response:
+        return await http_files.upload(request, caller, http)
+
+    routes: list[BaseRoute] = [
+        Route("/mcp", endpoint=McpEndpoint(gate)),
+        route("/upload", upload, "POST"),
+        route("/files/{path:path}", http_files.download, "GET"),
+        route("/files/{path:path}", http_files.delete, "DELETE"),
+        route("/images/{image_id}", http_files.forget, "DELETE"),
+        Route("/healthz", healthy),
+    ]
+    middleware = [Middleware(Guard, hosts=http.hosts, origins=http.origins)]
+    verifier = verifier_of(desk, http)
+    if verifier is not None:
+        resource = AnyHttpUrl(http.url)
+        backend = BearerAuthBackend(verifier, resource_server_url=resource)
+        middleware += [Middleware(AuthenticationMiddleware, backend=backend), Middleware(AuthContextMiddleware)]
+    if http.auth == "oauth":
+        routes += create_protected_resource_routes(
+            AnyHttpUrl(http.url), [AnyHttpUrl(http.issuer)], scopes_supported=list(SCOPES), resource_name="ostensor"
+        )
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as group:
+            gate.callers = Callers(desk, http, group)
+            group.start_soon(gate.tidy)
+            yield
+            await gate.callers.close()
+            group.cancel_scope.cancel()
+        gate.limit.close()
+
+    return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
+
+
+def verifier_of(desk: Desk, http: HttpSettings) -> TokenVerifier | None:
+    """What checks tokens, or None when none are asked for."""
+    if http.auth == "tokens":
+        return TokenFile(desk.store.folder, http.url)
+    if http.auth == "oauth":
+        return JwtVerifier(issuer=http.issuer, resource=http.url, jwks=http.jwks)
+    return None
+
+
+class Gate:
+    """Finds the caller of a request, or the answer that refuses it."""
+
+    def __init__(self, desk: Desk, http: HttpSettings) -> None:
+        self.desk, self.http = desk, http
+        self.limit = RateLimit(desk.store.folder / "limits.sqlite", http.per_minute)
+        self.callers: Callers | None = None
+
+    async def tidy(self) -> None:
+        """Forget idle callers' counts now and then."""
+        while True:
+            await anyio.sleep(600)
+            await anyio.to_thread.run_sync(self.limit.forget_idle)
+
+    @asynccontextmanager
+    async def caller_of(self, scope: Scope) -> AsyncIterator[Caller | Response]:
+        """The caller, held open while its request runs; or the refusal: 401, 403 or 429."""
+        found = await self._found(scope)
+        if isinstance(found, Response):
+            yield found
+            return
+        found.busy += 1
+        try:
+            yield found
+        finally:
+            found.busy -= 1
+
+    async def _found(self, scope: Scope) -> Caller | Response:
+        user = scope.get("user")
+        token = user.access_token if isinstance(user, AuthenticatedUser) else None
+        peer = (scope.get("client") or ("unknown", 0))[0]
+        who = f"owner {owner_of(token)}" if token is not None else f"address {peer}"
+        wait_s = await anyio.to_thread.run_sync(self.limit.wait_s, who)
+        if wait_s > 0:
+            headers = {"Retry-After": str(int(wait_s) + 1)}
+            return JSONResponse({"error": "Too many requests. Wait and try again."}, status_code=429, headers=headers)
+        assert self.callers is not None, "the lifespan has begun"
+        if self.http.auth == "none":
+            return await self.callers.local()
+        if token is None:
+            return self._refusal(401, "invalid_token", "A valid bearer token for this server is needed.")
+        toolsets = toolsets_of(token.scopes, self.desk.settings.toolsets)
+        wanted = _toolset_asked_for(scope)
+        if not toolsets:
+            return self._refusal(403, "insufficient_scope", "The token allows no toolset.", PREFIX + "core")
+        if wanted is not None and wanted not in toolsets and set(self.desk.settings.toolsets) & {wanted, "all"}:
+            return self._refusal(403, "insufficient_scope", "The token does not allow this tool.", PREFIX + wanted)
+        return await self.callers.of(owner_of(token), toolsets)
+
+    def _refusal(self, status: int, error: str, text: str, scope: str = "") -> Response:
+        parts = [f'error="{error}"', f'error_description="{text}"']
+        parts += [f'scope="{scope}"'] if scope else []
+        if self.http.auth == "oauth":
+            parts.append(f'resource_metadata="{build_resource_metadata_url(AnyHttpUrl(self.http.url))}"')
+        headers = {"WWW-Authenticate": f"Bearer {', '.join(parts)}"}
+        return JSONResponse({"error": error, "error_description": text}, status_code=status, headers=headers)
+
+
+def _toolset_asked_for(scope: Scope) -> str | None:
+    """By the headers newer clients send; the tools themselves are what a caller cannot get around."""
+    headers = {name: value for name, value in scope["headers"] if name in (b"mcp-method", b"mcp-name")}
+    if headers.get(b"mcp-method") != b"tools/call":
+        return None
+    name = headers.get(b"mcp-name", b"").decode("latin-1")
+    return next((entry.toolset for entry in TOOLS if entry.name == name), None)
+
+
+class McpEndpoint:
+    """Hands a request to the MCP server of its caller."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        async with self.gate.caller_of(scope) as caller:
+            await (caller if isinstance(caller, Response) else caller.app)(scope, receive, send)
+
+
+class Guard:
+    """Refuses foreign Host and Origin headers on every route; adds headers no answer should lack."""
+
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...], origins: tuple[str, ...]) -> None:
+        self.app, self.hosts, self.origins = app, hosts, origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        refusal = self._refusal(Request(scope))
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"cache-control", b"no-store")]
+            await send(message)
+
+        await (self.app if refusal is None else refusal)(scope, receive, marked)
+
+    def _refusal(self, request: Request) -> Response | None:
+        hosts = request.headers.getlist("host")
+        if len(hosts) != 1 or not _named(hosts[0].lower(), self.hosts):
+            return JSONResponse({"error": "This server is not reached by that name."}, status_code=421)
+        origin = request.headers.get("origin")
+        if origin is not None and not _named(origin.lower(), self.origins):
+            return JSONResponse({"error": "Pages of that origin may not call this server."}, status_code=403)
+        return None
+
+
+def _named(value: str, allowed: tuple[str, ...]) -> bool:
+    return any(
+        value == name or (name.endswith(":*") and value.startswith(name[:-1]) and value[len(name) - 1 :].isdigit())
+        for name in allowed
+    )
+
+
+@dataclass(frozen=True)
+class AppFactory:
+    """Makes the application in a process of its own; can be sent there."""
+
+    settings: Any
+    http: HttpSettings
+
+    def __call__(self) -> Starlette:
+        """A desk for this process, and the application over it."""
+        from ..logs import log_to_stderr
+
+        log_to_stderr()
+        desk = Desk(self.settings)
+        made = http_app(desk, self.http)
+        inner = made.router.lifespan_context
+
+        @asynccontextmanager
+        async def lifespan(app: Starlette) -> AsyncIterator[None]:
+            async with inner(app):
+                yield
+            await anyio.to_thread.run_sync(desk.close)
+
+        made.router.lifespan_context = lifespan
+        return made

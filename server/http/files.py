@@ -1,0 +1,168 @@
+"""Files over HTTP: an upload becomes an image handle, an export is fetched; both confined to the caller's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from ...imaging.errors import BadCall, OstensorError
+from ...imaging.formats.table import IMAGE_ENDINGS
+from ...tools.running import use
+from .callers import Caller
+from .limits import bytes_kept
+from .settings import HttpSettings
+
+ENDINGS = (*IMAGE_ENDINGS, ".dcm", ".ima", ".zip")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_IDLE_S = 30.0  # without a byte for so long, an upload is given up
+_MB = 1_000_000
+
+
+class Refused(Exception):
+    """An upload that is not taken: HTTP status and one sentence."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Received:
+    """A file as it arrived."""
+
+    path: Path
+    sha256: str
+    size: int
+
+
+async def upload(request: Request, caller: Caller, http: HttpSettings) -> Response:
+    """`POST /upload?name=ct.nii.gz[&modality=mr][&sha256=...]`, the file as the body.
+
+    Answers 201 with what `open_image` says, the SHA-256 and the path to open it by again.
+    """
+    try:
+        name = _checked_name(request.query_params.get("name", ""))
+        limit = await _room(request, caller, http)
+        received = await _received(request.stream(), caller.files, name, limit)
+        if request.query_params.get("sha256", "").lower() not in ("", received.sha256):
+            received.path.unlink()
+            raise Refused(
+                422, f"The file arrived with SHA-256 {received.sha256}, not the one announced. Send it again."
+            )
+        return await _opened(request, caller, received)
+    except Refused as refused:
+        # What the client still sends is not read, so the connection cannot be used again.
+        headers = {"Connection": "close"}
+        return JSONResponse({"error": str(refused)}, status_code=refused.status, headers=headers)
+    except ClientDisconnect:
+        return Response(status_code=400)
+
+
+def _checked_name(name: str) -> str:
+    if not _NAME.fullmatch(name) or not name.lower().endswith(ENDINGS):
+        raise Refused(
+            400,
+            f"The name must be letters, digits, '.', '_' or '-' and end in one of {', '.join(ENDINGS)}: ?name=ct.nii.gz",
+        )
+    return name
+
+
+async def _room(request: Request, caller: Caller, http: HttpSettings) -> int:
+    """Bytes the upload may have."""
+    kept = await anyio.to_thread.run_sync(bytes_kept, caller.kept)
+    left = http.quota_mb * _MB - kept
+    if left <= 0:
+        raise Refused(413, f"Your files take {kept // _MB} MB of the {http.quota_mb} MB you may keep. Delete some.")
+    limit = min(http.upload_mb * _MB, left)
+    announced = request.headers.get("content-length", "0")
+    if announced.isdigit() and int(announced) > limit:
+        raise Refused(413, f"{int(announced) // _MB} MB are too many: this upload may have {limit // _MB} MB.")
+    return limit
+
+
+async def _received(chunks: AsyncIterator[bytes], folder: Path, name: str, limit: int) -> Received:
+    """Write the body to disk as it comes, never holding more than a chunk, and hash it on the way."""
+    part = folder / f".{secrets.token_hex(8)}.part"
+    hasher, size = hashlib.sha256(), 0
+    try:
+        async with await anyio.open_file(part, "wb") as file:
+            while True:
+                with anyio.fail_after(_IDLE_S):
+                    chunk = await anext(chunks, None)
+                if chunk is None:
+                    break
+                size += len(chunk)
+                if size > limit:
+                    raise Refused(413, f"The upload is larger than the {limit // _MB} MB it may have.")
+                hasher.update(chunk)
+                await file.write(chunk)
+        if size == 0:
+            raise Refused(400, "The body is empty. Send the file as the body: curl --data-binary @ct.nii.gz")
+        digest = hasher.hexdigest()
+        path = folder / f"{digest[:12]}_{name}"
+        part.replace(path)
+        return Received(path, digest, size)
+    except TimeoutError:
+        raise Refused(408, f"No byte came for {_IDLE_S:g} s. Send it again.") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+async def _opened(request: Request, caller: Caller, received: Received) -> Response:
+    wanted: dict[str, Any] = {"path": received.path.name}
+    if "modality" in request.query_params:
+        wanted["modality"] = request.query_params["modality"]
+    try:
+        answer = await anyio.to_thread.run_sync(lambda: use(caller.desk, "open_image", **wanted))
+    except OstensorError as error:
+        received.path.unlink(missing_ok=True)
+        raise Refused(422, str(error)) from None
+    facts = {"path": received.path.name, "sha256": received.sha256, "bytes": received.size}
+    return JSONResponse({**facts, **answer.result.model_dump(mode="json")}, status_code=201)
+
+
+async def download(request: Request, caller: Caller) -> Response:
+    """`GET /files/PATH`: a file of the caller's own folder, such as one `export` wrote."""
+    asked = request.path_params["path"]
+    try:
+        found = caller.files.joinpath(asked).resolve()
+        theirs = caller.files.resolve() in found.parents and found.is_file()
+    except (OSError, ValueError, RuntimeError):  # a name no file system takes
+        theirs = False
+    if not theirs:
+        return JSONResponse({"error": "There is no such file of yours."}, status_code=404)
+    headers = {"X-Content-Type-Options": "nosniff"}
+    return FileResponse(found, media_type="application/octet-stream", filename=found.name, headers=headers)
+
+
+async def delete(request: Request, caller: Caller) -> Response:
+    """`DELETE /files/PATH`: remove a file of the caller's own folder; what was opened from it stays in the store."""
+    answer = await download(request, caller)
+    if isinstance(answer, FileResponse):
+        await anyio.Path(answer.path).unlink(missing_ok=True)
+        return Response(status_code=204)
+    return answer
+
+
+async def forget(request: Request, caller: Caller) -> Response:
+    """`DELETE /images/IMAGE_ID`: forget an image and its masks; their room is free within the hour."""
+
+    def work() -> None:
+        caller.desk.store.remove_image(request.path_params["image_id"])
+        caller.desk.store.gc()
+
+    try:
+        await anyio.to_thread.run_sync(work)
+    except BadCall as error:
+        return JSONResponse({"error": str(error)}, status_code=404)
+    return Response(status_code=204)

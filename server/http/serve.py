@@ -1,0 +1,83 @@
+"""Running the web application: one process or several on one port, and an end that loses no job."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from types import FrameType
+
+import uvicorn
+from uvicorn.supervisors.multiprocess import Multiprocess
+
+from ...imaging.errors import Unavailable
+from ...tools.desk.desk import Desk
+from ..logs import log_to_stderr
+from .app import AppFactory, http_app
+from .settings import HttpSettings
+
+log = logging.getLogger(__name__)
+
+_HEADERS_BYTES = 32 * 1024  # of one request; more is answered with 400
+_AT_ONCE = 512  # connections; more are answered with 503
+_CLOSE_S = 5  # for open answers, before the jobs are asked to end
+
+
+def serve_http(desk: Desk, http: HttpSettings) -> None:
+    """Serve until the process is asked to stop (SIGINT, SIGTERM).
+
+    Raises:
+        Unavailable: the address is taken.
+    """
+    log_to_stderr()
+    for line in desk.store.repairs:
+        log.warning("%s", line)
+    listening = _listening(http)
+    config = serve_config(http)
+    if http.workers == 1:
+        config.app = http_app(desk, http)
+        signal.signal(signal.SIGTERM, _leave)
+        uvicorn.Server(config).run(sockets=[listening])
+        return
+    config.app, config.factory, config.workers = AppFactory(desk.settings, http), True, http.workers
+    Multiprocess(config, sockets=[listening]).run()
+
+
+def serve_config(http: HttpSettings) -> uvicorn.Config:
+    """How uvicorn is run: what it takes of one connection, and how many of them; the application is set by the caller."""
+    return uvicorn.Config(
+        "",
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        h11_max_incomplete_event_size=_HEADERS_BYTES,
+        limit_concurrency=_AT_ONCE,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=_CLOSE_S,
+        timeout_worker_healthcheck=30,
+    )
+
+
+def _listening(http: HttpSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
+    # Named TCP, or asyncio leaves Nagle's algorithm on and each answer waits 40 ms for an acknowledgement.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((http.host, http.port))
+    except OSError as error:
+        made.close()
+        raise Unavailable(
+            f"{http.host}:{http.port} cannot be served ({error.strerror}). Choose another port."
+        ) from None
+    made.listen(256)
+    made.set_inheritable(True)
+    return made
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """uvicorn raises the signal again when it has closed down; leave in order then."""
+    raise SystemExit(0)

@@ -1,0 +1,1 @@
+"""MCP: tools, tasks, resources and prompts as the protocol has them."""

@@ -1,0 +1,15 @@
+"""What tells a host with MCP Apps to show the viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...tools.desk.settings import VIEWER_URI
+
+
+def ui_meta(ui: Sequence[str], toolsets: Sequence[str]) -> dict[str, Any] | None:
+    """What tells a host with MCP Apps to show the viewer with a tool, where the viewer is on."""
+    if not ui or not set(toolsets) & {"viewer", "all"}:
+        return None
+    return {"ui": {"resourceUri": VIEWER_URI, "visibility": list(ui)}}

@@ -1,0 +1,46 @@
+"""Serving a desk: on stdio until the client leaves, over HTTP until the process is stopped."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from ..tools.desk.desk import Desk
+from .http.settings import HttpSettings
+from .logs import log_to_stderr
+from .mcp.server import build_server
+
+log = logging.getLogger(__name__)
+
+
+def serve(desk: Desk, http: HttpSettings | None = None) -> None:
+    """Serve until the client leaves (stdio) or the process is stopped (HTTP).
+
+    Args:
+        http: for streamable HTTP; None for stdio.
+
+    Raises:
+        OstensorError: the address cannot be used.
+    """
+    log_to_stderr()
+    if http is not None:
+        from .http.serve import serve_http
+
+        serve_http(desk, http)
+        return
+    server = build_server(desk)
+    log_to_stderr()  # the library has set up its own meanwhile
+    threading.Thread(target=_get_ready, args=(desk,), daemon=True, name="getting ready").start()
+    server.run("stdio")
+
+
+def _get_ready(desk: Desk) -> None:
+    """Open the store, take up jobs an earlier server put down, and load the tools, while the client asks for the list."""
+    from .resuming import resume
+
+    try:
+        for line in desk.store.repairs:
+            log.warning("%s", line)
+        resume(desk)
+    except Exception:  # outer loop of the thread: the first call that needs the store says it to the client
+        log.exception("the store could not be made ready")

@@ -1,0 +1,1 @@
+"""What outlives a process: arrays, records, jobs, the audit."""

@@ -1,0 +1,55 @@
+"""The DICOM identifiers of a scan, kept beside the store."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from dataclasses import asdict
+from pathlib import Path
+
+from ..imaging.dicom.source import DicomSource, Instance
+from ..imaging.errors import Failed
+from ..imaging.formats.atomic import write_atomically
+
+
+class SourceFiles:
+    """The store's `sources` folder: one small file per image that came from DICOM."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, content_hash: str) -> Path:
+        """Where the source of the image with this hash lies."""
+        return self.folder / content_hash[:2] / f"{content_hash}.json.gz"
+
+    def put(self, content_hash: str, source: DicomSource) -> None:
+        """Remember where an image came from; the latest opening counts."""
+        content = gzip.compress(json.dumps(asdict(source)).encode(), mtime=0)
+        write_atomically(self.path(content_hash), lambda file: file.write(content))
+
+    def get(self, content_hash: str) -> DicomSource | None:
+        """The source of an image, or None when it was no DICOM.
+
+        Raises:
+            Failed: the file is damaged.
+        """
+        path = self.path(content_hash)
+        if not path.exists():
+            return None
+        try:
+            facts = json.loads(gzip.decompress(path.read_bytes()))
+            return DicomSource(facts["study"], tuple(Instance(**i) for i in facts["instances"]), facts["made_up"])
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
+            raise Failed(
+                f"A stored DICOM source cannot be read ({type(error).__name__}). Open the scan again."
+            ) from error
+
+    def forget_all_but(self, hashes: set[str]) -> int:
+        """Delete the sources of other images; returns the bytes freed."""
+        freed = 0
+        for path in self.folder.glob("??/*.json.gz"):
+            if path.name.removesuffix(".json.gz") not in hashes:
+                freed += path.stat().st_size
+                path.unlink()
+        return freed

@@ -1,0 +1,291 @@
+"""The store: a folder that remembers images, masks and jobs across restarts.
+
+A catalogue (SQLite in WAL mode, or any SQLAlchemy database) beside array files named by their
+content. Arrays are on disk before their row is committed, so a kill at any moment leaves at
+worst an array nobody names; `gc` removes it. What a call acknowledged is durable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..imaging.errors import BadCall, Failed
+from ..imaging.region import Region
+from ..imaging.volume import Mask, Volume
+from .arrays import ArrayFiles
+from .audit import AuditEntry, AuditLog
+from .jobs import JobsLedger
+from .records import (
+    Facts,
+    ImageRecord,
+    MaskRecord,
+    grid_from_json,
+    grid_to_json,
+    images,
+    masks,
+    metadata,
+    now,
+)
+from .sources import SourceFiles
+
+
+class Store(JobsLedger):
+    """Images, masks, jobs and the audit log of one folder.
+
+    Args:
+        folder: made if missing; holds `catalogue.sqlite`, `arrays/` and `audit.jsonl`.
+        url: another SQLAlchemy database for the catalogue, such as PostgreSQL for several machines.
+
+    Attributes:
+        repairs: what start-up had to put right, one sentence each.
+    """
+
+    def __init__(self, folder: Path, *, url: str | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder.resolve()
+        self.arrays = ArrayFiles(self.folder / "arrays")
+        self.sources = SourceFiles(self.folder / "sources")  # DICOM identifiers: they stay in here
+        self.audit = AuditLog(self.folder / "audit.jsonl")
+        super().__init__(_engine(url or f"sqlite:///{self.folder / 'catalogue.sqlite'}"))
+        metadata.create_all(self.engine)
+        self.repairs = self.repair()
+
+    def add_image(self, volume: Volume, *, source_name: str, facts: Mapping[str, Any] | None = None) -> ImageRecord:
+        """Keep an image and answer its record; the same image always has the same handle."""
+        content = volume.content_hash
+        self.arrays.put_image(content, volume.array)
+        record = ImageRecord(
+            image_id=f"img_{content[:12]}",
+            content_hash=content,
+            source_name=source_name,
+            modality=volume.modality,
+            synthetic=volume.synthetic,
+            grid=volume.grid,
+            facts=dict(facts or {}),
+            created=now(),
+        )
+        self._insert_once(images, "image_id", {**vars(record), "grid": grid_to_json(volume.grid)})
+        return self.image(record.image_id)
+
+    def image(self, image_id: str) -> ImageRecord:
+        """What is known about an image.
+
+        Raises:
+            BadCall: nothing has this handle.
+        """
+        row = self._row(images, "image_id", image_id)
+        if row is None:
+            raise BadCall(f"Unknown image '{_short(image_id)}'. {self._known(images, 'image_id')} Call open_image.")
+        return _image_record(row)
+
+    def volume(self, image_id: str) -> Volume:
+        """The image itself; its voxels are mapped read-only, not loaded."""
+        record = self.image(image_id)
+        return Volume(self.arrays.image(record.content_hash), record.grid, record.modality, record.synthetic)
+
+    def array_path(self, image_id: str) -> Path:
+        """The `.npy` file of the voxels (x y z), for a worker to map."""
+        return self.arrays.image_path(self.image(image_id).content_hash)
+
+    def add_mask(
+        self,
+        mask: Mask,
+        *,
+        image_id: str,
+        structure: str | None = None,
+        made_by: str = "",
+        facts: Mapping[str, Any] | None = None,
+    ) -> MaskRecord:
+        """Keep a mask of an image.
+
+        Args:
+            made_by: the tool, model and weights that made it; part of the handle, so that two
+                models that agree voxel by voxel still have two masks with their own provenance.
+            facts: provenance and verdict, JSON.
+
+        Raises:
+            BadCall: the image is unknown, or the mask is not on its grid.
+        """
+        image = self.image(image_id)
+        if not mask.grid.same_as(image.grid):
+            raise BadCall(
+                f"The mask lies on a grid of shape {mask.grid.shape}, its image on {image.grid.shape} or elsewhere in "
+                "space. A mask must share its image's grid. Resample it first."
+            )
+        content = mask.content_hash
+        self.arrays.put_mask(content, mask.array)
+        key = hashlib.sha256("\n".join((content, image_id, structure or "", made_by)).encode()).hexdigest()
+        record = MaskRecord(
+            mask_id=f"msk_{key[:12]}",
+            content_hash=content,
+            image_id=image_id,
+            structure=structure,
+            voxels=int(mask.array.sum()),
+            facts=dict(facts or {}),
+            created=now(),
+        )
+        self._insert_once(masks, "mask_id", vars(record))
+        return self.mask_record(record.mask_id)
+
+    def mask_record(self, mask_id: str) -> MaskRecord:
+        """What is known about a mask.
+
+        Raises:
+            BadCall: nothing has this handle.
+        """
+        row = self._row(masks, "mask_id", mask_id)
+        if row is None:
+            raise BadCall(f"Unknown mask '{_short(mask_id)}'. {self._known(masks, 'mask_id')} Call segment first.")
+        return MaskRecord(**row)
+
+    def mask(self, mask_id: str) -> Mask:
+        """The mask itself, on its image's grid."""
+        record = self.mask_record(mask_id)
+        return Mask(self.arrays.mask(record.content_hash), self.image(record.image_id).grid)
+
+    def region(self, mask_id: str) -> Region:
+        """The mask cut to its voxels: enough to measure it, and much faster to read."""
+        record = self.mask_record(mask_id)
+        return self.arrays.mask_region(record.content_hash, self.image(record.image_id).grid)
+
+    def images(self) -> tuple[ImageRecord, ...]:
+        """Every image, oldest first."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(images).order_by(images.c.created, images.c.image_id)).mappings()
+            return tuple(_image_record(dict(row)) for row in rows)
+
+    def masks_of(self, image_id: str) -> tuple[MaskRecord, ...]:
+        """Every mask of an image, oldest first."""
+        query = sa.select(masks).where(masks.c.image_id == image_id).order_by(masks.c.created, masks.c.mask_id)
+        with self.engine.connect() as connection:
+            return tuple(MaskRecord(**row) for row in connection.execute(query).mappings())
+
+    def remove_image(self, image_id: str) -> None:
+        """Forget an image and its masks; `gc` then frees the disk."""
+        self.image(image_id)
+        with self.engine.begin() as connection:
+            connection.execute(masks.delete().where(masks.c.image_id == image_id))
+            connection.execute(images.delete().where(images.c.image_id == image_id))
+
+    def write_audit(self, tool: str, arguments: Mapping[str, Any], outcome: str) -> None:
+        """Append one call to the audit log."""
+        self.audit.write(tool, arguments, outcome)
+
+    def audit_log(self, *, last: int = 100) -> tuple[AuditEntry, ...]:
+        """The latest entries, newest first."""
+        return self.audit.last(last)
+
+    def repair(self) -> tuple[str, ...]:
+        """Put right what a kill left behind and say what was done, one sentence each."""
+        done = []
+        leftovers = list(self.arrays.unfinished())
+        for path in leftovers:
+            path.unlink(missing_ok=True)
+        if leftovers:
+            done.append(f"Removed {len(leftovers)} half-written array files.")
+        lost = self.mark_lost()
+        if lost:
+            done.append(f"Marked {len(lost)} jobs as lost because their process is gone: {', '.join(lost)}.")
+        gone = self._forget_rows_without_arrays()
+        if gone:
+            done.append(f"Forgot {len(gone)} entries whose array file is missing: {', '.join(gone)}.")
+        return tuple(done)
+
+    def gc(self, *, older_than_s: float = 3600.0) -> int:
+        """Delete array and source files no entry names; returns the bytes freed.
+
+        Args:
+            older_than_s: younger files are kept, because their row may be about to be written.
+        """
+        with self.engine.connect() as connection:
+            hashes = set(connection.scalars(sa.select(images.c.content_hash)))
+            named = {self.arrays.image_path(h) for h in hashes}
+            named |= {self.arrays.mask_path(h) for h in connection.scalars(sa.select(masks.c.content_hash))}
+        freed = self.sources.forget_all_but(hashes)
+        for path in self.arrays.all():
+            status = path.stat()
+            if path not in named and time.time() - status.st_mtime >= older_than_s:
+                path.unlink()
+                freed += status.st_size
+        return freed
+
+    def verify(self) -> tuple[str, ...]:
+        """Handles whose stored voxels no longer match their hash; reads every array."""
+        bad = []
+        for image in self.images():
+            try:
+                intact = self.volume(image.image_id).content_hash == image.content_hash
+            except (BadCall, Failed):
+                intact = False
+            bad += [] if intact else [image.image_id]
+            for record in self.masks_of(image.image_id):
+                try:
+                    intact = Mask(self.arrays.mask(record.content_hash), image.grid).content_hash == record.content_hash
+                except (BadCall, Failed):
+                    intact = False
+                bad += [] if intact else [record.mask_id]
+        return tuple(bad)
+
+    def _forget_rows_without_arrays(self) -> list[str]:
+        gone = []
+        for image in self.images():
+            if not self.arrays.image_path(image.content_hash).exists():
+                gone.append(image.image_id)
+                self.remove_image(image.image_id)
+                continue
+            for record in self.masks_of(image.image_id):
+                if not self.arrays.mask_path(record.content_hash).exists():
+                    gone.append(record.mask_id)
+                    with self.engine.begin() as connection:
+                        connection.execute(masks.delete().where(masks.c.mask_id == record.mask_id))
+        return gone
+
+    def _insert_once(self, table: sa.Table, key: str, values: Mapping[str, Any]) -> None:
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(table.insert().values(**values))
+        except sa.exc.IntegrityError:  # the same content is there already, perhaps from another process
+            if self._row(table, key, values[key]) is None:
+                raise
+
+    def _row(self, table: sa.Table, key: str, value: str) -> Facts | None:
+        with self.engine.connect() as connection:
+            row = connection.execute(sa.select(table).where(table.c[key] == value)).mappings().first()
+            return None if row is None else dict(row)
+
+    def _known(self, table: sa.Table, key: str) -> str:
+        with self.engine.connect() as connection:
+            latest = list(connection.scalars(sa.select(table.c[key]).order_by(table.c.created.desc()).limit(3)))
+        return f"Latest: {', '.join(latest)}." if latest else "There is none yet."
+
+
+def _short(handle: str) -> str:
+    return handle[:40]
+
+
+def _image_record(row: Facts) -> ImageRecord:
+    record = ImageRecord(**row)
+    return replace(record, grid=grid_from_json(row["grid"]))
+
+
+def _engine(url: str) -> sa.Engine:
+    engine = sa.create_engine(url)
+    if engine.dialect.name == "sqlite":
+
+        @sa.event.listens_for(engine, "connect")
+        def _durable(connection: Any, _record: object) -> None:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA busy_timeout = 30000")
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = FULL")  # an acknowledged row survives a power cut
+            cursor.execute("PRAGMA foreign_keys = ON")
+            cursor.close()
+
+    return engine

@@ -1,0 +1,22 @@
+"""A program: serve toy models over HTTP until stopped. Arguments: test folder, store, root, port, HTTP settings (JSON)."""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+
+from desk_toy import CARDS
+
+from ostensor.models import catalogue
+from ostensor.server.http.settings import HttpSettings
+from ostensor.server.serve import serve
+from ostensor.tools.desk.desk import Desk
+from ostensor.tools.desk.settings import Settings
+
+catalogue.ENTRIES = CARDS  # also in the processes this one starts, which run this file again
+
+if __name__ == "__main__":
+    settings = Settings(store=Path(sys.argv[2]), roots=(Path(sys.argv[3]),), factory="desk_toy:load")
+    with Desk(settings) as desk:
+        serve(desk, HttpSettings(port=int(sys.argv[4]), **json.loads(sys.argv[5])))

@@ -1,0 +1,254 @@
+"""`segment_described`: from a sentence to ranked candidates, each with what of the sentence holds."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ... import __version__
+from ...imaging.errors import BadCall
+from ...imaging.masks import measures
+from ...retrieval.descriptions.description import BadDescription, Description
+from ...retrieval.descriptions.parser import parse
+from ..desk.desk import Answer, Call, Desk
+from ..desk.job import Job, answer_job, run_job
+from ..desk.results import Provenance, Verdict
+from .choosing import Choice, Engine, choose, find
+from .finding import Finder, Found, Nothing
+from .matching import Scene, Scored, ranked
+from .results import Candidate, DescribedResult
+
+LEAST_UNDERSTOOD = {
+    "structure": 0.4,
+    "part": 0.4,
+    "region": 0.5,
+    "any": 0.5,
+}  # own choice, on tests/retrieval sentences
+LEAST_SCORE = 0.15  # below, a candidate is not worth showing
+CLOSE = 0.1  # two candidates whose fits differ by no more are told apart by nothing the sentence says
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The checked arguments of one call."""
+
+    image_id: str
+    description: Description
+    model: Engine
+    slice_index: int | None
+    max_candidates: int
+
+
+def segment_described(
+    desk: Desk,
+    call: Call,
+    image_id: Annotated[str, Field(description="Handle from open_image.")],
+    description: Annotated[str, Field(description="One English sentence about one target, at most 500 characters.")],
+    model: Annotated[
+        Literal["auto", "sat", "flans", "lsms"],
+        Field(description="'sat': named structures and areas in them; 'flans', 'lsms': networks that read sentences."),
+    ] = "auto",
+    scope: Annotated[
+        Literal["volume", "slice"], Field(description="Compare in the whole scan or in one slice.")
+    ] = "volume",
+    slice: Annotated[
+        int | None, Field(description="Axial slice counted from the feet, from 0; for scope='slice'.", ge=0)
+    ] = None,
+    max_candidates: Annotated[int, Field(description="At most so many candidates.", ge=1, le=10)] = 3,
+    wait_s: Annotated[float, Field(description="Seconds to wait before a job_id is returned.", ge=0, le=300)] = 20.0,
+) -> Answer:
+    """Segment what a sentence points at by place, side, size, density, count, relation or function.
+
+    Use it for 'the larger of the two dark areas near the top of the liver' or 'the organ that stores
+    bile'; for plain names use segment. Claims are computed on masks; candidates list which hold.
+    Areas in organs are 'unsure': they differ, no lesion model looked. If `ambiguous`, ask which is
+    meant. Left and right are the patient's unless 'in the picture'. No candidate: read reason.
+    Example: segment_described(image_id="img_0123456789ab", description="the kidney on the left")
+    """
+    image = desk.store.image(image_id)
+    wanted = Wanted(image_id, read(desk, description), model, _slice(image.grid.is_2d, scope, slice), max_candidates)
+    arguments = {"image_id": image_id, "description": description, "model": model, "slice": wanted.slice_index}
+    arguments["max_candidates"] = max_candidates
+
+    def work(job: Job) -> DescribedResult:
+        return describe(job, wanted)
+
+    record = run_job(desk, call, "segment_described", arguments, work, wait_s=wait_s)
+    return answer_job(record, DescribedResult, said, {"image_id": image_id})
+
+
+def read(desk: Desk, description: str) -> Description:
+    """The sentence, understood.
+
+    Raises:
+        BadCall: it is empty, too long, not English, contradictory, or only denies something.
+    """
+    try:
+        return parse(description, desk.table)
+    except BadDescription as error:
+        raise BadCall(str(error)) from None
+
+
+def _slice(is_2d: bool, scope: str, index: int | None) -> int | None:
+    if scope == "volume" and index is not None:
+        raise BadCall(
+            f"slice={index} was given with scope='volume'. A slice belongs to scope='slice'. Set one of them."
+        )
+    if is_2d:
+        if index not in (None, 0):
+            raise BadCall(f"Slice {index} is outside the image. It is a single slice. Leave slice out.")
+        return None
+    if scope == "slice" and index is None:
+        raise BadCall("scope='slice' came without a slice. Give the axial slice, counted from the feet, e.g. slice=40.")
+    return index
+
+
+def describe(job: Job, wanted: Wanted) -> DescribedResult:
+    """Find candidates, judge every claim on masks, and keep the best."""
+    description = wanted.description
+    finder = Finder(job, wanted.image_id, wanted.slice_index)
+    result = DescribedResult(
+        image_id=wanted.image_id,
+        target=description.target,
+        claims=[str(claim) for claim in description.claims],
+        unused_words=list(description.unused),
+        assumed=list(description.assumed),
+    )
+    if not_understood(description):
+        return result.model_copy(update={"verdict": "unsupported", "reason": _not_understood(job.desk, description)})
+    choice = choose(finder, description, wanted.model)
+    result = result.model_copy(update={"engine": choice.engine, "engine_reason": choice.reason})
+    found = find(finder, description, choice)
+    if isinstance(found, Nothing) or not found:
+        nothing = found if isinstance(found, Nothing) else Nothing("absent", "Nothing was found.")
+        return result.model_copy(update={"verdict": nothing.verdict, "reason": nothing.reason})
+    return result.model_copy(update=_judged(finder, wanted, choice, found))
+
+
+def not_understood(description: Description) -> bool:
+    """Too little of the sentence means anything here."""
+    return description.kind == "none" or description.understood < LEAST_UNDERSTOOD[description.kind]
+
+
+def _not_understood(desk: Desk, description: Description) -> str:
+    words = ", ".join(f"'{word}'" for word in description.unused[:6]) or "none of it"
+    near = ", ".join(row.name for row, _score in desk.table.search(description.text[:100], 3))
+    return (
+        f"The description names nothing that can be looked for: not understood: {words}. "
+        f"Closest names: {near}. Say a structure, or an area and the organ it lies in."
+    )
+
+
+def scene_of(finder: Finder, description: Description) -> Scene:
+    """The masks claims refer to."""
+    wanted = {one for claim in description.claims for one in claim.of}
+    masks = {one: finder.reference(one) for one in wanted}
+    return Scene(finder.image.grid, finder.slice_index is not None, masks)
+
+
+def _judged(finder: Finder, wanted: Wanted, choice: Choice, found: list[Found]) -> dict[str, object]:
+    description = wanted.description
+    by_thing = {id(one.thing): one for one in found}
+    order = ranked([one.thing for one in found], description.claims, scene_of(finder, description))
+    judged = {key for key, one in by_thing.items() if one.row is not None}  # what `segment` shows is shown here, too
+    shown = [one for one in order if one.score >= LEAST_SCORE or id(one.thing) in judged]
+    kept = [one for one in shown if one.fit >= 0.5 or one.fits_all]
+    if not kept:
+        best = order[0]
+        failed = "; ".join(f"{fit.claim}: {fit.reason}" for fit in best.fits if fit.state == "failed")
+        reason = f"{len(order)} looked at, none fits. The nearest, {best.thing.name}, is not {failed}."
+        if not failed:
+            sure = f"{best.thing.certainty:.2f}, which is too little to show"
+            reason = f"{len(order)} looked at. Something was marked as {best.thing.name}, with a certainty of {sure}."
+        return {"verdict": "absent", "reason": reason}
+    rows = [_candidate(finder, wanted, choice, one, by_thing[id(one.thing)]) for one in kept[: wanted.max_candidates]]
+    ambiguous = _ambiguous(kept, description)
+    reason = "Nothing fits every claim; see what failed." if rows[0].failed else ""
+    if ambiguous:
+        reason = (
+            f"{sum(one.fits_all for one in kept)} candidates fit equally well; the sentence does not tell them apart."
+        )
+    return {"verdict": rows[0].verdict, "reason": reason, "candidates": rows, "ambiguous": ambiguous}
+
+
+def _ambiguous(kept: list[Scored], description: Description) -> bool:
+    """Whether the two best fit the words almost equally; whoever asks for several means them all."""
+    if len(kept) < 2 or description.plural:
+        return False
+    first, second = sorted(kept, key=lambda one: -one.fit)[:2]
+    return second.fits_all and first.fit - second.fit <= CLOSE
+
+
+def _candidate(finder: Finder, wanted: Wanted, choice: Choice, scored: Scored, found: Found) -> Candidate:
+    groups: dict[str, list[str]] = {"matched": [], "failed": [], "unchecked": []}
+    for fit in scored.fits:
+        groups[fit.state].append(f"{fit.claim} ({fit.reason})")
+    verdict: Verdict = found.verdict if scored.fits_all else "unsure"
+    reasons = [f"{found.how}; certainty {scored.thing.certainty:.2f}, fit {scored.fit:.2f}"]
+    if found.row is not None and found.row.reason:
+        reasons.append(found.row.reason)
+    image = finder.image
+    volume = None if image.synthetic else measures.volume_ml(scored.thing.mask)
+    faces = measures.truncated_faces(scored.thing.mask, image)
+    record = _stored(finder, wanted, choice, scored, found, verdict)
+    return Candidate(
+        mask_id=record[0],
+        structure=scored.thing.name,
+        score=round(scored.score, 4),
+        verdict=verdict,
+        reasons=reasons,
+        **groups,
+        found_by=choice.engine,
+        volume_ml=None if volume is None else round(volume, 2),
+        volume_is="not given"
+        if volume is None
+        else "lower bound"
+        if faces or finder.slice_index is not None
+        else "complete",
+        side=scored.thing.side or None,
+        max_affine_difference=float(np.abs(scored.thing.mask.grid.affine - image.grid.affine).max()),
+        provenance=record[1],
+    )
+
+
+def _stored(
+    finder: Finder, wanted: Wanted, choice: Choice, scored: Scored, found: Found, verdict: Verdict
+) -> tuple[str, Provenance]:
+    """The mask's handle and where it comes from; a mask of `segment` keeps its own."""
+    base = found.row.provenance if found.row is not None else finder.made_by
+    provenance = Provenance(tool="segment_described", version=__version__, inputs=[wanted.image_id])
+    if base is not None:
+        provenance = base.model_copy(update={"tool": "segment_described"})
+    if found.row is not None and found.row.mask_id is not None:
+        return found.row.mask_id, provenance
+    made_by = hashlib.sha256(f"segment_described {choice.engine} {found.how}".encode()).hexdigest()
+    facts = {
+        "verdict": verdict,
+        "confidence": round(scored.thing.certainty, 4),
+        "description": wanted.description.text,
+        "found_by": found.how,
+        "slice": wanted.slice_index,
+        "provenance": provenance.model_dump(mode="json"),
+    }
+    record = finder.desk.store.add_mask(
+        scored.thing.mask, image_id=wanted.image_id, structure=scored.thing.name, made_by=made_by, facts=facts
+    )
+    return record.mask_id, provenance
+
+
+def said(result: DescribedResult) -> str:
+    """The answer in a few words."""
+    if not result.candidates:
+        return f"{(result.verdict or 'absent').replace('_', ' ').capitalize()}: {result.reason}"[:1500]
+    parts = []
+    for number, row in enumerate(result.candidates, start=1):
+        size = f", {row.volume_ml:g} ml" if row.volume_ml is not None else ""
+        but = f"; does not hold: {'; '.join(row.failed)}" if row.failed else ""
+        parts.append(f"{number}. {row.structure} ({row.verdict}, score {row.score:.2f}{size}{but}) {row.mask_id}")
+    lead = "Ambiguous, ask which is meant: " if result.ambiguous else ""
+    unused = f" Not used: {', '.join(result.unused_words[:5])}." if result.unused_words else ""
+    return f"{lead}{'. '.join(parts)}.{unused}"[:1500]

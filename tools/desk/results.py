@@ -1,0 +1,299 @@
+"""What tools answer: typed, with units in the names; a number that cannot be given is null with its reason."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from ...imaging.volume import Grid
+
+Verdict = Literal["present", "absent", "outside_view", "unsupported", "unsure"]
+
+
+class Result(BaseModel):
+    """Base of every result; NaN and infinity are refused."""
+
+    model_config = ConfigDict(allow_inf_nan=False, extra="forbid")
+
+
+class SeriesRow(Result):
+    """A DICOM series to choose."""
+
+    series: str
+    modality: str
+    description: str
+    slices: int
+
+
+class ImageResult(Result):
+    """An opened image, or the series to choose from (`image_id` null)."""
+
+    image_id: str | None
+    modality: str | None = None
+    shape: list[int] | None = None
+    spacing_mm: list[float] | None = None
+    orientation: str | None = None
+    intensity_range: list[float] | None = None
+    intensity_unit: str | None = None
+    synthetic: bool = False
+    format: str = ""
+    warnings: list[str] = []
+    series: list[SeriesRow] = []
+
+
+class StructureRow(Result):
+    """A structure of the anatomy table."""
+
+    structure: str
+    score: float
+    side: str
+    regions: list[str]
+    parent: str
+    part_of: str = ""
+    synonyms: list[str]
+    lay: list[str] = []
+    uberon: str
+    fma: str = ""
+    volume_ml: list[float] | None = None
+    volume_source: str = ""
+    models: list[str]
+
+
+class StructuresResult(Result):
+    """Structures, best match first; without one, `nearest` are names of like spelling."""
+
+    structures: list[StructureRow]
+    nearest: list[str] = []
+
+
+class ModelRow(Result):
+    """A model's card, short."""
+
+    model: str
+    title: str
+    task: str
+    modalities: list[str]
+    dimensions: list[int]
+    structures: list[str]
+    open_text: bool
+    spacing_mm: list[float] | None
+    memory_mb: int
+    weights: str
+    licence: str
+    purpose: str
+    fidelity: str
+    dice: dict[str, float]
+    notes: str
+
+
+class ModelsResult(Result):
+    """Models that fit the question."""
+
+    models: list[ModelRow]
+
+
+class Geometry(Result):
+    """Proof that a mask lies on its image."""
+
+    shape: list[int]
+    affine: list[list[float]]
+    axis_codes: str
+    max_affine_difference: float
+    side_checked: bool
+
+
+class Provenance(Result):
+    """Who made something, out of what."""
+
+    tool: str
+    version: str
+    inputs: list[str]
+    model: str | None = None
+    weights_sha256: str | None = None
+    licence: str | None = None
+    purpose: str | None = None
+    engine: str | None = None
+    seed: int | None = None
+
+
+class MaskRow(Result):
+    """One structure: a verdict first, numbers after."""
+
+    structure: str
+    asked_as: str
+    verdict: Verdict
+    mask_id: str | None = None
+    confidence: float
+    confidence_is: str = "mean sigmoid inside the mask"
+    volume_ml: float | None = None
+    volume_is: Literal["complete", "lower bound", "not given"] = "not given"
+    truncated_at: list[str] = []
+    side: str | None = None
+    reason: str = ""
+    warnings: list[str] = []
+    geometry: Geometry | None = None
+    provenance: Provenance
+
+
+class JobResult(Result):
+    """A job as it stands; `result` is what its tool would have answered."""
+
+    job_id: str
+    tool: str
+    state: str
+    progress: float
+    message: str = ""
+    queue_place: int | None = None
+    result: dict[str, object] | None = None
+    error: str | None = None
+
+
+class SegmentResult(Result):
+    """Masks, or the job to wait for when they take longer than `wait_s`."""
+
+    image_id: str
+    masks: list[MaskRow] = []
+    job_id: str | None = None
+    state: str = "done"
+    progress: float = 1.0
+
+
+class Lengths(Result):
+    """Diameters between outlines, mm."""
+
+    longest_axial_mm: float
+    perpendicular_mm: float
+    longest_3d_mm: float
+    slice_index: int
+
+
+class Greys(Result):
+    """Intensities inside the mask; the unit is HU for CT, else the image's own."""
+
+    unit: str
+    mean: float
+    sd: float
+    minimum: float
+    p5: float
+    median: float
+    p95: float
+    maximum: float
+
+
+class Shape(Result):
+    """Parts, place, extent; surface from a mesh."""
+
+    parts: int
+    centroid_mm: list[float] | None
+    bounding_box_index: list[list[int]]
+    side: str | None
+    mesh_volume_ml: float | None = None
+    surface_cm2: float | None = None
+    sphericity: float | None = None
+
+
+class Level(Result):
+    """Area in the axial slice through the level's middle."""
+
+    area_cm2: float
+    slice_index: int
+    lower_bound: bool
+
+
+class Measurement(Result):
+    """Numbers about one mask."""
+
+    mask_id: str
+    structure: str | None
+    voxels: int
+    volume_ml: float | None
+    volume_is: Literal["complete", "lower bound", "not given"]
+    truncated_at: list[str]
+    diameters: Lengths | None = None
+    intensity: Greys | None = None
+    shape: Shape | None = None
+    level: Level | None = None
+    radiomics: dict[str, float] | None = None
+    reasons: list[str] = []
+    provenance: Provenance
+
+
+class MeasureResult(Result):
+    """Measurements in the order of the masks."""
+
+    measurements: list[Measurement]
+
+
+class CompareResult(Result):
+    """Agreement of two masks; null values have a reason."""
+
+    dice: float
+    iou: float
+    nsd: float | None
+    hd95_mm: float | None
+    assd_mm: float | None
+    hd_mm: float | None
+    volume_difference_ml: float | None
+    volume_error: float | None
+    lesions_a: int
+    lesions_b: int
+    lesion_f1: float
+    tolerance_mm: float
+    convention: str
+    reasons: list[str]
+
+
+class EditResult(Result):
+    """The new mask."""
+
+    mask_id: str
+    image_id: str
+    structure: str | None
+    voxels: int
+    volume_ml: float | None
+    geometry: Geometry
+    provenance: Provenance
+
+
+class RenderResult(Result):
+    """What the picture shows; the picture itself is image content."""
+
+    image_id: str
+    mask_ids: list[str]
+    view: str
+    slice: int
+    slices: int
+    window: list[float]
+    size: list[int]
+
+
+class FileRow(Result):
+    """A mask in a written file, read back and compared."""
+
+    mask_id: str
+    path: str
+    format: str
+    readback_dice: float
+    centroid_offset_mm: float | None = None
+    warnings: list[str] = []
+
+
+class ExportResult(Result):
+    """Files, with paths relative to their root, and the worst of all read back."""
+
+    files: list[FileRow]
+    smallest_dice: float
+    largest_offset_mm: float | None
+
+
+def receipt(grid: Grid, image: Grid, *, side_checked: bool) -> Geometry:
+    """Proof that a mask lies on its image."""
+    return Geometry(
+        shape=list(grid.shape),
+        affine=np.round(grid.affine, 6).tolist(),
+        axis_codes=grid.axis_codes,
+        max_affine_difference=float(np.abs(grid.affine - image.affine).max()),
+        side_checked=side_checked,
+    )

@@ -1,0 +1,1 @@
+"""The tool that checks a report."""

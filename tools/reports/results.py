@@ -1,0 +1,86 @@
+"""What `check_report` answers. Field names are relied on by outside programs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, WithJsonSchema
+
+from ..desk.results import Provenance, Result
+
+# Checked here, but shown to callers without their fields: the list of tools must stay short (DESIGN §4).
+_ROWS = WithJsonSchema({"type": "array", "items": {"type": "object"}})
+_ROW = WithJsonSchema({"type": "object"})
+Judgement = Literal["supported", "contradicted", "cannot_tell"]
+
+
+class Evidence(Result):
+    """What a judgement rests on: a tool's verdict and numbers about one mask."""
+
+    tool: str
+    structure: str
+    verdict: str
+    mask_id: str | None = None
+    confidence: float | None = None
+    side: str | None = None
+    volume_ml: float | None = None
+    longest_axial_mm: float | None = None
+    longest_3d_mm: float | None = None
+    is_lower_bound: bool = False
+    slice_index: int | None = None
+    model: str | None = None
+
+
+class ReportFinding(Result):
+    """One claim of the report; start and end are characters of the report."""
+
+    sentence: str
+    sentence_number: int
+    section: str
+    start: int
+    end: int
+    structure: str
+    lesion: str
+    side: str
+    presence: str
+    status: str
+    size_mm: float | None
+    count: int | None
+    location: list[str]
+    change: str
+    judgement: Judgement
+    reasons: list[str]
+    evidence: Annotated[list[Evidence], _ROWS]
+
+
+class Unmentioned(Result):
+    """A structure the report does not speak about."""
+
+    structure: str
+    mask_id: str | None
+    verdict: str
+    implausible: bool
+    reasons: list[str]
+
+
+class NotChecked(Result):
+    """A sentence nothing was checked about."""
+
+    sentence: str
+    reason: str
+
+
+class ReportResult(Result):
+    """Every finding judged, or the job to wait for."""
+
+    image_id: str
+    findings: list[ReportFinding] = Field(default_factory=list)
+    contradictions: list[str] = Field(default_factory=list)
+    unmentioned: Annotated[list[Unmentioned], _ROWS] = Field(default_factory=list)
+    not_checked: Annotated[list[NotChecked], _ROWS] = Field(default_factory=list)
+    summary: str = ""
+    language: str = ""
+    job_id: str | None = None
+    state: str = "done"
+    progress: float = 1.0
+    provenance: Annotated[Provenance, _ROW]

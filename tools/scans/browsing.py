@@ -1,0 +1,121 @@
+"""`find_structures` and `list_models`: what there is to ask for, without loading any model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ...imaging.masks.measures import covered_mm
+from ...models import catalogue
+from ...models.card import Card
+from ...retrieval.anatomy.structures import THRESHOLD, Structure
+from ..desk.desk import Answer, Call, Desk, allowed_use
+from ..desk.results import ModelRow, ModelsResult, StructureRow, StructuresResult
+
+ModelTask = Literal["segment", "refer", "synthesize", "translate"]
+
+
+def find_structures(
+    desk: Desk,
+    call: Call,
+    query: Annotated[
+        str,
+        Field(
+            description="Any word for a structure: 'kidneys', 'lt femur', 'A. renalis', 'belly'.",
+            min_length=1,
+            max_length=200,
+        ),
+    ],
+    image_id: Annotated[str | None, Field(description="Limits `models` to those that take this image.")] = None,
+) -> Answer:
+    """Find the canonical name of a body structure and which models can segment it.
+
+    Use it when a name was refused, or to see synonyms, sides and parts. Understands abbreviations, Latin, lay words,
+    side words and misspellings, not descriptions of what a structure does. A pair such as 'kidneys' has left and right
+    rows. An empty `models` list means segment will answer 'unsupported'; no rows mean the words are no anatomy known
+    here. Score 1 is an exact term; below 0.7 nothing is listed. Example: find_structures(query="bladder")
+    """
+    del call
+    image = desk.store.image(image_id) if image_id else None
+    modality = image.modality if image else None
+    dims = (2 if image.grid.is_2d else 3) if image else None
+    extent = max(covered_mm(image.grid)) if image and image.grid.spacing_known else None
+    rows, nearest = [], []
+    for row, score in desk.table.search(query, 6):
+        if score < THRESHOLD:
+            nearest.append(row.name)
+            continue
+        models = catalogue.models_for(row.name, modality, dims, extent_mm=extent, purpose=allowed_use(desk))
+        rows.append(_row(row, score, [model.name for model in models]))
+    if not rows:
+        text = f"No structure is called '{query[:60]}'. Nearest in spelling: {', '.join(nearest[:3])}."
+        return Answer(text, StructuresResult(structures=[], nearest=nearest[:3]))
+    best = rows[0]
+    with_model = [row.structure for row in rows if row.models]
+    text = f"Best match for '{query[:60]}': {best.structure} (score {best.score:.2f}). "
+    text += f"Segmentable: {', '.join(with_model)}." if with_model else "No bundled model segments any of these."
+    return Answer(text, StructuresResult(structures=rows))
+
+
+def _row(row: Structure, score: float, models: list[str]) -> StructureRow:
+    return StructureRow(
+        structure=row.name,
+        score=score,
+        side=row.side,
+        regions=list(row.regions),
+        parent=row.parent,
+        part_of=row.part_of,
+        synonyms=list(row.synonyms)[:6],
+        lay=list(row.lay)[:6],
+        uberon=row.uberon,
+        fma=row.fma,
+        volume_ml=list(row.volume_ml) if row.volume_ml else None,
+        volume_source=row.volume_source,
+        models=models,
+    )
+
+
+def list_models(
+    desk: Desk,
+    call: Call,
+    structure: Annotated[str | None, Field(description="Only models that know this structure.")] = None,
+    task: Annotated[ModelTask | None, Field(description="Only models of this task.")] = None,
+) -> Answer:
+    """List models: what each takes, which structures it claims, its measured Dice, licence and memory.
+
+    Use it to choose `model` for segment, or to explain what is possible; 'auto' is usually right.
+    `dice` was measured by us on held-out scans. Nothing is loaded. Example: list_models(structure="liver")
+    """
+    del call
+    cards = list(catalogue.catalogue())
+    if structure is not None:
+        name = desk.table.resolve(structure).name
+        cards = [card for card in cards if name in card.claimed or card.open_text]
+    if structure is not None and task is None:  # who asks by structure wants it found, not painted
+        cards = [card for card in cards if card.task not in ("synthesize", "translate")]
+    if task is not None:
+        cards = [card for card in cards if card.task == task]
+    ready = [card.name for card in cards if card.is_ready]
+    text = f"{len(cards)} models fit; ready to use: {', '.join(ready) or 'none'}."
+    return Answer(text, ModelsResult(models=[_model(card) for card in cards]))
+
+
+def _model(card: Card) -> ModelRow:
+    return ModelRow(
+        model=card.name,
+        title=card.title,
+        task=card.task,
+        modalities=list(card.modalities),
+        dimensions=list(card.dimensions),
+        structures=list(card.claimed),
+        open_text=card.open_text,
+        spacing_mm=list(card.spacing_mm) if card.spacing_mm else None,
+        memory_mb=card.memory_mb,
+        weights=card.weights,
+        licence=card.licence,
+        purpose=card.purpose,
+        fidelity=card.fidelity,
+        dice={name: round(card.measured[name].dice, 3) for name in card.claimed if name in card.measured},
+        notes=card.notes,
+    )

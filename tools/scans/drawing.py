@@ -1,0 +1,63 @@
+"""`render`: a picture a person can check."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ...imaging.errors import BadCall
+from ...imaging.render import render as draw
+from ..desk.desk import Answer, Call, Desk
+from ..desk.results import RenderResult
+
+
+def render(
+    desk: Desk,
+    call: Call,
+    image_id: Annotated[str, Field(description="Handle from open_image.")],
+    mask_ids: Annotated[
+        list[str] | None, Field(description="Masks of this image to outline, at most 20.", max_length=20)
+    ] = None,
+    view: Annotated[
+        Literal["axial", "coronal", "sagittal", "montage"], Field(description="montage shows all three planes.")
+    ] = "axial",
+    window: Annotated[
+        Literal["auto", "soft_tissue", "lung", "bone", "brain", "liver"],
+        Field(description="Presets are for CT; use auto for MR."),
+    ] = "auto",
+    slice_index: Annotated[
+        int | None,
+        Field(description="Counted from the patient's feet, back or left; default: where the masks are largest.", ge=0),
+    ] = None,
+) -> Answer:
+    """Draw a slice with masks outlined, side letters, mm ticks and a legend, as a PNG.
+
+    Use it to show findings or to check a mask by eye. The patient's right is on the left of axial
+    and coronal pictures. It gives no numbers: use measure. Example: render(image_id="img_0123456789ab", mask_ids=["msk_0123456789ab"], view="montage")
+    """
+    del call
+    volume = desk.store.volume(image_id)
+    masks = {}
+    for mask_id in mask_ids or []:
+        record = desk.store.mask_record(mask_id)
+        if record.image_id != image_id:
+            raise BadCall(
+                f"The mask '{mask_id}' belongs to {record.image_id}, not to {image_id}. Draw masks on their own image."
+            )
+        name = record.structure or mask_id
+        masks[name if name not in masks else f"{name} {mask_id}"] = desk.store.mask(mask_id)
+    found = draw(
+        volume, masks, view=view, slice_index=slice_index, window=window, width=640 if view != "montage" else 900
+    )
+    result = RenderResult(
+        image_id=image_id,
+        mask_ids=list(mask_ids or []),
+        view=view,
+        slice=found.slice_index,
+        slices=found.slices,
+        window=[round(v, 2) for v in found.window],
+        size=list(found.size),
+    )
+    text = f"{view.capitalize()} view of {image_id}, slice {found.slice_index} of {found.slices}, showing {', '.join(masks) or 'no masks'}."
+    return Answer(text, result, (found.png,))

@@ -1,0 +1,123 @@
+"""`export`: masks as files, each read back before it is called written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from ... import __version__
+from ...imaging.dicom.source import DicomSource, made_up_source
+from ...imaging.errors import BadCall
+from ...imaging.exports import Written, file_names, largest_offset_mm, smallest_dice, write_masks
+from ...imaging.formats.segments import Segment
+from ...imaging.formats.structure_codes import structure_code
+from ...imaging.formats.table import MASK_FORMATS
+from ...store.records import ImageRecord, MaskRecord
+from ..desk.desk import Answer, Call, Desk
+from ..desk.results import ExportResult, FileRow
+
+if TYPE_CHECKING:
+    MaskFormat = str
+else:
+    MaskFormat = Literal[MASK_FORMATS]  # what callers may say stands in the schema
+
+
+def export(
+    desk: Desk,
+    call: Call,
+    mask_ids: Annotated[list[str], Field(description="Masks to write.", min_length=1, max_length=100)],
+    folder: Annotated[str, Field(description="Existing folder inside an allowed root; '.' is the first root.")] = ".",
+    format: Annotated[
+        MaskFormat,
+        Field(
+            description="nifti (.nii.gz), nrrd, stl: one file per mask; dicom_seg, rtstruct: one file per scan, "
+            "with the patient and study of a DICOM scan in it."
+        ),
+    ] = "nifti",
+) -> Answer:
+    """Write masks to files on their image's grid, each read back from disk and compared (Dice, centroid offset in mm).
+
+    Only when the user wants files; other tools work on handles. A file of the same masks is
+    replaced; names hold structure and handle. stl: surface in mm, LPS. rtstruct and stl need a scan with
+    known voxel size. Example: export(mask_ids=["msk_0123456789ab"], folder=".", format="dicom_seg")
+    """
+    target = desk.roots.inside(folder)
+    if not target.is_dir():
+        raise BadCall(f"'{target.name}' is a file. A folder is needed. Give an existing folder inside a root.")
+    records = [desk.store.mask_record(mask_id) for mask_id in dict.fromkeys(mask_ids)]
+    images = list(dict.fromkeys(record.image_id for record in records))
+    written: list[Written] = []
+    for number, image_id in enumerate(images):
+        image = desk.store.image(image_id)
+        segments = [_segment(desk, record) for record in records if record.image_id == image_id]
+
+        def report(share: float, message: str, done: int = number) -> None:
+            call.report((done + share) / len(images), message)
+
+        written += write_masks(
+            target,
+            segments,
+            image.grid,
+            format=format,
+            source=_source(desk, image),
+            synthetic=image.synthetic,
+            report=report,
+        )
+    files = [
+        FileRow(
+            mask_id=row.mask_id,
+            path=desk.roots.shown(row.path),
+            format=format,
+            readback_dice=row.receipt.dice,
+            centroid_offset_mm=row.receipt.centroid_offset_mm,
+            warnings=list(row.receipt.warnings),
+        )
+        for row in written
+    ]
+    worst, offset = smallest_dice(written), largest_offset_mm(written)
+    result = ExportResult(files=files, smallest_dice=worst, largest_offset_mm=offset)
+    return Answer(_sentence(files, worst, offset), result)
+
+
+def would_replace(desk: Desk, arguments: Mapping[str, Any]) -> str:
+    """The question before files are overwritten: somebody may have corrected them by hand. "" when there are none."""
+    folder = desk.roots.inside(arguments["folder"])
+    records = [desk.store.mask_record(mask_id) for mask_id in dict.fromkeys(arguments["mask_ids"])]
+    there: list[str] = []
+    for image_id in dict.fromkeys(record.image_id for record in records):
+        mine = [(record.structure or "mask", record.mask_id) for record in records if record.image_id == image_id]
+        there += [name for name in file_names(mine, arguments["format"]) if (folder / name).exists()]
+    if not there:
+        return ""
+    more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+    return f"Replace {there[0]}{more} in '{arguments['folder'][:80]}'? Changes made by hand would be lost."
+
+
+def _sentence(files: list[FileRow], worst: float, offset: float | None) -> str:
+    paths = list(dict.fromkeys(row.path for row in files))
+    shown = ", ".join(paths[:6]) + (", …" if len(paths) > 6 else "")
+    moved = "" if offset is None else f", centroids at most {offset:.3f} mm apart"
+    warned = list(dict.fromkeys(warning for row in files for warning in row.warnings))
+    text = f"Wrote {len(files)} masks to {len(paths)} files, each read back: Dice at least {worst:.4f}{moved}. {shown}."
+    return " ".join([text, *warned[:4]])
+
+
+def _segment(desk: Desk, record: MaskRecord) -> Segment:
+    made: dict[str, Any] = record.facts.get("provenance") or {}
+    row = desk.table.get(record.structure) if record.structure else None
+    label = record.structure or "mask"
+    return Segment(
+        mask_id=record.mask_id,
+        label=label,
+        code=structure_code(record.structure, uberon=row.uberon if row else ""),
+        load=lambda: desk.store.mask(record.mask_id),
+        algorithm=str(made.get("model") or made.get("tool") or "ostensor"),
+        version=str(made.get("version") or __version__),
+    )
+
+
+def _source(desk: Desk, image: ImageRecord) -> DicomSource:
+    known = desk.store.sources.get(image.content_hash)
+    return known or made_up_source(image.image_id, image.grid.shape[2], image.modality)

@@ -1,0 +1,1 @@
+"""Tools that segment by name."""

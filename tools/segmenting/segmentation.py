@@ -1,0 +1,215 @@
+"""`segment`: from words to masks, each with a verdict before any number."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from ... import __version__
+from ...imaging.volume import Grid, Mask
+from ...models import catalogue
+from ...models.card import Card
+from ...models.inference.calibration import METHOD, calibration_of
+from ...workers.local import Segmented, SegmentedMask
+from ...workers.protocol import SegmentRequest
+from ..desk.desk import Answer, Call, Desk
+from ..desk.job import Job, answer_job, run_job
+from ..desk.results import MaskRow, Provenance, SegmentResult, receipt
+from .landmarks import company_of, placed_by
+from .planning import Wish, plan
+from .verdicts import WRONG_HEIGHT, Sureness, View, judge, judge_missing
+
+MEMORY_PER_VOXEL_BYTES = 90  # features, copies and masks of one voxel of the image, rounded up
+_LANDMARKS = 12  # other structures asked for when one is missing, to see what the scan shows
+
+
+def segment(
+    desk: Desk,
+    call: Call,
+    image_id: Annotated[str, Field(description="Handle from open_image.")],
+    structures: Annotated[
+        list[str], Field(description="Names or synonyms, e.g. ['liver', 'left kidney', 'femora']; at most 100.")
+    ],
+    model: Annotated[str, Field(description="'auto', or a name from list_models.")] = "auto",
+    context: Annotated[
+        str, Field(description="For models that take one: modality and region in words.", max_length=300)
+    ] = "",
+    wait_s: Annotated[
+        float, Field(description="Seconds to wait before a job_id is returned instead.", ge=0, le=300)
+    ] = 20.0,
+) -> Answer:
+    """Segment body structures by name in a 3-D scan or slice; one verdict and mask per structure.
+
+    Verdicts: present; unsure (mask given, do not rely on it); absent (looked for, not there);
+    outside_view (the scan seems to show another region); unsupported (no model for it here).
+    mask_id is null unless present or unsure. volume_ml is a lower bound when truncated_at is not
+    empty. Left and right are the patient's. If it takes longer than wait_s, job_id is set: call
+    get_job. Not for lesions or free descriptions. Asking again on the same image is fast.
+    Example: segment(image_id="img_0123456789ab", structures=["liver", "spleen"])
+    """
+    wishes = plan(desk, image_id, structures, model, context=context)
+    arguments = {
+        "image_id": image_id,
+        "structures": [wish.structure for wish in wishes],
+        "model": model,
+        "context": context,
+    }
+
+    def work(job: Job) -> SegmentResult:
+        return look(job, image_id, wishes, context=context)
+
+    record = run_job(desk, call, "segment", arguments, work, wait_s=wait_s)
+    return answer_job(record, SegmentResult, said, {"image_id": image_id})
+
+
+def look(job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "") -> SegmentResult:
+    """Ask the worker, one model after the other, and judge what comes back."""
+    desk, rows = job.desk, dict[str, MaskRow]()
+    cards = list(dict.fromkeys(wish.card for wish in wishes if wish.card is not None))
+
+    def looking(card: Card, names: Sequence[str]) -> Segmented:
+        return ask_model(job.quiet(), image_id, card, names)
+
+    placed = placed_by(desk, desk.store.image(image_id), cards, looking)
+    for number, card in enumerate(cards):
+        mine = [wish for wish in wishes if wish.card is card]
+        part = job.part(number / len(cards), (number + 1) / len(cards))
+        found = ask_model(part, image_id, card, [wish.structure for wish in mine], context)
+        seen = [mask.structure for mask in found.masks if mask.array.any()]
+        if len(seen) < len(mine):
+            others = [name for name in card.claimed if name not in {wish.structure for wish in mine}][:_LANDMARKS]
+            if others:
+                more = ask_model(job.quiet(), image_id, card, others, context)
+                seen += [mask.structure for mask in more.masks if mask.array.any()]
+        view = View(tuple(seen), placed, company_of(card, desk.store.image(image_id), looking))
+        for wish, mask in zip(mine, found.masks, strict=True):
+            rows[wish.structure] = _row(desk, image_id, wish, mask, found, view)
+    for wish in wishes:
+        if wish.card is None:
+            rows[wish.structure] = MaskRow(
+                structure=wish.structure,
+                asked_as=wish.asked_as,
+                verdict="unsupported",
+                confidence=1.0,
+                confidence_is="certain: the catalogue holds no such model",
+                reason=wish.reason,
+                provenance=Provenance(tool="segment", version=__version__, inputs=[image_id]),
+            )
+    return SegmentResult(image_id=image_id, masks=[rows[wish.structure] for wish in wishes])
+
+
+def ask_model(job: Job, image_id: str, card: Card, names: Sequence[str], context: str = "") -> Segmented:
+    """What a network finds of these structures in an image, once it is its turn."""
+    image = job.desk.store.image(image_id)
+    request = SegmentRequest(
+        request_id=job.id,
+        array_path=str(job.desk.store.array_path(image_id)),
+        grid=image.grid,
+        modality=image.modality,
+        synthetic=image.synthetic,
+        image_key=image.content_hash,
+        model=card.name,
+        structures=tuple(names),
+        context=context,
+    )
+    needed = needed_mb(card, image.grid)
+    return job.desk.workers.run(request, on_progress=job.report, cancelled=job.cancelled, memory_mb=needed)
+
+
+def needed_mb(card: Card, grid: Grid) -> int:
+    """Memory of one request, in MB."""
+    return card.memory_mb + int(np.prod(grid.shape)) * MEMORY_PER_VOXEL_BYTES // 1_000_000
+
+
+def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segmented, view: View) -> MaskRow:
+    card = wish.card
+    assert card is not None
+    provenance = Provenance(
+        tool="segment",
+        version=__version__,
+        inputs=[image_id],
+        model=card.name,
+        weights_sha256=found.weights_sha256,
+        licence=card.licence,
+        purpose=card.purpose,
+        engine=found.engine,
+    )
+    row = MaskRow(
+        structure=wish.structure, asked_as=wish.asked_as, verdict="absent", confidence=0.0, provenance=provenance
+    )
+    if not mask.array.any():
+        verdict, reason = judge_missing(wish.structure, mask.peak, view)
+        return row.model_copy(
+            update={
+                "verdict": verdict,
+                "reason": reason,
+                "confidence": round(1 - mask.peak, 4),
+                "confidence_is": "one minus the greatest sigmoid in the scan",
+            }
+        )
+    image = desk.store.volume(image_id)
+    placed = Mask(mask.array, image.grid)
+    sure = sureness(card, wish.structure, mask)
+    judged = judge(wish.structure, placed, image, sure, card, desk.table, view)
+    row = row.model_copy(update={"verdict": judged.verdict, "reason": judged.reason})
+    if judged.verdict in ("outside_view", "absent"):
+        elsewhere = judged.fits < WRONG_HEIGHT
+        return row.model_copy(
+            update={
+                "confidence": round(1 - (judged.fits if elsewhere else sure.value), 4),
+                "confidence_is": f"one minus the {'share of the mask at heights where the structure may be' if elsewhere else sure.method}",
+            }
+        )
+    made_by = hashlib.sha256(f"segment {card.name} {found.weights_sha256}".encode()).hexdigest()
+    facts = {
+        "verdict": judged.verdict,
+        "confidence": sure.value,
+        "confidence_is": sure.method,
+        "model": card.name,
+        "provenance": provenance.model_dump(mode="json"),
+        "warnings": list(judged.warnings),
+    }
+    record = desk.store.add_mask(placed, image_id=image_id, structure=wish.structure, made_by=made_by, facts=facts)
+    return row.model_copy(
+        update={
+            "mask_id": record.mask_id,
+            "confidence": round(sure.value, 4),
+            "confidence_is": sure.method,
+            "volume_ml": None if judged.volume_ml is None else round(judged.volume_ml, 2),
+            "volume_is": "not given" if judged.volume_ml is None else "complete" if judged.complete else "lower bound",
+            "truncated_at": list(judged.truncated_at),
+            "side": judged.side,
+            "warnings": list(judged.warnings),
+            "geometry": receipt(placed.grid, image.grid, side_checked=judged.side_checked),
+        }
+    )
+
+
+def sureness(card: Card, structure: str, mask: SegmentedMask) -> Sureness:
+    """How good a mask is thought to be: calibrated where the model's weights are, else its mean sigmoid."""
+    found = calibration_of(card, catalogue.WEIGHTS_FOLDER)
+    if found is None or not mask.signs:
+        return Sureness(mask.confidence)
+    value = found.expected_dice(structure, mask.signs)
+    return Sureness(value, METHOD, found.absent_below, found.sure_from)
+
+
+def said(result: SegmentResult) -> str:
+    """The answer in a few words: present structures with volumes and handles, then the rest by verdict."""
+    groups: dict[str, list[str]] = {}
+    for row in result.masks:
+        extra = ""
+        if row.volume_ml is not None:
+            extra = f" {'at least ' if row.volume_is == 'lower bound' else ''}{row.volume_ml:g} ml"
+        if row.mask_id is not None:
+            extra += f" ({row.mask_id})"
+        groups.setdefault(row.verdict, []).append(row.structure + extra)
+    parts = [
+        f"{verdict.replace('_', ' ').capitalize()}: {', '.join(names[:20])}{' and more' if len(names) > 20 else ''}."
+        for verdict, names in groups.items()
+    ]
+    return " ".join(parts)[:1500]

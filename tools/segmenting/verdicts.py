@@ -1,0 +1,261 @@
+"""From a decoded mask to a verdict: a claim that can be defended, or the reason there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...imaging.masks import measures
+from ...imaging.plausibility.levels import Placed
+from ...imaging.plausibility.priors import Priors
+from ...imaging.region import Region
+from ...imaging.volume import Mask, Volume
+from ...models.card import Card
+from ...models.interface import CONFIDENCE
+from ...retrieval.anatomy.structures import StructureTable
+from ..desk.results import Verdict
+
+SURE = 0.7  # mean sigmoid inside the mask from which a structure counts as present
+LEAST_VOXELS = 8
+# Set on the trunk's CT crops, heads and limbs of the training side (docs/verdicts.md).
+WRONG_HEIGHT = 0.3  # less of the mask than this at heights where the structure may be: it is something else
+HARDLY_SHOWN = 0.1  # less of the structure than this inside the scan: hardly to be found there
+SLIVER = 0.1  # a piece at the scan's edge below this share of the smallest plausible volume tells nothing
+CUT_SHARE = 0.5  # share of a side face inside the body from which the scan counts as cut there
+LARGEST = 0.64  # priors.tsv widens the volumes of known bodies 2.5 times; 1.6 times is as much as goes without a doubt
+LEAST_COMPANY = 0.3  # 4 to 8 % in two limbs, 68 and 76 % in two heads
+AIR_HU, AIR_SHARE = -300.0, 0.15  # brighter is body: in HU, and else as a share of the grey values' range
+SIDE_FIELD_MM = 120.0  # only scans at least this wide show which half of the body is which
+
+
+@dataclass(frozen=True)
+class View:
+    """What the rest of the scan tells about where it was made.
+
+    Attributes:
+        seen: other structures the same model found.
+        placed: where in the body the scan lies; None when it cannot be told.
+        company: share of the model's structures that came out in a plausible size; None when that tells nothing.
+    """
+
+    seen: tuple[str, ...] = ()
+    placed: Placed | None = None
+    company: float | None = None
+
+
+@dataclass(frozen=True)
+class Sureness:
+    """How good a mask is thought to be.
+
+    Attributes:
+        value: 0 to 1.
+        method: what the value is, in words.
+        absent_below: less is no evidence of the structure.
+        sure_from: from here on the structure counts as present.
+    """
+
+    value: float
+    method: str = f"{CONFIDENCE}, not calibrated"
+    absent_below: float = 0.0
+    sure_from: float = SURE
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict and everything it rests on; `fits` is the share of the mask that lies where the structure may be."""
+
+    verdict: Verdict
+    reason: str
+    volume_ml: float | None
+    complete: bool
+    truncated_at: tuple[str, ...]
+    side: str | None
+    side_checked: bool
+    warnings: tuple[str, ...]
+    fits: float = 1.0
+
+
+def judge(
+    structure: str,
+    mask: Mask,
+    image: Volume,
+    confidence: Sureness,
+    card: Card,
+    table: StructureTable,
+    view: View,
+) -> Judged:
+    """The verdict on a mask that is not empty.
+
+    `outside_view` when the scan shows another part of the body; `absent` when the mask is no evidence.
+    """
+    voxels = int(mask.array.sum())
+    volume = measures.volume_ml(mask)
+    faces = measures.truncated_faces(mask, image)
+    side = measures.side(mask) if _shows_both_sides(mask) else None
+    where = _elsewhere(structure, mask, view)
+    warnings, doubts = [], list(where.doubts)
+    if voxels < LEAST_VOXELS:
+        doubts.append(f"Only {voxels} voxels were marked.")
+    if confidence.value < confidence.sure_from:
+        doubts.append(f"Confidence {confidence.value:.2f} is below {confidence.sure_from:g}.")
+    checked, wrong_side = _side(structure, side, mask, table)
+    if wrong_side:
+        doubts.append(wrong_side)
+    odd = _odd_size(structure, volume, bool(faces), card)
+    if odd:
+        warnings.append(odd)
+    if not mask.grid.spacing_known:
+        warnings.append(measures.NO_SPACING)
+    if image.synthetic:
+        warnings.append("The image is synthetic, so no volume is given; measure with allow_synthetic=true to get one.")
+    if faces:
+        warnings.append(f"The structure reaches the {', '.join(faces)} edge of the scan: its volume is a lower bound.")
+    if _far_too_small(structure, volume, bool(faces), card):
+        doubts.append("The volume is less than a fifth of the smallest plausible one.")
+    if faces and volume is not None and volume < SLIVER * _plausible(structure, card)[0]:
+        doubts.append("Only a sliver reaches into the scan, too little to tell what it belongs to.")
+    if _is_half(structure, card) and _cut_on_one_side(image):
+        doubts.append(
+            "The body is cut off at one side of the scan, so its middle, which tells left from right, is unsure."
+        )
+    if volume is not None and volume > _plausible(structure, card)[1]:
+        doubts.append("The volume is above what any known body suggests.")
+    gone, why = _gone(structure, confidence, view, where)
+    return Judged(
+        verdict=gone or ("unsure" if doubts else "present"),
+        reason=why or " ".join(doubts),
+        volume_ml=None if image.synthetic else volume,
+        complete=not faces,
+        truncated_at=faces,
+        side=side,
+        side_checked=checked,
+        warnings=tuple(warnings),
+        fits=where.fits,
+    )
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """Why a mask is certainly something else ("" if it need not be), what else is doubtful, what share of it fits."""
+
+    certain: str
+    doubts: tuple[str, ...]
+    fits: float
+
+
+def _gone(structure: str, confidence: Sureness, view: View, where: _Elsewhere) -> tuple[Verdict | None, str]:
+    """`outside_view` or `absent` with the reason, where a mask stands for nothing; else None."""
+    if where.certain:
+        return "outside_view", where.certain
+    shown = view.placed.in_view.get(structure, 1.0) if view.placed is not None else 1.0
+    if confidence.value >= (confidence.sure_from if shown < HARDLY_SHOWN else confidence.absent_below):
+        return None, ""
+    told = f"What little was marked as {structure} (confidence {confidence.value:.2f}) is no evidence of it"
+    if shown < HARDLY_SHOWN:
+        return "outside_view", f"{told}, and by the other structures found the scan shows {shown:.0%} of it."
+    return "absent", f"{told}: below {confidence.absent_below:g} masks of held-out patients were mostly false."
+
+
+def _elsewhere(structure: str, mask: Mask, view: View) -> _Elsewhere:
+    placed = view.placed
+    if view.company is not None and view.company < LEAST_COMPANY:
+        told = f"Only {view.company:.0%} of what the model knows came out in a plausible size"
+        return _Elsewhere(f"{told}, so the scan seems to show another part of the body than a head.", (), 0.0)
+    if placed is None:
+        return _Elsewhere("", (), 1.0)
+    fits = placed.at_right_height(structure, Region.of(mask))
+    if not placed.has_order:
+        return _Elsewhere(
+            f"Something was marked as {structure}, but nothing that was found lies as in the trunk of a body: the scan "
+            "seems to show another region or to be of another kind.",
+            (),
+            0.0 if fits is None else fits,
+        )
+    if fits is None or fits >= WRONG_HEIGHT:
+        return _Elsewhere("", (), 1.0 if fits is None else fits)
+    shown = placed.in_view[structure]
+    told = f"{1 - fits:.0%} of what was marked lies at heights of the body where no {structure} is"
+    if shown < HARDLY_SHOWN:
+        return _Elsewhere(
+            f"{told}, and by the other structures found the scan shows {shown:.0%} of it.", (), fits
+        )  # fmt: skip
+    return _Elsewhere("", (f"{told}.",), fits)
+
+
+def judge_missing(structure: str, peak: float, view: View) -> tuple[Verdict, str]:
+    """The verdict on an empty mask.
+
+    Args:
+        peak: greatest sigmoid anywhere.
+        view: nothing seen by the same model means that it looks elsewhere.
+    """
+    placed = view.placed
+    strange = view.company is not None and view.company < LEAST_COMPANY
+    if not view.seen or strange or (placed is not None and placed.found and not placed.has_order):
+        return "outside_view", (
+            f"The model found neither the {structure} nor anything else it knows where it should be, so the scan "
+            "probably shows another part of the body or is of another kind."
+        )
+    near = ", ".join(view.seen[:3])
+    if placed is not None and placed.in_view.get(structure, 1.0) < HARDLY_SHOWN:
+        return "outside_view", (
+            f"No {structure} was found, and the heights of what was found ({near}) tell that the scan shows "
+            f"{placed.in_view[structure]:.0%} of it."
+        )
+    return "absent", f"No voxel reached the threshold (highest {peak:.2f}), while {near} were found in the same scan."
+
+
+def _plausible(structure: str, card: Card) -> tuple[float, float]:
+    """Smallest and largest volume in ml: of the model's training bodies and the table of priors together."""
+    ranges = [card.plausible_ml[structure]] if structure in card.plausible_ml else []
+    known = Priors.bundled().get(structure, "volume_ml")
+    ranges += [(known.low, LARGEST * known.high)] if known is not None else []
+    return min((low for low, _high in ranges), default=0.0), max((high for _low, high in ranges), default=float("inf"))
+
+
+def _is_half(structure: str, card: Card) -> bool:
+    """Whether the model finds both halves of the pair and parts them at the body's middle."""
+    return structure in card.facts.get("sided", {})
+
+
+def _cut_on_one_side(image: Volume) -> bool:
+    """Whether the body goes on beyond the left or the right end of the scan, but not beyond both."""
+    if image.grid.is_2d:
+        return False
+    axis = next(n for n, code in enumerate(image.grid.axis_codes) if code in "RL")
+    faces = [np.asarray(np.moveaxis(image.array, axis, 0)[n], dtype=np.float32) for n in (0, -1)]
+    sample = np.asarray(image.array[::4, ::4, ::4], dtype=np.float32)
+    low, high = np.percentile(sample, (1, 99))
+    border = AIR_HU if image.modality == "ct" else low + AIR_SHARE * (high - low)
+    cut = [float((face > border).mean()) >= CUT_SHARE for face in faces]
+    return cut[0] != cut[1]
+
+
+def _shows_both_sides(mask: Mask) -> bool:
+    return mask.grid.spacing_known and max(measures.covered_mm(mask.grid)) >= SIDE_FIELD_MM
+
+
+def _side(structure: str, found: str | None, mask: Mask, table: StructureTable) -> tuple[bool, str]:
+    row = table.get(structure)
+    wanted = row.side if row is not None else ""
+    if wanted not in ("left", "right") or found is None:
+        return False, ""
+    if found in ("left", "right") and found != wanted:
+        return True, f"It lies on the patient's {found}, but '{structure}' was asked for."
+    return True, ""
+
+
+def _odd_size(structure: str, volume: float | None, truncated: bool, card: Card) -> str:
+    if volume is None or structure not in card.plausible_ml:
+        return ""
+    low, high = card.plausible_ml[structure]
+    if volume > high or (volume < low and not truncated):
+        return f"{volume:.1f} ml is outside the plausible {low:g} to {high:g} ml."
+    return ""
+
+
+def _far_too_small(structure: str, volume: float | None, truncated: bool, card: Card) -> bool:
+    if volume is None or truncated or structure not in card.plausible_ml:
+        return False
+    return volume < card.plausible_ml[structure][0] / 5

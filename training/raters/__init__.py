@@ -1,0 +1,1 @@
+"""Runs that teach what several readers drew."""

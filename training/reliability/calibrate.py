@@ -1,0 +1,290 @@
+"""`ostensor eval CONFIG --calibrate`: from a network's signs of doubt to the Dice to expect, and what that is worth.
+
+Half of the held-out patients fit the regression and its two limits, the other half are reported on; no patient is
+on both sides, and none was trained on. Scans are taken as they are, spoilt in several ways, and of another kind.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.progress import track
+from scipy import ndimage, optimize, stats
+
+from ...imaging.errors import BadCall
+from ...imaging.formats.atomic import write_atomically
+from ...imaging.geometry import Box, crop
+from ...imaging.volume import Volume
+from ...models.catalogue import WEIGHTS_FOLDER, card
+from ...models.inference.calibration import SIGNS, Calibration, Signs, expected_calibration_error, path_of, way_of
+from ...models.language.satmini.predictor import SatMiniPredictor
+from ...models.load import load_predictor
+from ..cases import Case, Dataset
+from ..folders import data_folder
+from ..report_sections import write_section
+from ..scores import counts_of, dice_of_counts
+from ..segmenting.config import read_config
+from .changes import Change, changed_greys, cropped, noisy
+from .wrong_scans import wrong_scans
+
+MOST_CASES, MOST_SLICES = 12, 60  # per side; evenly spread; slices that come one by one are quickly asked
+RIDGE = 1.0  # of the regression, on centred and scaled signs
+LEAST_VOXELS = 30  # a truth of fewer says neither there nor not there
+GOOD_DICE = 0.5
+LIMITS = np.arange(0.05, 0.96, 0.05)
+REPORT = Path(__file__).resolve().parents[2] / "docs" / "uncertainty.md"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One mask: what it looked like and how good it was.
+
+    Attributes:
+        change: how the scan was spoilt; "wrong kind" for a scan that cannot contain the structure.
+        voxels: of the truth.
+    """
+
+    patient: str
+    structure: str
+    change: str
+    signs: Signs
+    dice: float
+    voxels: int
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What an expected Dice is worth on patients it was not fitted on; `raw` is the mean sigmoid's.
+
+    Attributes:
+        ece, brier: error and mean squared error of expected against true Dice.
+        spearman: rank correlation with the true Dice; None where all are alike.
+    """
+
+    masks: int
+    ece_raw: float
+    ece: float
+    brier_raw: float
+    brier: float
+    spearman_raw: float | None
+    spearman: float | None
+
+
+def blurred_by_motion(case: Case, rng: np.random.Generator) -> Case:
+    """Breathing: the scan averaged with itself moved by up to 6 % of its width along its second axis."""
+    length = case.grid.shape[1]
+    steps = [round(share * length) for share in (-0.06, -0.03, 0.0, 0.03, 0.06)]
+    return changed_greys(
+        case, lambda a: np.mean([ndimage.shift(a, (0, n, 0), order=0, mode="nearest") for n in steps], axis=0)
+    )
+
+
+def low_dose(case: Case, rng: np.random.Generator) -> Case:
+    """Few photons: strong noise whose grain is two voxels wide, as after a smooth reconstruction."""
+    assert case.volume is not None
+    low, high = np.percentile(case.volume.array, (1, 99))
+    grain = ndimage.gaussian_filter(rng.standard_normal(case.grid.shape), (1, 1, 0))
+    return changed_greys(case, lambda a: a + 0.2 * float(high - low) * grain / grain.std())
+
+
+def inverted(case: Case, rng: np.random.Generator) -> Case:
+    """Another modality: dark becomes bright."""
+    return changed_greys(case, lambda a: a.max() + a.min() - a)
+
+
+def halved(case: Case, rng: np.random.Generator) -> Case:
+    """One half along the first axis, the case's name says which, so that structures leave the view partly or wholly."""
+    assert case.volume is not None
+    wide, deep, high = case.grid.shape
+    first = wide // 2 * (zlib.crc32(case.name.encode()) % 2)
+    box = Box((first, 0, 0), (first + wide // 2, deep, high))
+    array, grid = crop(np.asarray(case.volume.array), case.grid, box)
+    labels, _ = crop(case.labels, case.grid, box)
+    return replace(case, volume=Volume(array, grid, case.volume.modality), labels=labels, grid=grid)
+
+
+CHANGES: Mapping[str, Change] = {
+    "none": lambda case, rng: case,
+    "noise": noisy(0.1),
+    "low dose": low_dose,
+    "motion": blurred_by_motion,
+    "crop": cropped,
+    "half": halved,
+    "wrong modality": inverted,
+}
+
+
+def halves(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
+    """Cases to fit on and cases to report on: every second patient each; a single patient fits nothing."""
+    patients = sorted({case.patient for case in cases})
+    mine = set(patients[1::2])
+    return [c for c in cases if c.patient in mine], [c for c in cases if c.patient not in mine]
+
+
+def rows_of(
+    predictor: SatMiniPredictor, cases: Sequence[Case], dataset: Dataset, names: Sequence[str]
+) -> Iterator[Row]:
+    """Every claimed structure in every case under every change."""
+    for case in track(list(cases), description=predictor.card.name, disable=not sys.stderr.isatty(), transient=True):
+        for change, apply in CHANGES.items():
+            yield from _asked(predictor, apply(case, np.random.default_rng(0)), dataset.structures, names, change)
+
+
+def _asked(
+    predictor: SatMiniPredictor, case: Case, truths: Mapping[str, tuple[int, ...]], names: Sequence[str], change: str
+) -> Iterator[Row]:
+    assert case.volume is not None
+    features = predictor.encode(case.volume, progress=lambda share: None, cancelled=lambda: False)
+    for found in predictor.decode(features, names):
+        truth = np.isin(case.labels, truths.get(found.structure, ()))
+        dice = dice_of_counts(counts_of(found.array, truth)) if found.signs else 0.0
+        yield Row(case.patient, found.structure, change, found.signs, dice, int(truth.sum()))
+
+
+def fit(rows: Sequence[Row], weights_sha256: str, way: str) -> Calibration:
+    """The regression of Dice on signs, over masks that are not empty, and the two limits.
+
+    Minimises cross-entropy against the true Dice plus a ridge; structures may have offsets of their own.
+    """
+    marked = [row for row in rows if row.signs]
+    if len(marked) < 10 * len(SIGNS):
+        raise BadCall(f"{len(marked)} masks are too few to calibrate on. At least {10 * len(SIGNS)} are needed.")
+    x = np.array([row.signs for row in marked])
+    y = np.array([row.dice for row in marked])
+    centre, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
+    names = sorted({row.structure for row in marked})
+    own = np.array([[row.structure == name for name in names] for row in marked], dtype=float)
+    design = np.hstack([(x - centre) / scale, own, np.ones((len(x), 1))])
+    penalty = np.array([RIDGE] * (design.shape[1] - 1) + [0.0])
+
+    def loss(w: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        z = design @ w
+        value = np.logaddexp(0, z).sum() - y @ z + 0.5 * penalty @ w**2
+        return float(value), design.T @ (1 / (1 + np.exp(-z)) - y) + penalty * w
+
+    w = optimize.minimize(loss, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B").x
+    made = Calibration(
+        weights_sha256=weights_sha256,
+        way=way,
+        centre=tuple(centre.tolist()),
+        scale=tuple(scale.tolist()),
+        weights=tuple(w[: len(SIGNS)].tolist()),
+        bias=float(w[-1]),
+        offsets=dict(zip(names, w[len(SIGNS) : -1].tolist(), strict=True)),
+        absent_below=0.0,
+        sure_from=1.0,
+    )
+    return limits(made, [row for row in marked if row.change in ("none", "crop", "half", "wrong kind")])
+
+
+def limits(made: Calibration, rows: Sequence[Row]) -> Calibration:
+    """The limits of fewest wrong verdicts over masks of scans that are not spoilt.
+
+    Wrong is, as in `benchmarks/accuracy/verdicts.py`: present or unsure where nothing is, absent where something is, and unsure of
+    a good mask. Present where nothing is counts twice, as it misleads. Of equal limits the lower ones, which hide least.
+    """
+    said = np.array([made.expected_dice(row.structure, row.signs) for row in rows])
+    there = np.array([row.voxels >= LEAST_VOXELS for row in rows])
+    none = np.array([row.voxels == 0 for row in rows])
+    bad = there & (np.array([row.dice for row in rows]) < GOOD_DICE)
+    best = (np.inf, 0.0, 1.0)
+    for low in LIMITS:
+        for high in LIMITS[low <= LIMITS]:
+            present, absent = said >= high, said < low
+            unsure = ~present & ~absent
+            cost = ((2 * present + unsure) * none).sum() + (absent & there).sum() + (unsure & there & ~bad).sum()
+            best = min(best, (float(cost), float(low), float(high)))
+    return replace(made, absent_below=round(best[1], 2), sure_from=round(best[2], 2))
+
+
+def quality(made: Calibration, rows: Sequence[Row]) -> Quality:
+    """How good the expected Dice is, beside the mean sigmoid's."""
+    marked = [row for row in rows if row.signs]
+    raw = [row.signs[SIGNS.index("mean sigmoid")] for row in marked]
+    said = [made.expected_dice(row.structure, row.signs) for row in marked]
+    true = [row.dice for row in marked]
+    return Quality(
+        masks=len(marked),
+        ece_raw=expected_calibration_error(raw, true),
+        ece=expected_calibration_error(said, true),
+        brier_raw=float(np.mean(np.subtract(raw, true) ** 2)),
+        brier=float(np.mean(np.subtract(said, true) ** 2)),
+        spearman_raw=spearman(raw, true),
+        spearman=spearman(said, true),
+    )
+
+
+def spearman(said: Sequence[float], true: Sequence[float]) -> float | None:
+    """Rank correlation; None where one side has fewer than three values."""
+    if len(set(true)) < 3 or len(set(said)) < 3:
+        return None
+    return float(stats.spearmanr(said, true).statistic)
+
+
+def calibrate(config: str, *, threads: int | None = None, folder: Path = WEIGHTS_FOLDER) -> dict[str, Quality]:
+    """Calibrate the bundled weights of a configuration; writes the file beside them and the section of the report.
+
+    Returns:
+        change ("all" for every one) -> quality on the patients reported on.
+
+    Raises:
+        BadCall: fewer than two held-out patients with expert labels.
+    """
+    plan = read_config(config)
+    entry = card(plan.name, folder=folder)
+    predictor = load_predictor(plan.name, threads=threads, folder=folder)
+    assert isinstance(predictor, SatMiniPredictor)
+    dataset = plan.tests[0]
+    mine, theirs = halves(dataset.cases(data_folder(), "test"))
+    if not mine:
+        raise BadCall(
+            f"'{plan.name}' has one held-out patient. At least two are needed, to fit on one and report on another."
+        )
+    names = [name for name in dataset.structures if name in entry.claimed]
+    rows = {}
+    for label, cases in (("fit", mine), ("report", theirs)):
+        chosen = spread(cases, MOST_SLICES if all(case.grid.is_2d for case in cases) else MOST_CASES)
+        rows[label] = list(rows_of(predictor, chosen, dataset, names))
+        for wrong in wrong_scans(data_folder(), dataset.name, part=label):
+            rows[label] += _asked(predictor, wrong, {}, names, "wrong kind")
+    made = fit(rows["fit"], entry.sha256, way_of(entry.facts))
+    found = {"all": quality(made, rows["report"])}
+    for change in (*CHANGES, "wrong kind"):
+        some = [row for row in rows["report"] if row.change == change]
+        if any(row.signs for row in some):
+            found[change] = quality(made, some)
+    record: dict[str, Any] = {
+        "dataset": dataset.name,
+        "fitted_on": sorted({case.patient for case in mine}),
+        "reported_on": len({row.patient for row in rows["report"] if row.change == "none"}),
+        "seed": 0,
+        **{change: vars(one) for change, one in found.items()},
+    }
+    made = replace(made, record=record)
+    text = json.dumps(made.to_json(), indent=1) + "\n"
+    write_atomically(path_of(entry, folder), lambda file: file.write(text.encode()))
+    return found
+
+
+def spread(cases: Sequence[Case], most: int) -> list[Case]:
+    """At most so many cases, evenly spread."""
+    return [cases[i] for i in np.unique(np.linspace(0, len(cases) - 1, min(most, len(cases))).round().astype(int))]
+
+
+def write(name: str, found: Mapping[str, Quality], path: Path = REPORT) -> None:
+    """Put a model's table into the report, in place of its old one."""
+    lines = ["| scan | masks | ECE before | after | Brier before | after | Spearman before | after |", f"|{'---|' * 8}"]
+    for change, one in found.items():
+        ranks = ["-" if value is None else f"{value:.2f}" for value in (one.spearman_raw, one.spearman)]
+        lines.append(
+            f"| {change} | {one.masks} | {one.ece_raw:.3f} | {one.ece:.3f} | {one.brier_raw:.3f} | {one.brier:.3f} | {ranks[0]} | {ranks[1]} |"
+        )
+    write_section(f"confidence of {name}", "\n".join(lines), path)
