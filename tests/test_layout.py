@@ -1,54 +1,181 @@
-"""Imports run downhill, and every package is shipped."""
+"""The house: imports run downhill, nothing runs in circles, no folder is crowded, every package is shipped.
+
+Lazy imports and those under TYPE_CHECKING count like any other. No file is exempt.
+"""
 
 import ast
+import subprocess
+import sys
 import tomllib
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-MAY_IMPORT = {
-    "imaging": {"imaging"},
-    "retrieval": {"retrieval"},
-    "models": {"imaging", "models"},
-    "training": {"imaging", "models", "retrieval", "training"},
-    "workers": {"imaging", "models", "workers"},
-    "tools": {"imaging", "models", "workers", "retrieval", "tools"},
-    "agents": {"imaging", "models", "workers", "retrieval", "tools", "agents"},
+MAY_IMPORT: dict[str, frozenset[str]] = {
+    "imaging": frozenset(),
+    "retrieval": frozenset(),
+    "store": frozenset({"imaging"}),
+    "models": frozenset({"imaging"}),
+    "workers": frozenset({"imaging", "models"}),
+    "training": frozenset({"imaging", "retrieval", "models"}),
+    "tools": frozenset({"imaging", "retrieval", "store", "models", "workers"}),
+    "server": frozenset({"imaging", "store", "models", "tools"}),
+    "agents": frozenset({"imaging", "retrieval", "tools", "server"}),
+    "benchmarks": frozenset({"imaging", "retrieval", "models", "training", "tools", "server"}),
+    "commands": frozenset({"imaging", "retrieval", "models", "training", "tools", "server", "agents", "benchmarks"}),
 }
-CLI_MAY_ALSO = {"training", "benchmarks", "agents"}
+MOST = 12  # modules in a folder, without __init__ and __main__
+PROTOCOLS = {"mcp", "mcp_types", "starlette", "uvicorn", "typer", "httpx"}  # no tool knows them
+TORCH_FREE = ("imaging", "retrieval", "store", "workers", "tools", "server", "commands")
+HEAVY = ("torch", "transformers", "monai", "openvino", "faiss", "langchain")
+Edge = tuple[Path, Path]
 
 
-def _imported_packages(file: Path) -> set[str]:
-    here = file.relative_to(ROOT).with_suffix("").parts
+@cache
+def modules() -> dict[tuple[str, ...], Path]:
+    """Every module of the project by its dotted parts below `ostensor`."""
+    found = {}
+    for wing in MAY_IMPORT:
+        for file in (ROOT / wing).rglob("*.py"):
+            path = file.relative_to(ROOT)
+            found[path.parent.parts if path.name == "__init__.py" else path.with_suffix("").parts] = path
+    return found
+
+
+def imported(file: Path) -> Iterator[tuple[str, ...]]:
+    """Everything a file imports, absolute; what is ours without the leading `ostensor`."""
+    for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.removeprefix("ostensor.").split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            words = tuple((node.module or "").split(".")) if node.module else ()
+            if node.level:
+                words = (*file.parent.parts[: len(file.parent.parts) - node.level + 1], *words)
+            elif words[0] == "ostensor":
+                words = words[1:]
+            yield from ((*words, alias.name) for alias in node.names)
+
+
+def edges() -> set[Edge]:
+    """Who imports whom among our own files; a name of a module counts as the module."""
     found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            target = [*here[: len(here) - node.level], *(node.module or "").split(".")]
-            found.add(target[0] or node.names[0].name)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ostensor."):
-            found.add(node.module.split(".")[1])
-    return found & (set(MAY_IMPORT) | {"benchmarks"})
+    for file in modules().values():
+        for words in imported(file):
+            for known in (words, words[:-1]):
+                if known in modules():
+                    found.add((file, modules()[known]))
+                    break
+    return {(one, other) for one, other in found if one != other}
 
 
-@pytest.mark.parametrize("package", sorted(MAY_IMPORT))
-def test_imports_run_downhill(package: str) -> None:
-    """DESIGN §1: imaging < models < workers < tools < agents."""
-    for file in (ROOT / package).rglob("*.py"):
-        allowed = MAY_IMPORT[package] | (
-            CLI_MAY_ALSO if file.parent.name == "tools" and file.name.startswith("cli") else set()
-        )
-        assert _imported_packages(file) <= allowed, f"{file.relative_to(ROOT)} imports uphill"
+def circle(arrows: set[tuple[str, str]]) -> list[str]:
+    """Nodes that reach themselves, or nothing: what is left after all sources and sinks are taken away."""
+    while True:
+        starts, ends = {one for one, _ in arrows}, {other for _, other in arrows}
+        kept = {(one, other) for one, other in arrows if one in ends and other in starts}
+        if kept == arrows:
+            return sorted(starts)
+        arrows = kept
+
+
+def test_the_house_has_the_wings_of_the_table() -> None:
+    folders = {file.parent.name for file in ROOT.glob("*/__init__.py")}
+    assert folders == set(MAY_IMPORT)
+    order = list(MAY_IMPORT)
+    assert all(order.index(below) < order.index(wing) for wing, others in MAY_IMPORT.items() for below in others)
+
+
+@pytest.mark.parametrize("wing", sorted(MAY_IMPORT))
+def test_imports_run_downhill(wing: str) -> None:
+    used = {other.parts[0] for one, other in edges() if one.parts[0] == wing} - {wing}
+    assert used == MAY_IMPORT[wing], f"{wing} imports {sorted(used)}; add or take away a word in the table"
+
+
+def test_no_circle_of_files() -> None:
+    assert circle({(str(one), str(other)) for one, other in edges()}) == []
+
+
+def test_no_circle_among_the_files_and_folders_of_a_folder() -> None:
+    found: dict[str, set[tuple[str, str]]] = {}
+    for one, other in edges():
+        if other.name == "__init__.py":
+            continue  # holds a docstring and no code that looks elsewhere
+        level = next(n for n, (a, b) in enumerate(zip(one.parts, other.parts, strict=False)) if a != b)
+        found.setdefault("/".join(one.parts[:level]), set()).add((one.parts[level], other.parts[level]))
+    circles = {folder: circle(arrows) for folder, arrows in found.items()}
+    assert {folder: names for folder, names in circles.items() if names} == {}
+
+
+def test_a_circle_would_be_found() -> None:
+    assert circle({("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("e", "a")}) == ["a", "b", "c"]
+    assert circle({("a", "b"), ("b", "c"), ("a", "c")}) == []
+
+
+def test_packages_import_nothing_of_ours_in_their_init() -> None:
+    inits = [file for file in modules().values() if file.name == "__init__.py"]
+    assert [str(file) for file in inits if any(words[0] in MAY_IMPORT for words in imported(file))] == []
+
+
+def test_no_folder_is_crowded() -> None:
+    counts: dict[str, int] = {}
+    for file in modules().values():
+        if file.name not in ("__init__.py", "__main__.py"):
+            counts[str(file.parent)] = counts.get(str(file.parent), 0) + 1
+    assert {folder: count for folder, count in counts.items() if count > MOST} == {}
+
+
+def test_tools_know_no_protocol() -> None:
+    wrong = {
+        str(file): sorted({words[0] for words in imported(file)} & PROTOCOLS)
+        for file in modules().values()
+        if file.parts[0] == "tools"
+    }
+    assert {file: names for file, names in wrong.items() if names} == {}
+
+
+def test_a_system_imports_no_other_system() -> None:
+    """Siblings meet in `blocks`, `text`, `inference` and, for referring ones, in `referring`."""
+    homes = [folder for folder in (ROOT / "models" / "language").iterdir() if folder.is_dir()]
+    systems = {folder.name for folder in homes if (folder / "card.py").exists()}
+    crossing = [
+        (str(one), str(other))
+        for one, other in edges()
+        if one.parts[:2] == other.parts[:2] == ("models", "language")
+        and one.parts[2] != other.parts[2]
+        and other.parts[2] in systems
+    ]
+    assert crossing == []
+
+
+@pytest.mark.parametrize("wing", TORCH_FREE)
+def test_what_must_start_fast_loads_no_heavy_library(wing: str) -> None:
+    """Every module of the wing but those that say in their first words that they run in a worker."""
+    names = sorted(
+        ".".join(("ostensor", *words))
+        for words, file in modules().items()
+        if words[0] == wing and words[-1] != "__main__" and not runs_in_a_worker(file)
+    )
+    script = (
+        f"import importlib, sys\nfor name in {names!r}:\n    importlib.import_module(name)\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT.anchor)
+    assert done.stdout.strip() == "[]"
+
+
+def runs_in_a_worker(file: Path) -> bool:
+    """`host` and `encoding_host` are the programs of the worker processes."""
+    return file.parts[0] == "workers" and file.stem in ("host", "encoding_host")
 
 
 def test_every_package_folder_is_listed_in_pyproject() -> None:
     """A folder with `__init__.py` that is not listed would be missing from the wheel."""
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"])
-    skipped = {".venv", "tests", "build", "runs"}
-    folders = {
-        f.parent.relative_to(ROOT) for f in ROOT.rglob("__init__.py") if not skipped & set(f.relative_to(ROOT).parts)
-    }
-    assert listed == {".".join(("ostensor", *folder.parts)) for folder in folders}
+    folders = {file.parent for file in modules().values() if file.name == "__init__.py"}
+    assert listed == {"ostensor", *(".".join(("ostensor", *folder.parts)) for folder in folders)}
 
 
 def test_no_other_python_file_in_the_root() -> None:

@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..satmini.network import SatMini, SatMiniConfig, decoded
+from ...blocks.unet import UNet
 
 BODY_MEAN, BODY_SPREAD = 0.5, 0.2  # of a body's pixels in [0, 1], our estimate; a SAT-mini expects z-scores
+FINEST = 16  # channels of the level that is left out
 EPS = 1e-6  # of every norm in here
 
 
@@ -30,7 +31,7 @@ class EncoderConfig:
         global_blocks: indices of blocks that attend over the whole picture; the others within windows.
         window: tokens per window side.
         out: channels of the embedding.
-        trunk: channels of a U-Net (`late_fusion.SatMiniConfig.features`) that makes the tokens (patch 8 only) instead of
+        trunk: channels of a U-Net that makes the tokens (patch 8 only) instead of
             one patch projection; empty without it.
     """
 
@@ -148,7 +149,7 @@ class _Patches(nn.Module):
         return self.proj(x), []
 
 
-class Trunk(nn.Module):
+class Trunk(UNet):
     """The U-Net of a 2-D SAT-mini without its finest level; names of layers as there, so that its weights load.
 
     It was taught arrays along the patient's axes (x to the right, then y to the front) and z-scores; pictures come as
@@ -156,19 +157,18 @@ class Trunk(nn.Module):
     """
 
     def __init__(self, config: EncoderConfig) -> None:
-        super().__init__()
         if config.patch != 8 or len(config.trunk) < 5 or config.width != config.trunk[3]:
             raise ValueError(
                 f"a U-Net makes tokens of 8 pixels and of its fourth level's channels; got {config.patch} pixels, "
                 f"{config.width} channels, levels {config.trunk}"
             )
-        net = SatMini(SatMiniConfig(2, config.trunk))
-        self.down, self.up, self.merge = net.down, net.up[:-1], net.merge[:-1]
+        super().__init__(2, 1, config.trunk, FINEST)
+        self.up, self.merge = self.up[:-1], self.merge[:-1]
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Tokens (b width h/8 w/8), and the maps at strides 4 and 2."""
         scored = (x.mean(1, keepdim=True) - BODY_MEAN) / BODY_SPREAD
-        maps = [_turned(one) for one in decoded(_turned(scored), self.down, self.up, self.merge)]
+        maps = [_turned(one) for one in self.decode(_turned(scored))]
         tokens, middle, fine = maps[-3:]
         return tokens, [middle, fine]
 

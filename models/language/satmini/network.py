@@ -13,14 +13,13 @@ Left out: SAT's query decoder and memory tokens. Convolutions are followed by Ba
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-LEAK = 0.01  # slope of LeakyReLU; Source: Isensee et al. 2021 (nnU-Net)
+from ...blocks.unet import UNet
 
 
 @dataclass(frozen=True)
@@ -66,58 +65,27 @@ class SatMiniConfig:
         return cls(**{**values, "features": tuple(values["features"])})
 
 
-def _conv_block(dims: int, inside: int, outside: int, *, stride: int = 1) -> nn.Sequential:
-    conv = nn.Conv2d if dims == 2 else nn.Conv3d
-    norm = nn.BatchNorm2d if dims == 2 else nn.BatchNorm3d
-    return nn.Sequential(
-        conv(inside, outside, 3, stride=stride, padding=1, bias=False), norm(outside), nn.LeakyReLU(LEAK)
-    )
-
-
-class SatMini(nn.Module):
-    """A U-Net that ends in a feature per voxel, and a text branch that asks it questions.
-
-    Source of the shape: U-Net (Ronneberger et al. 2015), strided convolutions down, transposed
-    convolutions up, two convolutions per level, as nnU-Net's plain network; the finest
-    decoder level has one.
-    """
+class SatMini(UNet):
+    """A U-Net that ends in a feature per voxel, and a text branch that asks it questions."""
 
     def __init__(self, config: SatMiniConfig) -> None:
-        super().__init__()
+        super().__init__(config.dims, config.channels, config.features, config.finest)
         self.config = config
-        dims, widths = config.dims, config.features
-        self.down = nn.ModuleList(
-            nn.Sequential(
-                _conv_block(
-                    dims, config.channels if level == 0 else widths[level - 1], width, stride=1 if level == 0 else 2
-                ),
-                _conv_block(dims, width, width),
-            )
-            for level, width in enumerate(widths)
-        )
-        transposed = nn.ConvTranspose2d if dims == 2 else nn.ConvTranspose3d
-        coarse_to_fine = list(range(len(widths) - 1))[::-1]
-        out = (config.finest, *widths[1:])
-        self.up = nn.ModuleList(transposed(out[n + 1], widths[n], 2, stride=2) for n in coarse_to_fine)
-        self.merge = nn.ModuleList(
-            nn.Sequential(_conv_block(dims, 2 * widths[n], out[n]), *([_conv_block(dims, out[n], out[n])] if n else []))
-            for n in coarse_to_fine
-        )
-        point = nn.Conv2d if dims == 2 else nn.Conv3d
+        point = nn.Conv2d if config.dims == 2 else nn.Conv3d
         # One projection per supervised scale, finest last.
-        self.project = nn.ModuleList(point(out[n], config.embed, 1) for n in coarse_to_fine[-3:])
+        self.project = nn.ModuleList(point(width, config.embed, 1) for width in self.widths[-3:])
         self.text = nn.Sequential(
             nn.Linear(config.text_dim, config.hidden), nn.GELU(), nn.Linear(config.hidden, config.embed + 1)
         )
 
     def pyramid(self, image: torch.Tensor) -> list[torch.Tensor]:
         """Decoder features of the supervised scales, coarsest first, each (b embed ...)."""
-        found = list(decoded(image, self.down, self.up, self.merge))[-len(self.project) :]
+        found = list(self.decode(image))[-len(self.project) :]
         return [project(x) for project, x in zip(self.project, found, strict=True)]
 
     def image_features(self, image: torch.Tensor) -> torch.Tensor:
         """One feature per voxel, (b embed x y z), from (b channels x y z); asked once per image."""
-        *_, x = decoded(image, self.down, self.up, self.merge)
+        *_, x = self.decode(image)
         features: torch.Tensor = self.project[-1](x)
         return features
 
@@ -142,21 +110,6 @@ class SatMini(nn.Module):
         """Logits of every supervised scale, finest first; for training."""
         weights = self.query_weights(text)
         return [ask(features, weights) for features in reversed(self.pyramid(image))]
-
-
-def decoded(
-    image: torch.Tensor, down: nn.ModuleList, up: nn.ModuleList, merge: nn.ModuleList
-) -> Iterator[torch.Tensor]:
-    """Decoder maps of a U-Net, coarsest first; with fewer `up` and `merge` the finest ones are never computed."""
-    skips = []
-    x = image
-    for stage in down:
-        x = stage(x)
-        skips.append(x)
-    skips.pop()
-    for grow, join in zip(up, merge, strict=True):
-        x = join(torch.cat([grow(x), skips.pop()], dim=1))
-        yield x
 
 
 def ask(features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

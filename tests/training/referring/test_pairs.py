@@ -14,7 +14,6 @@ from ostensor.models.blocks.square import apply_element
 from ostensor.models.language.flans.image import BODY_MEAN, BODY_SPREAD
 from ostensor.models.language.flans.network import MINI, Flans
 from ostensor.models.language.lsms.network import Lsms, LsmsConfig
-from ostensor.models.language.satmini.network import decoded
 from ostensor.models.load import load_predictor
 from ostensor.models.text.sentences import States
 from ostensor.training.folders import CONFIGS
@@ -266,7 +265,7 @@ def test_the_trunk_begins_with_what_a_sat_mini_was_taught_and_sees_pictures_as_i
     picture = array.transpose(2, 3).flip(2, 3).expand(-1, 3, -1, -1)  # rows to the back, columns to the left
     with torch.no_grad():
         tokens, (middle, fine) = net.image_encoder.patch_embed(picture)
-        maps = list(decoded((array - BODY_MEAN) / BODY_SPREAD, taught.down, taught.up, taught.merge))
+        maps = list(taught.decode((array - BODY_MEAN) / BODY_SPREAD))
     for ours, theirs in zip((tokens, middle, fine), maps[-4:-1], strict=True):
         torch.testing.assert_close(ours, theirs.transpose(2, 3).flip(2, 3), atol=1e-3, rtol=1e-3)
 
