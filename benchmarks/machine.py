@@ -6,11 +6,14 @@ import importlib.metadata
 import platform
 import resource
 import subprocess
+from importlib.resources import files
 from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).resolve().parent.parent
+from .. import __version__
+
+PACKAGE = Path(str(files("ostensor"))).resolve()
 
 
 def described() -> str:
@@ -53,13 +56,15 @@ def peak_mb() -> float:
 
 
 def commit() -> str:
-    """Short hash, with a plus sign when files are changed."""
+    """Short hash, with a plus sign when files are changed; the version where the package is no checkout."""
     try:
+        if Path(_git("rev-parse", "--show-toplevel")) != PACKAGE:
+            return f"of version {__version__}"
         short = _git("rev-parse", "--short", "HEAD")
         return short + ("+" if _git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return f"of version {__version__}"
 
 
 def _git(*words: str) -> str:
-    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(["git", *words], cwd=PACKAGE, capture_output=True, text=True, check=True).stdout.strip()

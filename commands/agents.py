@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -143,12 +142,11 @@ async def _ask_again(player: Any, session: dict[str, Any]) -> Any:
     )
 
 
-def evaluate_agent(model: str, out: Path | None, category: str | None, wordings: int = 3) -> None:
+def evaluate_agent(model: str, out: Path | None, category: str | None, wordings: int, data: Path) -> None:
     """Run the agent's tasks, print the scores, and write every run."""
     _agents()
     from ..agents import evals
 
-    shared = Path(os.environ.get("OSTENSOR_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     tasks = [task for task in evals.load_tasks() if category in (None, task.category)]
     if not tasks:
         known = ", ".join(dict.fromkeys(task.category for task in evals.load_tasks()))
@@ -160,7 +158,7 @@ def evaluate_agent(model: str, out: Path | None, category: str | None, wordings:
         console.print(f"{run.task} {run.wording + 1} {verdict}", highlight=False)
 
     runs, skipped = evals.run_tasks(
-        tasks, model=model, shared=shared if shared.is_dir() else None, wordings=wordings, tell=tell
+        tasks, model=model, shared=data if data.is_dir() else None, wordings=wordings, tell=tell
     )
     table = Table(
         "category", "tasks", "runs", "passed", "pass^k", *evals.PARTS, "calls", "tokens", title=f"Agent: {model}"

@@ -30,10 +30,10 @@ from . import (
 from . import (
     tokens as cli_tokens,
 )
-from . import (
-    training as cli_training,
-)
 from .options import ParaphraserOption, PurposeOption, RootOption, StoreOption, ToolsetsOption, opened_desk
+from .training.bench import bench
+from .training.evaluate import evaluate
+from .training.fit import fit
 
 app = typer.Typer(
     name="ostensor",
@@ -46,7 +46,9 @@ app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_store.app, name="store")
 app.add_typer(cli_tokens.app, name="tokens")
 app.add_typer(cli_index.app, name="index")
-cli_training.add_commands(app)
+app.command()(fit)
+app.command("eval")(evaluate)
+app.add_typer(bench, name="bench")
 cli_report.add_commands(app)
 cli_agents.add_commands(app)
 

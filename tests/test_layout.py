@@ -181,3 +181,16 @@ def test_every_package_folder_is_listed_in_pyproject() -> None:
 def test_no_other_python_file_in_the_root() -> None:
     """STYLE §1."""
     assert [file.name for file in ROOT.glob("*.py")] == ["__init__.py"]
+
+
+def test_below_the_commands_nobody_looks_up_where_things_lie() -> None:
+    """Folders are passed in: no parents of `__file__`, and nothing read from the environment."""
+    words = ("environ.get(", "getenv(", ".parents[", ".parent.parent")
+    found = [
+        f"{file}: {word}"
+        for file in modules().values()
+        if file.parts[0] != "commands"
+        for word in words
+        if word in (ROOT / file).read_text(encoding="utf-8")
+    ]
+    assert found == []

@@ -1,16 +1,27 @@
-"""Where training reads and writes."""
+"""Where training reads and writes. Commands say it; nothing below them looks it up."""
 
 from __future__ import annotations
 
-import os
+from dataclasses import dataclass
 from pathlib import Path
 
-CONFIGS = Path(__file__).parent / "configs"
 
+@dataclass(frozen=True)
+class Folders:
+    """The folders of one command.
 
-def data_folder() -> Path:
-    """Where the data sets lie: OSTENSOR_DATA, or `../shared/data` beside the project."""
-    return Path(os.environ.get("OSTENSOR_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    Attributes:
+        data: holds the data sets, each in a folder of its own.
+        runs: every run has its folder in it.
+        weights: exported weights, their facts and cards go there.
+        docs: reports in Markdown go there.
+    """
 
+    data: Path
+    runs: Path
+    weights: Path
+    docs: Path
 
-RUNS = Path(__file__).resolve().parents[1] / "runs"
+    def checkpoint(self, run: str) -> Path:
+        """Where a run of this name keeps its state."""
+        return self.runs / run / "checkpoint.pt"

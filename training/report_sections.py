@@ -9,7 +9,8 @@ from ..imaging.formats.atomic import write_atomically
 
 def write_section(title: str, body: str, path: Path) -> None:
     """Put "## title" with its body into a report; a new one goes to the end."""
-    head, *sections = path.read_text(encoding="utf-8").split("\n## ")
+    old = path.read_text(encoding="utf-8") if path.exists() else f"# {path.stem.capitalize()}\n"
+    head, *sections = old.split("\n## ")
     kept = {part.split("\n", 1)[0]: part.rstrip() for part in sections}
     kept[title] = f"{title}\n\n{body.strip()}"
     text = head.rstrip() + "\n" + "".join(f"\n## {part}\n" for part in kept.values())

@@ -1,6 +1,6 @@
 """The bundled CT networks on one real CT of the trunk: with its labels, and with each other.
 
-`python -m ostensor.benchmarks.accuracy.agreement DATA --write` asks the tool as a caller would: by `auto`, then by the 3-D and the
+`python -m ostensor.benchmarks.accuracy.agreement DATA --write docs/training.md` asks the tool as a caller would: by `auto`, then by the 3-D and the
 2-D network by name. The labels are TotalSegmentator's, so this is agreement on one patient, not accuracy.
 """
 
@@ -24,7 +24,6 @@ from ...training.scores import counts_of, dice_of_counts
 from ..machine import commit
 
 VOLUMES, SLICES = "sat-mini-torso", "sat-mini-abdomen-2d"
-REPORT = Path(__file__).resolve().parents[2] / "docs" / "training.md"
 TITLE = "Agreement on one trunk CT"
 Found = Mapping[str, tuple[str, BoolArray]]
 
@@ -72,14 +71,14 @@ def _dice(found: tuple[str, BoolArray] | None, truth: BoolArray) -> str:
     return f"{dice_of_counts(counts_of(found[1], truth)):.3f}"
 
 
-def main(data: Path, threads: int = 2, write: bool = False) -> None:
-    """Print the table; `--write` puts it into docs/training.md."""
+def main(data: Path, threads: int = 2, write: Path | None = None) -> None:
+    """Print the table; `--write docs/training.md` puts it into the report."""
     table = measured(data, threads=threads)
     print(table)
-    if write:
-        command = "`python -m ostensor.benchmarks.accuracy.agreement DATA --write`"
+    if write is not None:
+        command = "`python -m ostensor.benchmarks.accuracy.agreement DATA --write docs/training.md`"
         note = f"{command}, commit {commit()}. Dice; labels of TotalSegmentator; one patient, kept out of training, on which the smoothing (3 mm) was chosen."
-        write_section(TITLE, f"{note}\n\n{table}", REPORT)
+        write_section(TITLE, f"{note}\n\n{table}", write)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Makes `imaging/plausibility/priors.tsv`, `places.tsv` and `heights.tsv` from open label maps: `python -m ostensor.benchmarks.accuracy.priors DATA`.
+"""Makes `imaging/plausibility/priors.tsv`, `places.tsv` and `heights.tsv` from open label maps: `python -m ostensor.benchmarks.accuracy.priors DATA imaging/plausibility`.
 
 Volumes: the extremes over the reference bodies, widened by a factor, and UKBOB's published windows.
 Hounsfield units: the median in one plain-to-portal-venous CT, widened. Only data under licences that
@@ -23,7 +23,6 @@ from .plausibility_data import Labelled, atlas_bodies, example_ct, heads, hippoc
 WIDEN = 2.5  # from three bodies to adults in general; our choice
 WIDEN_MANY = 1.3  # from the extremes of many patients
 HU_BELOW, HU_ABOVE = 70.0, 170.0  # plain scan below, arterial contrast above; our choice
-TARGET = Path(__file__).resolve().parents[2] / "imaging" / "plausibility"
 
 # Source: released organ filter of UKBOB (organ_filtering.py, MIT): volume windows in cm3, joined with ours.
 UKBOB_ML = {"spleen": (100, 300), "left kidney": (80, 200), "right kidney": (80, 200), "liver": (1000, 2500)}
@@ -128,14 +127,14 @@ def heights(scans: list[Labelled]) -> list[tuple[str, str, float, str]]:
     return made
 
 
-def main(data: Path) -> None:
-    """Write the three files."""
+def main(data: Path, into: Path) -> None:
+    """Write the three files into a folder."""
     atlas = list(atlas_bodies(data))
     bodies = [*atlas, *example_ct(data)]
     head, many = list(heads(data)), list(hippocampi(data, part="train", count=1000))
-    _write(TARGET / "priors.tsv", ("structure", "quantity", "low", "high", "source"), rows([*bodies, *head], many))
-    _write(TARGET / "places.tsv", ("body", "structure", "r_mm", "a_mm", "s_mm"), places([*bodies, *head]))
-    _write(TARGET / "heights.tsv", ("body", "structure", "low_mm", "ml_per_bin"), heights(atlas))
+    _write(into / "priors.tsv", ("structure", "quantity", "low", "high", "source"), rows([*bodies, *head], many))
+    _write(into / "places.tsv", ("body", "structure", "r_mm", "a_mm", "s_mm"), places([*bodies, *head]))
+    _write(into / "heights.tsv", ("body", "structure", "low_mm", "ml_per_bin"), heights(atlas))
 
 
 def _write(
@@ -150,4 +149,4 @@ def _write(
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

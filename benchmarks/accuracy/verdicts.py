@@ -29,7 +29,6 @@ SHOWN = 0.25  # share of a structure in the scan from which it must be found
 WHOLE = 0.95
 GOOD_DICE = 0.5  # a mask below it is rightly called unsure
 MOST_ML = 5.0  # more than this called present where it cannot be is the fault to be rid of
-REPORT = Path(__file__).resolve().parents[2] / "docs" / "verdicts.md"
 VERDICTS = ("present", "unsure", "absent", "outside_view", "unsupported")
 
 
@@ -156,8 +155,8 @@ def _line(head: str, group: list[Outcome]) -> str:
     return f"| {head} | {len(group)} | {right:.1f} | {cells} | {sum(row.fault for row in group)} |"
 
 
-def main(data: Path, seed: int = 0, every: int = 1, write: bool = False, details: bool = False) -> None:
-    """Print the tables; `--write` puts them into docs/verdicts.md, `--details` names every wrong verdict."""
+def main(data: Path, seed: int = 0, every: int = 1, write: Path | None = None, details: bool = False) -> None:
+    """Print the tables; `--write docs/verdicts.md` puts them into the report, `--details` names every wrong verdict."""
     found = []
     for one in outcomes(data, seed=seed, every=every):
         found.append(one)
@@ -169,9 +168,9 @@ def main(data: Path, seed: int = 0, every: int = 1, write: bool = False, details
             )
     made = table(found, seed=seed) + (f" Every {every} of the scans." if every > 1 else "")
     print(made)
-    if write:
-        head = REPORT.read_text(encoding="utf-8").split(MARK)[0]
-        write_atomically(REPORT, lambda file: file.write(f"{head}{MARK}\n\n{made}\n".encode()))
+    if write is not None:
+        head = write.read_text(encoding="utf-8").split(MARK)[0]
+        write_atomically(write, lambda file: file.write(f"{head}{MARK}\n\n{made}\n".encode()))
 
 
 MARK = "<!-- measured -->"

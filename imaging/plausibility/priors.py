@@ -1,7 +1,7 @@
 """What is known about structures before looking: sizes, grey values, places, each number with its source.
 
 `priors.tsv` holds ranges, `places.tsv` centres of structures in reference bodies; both are made by
-`python -m ostensor.benchmarks.accuracy.priors` from open data and say so row by row. Ranges are for adults and
+`python -m ostensor.benchmarks.accuracy.priors DATA imaging/plausibility` from open data and say so row by row. Ranges are for adults and
 wide on purpose: outside means "look again", never "wrong".
 """
 

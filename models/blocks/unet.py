@@ -27,6 +27,7 @@ class UNet(nn.Module):
         down: stages of the encoder, finest first.
         up, merge: steps of the decoder, coarsest first.
         widths: channels of the decoder's maps, coarsest first.
+        stride: sides of the input must be multiples of it.
     """
 
     def __init__(self, dims: int, channels: int, features: Sequence[int], finest: int) -> None:
@@ -47,6 +48,7 @@ class UNet(nn.Module):
             for n in levels
         )
         self.widths = tuple(out[n] for n in levels)
+        self.stride = 2 ** (len(features) - 1)
 
     def decode(self, image: torch.Tensor) -> Iterator[torch.Tensor]:
         """Maps of the decoder, coarsest first; without its last `up` and `merge` the finest is never computed.
@@ -72,3 +74,8 @@ def conv_block(dims: int, inside: int, outside: int, *, stride: int = 1) -> nn.S
     return nn.Sequential(
         conv(inside, outside, 3, stride=stride, padding=1, bias=False), norm(outside), nn.LeakyReLU(LEAK)
     )
+
+
+def build(dims: int, channels: int, *, features: Sequence[int], finest: int) -> UNet:
+    """The backbone "unet"."""
+    return UNet(dims, channels, features, finest)

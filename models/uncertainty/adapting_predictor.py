@@ -15,7 +15,7 @@ from ...imaging.volume import Volume
 from ..catalogue import WEIGHTS_FOLDER
 from ..inference.windows import BODY, averaged, beside, fitted_tiles, padded
 from ..interface import Progress
-from ..language.satmini.fixed_classes import FixedClasses
+from ..language.satmini.fixed_classes import ClassesConfig, FixedClasses
 from ..language.satmini.network import SatMini, SatMiniConfig, ask
 from ..language.satmini.predictor import SatMiniFeatures, SatMiniPredictor, runner
 from ..language.satmini.weights import load_network
@@ -105,7 +105,7 @@ def body_of(whole: Float, part: Float) -> npt.NDArray[np.bool_]:
 
 
 def _pieces(
-    seen: Float, body: npt.NDArray[np.bool_], config: SatMiniConfig
+    seen: Float, body: npt.NDArray[np.bool_], config: SatMiniConfig | ClassesConfig
 ) -> Iterator[tuple[Float, npt.NDArray[np.float32]]]:
     """Tiles (1 1 x y z) of a volume or slices (1 channels x y) of a stack, with the body of each."""
     if config.dims == 2:

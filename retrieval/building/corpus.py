@@ -1,4 +1,4 @@
-"""Writes `passages.tsv`: `python -m ostensor.retrieval.building.corpus DATA_FOLDER`.
+"""Writes `passages.tsv`: `python -m ostensor.retrieval.building.corpus DATA retrieval/passages/passages.tsv`.
 
 Statements are composed from `structures.tsv`, from the part-of tables of the Human Reference Atlas, and from
 `words_prose.tsv`, sentences written by hand. Wording is ours; the facts are the sources', named per passage.
@@ -15,7 +15,7 @@ from dataclasses import astuple, fields
 from pathlib import Path
 
 from ..anatomy.structures import Structure, StructureTable
-from ..passages.corpus import PASSAGES, Passage
+from ..passages.corpus import Passage
 from . import sources
 from .sources import HRA, LICENCES, OWN
 
@@ -134,4 +134,4 @@ def _parts(table: StructureTable, anatomy: Path) -> Iterator[Passage]:
 
 
 if __name__ == "__main__":
-    write(build(Path(sys.argv[1])), PASSAGES)
+    write(build(Path(sys.argv[1])), Path(sys.argv[2]))

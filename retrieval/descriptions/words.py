@@ -53,6 +53,12 @@ def plain(kind: str) -> frozenset[str]:
 
 
 @cache
+def irrelevant() -> tuple[str, ...]:
+    """Sentences about other things."""
+    return tuple(line["text"] for line in _rows("irrelevant.tsv"))
+
+
+@cache
 def phrases() -> dict[tuple[str, ...], str]:
     """Phrase (as words) -> token."""
     found: dict[tuple[str, ...], str] = {}

@@ -1,26 +1,30 @@
-"""Makes the tiny data set and the toys importable and readable as a configuration."""
+"""Makes the tiny data set and the toys importable; folders that hold nothing yet."""
 
+import dataclasses
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from ostensor.training.folders import Folders
+from ostensor.training.segmenting.config import RunConfig
+
 HERE = Path(__file__).parent
 
 
 @pytest.fixture
-def tiny_plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Every configuration is the tiny one; the data folder is empty but there. Answers a folder for runs."""
+def folders(tmp_path: Path) -> Folders:
+    """A data folder that is empty but there, and the others, not made yet."""
+    return Folders(tmp_path, tmp_path / "runs", tmp_path / "out", tmp_path / "docs")
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module of the tiny data set and its run."""
     monkeypatch.syspath_prepend(str(HERE))
     import tiny
 
-    from ostensor.training.segmenting import evaluate, export, fit
-
-    made = tiny.plan()
-    for module in (evaluate, export, fit):
-        monkeypatch.setattr(module, "read_config", lambda _name: made)
-        monkeypatch.setattr(module, "data_folder", lambda: tmp_path)
-    return tmp_path / "runs"
+    return tiny
 
 
 @pytest.fixture
@@ -33,17 +37,7 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.fixture
-def toy_plan(toys: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Every configuration that doubt is measured for has the toys' scans; the data folder is empty but there."""
-    import dataclasses
-
-    import tiny
-
-    from ostensor.training.reliability import adapting as adapting_evaluate
-    from ostensor.training.reliability import pool as pool_evaluate
-    from ostensor.training.reliability import ranking
-
-    made = dataclasses.replace(tiny.plan(), tests=(toys.DATASET,))
-    for module in (adapting_evaluate, pool_evaluate, ranking):
-        monkeypatch.setattr(module, "read_config", lambda _name: made)
-        monkeypatch.setattr(module, "data_folder", lambda: tmp_path)
+def toy_plan(toys: ModuleType, tiny: ModuleType) -> RunConfig:
+    """A run whose held-out scans are the toys'."""
+    plan: RunConfig = dataclasses.replace(tiny.plan(), tests=(toys.DATASET,))
+    return plan

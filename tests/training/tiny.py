@@ -48,8 +48,6 @@ def plan(steps: int = 60) -> RunConfig:
         schedule=Schedule(steps=steps, learning_rate=5e-3, warm_up=5, save_every=1000, ema=0.9, freeze_norm=0.7),
         batch=2,
         real_share=1.0,
-        negatives=1,
-        queries=0,
-        balance=0.0,
         sides="network",
+        options={"negatives": 1},
     )

@@ -13,8 +13,7 @@ import torch
 from ostensor.imaging.volume import Grid, Volume
 from ostensor.models.catalogue import card
 from ostensor.models.inference.preprocess import Preparation
-from ostensor.models.language.satmini.fixed_classes import FixedClasses
-from ostensor.models.language.satmini.network import SatMiniConfig
+from ostensor.models.language.satmini.fixed_classes import ClassesConfig, FixedClasses
 from ostensor.models.language.satmini.predictor import SatMiniPredictor
 from ostensor.training.cases import Case, Dataset, hold_out
 
@@ -36,7 +35,7 @@ class Toy(FixedClasses):
     """Logits of the first structure are a function of the image (b 1 x y z), those of any other the opposite."""
 
     def __init__(self, answer: Answer, names: tuple[str, ...] = ("liver",)) -> None:
-        super().__init__(SatMiniConfig(dims=3, features=(2, 2), finest=2, embed=2), names)
+        super().__init__(ClassesConfig(3, options={"features": (2, 2), "finest": 2}), names)
         self.answer = answer
 
     def image_features(self, image: torch.Tensor) -> torch.Tensor:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -16,11 +14,11 @@ from pydantic import Field
 from ... import __version__
 from ...imaging.errors import BadCall
 from ...imaging.masks.relations import overlap_dice
-from ...retrieval.descriptions import description as describing
 from ...retrieval.descriptions.description import BadDescription, Description
 from ...retrieval.descriptions.parser import parse
 from ...retrieval.descriptions.prompts import alike
 from ...retrieval.descriptions.wording import name, say
+from ...retrieval.descriptions.words import irrelevant
 from ..desk.desk import Answer, Call, Desk
 from ..desk.job import Job, answer_job, run_job
 from ..desk.results import Provenance, Verdict
@@ -122,12 +120,6 @@ def variants(desk: Desk, description: Description, count: int, seed: int) -> lis
         Variant("negation", text, "no mask") for text in (f"not {phrase}", f"There is no {bare}", f"without {phrase}")
     ]
     return made + [Variant("irrelevant", text, "no mask") for text in irrelevant()]
-
-
-def irrelevant() -> tuple[str, ...]:
-    """Sentences about other things, from the data file of `retrieval`."""
-    with (Path(describing.__file__).parent / "irrelevant.tsv").open(encoding="utf-8", newline="") as file:
-        return tuple(row["text"] for row in csv.DictReader(file, delimiter="\t"))
 
 
 def _paraphrases(desk: Desk, description: Description, count: int, rng: random.Random) -> list[Variant]:

@@ -13,21 +13,25 @@ import numpy.typing as npt
 import torch
 
 from ...models.prognosis.curves import Ensemble, log_odds
+from ..folders import Folders
+from ..kinds import How
 from .cross_validation import CrossValidation, ablate, cross_validate, summary
 from .objective import Inputs, Lesson, fitted_encoding, train_ensembles
-from .plan import Array, read_prognosis
+from .plan import Array, PrognosisConfig
 from .tables import TABLES, outcomes, with_sentences
 
 log = logging.getLogger(__name__)
 
 
-def fit_prognosis(path: Path, *, data: Path, runs: Path) -> Path:
-    """Cross-validate, train the final ensemble on everybody, and write both into the run folder."""
+def fit(plan: PrognosisConfig, folders: Folders, how: How) -> Path:
+    """Cross-validate, train the final ensemble on everybody, and write both into the run folder.
+
+    The heads are small and trained whole: `how` changes nothing but the processor's threads.
+    """
     from .export import write_run
 
-    torch.set_num_threads(1)
-    plan = read_prognosis(path)
-    patients = TABLES[plan.table](data)
+    torch.set_num_threads(how.threads or 1)
+    patients = TABLES[plan.table](folders.data)
     plan = plan.in_mode(plan.mode)
     if plan.text:
         patients = with_sentences(patients)
@@ -40,7 +44,7 @@ def fit_prognosis(path: Path, *, data: Path, runs: Path) -> Path:
     made = calibrated(made, lesson.rows, checked, outcomes(patients))
     if patients[0].hazard is not None:
         checked = replace(checked, scores={**checked.scores, **ablate(plan, patients)})
-    folder = runs / plan.name
+    folder = folders.runs / plan.name
     folder.mkdir(parents=True, exist_ok=True)
     write_run(folder, plan, patients, checked, encoding, made)
     log.info("%s", json.dumps(summary(checked)))

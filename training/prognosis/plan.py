@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +12,13 @@ import numpy.typing as npt
 from ...imaging.errors import BadCall
 from ...models.prognosis.ehr import Feature
 from ...models.prognosis.heads import SurvivalConfig
+from ..configuration import Configuration
 from .objective import HeadSchedule
 from .tables import TABLES
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.signedinteger[Any]]
-CONFIGS = Path(__file__).parents[1] / "configs"
-_KEYS = {"kind", "name", "title", "cohort", "table", "mode", "stage", "image", "ehr", "network", "text", "head", "schedule", "folds", "repeats", "seed", "final_members", "baselines", "notes"}  # fmt: skip
+_KEYS = {"name", "title", "cohort", "table", "mode", "stage", "image", "ehr", "network", "text", "head", "schedule", "folds", "repeats", "seed", "final_members", "baselines", "notes"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,26 +67,16 @@ class PrognosisConfig:
         )
 
 
-def find_prognosis(name_or_path: str | Path) -> Path | None:
-    """The file of a prognosis configuration, given by path or bundled name; None when it is another kind."""
-    for path in (Path(name_or_path), CONFIGS / f"{name_or_path}.toml"):
-        if path.is_file():
-            return path if tomllib.loads(path.read_text(encoding="utf-8")).get("kind") == "prognosis" else None
-    return None
-
-
-def read_prognosis(path: Path) -> PrognosisConfig:
-    """The run of a TOML file.
+def read(given: Configuration) -> PrognosisConfig:
+    """The run of a configuration.
 
     Raises:
         BadCall: unknown keys or tables.
     """
-    values = tomllib.loads(path.read_text(encoding="utf-8"))
-    if unknown := set(values) - _KEYS:
-        raise BadCall(f"Unknown keys {sorted(unknown)} in '{path.name}'. Allowed: {', '.join(sorted(_KEYS))}.")
+    given.refuse_unknown(_KEYS)
+    values = dict(given.values)
     if values["table"] not in TABLES:
         raise BadCall(f"Unknown table '{values['table']}'. Known: {', '.join(TABLES)}.")
-    del values["kind"]
     features = {part: tuple(_feature(row) for row in values.get(part, [])) for part in ("image", "ehr")}
     stage = values.pop("stage", None)
     made = {

@@ -6,11 +6,9 @@ All three see the same slices, four made-up raters each (`raters.py`), and diffe
 from __future__ import annotations
 
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,10 +17,11 @@ from rich.progress import track
 from ...imaging.errors import BadCall, Unavailable
 from ...models.uncertainty.probunet import ProbUnet, ProbUnetConfig
 from ..cases import Case
+from ..configuration import Configuration
 from ..data.datasets import DATASETS
-from ..folders import CONFIGS, RUNS, data_folder
+from ..folders import Folders
+from ..kinds import How
 from ..objective import Batch
-from ..reliability.calibrate import REPORT
 from ..report_sections import write_section
 from ..sampling import View, draw
 from ..scores import patient_interval
@@ -31,7 +30,6 @@ from .judged import RATERS, Judged, judged_slices
 from .pulaski import Distance, Pulaski, raters_of
 from .set_distances import generalised_energy_distance, hausdorff_divergence, pairwise_iou
 
-FOLDER = CONFIGS / "raters"
 DRAWS = 7  # from the prior; Source: PULASki, arXiv 2312.15686
 TITLES: Mapping[str, str] = {
     "none": "one rater by chance (plain)",
@@ -64,35 +62,30 @@ class RatersRun:
         return runs / f"{self.name}-{distance}"
 
 
-def has_raters(config: str | Path) -> bool:
-    """Whether a configuration's name is one of a network taught by several raters."""
-    return (FOLDER / f"{config}.toml").is_file()
-
-
-def read_run(config: str | Path) -> RatersRun:
-    """The run of a bundled configuration.
+def read(given: Configuration) -> RatersRun:
+    """The run of a configuration.
 
     Raises:
-        BadCall: a key, data set or distance that is not known.
+        BadCall: a key, data set, structure or distance that is not known.
     """
-    values: dict[str, Any] = tomllib.loads((FOLDER / f"{config}.toml").read_text(encoding="utf-8"))
-    try:
-        run = RatersRun(
-            **{
-                **values,
-                "distances": tuple(values["distances"]),
-                "patch": tuple(values["patch"]),
-                "network": ProbUnetConfig(**values["network"]),
-                "schedule": Schedule(**values["schedule"]),
-            }
-        )
-    except (KeyError, TypeError) as error:
-        raise BadCall(f"The configuration '{config}' is wrong: {error}. Compare it with the bundled one.") from error
+    given.refuse_unknown({field.name for field in fields(RatersRun)})
+    values = given.values
+    run = RatersRun(
+        **{
+            **values,
+            "distances": tuple(values["distances"]),
+            "patch": tuple(values["patch"]),
+            "network": ProbUnetConfig(**values["network"]),
+            "schedule": Schedule(**values["schedule"]),
+        }
+    )
     unknown = [name for name in run.distances if name not in TITLES]
     if unknown or run.data not in DATASETS:
         raise BadCall(
             f"Unknown distance or data set {unknown or run.data!r}. Known: {', '.join(TITLES)}; {', '.join(DATASETS)}."
         )
+    if missing := {run.structure, run.head} - set(DATASETS[run.data].structures):
+        raise BadCall(f"'{run.data}' does not outline {', '.join(sorted(missing))}.")
     return run
 
 
@@ -102,18 +95,15 @@ def slices_of(run: RatersRun, cases: Sequence[Case]) -> list[Judged]:
     return list(judged_slices(cases, structures[run.structure], structures[run.head]))
 
 
-def fit(
-    config: str | Path, *, device: str = "cpu", resume: bool = True, runs: Path = RUNS, until: int | None = None
-) -> Path:
-    """Train one network per distance, and answer the last one's run folder; arguments as `fit.fit`."""
-    run = read_run(config)
-    stream = stream_of(run, slices_of(run, DATASETS[run.data].cases(data_folder(), "train")))
-    folder = runs
+def fit(run: RatersRun, folders: Folders, how: How) -> Path:
+    """Train one network per distance, and answer the last one's run folder."""
+    stream = stream_of(run, slices_of(run, DATASETS[run.data].cases(folders.data, "train")))
+    folder = folders.runs
     for distance in run.distances:
-        trainer = trainer_of(run, distance, runs=runs, device=device)
-        if resume:
+        trainer = trainer_of(run, distance, runs=folders.runs, device=how.device)
+        if how.resume:
             trainer.resume()
-        trainer.fit(stream, until=until)
+        trainer.fit(stream, until=how.until)
         folder = trainer.folder
     return folder
 
@@ -187,7 +177,7 @@ def spreads(net: ProbUnet, slices: Sequence[Judged], patch: tuple[int, int]) -> 
     return found
 
 
-def trained(run: RatersRun, distance: Distance, runs: Path = RUNS) -> ProbUnet:
+def trained(run: RatersRun, distance: Distance, runs: Path) -> ProbUnet:
     """The averaged weights of one training.
 
     Raises:
@@ -201,11 +191,10 @@ def trained(run: RatersRun, distance: Distance, runs: Path = RUNS) -> ProbUnet:
     return net.eval()
 
 
-def measure(config: str, *, every: int = 4, runs: Path = RUNS) -> dict[Distance, list[Spread]]:
+def measure(run: RatersRun, folders: Folders, *, every: int) -> dict[Distance, list[Spread]]:
     """All trainings on every so many held-out slices."""
-    run = read_run(config)
-    slices = slices_of(run, DATASETS[run.data].cases(data_folder(), "test"))[::every]
-    return {distance: spreads(trained(run, distance, runs), slices, run.patch) for distance in run.distances}
+    slices = slices_of(run, DATASETS[run.data].cases(folders.data, "test"))[::every]
+    return {distance: spreads(trained(run, distance, folders.runs), slices, run.patch) for distance in run.distances}
 
 
 def table(found: Mapping[Distance, Sequence[Spread]]) -> str:
@@ -225,8 +214,7 @@ def table(found: Mapping[Distance, Sequence[Spread]]) -> str:
     return "\n".join([*lines, "", f"{count} held-out slices, {DRAWS} draws from the prior, four made-up raters."])
 
 
-def write(config: str, found: Mapping[Distance, Sequence[Spread]], path: Path = REPORT) -> None:
+def write(run: RatersRun, found: Mapping[Distance, Sequence[Spread]], path: Path) -> None:
     """Put the table into the report."""
-    run = read_run(config)
     text = f"{table(found)} {run.schedule.steps} steps of {run.batch} slices each, seed {run.schedule.seed}."
     write_section(f"several raters, {run.name}", text, path)

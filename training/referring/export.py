@@ -13,19 +13,16 @@ from safetensors.torch import save
 
 from ...imaging.errors import Unavailable
 from ...imaging.formats.atomic import write_atomically
-from ...models.catalogue import WEIGHTS_FOLDER, forget_cards
+from ...models.catalogue import forget_cards
 from ...models.language.referring.predictor import ReferringPredictor
 from ...models.load import load_predictor
-from ..folders import RUNS, data_folder
+from ..folders import Folders
 from ..report_sections import CARD, write_card
 from .evaluate import SEED, SHOWN, Tallies
-from .fit import ReferringRun, read_run, trained
+from .fit import ReferringRun, trained
 from .pairs import ORGANS
 from .report import Report, evaluate
 from .stream import DATASETS
-
-NETWORKS = ("flans", "lsms")
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "referring.md"
 
 
 def command(thin: int) -> str:
@@ -33,9 +30,10 @@ def command(thin: int) -> str:
     return "ostensor eval referring" + (f" --every {thin}" if thin > 1 else "")
 
 
-def export_weights(run: ReferringRun, *, runs: Path = RUNS, folder: Path = WEIGHTS_FOLDER) -> Path:
+def export_weights(run: ReferringRun, folders: Folders) -> Path:
     """Write `<name>.safetensors` (half precision) and `<name>.json` of a finished run; answers the weights file."""
-    net = trained(run, runs)
+    folder = folders.weights
+    net = trained(run, folders.runs)
     half = {
         key: (value.half() if value.is_floating_point() else value).contiguous()
         for key, value in net.state_dict().items()
@@ -44,7 +42,7 @@ def export_weights(run: ReferringRun, *, runs: Path = RUNS, folder: Path = WEIGH
     content = save(half)
     path = folder / f"{run.name}.safetensors"
     write_atomically(path, lambda file: file.write(content))
-    checkpoint = torch.load(runs / run.name / "checkpoint.pt", map_location="cpu", weights_only=True)
+    checkpoint = torch.load(folders.checkpoint(run.name), map_location="cpu", weights_only=True)
     datasets = [DATASETS[name] for name in run.data]
     facts: dict[str, Any] = {
         "name": run.name,
@@ -68,25 +66,28 @@ def export_weights(run: ReferringRun, *, runs: Path = RUNS, folder: Path = WEIGH
 
 
 def measure(
+    where: Mapping[str, Path],
+    folders: Folders,
     *,
     threads: int | None = None,
     seed: int = SEED,
     thin: int = 1,
-    folder: Path = WEIGHTS_FOLDER,
-    kept: Path | None = RUNS / "referring",
-    told: Callable[[str], None],
+    tell: Callable[[str], None],
 ) -> Report:
-    """Measure the bundled referring networks; see `evaluate`.
+    """Measure networks; see `evaluate`. What was measured once is kept beside the runs.
+
+    Args:
+        where: name of each network -> the folder of its weights.
 
     Raises:
         Unavailable: none is here.
     """
     predictors = []
-    for network in NETWORKS:
+    for name, folder in where.items():
         try:
-            loaded = load_predictor(read_run(network).name, threads=threads, folder=folder)
+            loaded = load_predictor(name, threads=threads, folder=folder)
         except Unavailable as error:
-            told(str(error))
+            tell(str(error))
             continue
         assert isinstance(loaded, ReferringPredictor)
         predictors.append(loaded)
@@ -94,13 +95,13 @@ def measure(
         raise Unavailable(
             "There is no referring network here. Train one with `ostensor fit flans` or `ostensor fit lsms`."
         )
-    return evaluate(data_folder(), predictors=predictors, threads=threads, seed=seed, thin=thin, kept=kept, told=told)
+    kept = folders.runs / "referring"
+    return evaluate(folders.data, predictors=predictors, threads=threads, seed=seed, thin=thin, kept=kept, tell=tell)
 
 
-def write_cards(report: Report, *, thin: int = 1, folder: Path = WEIGHTS_FOLDER) -> None:
+def write_cards(runs: Sequence[ReferringRun], report: Report, folder: Path, *, thin: int = 1) -> None:
     """Put the figures of every measured network into its file of facts and into the card."""
-    for network in NETWORKS:
-        run = read_run(network)
+    for run in runs:
         beside = folder / f"{run.name}.json"
         if run.name not in report.slices or not beside.is_file():
             continue
@@ -245,7 +246,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 MARK = "<!-- tables: written by `ostensor eval referring --export` -->\n"
 
 
-def write_docs(report: Report, *, thin: int = 1, path: Path = DOCS) -> None:
+def write_docs(report: Report, path: Path, *, thin: int = 1) -> None:
     """Put the tables below the mark in docs/referring.md; what stands above it is kept."""
     old = path.read_text(encoding="utf-8") if path.exists() else f"# Referring\n\n{MARK}"
     text = old.split(MARK)[0] + MARK + "\n" + tables(report, thin=thin)

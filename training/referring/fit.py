@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,7 +18,9 @@ from ...models.language.flans import network as flans
 from ...models.language.flans.image import Trunk
 from ...models.language.lsms import network as lsms
 from ...models.text.sentences import SentenceEncoder, States
-from ..folders import CONFIGS, RUNS, data_folder
+from ..configuration import Configuration
+from ..folders import Folders
+from ..kinds import How
 from ..objective import Objective
 from ..start import bundled_weights
 from ..trainer import Schedule, Trainer
@@ -28,7 +29,6 @@ from .pairs import every_sentence
 from .stream import DATASETS, stream_of
 
 log = logging.getLogger(__name__)
-FOLDER = CONFIGS / "referring"
 STATES = "sentences.npz"  # in the run folder: token states of every sentence that is taught
 _AT_ONCE = 128  # sentences per pass of the language model
 
@@ -40,7 +40,7 @@ class ReferringRun:
     Attributes:
         size: pixels per side.
         trunk: bundled SAT-mini whose U-Net the image encoder begins with; empty without one.
-        start: "bundled" begins with the weights that ship under this name.
+        start: name of the bundled weights it begins with; "" begins with random ones.
     """
 
     name: str
@@ -60,40 +60,26 @@ class ReferringRun:
     named: float = 0.55
     opposed: float = 0.0
     rivals: float = 0.0
-    start: Literal["random", "bundled"] = "random"
+    start: str = ""
 
     def untrained(self) -> flans.Flans | lsms.Lsms:
         """The network before its first step, a trunk without its weights; seed the generator first."""
         return flans.Flans(flans.MINI) if self.network == "flans" else lsms.Lsms(lsms.MINI)
 
 
-def is_referring(config: str | Path) -> bool:
-    """Whether a configuration, by its name or its TOML file, is one of a referring network."""
-    if (FOLDER / f"{config}.toml").is_file():
-        return True
-    path = Path(config)
-    try:
-        return path.is_file() and isinstance(tomllib.loads(path.read_text(encoding="utf-8")).get("network"), str)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        return False
-
-
-def read_run(config: str | Path) -> ReferringRun:
-    """The run of a bundled configuration or of a TOML file.
+def read(given: Configuration) -> ReferringRun:
+    """The run of a configuration.
 
     Raises:
-        BadCall: no such file, or a key that is not known.
+        BadCall: a key, data set or network that is not known, or a size that does not fit.
     """
-    bundled = FOLDER / f"{config}.toml"
-    path = bundled if bundled.is_file() else Path(config)
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
-        raise BadCall(f"No configuration '{config}'. Bundled ones: {known}. Give one of them or a TOML file.")
-    values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    try:
-        run = ReferringRun(**{**values, "schedule": Schedule(**values["schedule"])})
-    except (KeyError, TypeError) as error:
-        raise BadCall(f"The configuration '{path.name}' is wrong: {error}. Compare it with a bundled one.") from error
+    given.refuse_unknown({field.name for field in fields(ReferringRun)})
+    values = given.values
+    start = values.get("start", "random")
+    if start not in ("random", "bundled"):
+        raise BadCall(f"'{start}' is not among random, bundled. Change `start`.")
+    begins = values["name"] if start == "bundled" else ""
+    run = ReferringRun(**{**values, "start": begins, "schedule": Schedule(**values["schedule"])})
     if run.network == "flans" and run.size != flans.MINI.encoder.size:
         raise BadCall(f"FLanS takes pictures of {flans.MINI.encoder.size} pixels, not {run.size}. Change `size`.")
     missing = set(run.data) - set(DATASETS)
@@ -103,29 +89,26 @@ def read_run(config: str | Path) -> ReferringRun:
     return run
 
 
-def fit(
-    config: str | Path, *, device: str = "cpu", resume: bool = True, runs: Path = RUNS, until: int | None = None
-) -> Path:
-    """Train a referring network and answer its run folder; arguments as `fit.fit`."""
-    run = read_run(config)
+def fit(run: ReferringRun, folders: Folders, how: How) -> Path:
+    """Train a referring network and answer its run folder."""
     torch.manual_seed(run.schedule.seed)
     net = run.untrained()
     if run.trunk:
         load_trunk(net, run.trunk)
-    if run.start == "bundled":
-        net.load_state_dict({**net.state_dict(), **bundled_weights(run.name)})
-    trainer = Trainer(net, objective_of(run, runs), run.schedule, runs / run.name, device=device)
-    if resume and trainer.resume():
+    if run.start:
+        net.load_state_dict({**net.state_dict(), **bundled_weights(run.start)})
+    trainer = Trainer(net, objective_of(run, folders.runs), run.schedule, folders.runs / run.name, device=how.device)
+    if how.resume and trainer.resume():
         log.info("resuming at step %d", trainer.step)
     stream = stream_of(
         run.data,
-        data_folder(),
+        folders.data,
         seed=run.schedule.seed,
         batch=run.batch,
         size=run.size,
         lesions=run.lesions,
     )
-    trainer.fit(stream, until=until)
+    trainer.fit(stream, until=how.until)
     return trainer.folder
 
 
@@ -185,7 +168,7 @@ def vocabulary_of(path: Path) -> Vocabulary:
     return Vocabulary(sentences, States(values.astype(np.float32), valid, cut))
 
 
-def trained(run: ReferringRun, runs: Path = RUNS) -> flans.Flans | lsms.Lsms:
+def trained(run: ReferringRun, runs: Path) -> flans.Flans | lsms.Lsms:
     """The averaged weights of a run.
 
     Raises:

@@ -39,6 +39,7 @@ LEAST_PIXELS = 12  # a thing of fewer pixels is not spoken of
 MARGIN_PIXELS = 3  # by which an extreme must be ahead
 MARGIN_AREA = 1.2  # by which the largest must exceed the next
 _RANKS: Mapping[str, Callable[[Thing], float]]
+WORDS = Path(__file__).parent / "referring_words.toml"
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class Words:
 @cache
 def words(part: Part) -> Words:
     """The wordings that are taught, or those kept for evaluation; synonyms of the structure table are taught, too."""
-    table = tomllib.loads((Path(__file__).parent / "referring_words.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads(WORDS.read_text(encoding="utf-8"))
     told = Words(**{name: table[name][part] for name in Words.__dataclass_fields__})
     if part == "test":
         return told

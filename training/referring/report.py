@@ -17,8 +17,6 @@ from .engines import Engine, Sentences, Terms
 from .evaluate import SEED, AllOverlaps, Tallies, Tally, measure_sides, measure_slices, measure_stacks, measure_symmetry
 from .metrics import Overlaps
 
-_WORDS = Path(referring.__file__).parent / "referring_words.toml"
-
 
 @dataclass(frozen=True)
 class Report:
@@ -33,7 +31,7 @@ class Report:
 
 def evaluate(
     data: Path, *, predictors: Sequence[ReferringPredictor], threads: int | None = None, seed: int = SEED,
-    thin: int = 1, kept: Path | None = None, told: Callable[[str], None] = lambda text: None,
+    thin: int = 1, kept: Path | None = None, tell: Callable[[str], None] = lambda text: None,
 ) -> Report:  # fmt: skip
     """Measure FLanS and LSMS as given, and the SAT-minis that lie here.
 
@@ -51,7 +49,7 @@ def evaluate(
         key = _key(engine, seed, thin)
         found = None if path is None else _read(path, key)
         if found is None:
-            told(f"{engine.name}: {len(every)} slices")
+            tell(f"{engine.name}: {len(every)} slices")
             found = _measured(engine, every, data, seed, thin)
             if path is not None:
                 _write(path, key, found)
@@ -84,7 +82,10 @@ def _joined(parts: Sequence[Tallies]) -> Tallies:
 
 
 def _key(engine: Engine, seed: int, thin: int) -> str:
-    every = [_WORDS.read_text(encoding="utf-8"), *referring.every_sentence("train")]  # synonyms come from another table
+    every = [
+        referring.WORDS.read_text(encoding="utf-8"),
+        *referring.every_sentence("train"),
+    ]  # synonyms come from another table
     words = hashlib.sha256("\n".join(every).encode()).hexdigest()
     return f"weights {engine.weights}, words {words}, seed {seed}, every {thin}"
 

@@ -9,8 +9,11 @@ import torch
 
 from ...imaging.errors import BadCall
 from ...models.language.satmini.network import SatMini
+from ...models.text.encoders import known_vectors
+from ...retrieval.anatomy.structures import StructureTable
 from ..objective import LABELLED, MODEL, Batches, Objective, Roles, State
 from .losses import coarser, over_scales
+from .table import Lesson
 
 
 @dataclass(frozen=True)
@@ -96,3 +99,34 @@ def masks_of(labels: torch.Tensor, values: Sequence[tuple[int, ...]]) -> torch.T
     """Floats (b n x y z): 1 where a label of (b x y z) is among the n-th values; no values give an empty mask."""
     masks = [torch.isin(labels, torch.tensor(some, device=labels.device, dtype=labels.dtype)) for some in values]
     return torch.stack(masks, dim=1).float()
+
+
+def teach_words(lesson: Lesson) -> TextPrompted:
+    """The objective "text" over a lesson's structures, with all their synonyms."""
+    absent = sorted(set(lesson.absent) - set(lesson.structures))
+    names = names_of([*lesson.structures, *absent])
+    vectors = known_vectors()
+    return TextPrompted(
+        structures=lesson.structures,
+        vectors={term: torch.from_numpy(vectors[term]) for terms in names.values() for term in terms},
+        names=names,
+        absent=absent,
+        negatives=int(lesson.options["negatives"]),
+        queries=int(lesson.options["queries"]),
+        balance=float(lesson.options["balance"]),
+    )
+
+
+def teach_channels(lesson: Lesson) -> Supervised:
+    """The objective "supervised"."""
+    return Supervised(structures=lesson.structures, balance=float(lesson.options["balance"]))
+
+
+def names_of(structures: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """Structure -> itself and its synonyms; itself comes as often as all synonyms together."""
+    table = StructureTable.bundled()
+    names = {}
+    for name in structures:
+        synonyms = table.resolve(name).synonyms
+        names[name] = (name,) * max(1, len(synonyms)) + tuple(synonyms)
+    return names

@@ -14,15 +14,14 @@ from typing import Literal
 import numpy as np
 from rich.progress import track
 
-from ...models.catalogue import WEIGHTS_FOLDER
 from ...models.uncertainty.adapting import Adaptation
 from ...models.uncertainty.adapting_predictor import AdaptingPredictor, load_adapting
 from ..cases import Case, Dataset
-from ..folders import data_folder
+from ..folders import Folders
 from ..report_sections import write_section
 from ..scores import counts_of, dice_of_counts, patient_interval
-from ..segmenting.config import read_config
-from .calibrate import CHANGES, REPORT, spread
+from ..segmenting.config import RunConfig
+from .calibrate import CHANGES, spread
 from .changes import Change, bent
 
 SPOILT: Mapping[str, Change] = {
@@ -63,25 +62,24 @@ def pairs_of(predictor: AdaptingPredictor, cases: Sequence[Case], dataset: Datas
 
 
 def measure(
-    config: str,
+    plan: RunConfig,
+    folders: Folders,
     *,
     part: Literal["train", "test"] = "test",
     most: int = 8,
     how: Adaptation | None = None,
     threads: int | None = None,
-    folder: Path = WEIGHTS_FOLDER,
 ) -> list[Pair]:
     """Pairs on at most so many cases, evenly spread."""
-    plan = read_config(config)
-    predictor = load_adapting(plan.name, how=how, threads=threads, folder=folder)
+    predictor = load_adapting(plan.name, how=how, threads=threads, folder=folders.weights)
     dataset = plan.tests[0]
-    return list(pairs_of(predictor, spread(dataset.cases(data_folder(), part), most), dataset))
+    return list(pairs_of(predictor, spread(dataset.cases(folders.data, part), most), dataset))
 
 
-def tune(config: str, *, most: int = 3, threads: int | None = None) -> dict[Adaptation, float]:
+def tune(plan: RunConfig, folders: Folders, *, most: int = 3, threads: int | None = None) -> dict[Adaptation, float]:
     """Mean change of Dice on training patients for every setting of `GRID`."""
     return {
-        how: float(np.mean([pair.adapted - pair.plain for pair in measure(config, part="train", most=most, how=how, threads=threads)]))
+        how: float(np.mean([pair.adapted - pair.plain for pair in measure(plan, folders, part="train", most=most, how=how, threads=threads)]))
         for how in GRID
     }  # fmt: skip
 
@@ -106,9 +104,7 @@ def table(pairs: Sequence[Pair]) -> str:
     return "\n".join(lines)
 
 
-def write(
-    name: str, pairs: Sequence[Pair], tuned: Mapping[Adaptation, float] | None = None, path: Path = REPORT
-) -> None:
+def write(name: str, pairs: Sequence[Pair], path: Path, tuned: Mapping[Adaptation, float] | None = None) -> None:
     """Put a model's table into the report, with the settings tried on training scans where they were."""
     text = table(pairs)
     if tuned:

@@ -23,15 +23,15 @@ from ...imaging.errors import BadCall
 from ...imaging.formats.atomic import write_atomically
 from ...imaging.geometry import Box, crop
 from ...imaging.volume import Volume
-from ...models.catalogue import WEIGHTS_FOLDER, card
+from ...models.catalogue import card
 from ...models.inference.calibration import SIGNS, Calibration, Signs, expected_calibration_error, path_of, way_of
 from ...models.language.satmini.predictor import SatMiniPredictor
 from ...models.load import load_predictor
 from ..cases import Case, Dataset
-from ..folders import data_folder
+from ..folders import Folders
 from ..report_sections import write_section
 from ..scores import counts_of, dice_of_counts
-from ..segmenting.config import read_config
+from ..segmenting.config import RunConfig
 from .changes import Change, changed_greys, cropped, noisy
 from .wrong_scans import wrong_scans
 
@@ -40,7 +40,6 @@ RIDGE = 1.0  # of the regression, on centred and scaled signs
 LEAST_VOXELS = 30  # a truth of fewer says neither there nor not there
 GOOD_DICE = 0.5
 LIMITS = np.arange(0.05, 0.96, 0.05)
-REPORT = Path(__file__).resolve().parents[2] / "docs" / "uncertainty.md"
 
 
 @dataclass(frozen=True)
@@ -229,7 +228,7 @@ def spearman(said: Sequence[float], true: Sequence[float]) -> float | None:
     return float(stats.spearmanr(said, true).statistic)
 
 
-def calibrate(config: str, *, threads: int | None = None, folder: Path = WEIGHTS_FOLDER) -> dict[str, Quality]:
+def calibrate(plan: RunConfig, folders: Folders, *, threads: int | None = None) -> dict[str, Quality]:
     """Calibrate the bundled weights of a configuration; writes the file beside them and the section of the report.
 
     Returns:
@@ -238,12 +237,12 @@ def calibrate(config: str, *, threads: int | None = None, folder: Path = WEIGHTS
     Raises:
         BadCall: fewer than two held-out patients with expert labels.
     """
-    plan = read_config(config)
+    folder = folders.weights
     entry = card(plan.name, folder=folder)
     predictor = load_predictor(plan.name, threads=threads, folder=folder)
     assert isinstance(predictor, SatMiniPredictor)
     dataset = plan.tests[0]
-    mine, theirs = halves(dataset.cases(data_folder(), "test"))
+    mine, theirs = halves(dataset.cases(folders.data, "test"))
     if not mine:
         raise BadCall(
             f"'{plan.name}' has one held-out patient. At least two are needed, to fit on one and report on another."
@@ -253,7 +252,7 @@ def calibrate(config: str, *, threads: int | None = None, folder: Path = WEIGHTS
     for label, cases in (("fit", mine), ("report", theirs)):
         chosen = spread(cases, MOST_SLICES if all(case.grid.is_2d for case in cases) else MOST_CASES)
         rows[label] = list(rows_of(predictor, chosen, dataset, names))
-        for wrong in wrong_scans(data_folder(), dataset.name, part=label):
+        for wrong in wrong_scans(folders.data, dataset.name, part=label):
             rows[label] += _asked(predictor, wrong, {}, names, "wrong kind")
     made = fit(rows["fit"], entry.sha256, way_of(entry.facts))
     found = {"all": quality(made, rows["report"])}
@@ -279,7 +278,7 @@ def spread(cases: Sequence[Case], most: int) -> list[Case]:
     return [cases[i] for i in np.unique(np.linspace(0, len(cases) - 1, min(most, len(cases))).round().astype(int))]
 
 
-def write(name: str, found: Mapping[str, Quality], path: Path = REPORT) -> None:
+def write(name: str, found: Mapping[str, Quality], path: Path) -> None:
     """Put a model's table into the report, in place of its old one."""
     lines = ["| scan | masks | ECE before | after | Brier before | after | Spearman before | after |", f"|{'---|' * 8}"]
     for change, one in found.items():

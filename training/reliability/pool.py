@@ -25,13 +25,12 @@ from ...models.language.satmini.predictor import SatMiniPredictor
 from ...models.load import load_predictor
 from ...models.uncertainty.selecting import OverlapMaps, choose, overlap_maps, u_pp
 from ..cases import Case
-from ..folders import RUNS, data_folder
+from ..folders import Folders
 from ..report_sections import write_section
 from ..scores import counts_of, dice_of_counts
-from ..segmenting.config import RunConfig, read_config
-from ..segmenting.fit import network_of
+from ..segmenting.config import RunConfig, network_of
 from .adapting import SPOILT
-from .calibrate import REPORT, spread
+from .calibrate import spread
 
 FAILED = 0.5  # Dice below which a mask is a failure; our choice
 SHARE = 0.65  # of a side that a patch covers; DAUGS: half
@@ -59,7 +58,7 @@ class Picked:
         return self.ensemble if self.chosen is None else self.dice[self.chosen]
 
 
-def member(plan: RunConfig, name: str, *, runs: Path = RUNS, threads: int | None = None) -> SatMiniPredictor:
+def member(plan: RunConfig, name: str, *, runs: Path, threads: int | None = None) -> SatMiniPredictor:
     """A run's averaged network, or the bundled one of that name.
 
     Raises:
@@ -84,7 +83,7 @@ def member(plan: RunConfig, name: str, *, runs: Path = RUNS, threads: int | None
 
 
 def measure(
-    config: str, members: Sequence[str], *, most: int = 8, runs: Path = RUNS, threads: int | None = None
+    plan: RunConfig, members: Sequence[str], folders: Folders, *, most: int = 8, threads: int | None = None
 ) -> list[Picked]:
     """What is chosen on held-out cases, as they are and spoilt.
 
@@ -93,13 +92,12 @@ def measure(
     """
     if len(set(members)) < 2:
         raise BadCall(f"A pool of {len(set(members))} leaves no choice. Name at least two runs, separated by commas.")
-    plan = read_config(config)
-    pool = {name: member(plan, name, runs=runs, threads=threads) for name in members}
+    pool = {name: member(plan, name, runs=folders.runs, threads=threads) for name in members}
     dataset = plan.tests[0]
     claimed = card(plan.name).claimed
     names = {name: values for name, values in dataset.structures.items() if not claimed or name in claimed}
     found: list[Picked] = []
-    cases = spread(dataset.cases(data_folder(), "test"), most)
+    cases = spread(dataset.cases(folders.data, "test"), most)
     for case in track(cases, description="pool", disable=not sys.stderr.isatty(), transient=True):
         found += picks_of(pool, case, names)
     return found
@@ -177,6 +175,6 @@ def table(found: Sequence[Picked]) -> str:
     ])  # fmt: skip
 
 
-def write(name: str, found: Sequence[Picked], path: Path = REPORT) -> None:
+def write(name: str, found: Sequence[Picked], path: Path) -> None:
     """Put the pool's table into the report."""
     write_section(f"selection from a pool, {name}", table(found), path)

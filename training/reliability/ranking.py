@@ -16,18 +16,18 @@ from rich.progress import track
 
 from ...imaging.errors import Unavailable
 from ...imaging.volume import BoolArray, Volume
-from ...models.catalogue import WEIGHTS_FOLDER, card
+from ...models.catalogue import card
 from ...models.inference.calibration import SIGNS, Calibration, calibration_of
 from ...models.inference.views import VIEWS, Agreement, agreement, seen_as
 from ...models.interface import Decoded
 from ...models.language.satmini.predictor import SatMiniPredictor
 from ...models.load import load_predictor
 from ..cases import Case
-from ..folders import data_folder
+from ..folders import Folders
 from ..report_sections import write_section
 from ..scores import counts_of, dice_of_counts
-from ..segmenting.config import read_config
-from .calibrate import CHANGES, REPORT, halves, spearman, spread
+from ..segmenting.config import RunConfig
+from .calibrate import CHANGES, halves, spearman, spread
 from .wrong_scans import wrong_scans
 
 KINDS = ("expected Dice", "mean sigmoid", "agreement", "minus entropy")
@@ -44,27 +44,29 @@ class Ranked:
     dice: float
 
 
-def measure(config: str, *, most: int = 8, threads: int | None = None, folder: Path = WEIGHTS_FOLDER) -> list[Ranked]:
+def measure(plan: RunConfig, folders: Folders, *, most: int = 8, threads: int | None = None) -> list[Ranked]:
     """Every claimed structure in every case under every change of the calibration, and in scans of another kind.
 
     Raises:
         Unavailable: the weights have no calibration.
     """
-    plan = read_config(config)
+    folder = folders.weights
     entry = card(plan.name, folder=folder)
     made = calibration_of(entry, folder)
     if made is None:
-        raise Unavailable(f"'{plan.name}' is not calibrated. Run `ostensor eval {config} --calibrate` first.")
+        raise Unavailable(
+            f"'{plan.name}' is not calibrated. Run `ostensor eval {plan.name.removeprefix('sat-mini-')} --calibrate` first."
+        )
     predictor = load_predictor(plan.name, threads=threads, folder=folder)
     assert isinstance(predictor, SatMiniPredictor)
     dataset = plan.tests[0]
-    _mine, theirs = halves(dataset.cases(data_folder(), "test"))
+    _mine, theirs = halves(dataset.cases(folders.data, "test"))
     truths = {name: values for name, values in dataset.structures.items() if name in entry.claimed}
     found: list[Ranked] = []
     for case in track(spread(theirs, most), description="ranking", disable=not sys.stderr.isatty(), transient=True):
         for change, apply in CHANGES.items():
             found += ranked(predictor, made, apply(case, np.random.default_rng(0)), truths, change)
-    for case in wrong_scans(data_folder(), dataset.name, part="report"):
+    for case in wrong_scans(folders.data, dataset.name, part="report"):
         found += ranked(predictor, made, case, dict.fromkeys(truths, ()), "wrong kind")
     return found
 
@@ -127,6 +129,6 @@ def table(rows: Sequence[Ranked]) -> str:
     return "\n".join(lines)
 
 
-def write(name: str, rows: Sequence[Ranked], path: Path = REPORT) -> None:
+def write(name: str, rows: Sequence[Ranked], path: Path) -> None:
     """Put a model's table into the report."""
     write_section(f"ranking by {name}", table(rows), path)

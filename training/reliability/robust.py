@@ -18,16 +18,15 @@ from ...imaging.formats.atomic import write_atomically
 from ...imaging.volume import BoolArray
 from ...models.language.satmini.predictor import SatMiniPredictor
 from ..cases import Case, Dataset
-from ..folders import RUNS, data_folder
+from ..folders import Folders
+from ..regimes.by_words import names_of
 from ..scores import counts_of, dice_of_counts
-from ..segmenting.config import RunConfig, read_config
+from ..segmenting.config import RunConfig
 from ..segmenting.evaluate import complete_region, predictor_of
-from ..segmenting.fit import names_of
 from .calibrate import spread
 from .changes import changes_for
 
 CASES = 6  # held-out cases looked at, evenly spread; every one under every change
-REPORT = Path(__file__).resolve().parents[2] / "docs" / "robustness.md"
 
 
 @dataclass(frozen=True)
@@ -54,12 +53,11 @@ class Robustness:
     has_ml: bool
 
 
-def measure(config: str, *, runs: Path = RUNS, threads: int | None = None, cases: int = CASES) -> Robustness:
+def measure(plan: RunConfig, folders: Folders, *, threads: int | None = None, cases: int = CASES) -> Robustness:
     """Robustness of a trained or bundled network on its first test set."""
-    plan = read_config(config)
-    predictor = predictor_of(plan, runs, threads)
+    predictor = predictor_of(plan, folders, threads)
     dataset = plan.tests[0]
-    every = dataset.cases(data_folder(), "test")
+    every = dataset.cases(folders.data, "test")
     every = [case for case in every if np.any(case.labels)] or every
     chosen = spread(every, cases)
     claimed = set(predictor.card.claimed)
@@ -133,7 +131,7 @@ def _steering(
     )
 
 
-def write(found: Robustness, path: Path = REPORT) -> None:
+def write(found: Robustness, path: Path) -> None:
     """Put a model's section into the report, in place of its old one."""
     head, *sections = (path.read_text(encoding="utf-8") if path.exists() else _HEAD).split("\n## ")
     kept = {part.split("\n", 1)[0]: part.rstrip() for part in sections}

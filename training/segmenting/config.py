@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from ...imaging.errors import BadCall
 from ...models.inference.preprocess import Preparation
-from ...models.language.satmini.network import SatMiniConfig
+from ...models.language.satmini.fixed_classes import ClassesConfig, FixedClasses
+from ...models.language.satmini.network import SatMini, SatMiniConfig
 from ...retrieval.anatomy.structures import StructureTable
 from ..cases import Dataset
+from ..configuration import Configuration
 from ..data.datasets import DATASETS
-from ..folders import CONFIGS
+from ..regimes.table import objective_row
 from ..sampling import View
 from ..trainer import Schedule
 
@@ -35,8 +36,9 @@ class RunConfig:
         single: structures that are one piece.
         views: mirrored and swapped views the network averages over when it is used (`windows.turned`).
         along_mm, mirrored_edge: what is done around a 2-D network when it is used (`Decisions`).
-        objective: "text" asks by words, "supervised" has one channel per structure.
-        start: "bundled" begins with the weights that ship under this name.
+        objective: row of `OBJECTIVES`; "text" asks by words, "supervised" has one channel per structure.
+        options: of the objective, where they differ from its defaults.
+        start: name of the bundled weights it begins with; "" begins with random ones.
         missed: goals that the bundled weights miss and what was tried, for the card.
     """
 
@@ -45,22 +47,20 @@ class RunConfig:
     modality: str
     sources: tuple[Source, ...]
     tests: tuple[Dataset, ...]
-    network: SatMiniConfig
+    network: SatMiniConfig | ClassesConfig
     preparation: Preparation
     view: View
     schedule: Schedule
     batch: int
     real_share: float
-    negatives: int
-    queries: int
-    balance: float
     sides: str
     single: tuple[str, ...] = ()
     views: tuple[str, ...] = ()
     along_mm: float = 0.0
     mirrored_edge: int = 0
-    objective: Literal["text", "supervised"] = "text"
-    start: Literal["random", "bundled"] = "random"
+    objective: str = "text"
+    options: Mapping[str, float] = field(default_factory=dict)
+    start: str = ""
     missed: str = ""
 
     @property
@@ -84,63 +84,32 @@ class RunConfig:
         return merged
 
 
-def read_config(name_or_path: str | Path) -> RunConfig:
-    """The run of a TOML file, or of a bundled configuration by its name.
+def read(given: Configuration) -> RunConfig:
+    """The run of a configuration.
 
     Raises:
-        BadCall: no such file, a key that is not known, or a data set that is not known.
+        BadCall: a key, a data set, an objective or a backbone that is not known, or sizes that do not fit.
     """
-    path = Path(name_or_path)
-    if not path.exists():
-        path = CONFIGS / f"{name_or_path}.toml"
-    if not path.exists():
-        known = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.toml")))
-        raise BadCall(f"No configuration '{name_or_path}'. Bundled ones: {known}. Give one of them or a TOML file.")
-    values = tomllib.loads(path.read_text(encoding="utf-8"))
-    try:
-        return _build(values)
-    except (KeyError, TypeError) as error:
-        raise BadCall(f"The configuration '{path.name}' is wrong: {error}. Compare it with a bundled one.") from error
-
-
-def _build(values: dict[str, Any]) -> RunConfig:
-    unknown = set(values) - {
-        "name",
-        "title",
-        "modality",
-        "data",
-        "tests",
-        "network",
-        "preparation",
-        "view",
-        "schedule",
-        "batch",
-        "real_share",
-        "negatives",
-        "queries",
-        "balance",
-        "sides",
-        "single",
-        "views",
-        "along_mm",
-        "mirrored_edge",
-        "objective",
-        "start",
-        "missed",
-    }
-    if unknown:
-        raise BadCall(f"Unknown keys {sorted(unknown)} in the configuration. Remove them.")
+    values = given.values
+    row = objective_row(str(values.get("objective", "text")))
+    own = {field.name for field in fields(RunConfig)} - {"sources", "options"}
+    given.refuse_unknown({*own, "data", *row.options})
     missing = set(values["data"]) - set(DATASETS)
     if missing:
         raise BadCall(f"Unknown data sets {sorted(missing)}. Known: {', '.join(DATASETS)}.")
-    network = SatMiniConfig.from_json(values["network"])
-    stride = 2 ** (len(network.features) - 1)
+    if row.words and values["network"].get("backbone", "unet") != "unet":
+        raise BadCall(
+            f"The objective '{row.name}' teaches a SAT-mini, which has no other backbone. Leave `backbone` out."
+        )
+    network = SatMiniConfig.from_json(values["network"]) if row.words else ClassesConfig.from_json(values["network"])
+    stride = stride_of(network)
     if any(size % stride for size in values["view"]["patch"]):
         raise BadCall(
             f"The patch {values['view']['patch']} is not a multiple of {stride}, the network's stride. Change it."
         )
     if network.neighbours and network.dims != 2:
         raise BadCall("Only 2-D networks see neighbours beside a slice. Set neighbours = 0.")
+    start = _one_of(values.get("start", "random"), ("random", "bundled"))
     view: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in values["view"].items()
     }
@@ -156,16 +125,14 @@ def _build(values: dict[str, Any]) -> RunConfig:
         schedule=Schedule(**values["schedule"]),
         batch=int(values["batch"]),
         real_share=float(values.get("real_share", 1.0)),
-        negatives=int(values.get("negatives", 2)),
-        queries=int(values.get("queries", 0)),
-        balance=float(values.get("balance", 0.0)),
+        options={key: float(values[key]) for key in row.options if key in values},
         sides=str(values.get("sides", "network")),
         single=tuple(values.get("single", ())),
         views=tuple(values.get("views", ())),
         along_mm=float(values.get("along_mm", 0.0)),
         mirrored_edge=int(values.get("mirrored_edge", 0)),
-        objective=_one_of(values.get("objective", "text"), ("text", "supervised")),
-        start=_one_of(values.get("start", "random"), ("random", "bundled")),
+        objective=row.name,
+        start=values["name"] if start == "bundled" else "",
         missed=str(values.get("missed", "")),
     )
 
@@ -174,3 +141,15 @@ def _one_of(value: Any, allowed: tuple[Any, ...]) -> Any:
     if value not in allowed:
         raise BadCall(f"'{value}' is not among {', '.join(allowed)}. Change the configuration.")
     return value
+
+
+def stride_of(network: SatMiniConfig | ClassesConfig) -> int:
+    """What the sides of a patch must be multiples of."""
+    return network.stride if isinstance(network, SatMiniConfig) else FixedClasses(network, ("any",)).config.stride
+
+
+def network_of(plan: RunConfig) -> SatMini | FixedClasses:
+    """The untrained network of a run; seed the generator first."""
+    if isinstance(plan.network, SatMiniConfig):
+        return SatMini(plan.network)
+    return FixedClasses(plan.network, list(plan.structures))

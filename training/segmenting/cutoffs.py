@@ -12,7 +12,7 @@ from ...imaging.formats.atomic import write_atomically
 from ...models.language.satmini.fixed_classes import FixedClasses
 from ...models.language.satmini.network import SatMini
 from ...models.text.encoders import known_vectors
-from ..folders import data_folder
+from ..folders import Folders
 from ..regimes.by_words import masks_of
 from .config import RunConfig
 from .fit import stream_of
@@ -21,16 +21,16 @@ TRIED = tuple(np.arange(-1.0, 4.01, 0.25).round(2).tolist())
 BATCHES = 40  # fresh views of training scans
 
 
-def cutoffs_of(plan: RunConfig, net: SatMini | FixedClasses, runs: Path) -> dict[str, float]:
+def cutoffs_of(plan: RunConfig, net: SatMini | FixedClasses, folders: Folders) -> dict[str, float]:
     """Structure -> cutoff, remembered in the run's folder.
 
     Views are drawn as in training, at steps after its end. All views together give a structure's Dice under each of
     `TRIED`; the best one is taken.
     """
-    kept = runs / plan.name / "cutoffs.json"
+    kept = folders.runs / plan.name / "cutoffs.json"
     if kept.exists():
         return {name: float(value) for name, value in json.loads(kept.read_text(encoding="utf-8")).items()}
-    found = best_cutoffs(plan, net, data_folder())
+    found = best_cutoffs(plan, net, folders.data)
     text = json.dumps(found, indent=1) + "\n"
     write_atomically(kept, lambda file: file.write(text.encode()))
     return found

@@ -22,12 +22,11 @@ from ...models.language.satmini.network import SatMini
 from ...models.language.satmini.predictor import SatMiniPredictor
 from ...models.load import load_predictor
 from ..cases import Case, Dataset
-from ..folders import RUNS, data_folder
+from ..folders import Folders
 from ..scores import Counts, counts_of, dice_of_counts, patient_interval
 from .atlas import best_atlas, copied, placed
-from .config import RunConfig, read_config
+from .config import RunConfig, network_of
 from .cutoffs import cutoffs_of
-from .fit import network_of
 
 LEAST_DICE = 0.3  # below this a structure is not claimed whatever its rival does; our choice
 
@@ -63,7 +62,7 @@ class Score:
         return self.dice > self.atlas and self.dice >= LEAST_DICE
 
 
-def trained_model(plan: RunConfig, runs: Path = RUNS) -> SatMini | FixedClasses:
+def trained_model(plan: RunConfig, runs: Path) -> SatMini | FixedClasses:
     """The averaged weights of a run.
 
     Raises:
@@ -77,39 +76,42 @@ def trained_model(plan: RunConfig, runs: Path = RUNS) -> SatMini | FixedClasses:
     return model.eval()
 
 
-def evaluate(config: str | Path, *, runs: Path = RUNS, threads: int | None = None) -> list[Score]:
+def evaluate(plan: RunConfig, folders: Folders, *, threads: int | None = None) -> list[Score]:
     """Scores of every taught structure that a held-out case shows.
 
     The run's averaged weights are measured; where there is no run, the bundled ones.
     """
-    plan = read_config(config)
-    predictor = predictor_of(plan, runs, threads)
+    predictor = predictor_of(plan, folders, threads)
     scores: list[Score] = []
     for dataset in plan.tests:
-        scores += _evaluate_on(dataset, plan, predictor)
+        scores += _evaluate_on(dataset, plan, predictor, folders.data)
     return scores
 
 
-def predictor_of(plan: RunConfig, runs: Path = RUNS, threads: int | None = None) -> SatMiniPredictor:
+def predictor_of(plan: RunConfig, folders: Folders, threads: int | None = None) -> SatMiniPredictor:
     """The run's averaged network ready to ask, or the bundled one where there is no run."""
     entry = card(plan.name)
-    if entry.is_ready and not (runs / plan.name / "checkpoint.pt").exists():
+    if entry.is_ready and not folders.checkpoint(plan.name).exists():
         loaded = load_predictor(plan.name, threads=threads)
         assert isinstance(loaded, SatMiniPredictor)
         return loaded
-    net = trained_model(plan, runs)
-    return SatMiniPredictor(net, plan.preparation, entry, threads=threads, decisions=decisions_of(plan, net, runs))
+    net = trained_model(plan, folders.runs)
+    return SatMiniPredictor(net, plan.preparation, entry, threads=threads, decisions=decisions_of(plan, net, folders))
 
 
-def decisions_of(plan: RunConfig, net: SatMini | FixedClasses, runs: Path = RUNS) -> Decisions:
+def decisions_of(plan: RunConfig, net: SatMini | FixedClasses, folders: Folders) -> Decisions:
     """How a run's logits become masks."""
     return Decisions(
-        plan.sided, cutoffs_of(plan, net, runs), frozenset(plan.single), plan.views, plan.along_mm, plan.mirrored_edge
+        plan.sided,
+        cutoffs_of(plan, net, folders),
+        frozenset(plan.single),
+        plan.views,
+        plan.along_mm,
+        plan.mirrored_edge,
     )
 
 
-def _evaluate_on(dataset: Dataset, plan: RunConfig, predictor: SatMiniPredictor) -> list[Score]:
-    data = data_folder()
+def _evaluate_on(dataset: Dataset, plan: RunConfig, predictor: SatMiniPredictor, data: Path) -> list[Score]:
     structures = [name for name in dataset.structures if name in plan.structures]
     train = [case for source in plan.sources for case in source.dataset.cases(data, "train")]
     train = [case for case in train if case.volume is None or dataset.name in {s.dataset.name for s in plan.sources}]

@@ -13,20 +13,16 @@ from safetensors.torch import save
 
 from ...imaging.errors import BadCall, Unavailable
 from ...imaging.formats.atomic import write_atomically
-from ...models.catalogue import WEIGHTS_FOLDER
 from ...models.inference.decisions import Decisions
-from ..folders import RUNS, data_folder
+from ..folders import Folders
 from ..report_sections import CARD, write_card
-from .config import RunConfig, read_config
-from .evaluate import Score, decisions_of, evaluate, train_volumes_ml, trained_model
-from .fit import network_of
+from .config import RunConfig, network_of
+from .evaluate import Score, decisions_of, train_volumes_ml, trained_model
 
 _MARGIN = 0.5  # plausible volumes run from half the smallest seen to one and a half of the largest
 
 
-def export(
-    config: str | Path, *, runs: Path = RUNS, folder: Path = WEIGHTS_FOLDER, scores: Sequence[Score] | None = None
-) -> Path:
+def write(plan: RunConfig, found: Sequence[Score], folders: Folders) -> Path:
     """Write `<name>.safetensors`, `<name>.json` and the model's section of the card.
 
     Where the configuration was not trained here, the bundled weights are measured again: figures and claims change,
@@ -36,13 +32,12 @@ def export(
     Returns:
         The weights file.
     """
-    plan = read_config(config)
     if plan.objective != "text":
         raise BadCall('Only networks that take words are bundled. Use objective = "text", or `ostensor eval` alone.')
-    found = list(scores) if scores is not None else evaluate(config, runs=runs)
-    if not (runs / plan.name / "checkpoint.pt").exists():
+    folder = folders.weights
+    if not folders.checkpoint(plan.name).exists():
         return _remeasured(plan, found, folder)
-    model = trained_model(plan, runs)
+    model = trained_model(plan, folders.runs)
     half = {
         key: (value.half() if value.is_floating_point() else value).contiguous()
         for key, value in model.state_dict().items()
@@ -51,7 +46,7 @@ def export(
     content = save(half)
     weights = folder / f"{plan.name}.safetensors"
     write_atomically(weights, lambda file: file.write(content))
-    facts = _facts(plan, found, hashlib.sha256(content).hexdigest(), runs, decisions_of(plan, model, runs))
+    facts = _facts(plan, found, hashlib.sha256(content).hexdigest(), folders, decisions_of(plan, model, folders))
     _write_facts(plan, found, facts, len(content), folder)
     return weights
 
@@ -99,15 +94,16 @@ def _figures(plan: RunConfig, scores: Sequence[Score]) -> dict[str, Any]:
     }
 
 
-def _facts(plan: RunConfig, scores: Sequence[Score], sha256: str, runs: Path, decisions: Decisions) -> dict[str, Any]:
-    data = data_folder()
-    cases = [(source.dataset, case) for source in plan.sources for case in source.dataset.cases(data, "train")]
+def _facts(
+    plan: RunConfig, scores: Sequence[Score], sha256: str, folders: Folders, decisions: Decisions
+) -> dict[str, Any]:
+    cases = [(source.dataset, case) for source in plan.sources for case in source.dataset.cases(folders.data, "train")]
     plausible = {}
     for name, values in plan.structures.items():
         volumes = train_volumes_ml([case for dataset, case in cases if dataset.plausible], values)
         if volumes:
             plausible[name] = [round((1 - _MARGIN) * min(volumes), 2), round((1 + _MARGIN) * max(volumes), 2)]
-    checkpoint = torch.load(runs / plan.name / "checkpoint.pt", map_location="cpu", weights_only=True)
+    checkpoint = torch.load(folders.checkpoint(plan.name), map_location="cpu", weights_only=True)
     restricted = any(source.dataset.use == "research-only" for source in plan.sources)
     return {
         "name": plan.name,

@@ -6,8 +6,8 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,79 +15,34 @@ import torch
 
 from ...imaging.errors import BadCall
 from ...imaging.formats.atomic import write_atomically
-from ...models.language.satmini.fixed_classes import FixedClasses
 from ...models.language.satmini.network import SatMini
-from ...models.text.encoders import known_vectors
-from ...retrieval.anatomy.structures import StructureTable
 from ..data.datasets import APPEARANCES
-from ..folders import RUNS, data_folder
+from ..folders import Folders
+from ..kinds import How
 from ..objective import Batch, Objective
-from ..prognosis.fit import fit_prognosis
-from ..prognosis.plan import find_prognosis
-from ..regimes.by_words import Supervised, TextPrompted
+from ..regimes.table import Lesson, objective_row
 from ..runlog import read_log
 from ..sampling import Ready, draw, make_ready
 from ..start import FIRST, bundled_weights, widened
 from ..trainer import Stream, Trainer
-from .config import RunConfig, read_config
+from .config import RunConfig, network_of
 
 log = logging.getLogger(__name__)
 
 
-def fit(
-    config: str | Path,
-    *,
-    device: str = "cpu",
-    resume: bool = True,
-    runs: Path = RUNS,
-    until: int | None = None,
-    seed: int | None = None,
-    steps: int | None = None,
-) -> Path:
-    """Train a configuration and answer its run folder.
-
-    Args:
-        resume: go on from the run's checkpoint when there is one.
-        until: stop after this many steps; the schedule stays the same.
-        seed: another one than the configuration's; the run is then called NAME-seedN, a member of a pool.
-        steps: of the whole schedule, in the place of the configuration's.
-
-    Raises:
-        BadCall: a prognosis model is to be a member of a pool.
-    """
-    if (seed is not None or steps is not None) and find_prognosis(config) is not None:
-        raise BadCall(f"'{config}' is a prognosis model. --seed and --steps are for networks that segment.")
-    if (other := find_prognosis(config)) is not None:
-        return fit_prognosis(other, data=data_folder(), runs=runs)
-    given = read_config(config)
-    plan = member_of(given, seed=seed, steps=steps)
+def fit(plan: RunConfig, folders: Folders, how: How) -> Path:
+    """Train a run and answer its run folder."""
     torch.manual_seed(plan.schedule.seed)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    trainer = Trainer(network_of(plan), objective_of(plan), plan.schedule, runs / plan.name, device=device)
-    if resume and trainer.resume():
+    trainer = Trainer(network_of(plan), objective_of(plan), plan.schedule, folders.runs / plan.name, device=how.device)
+    if how.resume and trainer.resume():
         log.info("resuming at step %d", trainer.step)
-    elif plan.start == "bundled":
-        _load_bundled(trainer, given.name)
-    stream, counts = stream_of(plan, data_folder())
-    trainer.fit(stream, until=until)
+    elif plan.start:
+        _load_bundled(trainer, plan.start)
+    stream, counts = stream_of(plan, folders.data)
+    trainer.fit(stream, until=how.until)
     write_record(trainer, plan, counts)
     return trainer.folder
-
-
-def member_of(plan: RunConfig, *, seed: int | None = None, steps: int | None = None) -> RunConfig:
-    """The run with another seed, under a name of its own, or of another length."""
-    if steps is not None:
-        plan = replace(plan, schedule=replace(plan.schedule, steps=steps))
-    if seed is None:
-        return plan
-    return replace(plan, name=f"{plan.name}-seed{seed}", schedule=replace(plan.schedule, seed=seed))
-
-
-def network_of(plan: RunConfig) -> SatMini | FixedClasses:
-    """The untrained network of a run."""
-    if plan.objective == "supervised":
-        return FixedClasses(plan.network, list(plan.structures))
-    return SatMini(plan.network)
 
 
 def _load_bundled(trainer: Trainer, name: str) -> None:
@@ -100,36 +55,8 @@ def _load_bundled(trainer: Trainer, name: str) -> None:
 
 def objective_of(plan: RunConfig) -> Objective:
     """What the run optimises."""
-    if plan.objective == "supervised":
-        return Supervised(structures=plan.structures, balance=plan.balance)
-    return _text_prompted(plan)
-
-
-def _text_prompted(plan: RunConfig) -> TextPrompted:
-    """The text-prompted objective over the run's structures, with all their synonyms."""
-    structures = plan.structures
-    absent = sorted({name for source in plan.sources for name in source.dataset.absent} - set(structures))
-    names = names_of([*structures, *absent])
-    vectors = known_vectors()
-    return TextPrompted(
-        structures=structures,
-        vectors={term: torch.from_numpy(vectors[term]) for terms in names.values() for term in terms},
-        names=names,
-        absent=absent,
-        negatives=plan.negatives,
-        queries=plan.queries,
-        balance=plan.balance,
-    )
-
-
-def names_of(structures: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
-    """Structure -> itself and its synonyms; itself comes as often as all synonyms together."""
-    table = StructureTable.bundled()
-    names = {}
-    for name in structures:
-        synonyms = table.resolve(name).synonyms
-        names[name] = (name,) * max(1, len(synonyms)) + tuple(synonyms)
-    return names
+    absent = sorted({name for source in plan.sources for name in source.dataset.absent})
+    return objective_row(plan.objective).objective(Lesson(plan.structures, absent, plan.options))
 
 
 def stream_of(plan: RunConfig, data: Path) -> tuple[Stream, dict[str, int]]:
@@ -179,7 +106,7 @@ def write_record(trainer: Trainer, plan: RunConfig, counts: Mapping[str, int]) -
         "name": plan.name,
         "objective": trainer.objective.name,
         "paper": trainer.objective.paper,
-        "start": plan.start,
+        "start": plan.start or "random",
         "cases": dict(counts),
         "parameters": sum(value.numel() for value in trainer.model.parameters()),
         "schedule": asdict(plan.schedule),

@@ -1,4 +1,4 @@
-"""Pictures of training samples: `python -m ostensor.training.segmenting.pictures CONFIG FILE.png`."""
+"""Pictures of training samples: `python -m ostensor.training.segmenting.pictures CONFIG DATA FILE.png`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import numpy as np
 from PIL import Image
 
 from ...imaging.render import COLOURS
-from ..folders import data_folder
-from .config import read_config
+from ..configuration import read_configuration
+from .config import RunConfig, read
 from .fit import stream_of
 
 _ZOOM, _COLUMNS, _FIRST_STEP = 2, 6, 100
 
 
-def sheet(config: str, *, columns: int = _COLUMNS) -> Image.Image:
+def sheet(plan: RunConfig, data: Path, *, columns: int = _COLUMNS) -> Image.Image:
     """Samples side by side: axial picture, its labels, coronal picture, its labels."""
-    plan = read_config(config)
-    batch, _counts = stream_of(plan, data_folder())
+    batch, _counts = stream_of(plan, data)
     colours = np.zeros((256, 3), dtype=np.uint8)
     for values in plan.structures.values():
         for value in values:
@@ -48,4 +47,4 @@ def sheet(config: str, *, columns: int = _COLUMNS) -> Image.Image:
 
 
 if __name__ == "__main__":
-    sheet(sys.argv[1]).save(Path(sys.argv[2]))
+    sheet(read(read_configuration(sys.argv[1])), Path(sys.argv[2])).save(Path(sys.argv[3]))

@@ -1,4 +1,4 @@
-"""What every bundled network must answer, so that a changed file or engine is noticed: `python -m ostensor.training.segmenting.reproduce`.
+"""What every bundled network must answer, so that a changed file or engine is noticed: `python -m ostensor.training.segmenting.reproduce DATA models/weights/expected.json [NAME …]`.
 
 Writes `models/weights/expected.json`, in float32, which every processor has: voxels and confidence per structure on a made-up scan that needs no data, and
 Dice on the first held-out cases of its data set.
@@ -17,9 +17,9 @@ from ...imaging.volume import Grid, Modality, Volume
 from ...models.catalogue import WEIGHTS_FOLDER, catalogue
 from ...models.language.satmini.predictor import SatMiniPredictor
 from ...models.load import load_predictor
-from ..folders import data_folder
+from ..configuration import read_configuration
 from ..scores import counts_of, dice_of_counts
-from .config import RunConfig, read_config
+from .config import RunConfig, read
 from .evaluate import complete_region
 
 EXPECTED = WEIGHTS_FOLDER / "expected.json"
@@ -31,9 +31,14 @@ def bundled() -> list[str]:
     return [card.name for card in catalogue() if card.weights == "bundled" and card.name.startswith("sat-mini-")]
 
 
+def plan_of(name: str) -> RunConfig:
+    """The bundled configuration of a bundled network."""
+    return read(read_configuration(name.removeprefix("sat-mini-")))
+
+
 def on_phantom(name: str, predictor: SatMiniPredictor) -> dict[str, list[float]]:
     """Structure -> voxels marked and confidence on a scan of noise-free nested ellipsoids."""
-    volume = ellipsoids(predictor.how.dims, read_config(name.removeprefix("sat-mini-")))
+    volume = ellipsoids(predictor.how.dims, plan_of(name))
     features = predictor.encode(volume, progress=lambda share: None, cancelled=lambda: False)
     found = predictor.decode(features, predictor.card.claimed)
     return {one.structure: [int(one.array.sum()), round(one.confidence, 4)] for one in found}
@@ -61,7 +66,7 @@ def ellipsoids(dims: int, plan: RunConfig) -> Volume:
 
 def on_data(name: str, predictor: SatMiniPredictor, data: Path) -> dict[str, float]:
     """Structure -> mean Dice over the first held-out cases that show it."""
-    plan = read_config(name.removeprefix("sat-mini-"))
+    plan = plan_of(name)
     dataset = plan.tests[0]
     found: dict[str, list[float]] = {}
     for case in [case for case in dataset.cases(data, "test") if case.labels.any()][:FIRST]:
@@ -76,7 +81,7 @@ def on_data(name: str, predictor: SatMiniPredictor, data: Path) -> dict[str, flo
     return {name: round(float(np.mean(values)), 4) for name, values in found.items()}
 
 
-def write(names: list[str], path: Path = EXPECTED) -> None:
+def write(names: list[str], data: Path, path: Path) -> None:
     """Measure these networks again and put them into the file."""
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for name in names:
@@ -85,11 +90,11 @@ def write(names: list[str], path: Path = EXPECTED) -> None:
         known[name] = {
             "sha256": predictor.card.sha256,
             "phantom": on_phantom(name, predictor),
-            "dice": on_data(name, predictor, data_folder()),
+            "dice": on_data(name, predictor, data),
         }
     text = json.dumps(known, indent=1, sort_keys=True) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
 if __name__ == "__main__":
-    write(sys.argv[1:] or bundled())
+    write(sys.argv[3:] or bundled(), Path(sys.argv[1]), Path(sys.argv[2]))

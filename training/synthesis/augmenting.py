@@ -19,26 +19,24 @@ from scipy import ndimage
 
 from ...imaging.errors import BadCall
 from ...imaging.formats.atomic import write_atomically
-from ...models.language.satmini.fixed_classes import FixedClasses
-from ...models.language.satmini.network import SatMiniConfig
+from ...models.language.satmini.fixed_classes import ClassesConfig, FixedClasses
 from ...models.synthesis.networks.denoiser import Denoiser
 from ...models.synthesis.networks.diffusion import DiffusionTask, Run
 from ...models.synthesis.networks.samplers import Sampler
 from ...models.synthesis.scales import Float
-from ..folders import RUNS
+from ..folders import Folders
 from ..objective import Batch
 from ..regimes.by_words import Supervised
 from ..trainer import Schedule, Stream, Trainer
 from .evaluate import trained
 from .fit import cases_of
-from .run import PaintingRun, Slices, padded, read_run
+from .run import PaintingRun, Slices, padded
 
 ARMS = ("real", "synthetic", "augpaint_style")
 COUNTS, SEEDS = (2, 5, 10), (0, 1, 2)
 STEPS, BATCH, PAIRS, TESTED = 80, 8, 24, 12
 SAMPLING = 5  # denoising steps of the pairs
 DILATE = 2  # pixels of the real image kept around the label
-REPORT = Path(__file__).resolve().parents[2] / "docs" / "augmentation.md"
 
 
 @dataclass(frozen=True)
@@ -49,15 +47,16 @@ class Pairs:
     labels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
-def compare(config: str, *, runs: Path = RUNS, counts: Sequence[int] = COUNTS, seeds: Sequence[int] = SEEDS) -> Path:
+def compare(
+    run: PaintingRun, folders: Folders, *, counts: Sequence[int] = COUNTS, seeds: Sequence[int] = SEEDS
+) -> Path:
     """Train every arm, write the table, and answer its file; what is in `results.json` already is not done again."""
-    run = read_run(config)
     if run.task != "synthesize":
-        raise BadCall(f"'{config}' paints no masks. Use paint-hippocampus.")
-    painter = trained(run, rival=False, runs=runs)
+        raise BadCall(f"'{run.name}' paints no masks. Use paint-hippocampus.")
+    painter = trained(run, folders.runs)
     assert isinstance(painter, Denoiser)
-    train, test = cases_of(run, "train"), _tested(cases_of(run, "test"))
-    folder = runs / f"augment-{run.name}"
+    train, test = cases_of(run, "train", folders.data), _tested(cases_of(run, "test", folders.data))
+    folder = folders.runs / f"augment-{run.name}"
     folder.mkdir(parents=True, exist_ok=True)
     done: dict[str, float] = _read(folder / "results.json")
     for seed in seeds:
@@ -72,7 +71,7 @@ def compare(config: str, *, runs: Path = RUNS, counts: Sequence[int] = COUNTS, s
                     net = _taught(run, real, made.get(arm), seed, folder / key.replace(" ", "-"))
                     done[key] = _dice(net, test, run)
                     _write(folder / "results.json", done)
-    return _report(run, done, counts, seeds, len(test))
+    return _report(run, done, counts, seeds, len(test), folders.docs / "augmentation.md")
 
 
 def _read(path: Path) -> dict[str, float]:
@@ -151,7 +150,7 @@ def _deformed(
 
 def _taught(run: PaintingRun, real: Pairs, made: Pairs | None, seed: int, folder: Path) -> FixedClasses:
     torch.manual_seed(seed)
-    net = FixedClasses(SatMiniConfig(dims=2, features=(12, 24, 48), finest=12), list(run.structures))
+    net = FixedClasses(ClassesConfig(2, options={"features": (12, 24, 48), "finest": 12}), list(run.structures))
     objective = Supervised({name: (label,) for label, name in run.names.items()})
     schedule = Schedule(steps=STEPS, learning_rate=3e-3, warm_up=10, bf16=False, save_every=10_000, seed=seed, ema=0.98)
     trainer = Trainer(net, objective, schedule, folder)
@@ -191,7 +190,9 @@ def _dice(net: FixedClasses, test: Sequence[Slices], run: PaintingRun) -> float:
     return float(np.mean(found))
 
 
-def _report(run: PaintingRun, done: dict[str, float], counts: Sequence[int], seeds: Sequence[int], tested: int) -> Path:
+def _report(
+    run: PaintingRun, done: dict[str, float], counts: Sequence[int], seeds: Sequence[int], tested: int, path: Path
+) -> Path:
     lines = [
         "# Do synthetic pairs pay?",
         "",
@@ -211,5 +212,5 @@ def _report(run: PaintingRun, done: dict[str, float], counts: Sequence[int], see
             cells.append(f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})")
         lines.append(f"| {count} | " + " | ".join(cells) + " |")
     text = "\n".join(lines) + "\n"
-    write_atomically(REPORT, lambda file: file.write(text.encode()))
-    return REPORT
+    write_atomically(path, lambda file: file.write(text.encode()))
+    return path

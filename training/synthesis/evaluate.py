@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...imaging.errors import Unavailable
+from ...imaging.errors import BadCall, Unavailable
 from ...imaging.volume import Grid, Volume
 from ...models.interface import Predictor
 from ...models.load import load_predictor
@@ -27,9 +27,10 @@ from ...models.synthesis.networks.gan import Generator
 from ...models.synthesis.networks.samplers import Sampler
 from ...models.synthesis.quality import fsim, jitter, nearest_distance, psnr, ssim
 from ...models.synthesis.scales import Float, from_unit
-from ..folders import RUNS
+from ..configuration import read_configuration
+from ..folders import Folders
 from .fit import cases_of, network_of
-from .run import RIVAL, PaintingRun, Slices, padded, read_run
+from .run import PaintingRun, Slices, padded, read
 
 SEGMENTERS = {"hippocampus": "sat-mini-hippocampus", "acdc": "sat-mini-cardiac", "btcv": "sat-mini-abdomen-2d"}
 STEPS, SEED = 8, 0
@@ -60,30 +61,35 @@ class PaintingScore:
     jitter: float | None
 
 
-def trained(run: PaintingRun, *, rival: bool, runs: Path = RUNS) -> Denoiser | Generator:
+def trained(run: PaintingRun, runs: Path) -> Denoiser | Generator:
     """The averaged weights of a run.
 
     Raises:
         Unavailable: it has not been trained here.
     """
-    name = run.name + (RIVAL if rival else "")
-    path = runs / name / "checkpoint.pt"
+    path = runs / run.name / "checkpoint.pt"
     if not path.exists():
-        raise Unavailable(f"'{name}' has not been trained here. Run `ostensor fit {name}` first.")
-    net = network_of(run, rival=rival)
+        raise Unavailable(f"'{run.name}' has not been trained here. Run `ostensor fit {run.name}` first.")
+    net = network_of(run)
     net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
     return net.eval()
 
 
-def evaluate(config: str | Path, *, runs: Path = RUNS, most: int = 10) -> list[PaintingScore]:
-    """Scores of every maker on at most `most` held-out patients; pix2pix only where it was trained."""
-    run = read_run(config)
-    train = cases_of(run, "train")
-    test = _first_patients(cases_of(run, "test"), most)
-    makers: dict[str, Maker] = {"diffusion": _diffusion(trained(run, rival=False, runs=runs), run)}
+def evaluate(run: PaintingRun, folders: Folders, *, most: int = 10) -> list[PaintingScore]:
+    """Scores of every maker on at most `most` held-out patients; the rival only where it was trained.
+
+    Raises:
+        BadCall: the run is a rival itself.
+    """
+    if run.objective != "diffusion":
+        raise BadCall(f"'{run.name}' is a rival. It is measured beside the run that names it as `rival`.")
+    train = cases_of(run, "train", folders.data)
+    test = _first_patients(cases_of(run, "test", folders.data), most)
+    makers: dict[str, Maker] = {"diffusion": _diffusion(trained(run, folders.runs), run)}
     makers["prior fill"] = _fill(train) if run.task == "synthesize" else _lookup(train)
-    if (runs / (run.name + RIVAL) / "checkpoint.pt").exists():
-        makers["pix2pix"] = _one_pass(trained(run, rival=True, runs=runs))
+    if run.rival and folders.checkpoint(run.rival).exists():
+        rival = read(read_configuration(run.rival))
+        makers[rival.objective] = _one_pass(trained(rival, folders.runs))
     makers["real image"] = lambda case: case.pictures
     segmenter = load_predictor(SEGMENTERS[run.data]) if run.data in SEGMENTERS else None
     windows = [_window(picture, run) for case in train for picture in case.pictures[:: _thin(train)]]

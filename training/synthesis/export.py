@@ -10,10 +10,9 @@ from pathlib import Path
 from safetensors.torch import save
 
 from ...imaging.formats.atomic import write_atomically
-from ...models.catalogue import WEIGHTS_FOLDER
-from ..folders import RUNS
+from ..folders import Folders
 from .evaluate import SEED, SEGMENTERS, STEPS, PaintingScore, trained
-from .run import PaintingRun, read_run
+from .run import PaintingRun
 
 CARD = "SYNTHESIS.md"
 HEAD = """# Bundled synthesis networks
@@ -27,12 +26,10 @@ memorised patients. Images are synthetic for life, for training, testing and tea
 """
 
 
-def export(
-    config: str | Path, scores: Sequence[PaintingScore], *, runs: Path = RUNS, folder: Path = WEIGHTS_FOLDER
-) -> Path:
+def write(run: PaintingRun, scores: Sequence[PaintingScore], folders: Folders) -> Path:
     """Write `<name>.safetensors`, `<name>.json` and the network's section of SYNTHESIS.md."""
-    run = read_run(config)
-    net = trained(run, rival=False, runs=runs)
+    runs, folder = folders.runs, folders.weights
+    net = trained(run, runs)
     content = save({key: value.half().contiguous() for key, value in net.state_dict().items()})
     path = folder / f"{run.name}.safetensors"
     write_atomically(path, lambda file: file.write(content))
@@ -79,7 +76,7 @@ def section(
         f"slices ({record['cpu_minutes']} CPU minutes), seed {run.schedule.seed}.",
         f"Trained on: {'; '.join(run.dataset.sources)}. Licence of the data: {run.dataset.licence}. "
         f"Use of these weights: **{run.dataset.use}**.",
-        f"Reproduce: `ostensor fit {run.name}`, `ostensor fit {run.name}-pix2pix`, `ostensor eval {run.name} --export`.",
+        f"Reproduce: `ostensor fit {run.name}`, `ostensor fit {run.rival}`, `ostensor eval {run.name} --export`.",
         "",
         f"{scores[0].slices} slices of {reach}"
         + (f"; segmenter {SEGMENTERS[run.data]}." if run.data in SEGMENTERS else "; no segmenter of such pictures."),

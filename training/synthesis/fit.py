@@ -1,6 +1,6 @@
 """Runs that teach a network to make images: the TOML file, the slices, the training.
 
-`ostensor fit paint-hippocampus` trains the diffusion model, `paint-hippocampus-pix2pix` the rival on the same data.
+`ostensor fit paint-hippocampus` trains the diffusion model, `paint-hippocampus-pix2pix` its rival on the same data.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from ...models.synthesis.networks.gan import Generator
 from ...models.synthesis.networks.samplers import Sampler
 from ...models.synthesis.scales import Float, Made, to_unit
 from ..cases import Case
-from ..folders import RUNS, data_folder
+from ..folders import Folders
+from ..kinds import How
 from ..objective import Batch, Objective
 from ..runlog import read_log
-from ..trainer import Schedule, Stream, Trainer
+from ..trainer import Stream, Trainer
 from .objectives import Denoising, Pix2pix
-from .run import RIVAL, PaintingRun, Part, Slices, padded, read_run, work_grid
+from .run import PaintingRun, Part, Slices, padded, work_grid
 
 
 def slices_of(case: Case, run: PaintingRun) -> Slices:
@@ -58,13 +59,13 @@ def _calibrated(case: Case, modality: Made) -> Any:
     return values
 
 
-def cases_of(run: PaintingRun, part: Part) -> list[Slices]:
+def cases_of(run: PaintingRun, part: Part, data: Path) -> list[Slices]:
     """Every case of one side of the split, on the network's grid."""
     if run.task == "translate":
         from .phantom_pairs import pairs
 
-        return pairs(run, part, data_folder())
-    return [slices_of(case, run) for case in run.dataset.cases(data_folder(), part)]
+        return pairs(run, part, data)
+    return [slices_of(case, run) for case in run.dataset.cases(data, part)]
 
 
 def stream_of(run: PaintingRun, cases: Sequence[Slices]) -> Stream:
@@ -100,35 +101,27 @@ def _crop(
     return np.ascontiguousarray(view, dtype=np.float32)
 
 
-def network_of(run: PaintingRun, *, rival: bool) -> Denoiser | Generator:
+def network_of(run: PaintingRun) -> Denoiser | Generator:
     """The untrained network."""
-    return Generator(run.network.maps) if rival else Denoiser(run.network)
+    return Generator(run.network.maps) if run.objective == "pix2pix" else Denoiser(run.network)
 
 
-def trainer_of(run: PaintingRun, *, rival: bool, runs: Path = RUNS, device: str = "cpu") -> Trainer:
+def trainer_of(run: PaintingRun, runs: Path, *, device: str = "cpu") -> Trainer:
     """Network, objective and schedule in their run folder."""
     torch.manual_seed(run.schedule.seed)
-    objective: Objective = Pix2pix(run.network.maps) if rival else Denoising(Sampler("rflow"), run.drop)
-    schedule = run.schedule
-    if rival:  # learning rate: Isola et al. 2017
-        schedule = Schedule(
-            steps=run.rival_steps, learning_rate=2e-4, weight_decay=0.0, seed=schedule.seed, bf16=False, save_every=100
-        )
-    name = run.name + (RIVAL if rival else "")
-    return Trainer(network_of(run, rival=rival), objective, schedule, runs / name, device=device)
+    objective: Objective = (
+        Pix2pix(run.network.maps) if run.objective == "pix2pix" else Denoising(Sampler("rflow"), run.drop)
+    )
+    return Trainer(network_of(run), objective, run.schedule, runs / run.name, device=device)
 
 
-def fit(
-    config: str | Path, *, device: str = "cpu", resume: bool = True, runs: Path = RUNS, until: int | None = None
-) -> Path:
-    """Train a configuration and answer its run folder; see `ostensor.training.segmenting.fit.fit`."""
-    run = read_run(config)
-    rival = Path(config).name.removesuffix(".toml").endswith(RIVAL)
-    trainer = trainer_of(run, rival=rival, runs=runs, device=device)
-    if resume:
+def fit(run: PaintingRun, folders: Folders, how: How) -> Path:
+    """Train a run and answer its run folder."""
+    trainer = trainer_of(run, folders.runs, device=how.device)
+    if how.resume:
         trainer.resume()
-    cases = cases_of(run, "train")
-    trainer.fit(stream_of(run, cases), until=until)
+    cases = cases_of(run, "train", folders.data)
+    trainer.fit(stream_of(run, cases), until=how.until)
     _write_record(trainer, run, len(cases))
     return trainer.folder
 

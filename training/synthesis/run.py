@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -17,11 +15,10 @@ from ...models.synthesis.conditions import ConditionPlan
 from ...models.synthesis.networks.denoiser import NetworkConfig
 from ...models.synthesis.scales import Float, Made
 from ..cases import Dataset
+from ..configuration import Configuration
 from ..data.datasets import DATASETS
 from ..trainer import Schedule
 
-CONFIGS = Path(__file__).parents[1] / "configs" / "synthesis"
-RIVAL = "-pix2pix"
 Part = Literal["train", "test"]
 
 
@@ -34,7 +31,8 @@ class PaintingRun:
         spacing_mm: of the network's pixels where a scan tells its own; `longest` pixels where it does not.
         patch: pixels along x, y shown in training; pictures are padded to it.
         flip: axes that may be mirrored.
-        rival_steps: of pix2pix on the same data.
+        objective: "diffusion" teaches the network that is exported, "pix2pix" its rival on the same data.
+        rival: name of the rival's run, shown beside it where it was trained.
     """
 
     name: str
@@ -52,7 +50,8 @@ class PaintingRun:
     batch: int
     network: NetworkConfig
     schedule: Schedule
-    rival_steps: int
+    objective: Literal["diffusion", "pix2pix"] = "diffusion"
+    rival: str = ""
     drop: float = 0.1
 
     @property
@@ -88,33 +87,28 @@ class Slices:
     labels: np.ndarray[Any, np.dtype[np.uint8]]
 
 
-def is_painting(config: str | Path) -> bool:
-    """Whether `fit` should train a synthesis network."""
-    return _path(config) is not None
-
-
-def _path(config: str | Path) -> Path | None:
-    name = Path(config).name.removesuffix(".toml").removesuffix(RIVAL)
-    path = CONFIGS / f"{name}.toml"
-    return path if path.exists() else None
-
-
-def read_run(config: str | Path) -> PaintingRun:
-    """The run of a bundled configuration.
+def read(given: Configuration) -> PaintingRun:
+    """The run of a configuration.
 
     Raises:
-        BadCall: there is none of this name.
+        BadCall: a key, task, objective or data set that is not known, or condition channels that do not fit.
     """
-    path = _path(config)
-    if path is None:
-        known = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.toml")))
-        raise BadCall(f"No synthesis configuration '{config}'. Bundled ones: {known}.")
-    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    given.refuse_unknown({field.name for field in fields(PaintingRun)})
+    values = dict(given.values)
     network = NetworkConfig.from_json(values.pop("network"))
     schedule = Schedule(**values.pop("schedule"))
     for key in ("structures", "patch", "flip"):
         values[key] = tuple(values.get(key, ()))
-    run = PaintingRun(name=path.stem, network=network, schedule=schedule, **{"longest": None, **values})
+    run = PaintingRun(network=network, schedule=schedule, **{"name": given.stem, "longest": None, **values})
+    for key, allowed in (("task", ("synthesize", "translate")), ("objective", ("diffusion", "pix2pix"))):
+        if getattr(run, key) not in allowed:
+            raise BadCall(f"The {key} '{getattr(run, key)}' of '{run.name}' is not known. Use {' or '.join(allowed)}.")
+    if run.data not in DATASETS:
+        raise BadCall(f"Unknown data set '{run.data}'. Known: {', '.join(DATASETS)}.")
+    if unknown := sorted(set(run.structures) - set(run.dataset.structures)):
+        raise BadCall(
+            f"'{run.data}' does not outline {', '.join(unknown)}. It has {', '.join(run.dataset.structures)}."
+        )
     if run.task == "synthesize" and network.maps != run.plan.channels:
         raise BadCall(f"'{run.name}' has {run.plan.channels} condition channels, its network takes {network.maps}.")
     return run

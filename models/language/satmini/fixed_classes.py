@@ -1,39 +1,91 @@
-"""A U-Net with one output channel per structure: what training without words gives.
+"""One output channel per structure on any backbone: what training without words gives.
 
-Paper: U-Net (Ronneberger et al. 2015); the trunk is that of `late_fusion.SatMini`.
+Paper: U-Net (Ronneberger et al. 2015) for the plain backbone; `models/backbones/table.py` says it of the others.
 Takes: images (b 1 x y z) or (b channels x y).
 Returns: logits (b n x y z), or while training a list of them, finest first.
-Weights: none bundled; `ostensor fit` with `[objective] name = "supervised"` makes them.
+Weights: none bundled; `ostensor fit` with `objective = "supervised"` makes them.
 Left out: nothing; it is the plain rival of the networks that take words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import nn
 
-from .network import SatMini, SatMiniConfig
+from ...backbones.table import backbone
+
+SCALES = 3  # of the decoder, supervised in training
+
+
+@dataclass(frozen=True)
+class ClassesConfig:
+    """Shape of a `FixedClasses`.
+
+    Attributes:
+        dims: 2 for axial slices, 3 for volumes.
+        backbone: row of `BACKBONES`.
+        options: of the backbone.
+        neighbours: slices on each side that a 2-D network sees beside the one it answers for.
+        embed: output channels, one per structure.
+        stride: sides of the input must be multiples of it; 0 until the network is built.
+    """
+
+    dims: int
+    backbone: str = "unet"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    neighbours: int = 0
+    embed: int = 0
+    stride: int = 0
+
+    @property
+    def channels(self) -> int:
+        """Channels of the input: a slice in the middle of its neighbours, or 1."""
+        return 1 + 2 * self.neighbours
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "options": dict(self.options)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ClassesConfig:
+        """The `[network]` table of a configuration; what is not the network's own is the backbone's."""
+        own = {key: values[key] for key in ("dims", "backbone", "neighbours") if key in values}
+        return cls(**own, options={key: value for key, value in values.items() if key not in own})
 
 
 class FixedClasses(nn.Module):
-    """SatMini's trunk whose per-voxel feature is the answer itself: channel n is structure n.
+    """A backbone whose per-voxel answer is one channel per structure.
 
     It offers what `SatMiniPredictor` asks of a network, so one predictor serves both.
+
+    Attributes:
+        config: completed with stride and channels.
     """
 
-    def __init__(self, config: SatMiniConfig, structures: Sequence[str]) -> None:
+    def __init__(self, config: ClassesConfig, structures: Sequence[str]) -> None:
         super().__init__()
         self.structures = tuple(structures)
-        self.trunk = SatMini(replace(config, embed=len(self.structures)))
-        self.trunk.text = nn.Sequential()  # no words
-        self.config = self.trunk.config
+        trunk = backbone(config.backbone).build(config.dims, config.channels, config.options)
+        self.config = replace(config, embed=len(self.structures), stride=trunk.stride)
+        point = nn.Conv2d if config.dims == 2 else nn.Conv3d
+        self.trunk = trunk
+        self.project = nn.ModuleList(point(width, len(self.structures), 1) for width in trunk.widths[-SCALES:])
+
+    def _logits(self, image: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Logits of the supervised scales, coarsest first."""
+        maps = list(self.trunk.decode(image))[-SCALES:]
+        for project, one in zip(self.project, maps, strict=True):
+            yield project(one)
 
     def image_features(self, image: torch.Tensor) -> torch.Tensor:
         """Logits at full resolution, (b n x y z)."""
-        return self.trunk.image_features(image)
+        *_, x = self.trunk.decode(image)
+        logits: torch.Tensor = self.project[-1](x)
+        return logits
 
     def query_weights(self, structures: Sequence[str]) -> torch.Tensor:
         """Weights (m n+1) that pick each named structure's channel."""
@@ -46,4 +98,4 @@ class FixedClasses(nn.Module):
         """Logits; of every supervised scale, finest first, while training."""
         if not self.training:
             return self.image_features(image)
-        return list(reversed(self.trunk.pyramid(image)))
+        return list(self._logits(image))[::-1]

@@ -22,7 +22,7 @@ from ...inference.windows import BODY, averaged, body_box, mirrored_at_cuts, run
 from ...interface import Backend, Decoded, Features, Precision, Progress
 from ...text.encoders import known_vectors, normalised_term
 from .engine import build_engine
-from .fixed_classes import FixedClasses
+from .fixed_classes import ClassesConfig, FixedClasses
 from .network import SatMini, SatMiniConfig
 
 _QUERIES_AT_ONCE = 8  # logits of so many words are held together: 8 x 4 bytes per voxel
@@ -49,7 +49,7 @@ class SatMiniFeatures:
         return self.array.nbytes + self.prepared.array.nbytes
 
 
-def runner(config: SatMiniConfig) -> Callable[..., npt.NDArray[np.float16]]:
+def runner(config: SatMiniConfig | ClassesConfig) -> Callable[..., npt.NDArray[np.float16]]:
     """What takes a network of this shape over a scan."""
     return run_tiles if config.dims == 3 else partial(run_slices, neighbours=config.neighbours)
 

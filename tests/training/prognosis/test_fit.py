@@ -12,6 +12,7 @@ import torch
 from ostensor.imaging.errors import BadCall
 from ostensor.models.prognosis.ehr import Outcome
 from ostensor.models.prognosis.heads import Kind
+from ostensor.training.configuration import bundled
 from ostensor.training.prognosis.cross_validation import cross_validate, folds_of
 from ostensor.training.prognosis.metrics import harrell
 from ostensor.training.prognosis.objective import (
@@ -22,14 +23,15 @@ from ostensor.training.prognosis.objective import (
     fitted_encoding,
     train_ensembles,
 )
-from ostensor.training.prognosis.plan import CONFIGS, PrognosisConfig, find_prognosis, read_prognosis
+from ostensor.training.prognosis.plan import PrognosisConfig
 from ostensor.training.prognosis.synthetic_cohort import made_patients, synthetic_table_rows
 from ostensor.training.prognosis.tables import TABLES, Patient, outcomes, with_sentences
+from ostensor.training.runs import read_run
 
 
 @pytest.fixture(scope="module")
 def plan() -> PrognosisConfig:
-    made = read_prognosis(CONFIGS / "prognosis-synthetic.toml")
+    made = read_run("prognosis-synthetic")[1]
     schedule = HeadSchedule(steps=60, learning_rate=0.03, members=1, forget=0.0)
     return replace(made, network=False, schedule=schedule, head=replace(made.head, hidden=8, ehr_hidden=8, l2=0.01))
 
@@ -158,24 +160,21 @@ def test_the_generator_is_a_function_of_its_seed_and_censors_about_a_third() -> 
 
 
 def test_every_bundled_prognosis_configuration_is_read() -> None:
-    names = sorted(path.stem for path in CONFIGS.glob("prognosis-*.toml"))
+    names = bundled("prognosis")
     assert {"prognosis-kidney-ehr", "prognosis-lung-ehr", "prognosis-synthetic"} <= set(names)
     for name in names:
-        path = find_prognosis(name)
-        assert path is not None
-        assert read_prognosis(path).name == name
-    assert find_prognosis("hippocampus") is None
+        assert read_run(name)[1].name == name
 
 
 def test_unknown_keys_and_tables_are_refused(tmp_path: Path) -> None:
-    text = (CONFIGS / "prognosis-lung-ehr.toml").read_text(encoding="utf-8")
+    text = bundled()["prognosis-lung-ehr"].read_text(encoding="utf-8")
     path = tmp_path / "x.toml"
     path.write_text("speed = 3\n" + text, encoding="utf-8")
-    with pytest.raises(BadCall, match=r"Unknown keys \['speed'\]"):
-        read_prognosis(path)
+    with pytest.raises(BadCall, match="'speed' of 'x' is not known"):
+        read_run(path)
     path.write_text(text.replace("lung1_clinical", "titanic"), encoding="utf-8")
     with pytest.raises(BadCall, match="Unknown table 'titanic'"):
-        read_prognosis(path)
+        read_run(path)
 
 
 @pytest.mark.slow
@@ -184,7 +183,7 @@ def test_the_benchmark_cohort_with_trunk_features_meets_the_goal() -> None:
 
     One fold of 96 patients differs from the next by 0.02 (sd), so a single split can tell nothing.
     """
-    made = replace(read_prognosis(CONFIGS / "prognosis-synthetic.toml"), baselines=False)
+    made = replace(read_run("prognosis-synthetic")[1], baselines=False)
     patients = TABLES["synthetic"](Path())
 
     def mean_c(mode: str) -> float:

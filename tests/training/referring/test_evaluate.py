@@ -12,12 +12,13 @@ from ostensor.imaging.errors import Unavailable
 from ostensor.imaging.volume import Grid, Volume
 from ostensor.models import catalogue
 from ostensor.models.interface import Orientation
+from ostensor.training.folders import Folders
 from ostensor.training.referring import export as referring_export
 from ostensor.training.referring import report as referring_report
 from ostensor.training.referring.cases import Subject, stacks, subjects
 from ostensor.training.referring.evaluate import AllOverlaps, dice, measure_sides, measure_slices
-from ostensor.training.referring.fit import read_run
 from ostensor.training.referring.report import Report
+from ostensor.training.runs import read_run
 
 Mask = np.ndarray
 
@@ -122,13 +123,13 @@ def test_real_subjects_are_held_out_and_upright(shared_data: Path) -> None:
 
 
 def test_a_run_becomes_weights_that_load_and_a_card_that_tells(tmp_path: Path) -> None:
-    run = read_run("lsms")
+    run = read_run("lsms")[1]
     torch.manual_seed(0)
     net = run.untrained()
     folder = tmp_path / "runs" / run.name
     folder.mkdir(parents=True)
     torch.save({"average": net.state_dict(), "step": 12}, folder / "checkpoint.pt")
-    weights = referring_export.export_weights(run, runs=tmp_path / "runs", folder=tmp_path)
+    weights = referring_export.export_weights(run, Folders(tmp_path, tmp_path / "runs", tmp_path, tmp_path))
     assert weights.stat().st_size < 6e6
     facts = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
     assert (facts["steps"], facts["purpose"], facts["claimed"]) == (12, "research-only", [])
@@ -141,7 +142,7 @@ def test_a_run_becomes_weights_that_load_and_a_card_that_tells(tmp_path: Path) -
         report = Report(
             slices, {"lsms-mini": measure_sides(Known(subject), [subject])}, {}, {}, {"lsms-mini": overlaps}
         )
-        referring_export.write_cards(report, thin=3, folder=tmp_path)
+        referring_export.write_cards([run], report, tmp_path, thin=3)
         text = (tmp_path / "CARD.md").read_text(encoding="utf-8")
         assert "## lsms-mini" in text
         assert "| btcv | 1.000 (" in text
@@ -149,7 +150,7 @@ def test_a_run_becomes_weights_that_load_and_a_card_that_tells(tmp_path: Path) -
         assert facts["referring"]["command"] == "ostensor eval referring --every 3"
         docs = tmp_path / "referring.md"
         docs.write_text(f"# Mine\n{referring_export.MARK}old", encoding="utf-8")
-        referring_export.write_docs(report, path=docs)
+        referring_export.write_docs(report, docs)
         written = docs.read_text(encoding="utf-8")
         assert written.startswith("# Mine\n")
         assert "old" not in written
@@ -187,7 +188,8 @@ def test_slices_measured_one_by_one_give_the_same_sums() -> None:
 
 def test_without_any_network_the_way_to_one_is_told(tmp_path: Path) -> None:
     told: list[str] = []
+    where = dict.fromkeys(("flans-mini", "lsms-mini"), tmp_path)
     with pytest.raises(Unavailable, match="ostensor fit flans"):
-        referring_export.measure(folder=tmp_path, told=told.append)
+        referring_export.measure(where, Folders(tmp_path, tmp_path, tmp_path, tmp_path), tell=told.append)
     assert len(told) == 2
     catalogue.forget_cards()

@@ -16,10 +16,10 @@ from ostensor.models.language.flans.network import MINI, Flans
 from ostensor.models.language.lsms.network import Lsms, LsmsConfig
 from ostensor.models.load import load_predictor
 from ostensor.models.text.sentences import States
-from ostensor.training.folders import CONFIGS
+from ostensor.training.configuration import bundled
 from ostensor.training.objective import LABELLED, MODEL, Batch, State
 from ostensor.training.referring.drawing import draw_opposed, draw_referral, draw_referrals
-from ostensor.training.referring.fit import FOLDER, fit, is_referring, load_trunk, read_run, trained
+from ostensor.training.referring.fit import load_trunk, trained
 from ostensor.training.referring.objective import (
     MIXED,
     FlansObjective,
@@ -39,6 +39,7 @@ from ostensor.training.referring.pairs import (
     words,
 )
 from ostensor.training.referring.stream import with_lesions
+from ostensor.training.runs import read_run
 
 SHAPE = (97, 89)
 
@@ -331,35 +332,24 @@ def test_the_trunks_weights_stay_in_the_first_steps(vocabulary: Vocabulary) -> N
         assert net.mask_decoder.mask_tokens.weight.grad is not None
 
 
-@pytest.mark.parametrize("name", [path.stem for path in FOLDER.glob("*.toml")])
+@pytest.mark.parametrize("name", bundled("referring"))
 def test_bundled_runs_read_and_name_their_networks(name: str) -> None:
-    run = read_run(name)
-    assert is_referring(name)
+    run = read_run(name)[1]
     assert run.name == f"{name}-mini"
     assert isinstance(run.untrained(), Flans if name == "flans" else Lsms)
 
 
 def test_wrong_runs_are_refused(tmp_path: Path) -> None:
-    good = (FOLDER / "flans.toml").read_text(encoding="utf-8")
+    good = bundled()["flans"].read_text(encoding="utf-8")
     path = tmp_path / "c.toml"
     for old, new, fact in (
         ("btcv =", "narnia =", "Unknown data sets.*narnia"),
         ('network = "flans"', 'network = "bert"', "Unknown network 'bert'"),
-        ("batch = 6", "batch = 6\nmood = 3", "is wrong.*mood"),
+        ("batch = 6", "batch = 6\nmood = 3", "'mood' of 'c' is not known"),
         ("size = 160", "size = 128", "160 pixels, not 128"),
     ):
         path.write_text(good.replace(old, new), encoding="utf-8")
         with pytest.raises(BadCall, match=fact):
             read_run(path)
-    with pytest.raises(BadCall, match="Bundled ones: flans, lsms"):
-        read_run("none")
     with pytest.raises(Unavailable, match="ostensor fit flans"):
-        trained(read_run("flans"), tmp_path)
-
-
-def test_hook_of_the_command_line_finds_referring_runs() -> None:
-    assert not is_referring("hippocampus")
-    assert not is_referring(CONFIGS / "hippocampus.toml")
-    assert not is_referring(__file__), "no TOML"
-    assert is_referring(FOLDER / "lsms.toml")
-    assert callable(fit)
+        trained(read_run("flans")[1], tmp_path)

@@ -13,8 +13,10 @@ from torch import nn
 
 from ostensor.models.uncertainty.adapting import Adaptation
 from ostensor.models.uncertainty.adapting_predictor import AdaptingPredictor
+from ostensor.training.folders import Folders
 from ostensor.training.reliability import adapting as adapting_evaluate
 from ostensor.training.reliability.adapting import GRID, SPOILT, Pair, measure, pairs_of, table, tune, write
+from ostensor.training.segmenting.config import RunConfig
 
 GAIN = 4.0
 RIM = (slice(5, 6), slice(7, 20), slice(6, 13))  # beside the liver's lowest plane along x, a ninth of it
@@ -65,7 +67,7 @@ def test_a_step_that_would_change_too_much_leaves_the_answer_as_it_was(toys: Mod
 
 
 def test_settings_are_tuned_on_training_patients_and_measured_on_held_out_ones(
-    toys: ModuleType, toy_plan: None, monkeypatch: pytest.MonkeyPatch
+    toys: ModuleType, toy_plan: RunConfig, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used: list[tuple[Adaptation | None, list[str]]] = []
 
@@ -78,11 +80,11 @@ def test_settings_are_tuned_on_training_patients_and_measured_on_held_out_ones(
     monkeypatch.setattr(adapting_evaluate, "pairs_of", pairs)
     held_out = sorted(toys.DATASET.held_out([f"p{n}" for n in range(6)]))
     train = sorted({f"p{n}" for n in range(6)} - set(held_out))
-    found = tune("toys")
+    found = tune(toy_plan, folders)
     assert used == [(how, train) for how in GRID]
     assert found == {how: pytest.approx(how.steps * how.learning_rate / 4) for how in GRID}
     used.clear()
-    measure("toys", most=2)
+    measure(toy_plan, folders, most=2)
     assert used == [(None, [held_out[0], held_out[-1]])]
 
 
@@ -108,9 +110,9 @@ def test_the_table_by_hand() -> None:
 def test_the_report_says_what_was_tried(tmp_path: Path) -> None:
     path = tmp_path / "report.md"
     path.write_text("# Doubt\n")
-    write("toys", PAIRS, path=path)
+    write("toys", PAIRS, path)
     plain = path.read_text()
     assert plain == f"# Doubt\n\n## adaptation of toys\n\n{table(PAIRS)}\n"
-    write("toys", PAIRS, {Adaptation(1, 0.001): -0.0012, Adaptation(3, 0.005): 0.02}, path)
+    write("toys", PAIRS, path, {Adaptation(1, 0.001): -0.0012, Adaptation(3, 0.005): 0.02})
     tried = "by setting: 1 steps at 0.001: -0.0012; 3 steps at 0.005: +0.0200."
     assert path.read_text() == f"{plain}\nMean change of Dice on spoilt training scans, {tried}\n"

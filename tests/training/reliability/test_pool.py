@@ -12,9 +12,11 @@ import torch
 from ostensor.imaging.errors import BadCall, Unavailable
 from ostensor.models.language.satmini.predictor import SatMiniPredictor
 from ostensor.models.text.encoders import known_vectors
+from ostensor.training.folders import Folders
 from ostensor.training.reliability import pool as pool_evaluate
 from ostensor.training.reliability.adapting import SPOILT
 from ostensor.training.reliability.pool import Picked, measure, member, picks_of, table, write
+from ostensor.training.segmenting.config import RunConfig
 from ostensor.training.segmenting.fit import network_of
 
 # OpenVINO traces the network through torch.jit, which torch calls deprecated.
@@ -27,16 +29,14 @@ def _saved(folder: Path, **states: object) -> None:
     torch.save(states, folder / "checkpoint.pt")
 
 
-def test_a_member_is_the_averaged_network_of_its_run(tiny_plan: Path) -> None:
+def test_a_member_is_the_averaged_network_of_its_run(tiny: ModuleType, folders: Folders) -> None:
     """Not the one trained last; what it says is what the network itself says, in the precision of its features."""
-    import tiny
-
     plan = dataclasses.replace(tiny.plan(), views=("x",), single=("liver",))
     torch.manual_seed(0)
     last, average = (network_of(plan).eval() for _ in range(2))
     average.load_state_dict({name: value + (name == "text.2.bias") for name, value in average.state_dict().items()})
-    _saved(tiny_plan / "toy-seed1", average=average.state_dict(), roles={"student": last.state_dict()})
-    found = member(plan, "toy-seed1", runs=tiny_plan, threads=1)
+    _saved(folders.runs / "toy-seed1", average=average.state_dict(), roles={"student": last.state_dict()})
+    found = member(plan, "toy-seed1", runs=folders.runs, threads=1)
     image = np.random.default_rng(0).normal(size=(12, 10, 8)).astype(np.float32)
     text = torch.from_numpy(known_vectors()["liver"])[None]
     with torch.no_grad():
@@ -50,36 +50,32 @@ def test_a_member_is_the_averaged_network_of_its_run(tiny_plan: Path) -> None:
 
 
 def test_the_bundled_network_may_be_a_member_until_a_run_has_its_name(
-    toys: ModuleType, tiny_plan: Path, monkeypatch: pytest.MonkeyPatch
+    toys: ModuleType, tiny: ModuleType, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import tiny
-
     bundled = toys.predictor(toys.brighter_than(toys.CUT_HU))
     monkeypatch.setattr(pool_evaluate, "load_predictor", lambda name, threads: {toys.NAME: bundled}[name])
-    assert member(tiny.plan(), toys.NAME, runs=tiny_plan) is bundled
-    _saved(tiny_plan / toys.NAME, average={})
+    assert member(tiny.plan(), toys.NAME, runs=folders.runs) is bundled
+    _saved(folders.runs / toys.NAME, average={})
     with pytest.raises(Unavailable, match="of another network"):
-        member(tiny.plan(), toys.NAME, runs=tiny_plan)
+        member(tiny.plan(), toys.NAME, runs=folders.runs)
 
 
-def test_a_run_that_is_not_there_or_of_another_network_is_refused(tiny_plan: Path) -> None:
-    import tiny
-
+def test_a_run_that_is_not_there_or_of_another_network_is_refused(tiny: ModuleType, folders: Folders) -> None:
     plan = tiny.plan()
     with pytest.raises(
         Unavailable, match=r"no run 'toy-seed1'.*`ostensor fit CONFIG --seed N`, or name 'sat-mini-torso'"
     ):
-        member(plan, "toy-seed1", runs=tiny_plan)
+        member(plan, "toy-seed1", runs=folders.runs)
     wider = dataclasses.replace(plan, network=dataclasses.replace(plan.network, features=(8, 24)))
-    _saved(tiny_plan / "toy-seed1", average=network_of(wider).state_dict())
+    _saved(folders.runs / "toy-seed1", average=network_of(wider).state_dict())
     with pytest.raises(Unavailable, match="'toy-seed1' is of another network than 'sat-mini-torso'"):
-        member(plan, "toy-seed1", runs=tiny_plan)
+        member(plan, "toy-seed1", runs=folders.runs)
 
 
 @pytest.mark.parametrize("members", [["a"], ["a", "a"], []])
-def test_a_pool_of_one_leaves_no_choice(members: list[str]) -> None:
+def test_a_pool_of_one_leaves_no_choice(members: list[str], toy_plan: RunConfig, folders: Folders) -> None:
     with pytest.raises(BadCall, match=f"A pool of {len(set(members))} leaves no choice"):
-        measure("toys", members)
+        measure(toy_plan, members, folders)
 
 
 def _pool(toys: ModuleType) -> dict[str, SatMiniPredictor]:
@@ -140,7 +136,7 @@ def test_a_scan_without_any_of_the_structures_is_left_out(toys: ModuleType) -> N
 
 
 def test_held_out_cases_and_claimed_structures_are_measured(
-    toys: ModuleType, toy_plan: None, monkeypatch: pytest.MonkeyPatch
+    toys: ModuleType, toy_plan: RunConfig, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The spleen is not claimed by the network whose card this borrows; nor is it shown. Four patients, five changes."""
     pool = _pool(toys)
@@ -154,11 +150,11 @@ def test_held_out_cases_and_claimed_structures_are_measured(
 
     monkeypatch.setattr(pool_evaluate, "member", lambda plan, name, runs, threads: pool[name])
     monkeypatch.setattr(pool_evaluate, "picks_of", picks)
-    assert measure("toys", ["calm", "moody"]) == []
+    assert measure(toy_plan, ["calm", "moody"], folders) == []
     held_out = sorted(toys.DATASET.held_out([f"p{n}" for n in range(6)]))
     assert asked == held_out
     asked.clear()
-    measure("toys", ["calm", "moody"], most=2)
+    measure(toy_plan, ["calm", "moody"], folders, most=2)
     assert asked == [held_out[0], held_out[-1]]
 
 

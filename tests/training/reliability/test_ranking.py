@@ -10,9 +10,11 @@ import pytest
 from ostensor.imaging.errors import Unavailable
 from ostensor.models.inference.calibration import SIGNS, Calibration
 from ostensor.models.inference.views import VIEWS, agreement
+from ostensor.training.folders import Folders
 from ostensor.training.reliability import ranking
 from ostensor.training.reliability.calibrate import CHANGES
 from ostensor.training.reliability.ranking import KINDS, Ranked, entropy_per_voxel, measure, ranked, table, write
+from ostensor.training.segmenting.config import RunConfig
 
 LIVER = {"liver": (1,)}
 SIZE = SIGNS.index("log10 of voxels (per slice in 2-D networks)")
@@ -79,7 +81,7 @@ def test_a_mask_that_is_empty_is_not_ranked(toys: ModuleType) -> None:
 
 
 def test_it_is_measured_on_the_half_not_calibrated_on_under_every_change(
-    toys: ModuleType, toy_plan: None, monkeypatch: pytest.MonkeyPatch
+    toys: ModuleType, toy_plan: RunConfig, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a threshold finds: all of a clean, noisy (5 sd), moved or cropped scan, the exact opposite where dark is
     bright. Two of four held-out patients; the spleen is not claimed; a wrong scan's mask is worth nothing."""
@@ -89,7 +91,7 @@ def test_it_is_measured_on_the_half_not_calibrated_on_under_every_change(
     monkeypatch.setattr(ranking, "load_predictor", lambda name, threads, folder: network)
     monkeypatch.setattr(ranking, "wrong_scans", lambda data, name, part: [toys.case(f"{name}, {part}")])
     held_out = sorted(toys.DATASET.held_out([f"p{n}" for n in range(6)]))
-    found = measure("toys")
+    found = measure(toy_plan, folders)
     assert [row.patient for row in found if row.change == "none"] == held_out[0::2]
     assert {row.structure for row in found} == {"liver"}
     assert {row.change for row in found} == {*CHANGES, "wrong kind"}
@@ -98,16 +100,16 @@ def test_it_is_measured_on_the_half_not_calibrated_on_under_every_change(
     assert [row.dice for row in found if row.change == "wrong modality"] == [0.0, 0.0]
     assert all(0.5 < row.dice < 1 for row in found if row.change == "low dose")
     assert [(row.patient, row.dice) for row in found if row.change == "wrong kind"] == [("toys, report", 0.0)]
-    assert [row.patient for row in measure("toys", most=1) if row.change == "none"] == held_out[:1]
+    assert [row.patient for row in measure(toy_plan, folders, most=1) if row.change == "none"] == held_out[:1]
 
 
 def test_without_a_calibration_it_says_what_to_do(
-    toys: ModuleType, toy_plan: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    toys: ModuleType, toy_plan: RunConfig, folders: Folders, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     network = toys.predictor(toys.brighter_than(toys.CUT_HU))
     monkeypatch.setattr(ranking, "card", lambda name, folder: network.card)
     with pytest.raises(Unavailable, match="'sat-mini-torso' is not calibrated"):
-        measure("toys", folder=tmp_path)
+        measure(toy_plan, folders)
 
 
 def _rows(change: str = "none") -> list[Ranked]:

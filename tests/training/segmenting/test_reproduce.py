@@ -18,7 +18,7 @@ def test_every_bundled_network_has_an_expectation_of_its_very_file() -> None:
     assert sorted(WANTED) == sorted(bundled())
     for name in bundled():
         assert WANTED[name]["sha256"] == card(name).sha256, (
-            f"run python -m ostensor.training.segmenting.reproduce {name}"
+            f"run python -m ostensor.training.segmenting.reproduce DATA models/weights/expected.json {name}"
         )
         assert sorted(WANTED[name]["phantom"]) == sorted(card(name).claimed)
 

@@ -1,15 +1,19 @@
 """Synthesis runs: configurations, batches, and the rivals' arithmetic."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ostensor.imaging.errors import BadCall
+from ostensor.training.configuration import bundled
+from ostensor.training.folders import Folders
+from ostensor.training.runs import read_run
 from ostensor.training.synthesis.augmenting import _deformed, slices_with_labels
-from ostensor.training.synthesis.evaluate import _fill, _lookup
+from ostensor.training.synthesis.evaluate import _fill, _lookup, evaluate
 from ostensor.training.synthesis.fit import stream_of
-from ostensor.training.synthesis.run import CONFIGS, Slices, is_painting, read_run
+from ostensor.training.synthesis.run import Slices
 
 
 def _case(labels: np.ndarray, pictures: np.ndarray, maps: np.ndarray | None = None) -> Slices:
@@ -17,25 +21,32 @@ def _case(labels: np.ndarray, pictures: np.ndarray, maps: np.ndarray | None = No
     return Slices("p1", "case", pictures.astype(np.float32), given, labels.astype(np.uint8))
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.toml")))
+@pytest.mark.parametrize("name", bundled("synthesis"))
 def test_every_configuration_can_be_read_and_fits_its_network(name: str) -> None:
     """Patches are multiples of both networks' strides; structures are those of the data set."""
-    run = read_run(name)
-    assert is_painting(name)
-    assert is_painting(f"{name}-pix2pix")
+    run = read_run(name)[1]
     assert all(side % max(run.network.stride, 8) == 0 for side in run.patch)
     assert set(run.structures) <= set(run.dataset.structures)
 
 
-def test_an_unknown_configuration_is_refused() -> None:
-    assert not is_painting("hippocampus")
-    with pytest.raises(BadCall, match="paint-hippocampus"):
-        read_run("paint-lever")
+def test_a_rival_learns_from_the_same_data_by_its_own_schedule() -> None:
+    """It extends the run that names it; Isola et al. 2017 give its learning rate."""
+    for name in bundled("synthesis"):
+        run = read_run(name)[1]
+        if not run.rival:
+            assert run.objective == "pix2pix"
+            continue
+        rival = read_run(run.rival)[1]
+        assert (rival.objective, rival.schedule.learning_rate, rival.schedule.bf16) == ("pix2pix", 2e-4, False)
+        own = {"name": "", "title": "", "objective": "diffusion", "rival": "", "schedule": None}
+        assert dataclasses.replace(rival, **own) == dataclasses.replace(run, **own)
+        with pytest.raises(BadCall, match="is a rival"):
+            evaluate(rival, Folders(Path(), Path(), Path(), Path()))
 
 
 def test_a_batch_is_a_function_of_its_step_and_shows_what_is_labelled() -> None:
     """So a resumed run sees what an unbroken one would have seen."""
-    run = dataclasses.replace(read_run("paint-hippocampus"), batch=3, patch=(16, 8))
+    run = dataclasses.replace(read_run("paint-hippocampus")[1], batch=3, patch=(16, 8))
     labels = np.zeros((2, 47, 31))
     labels[0, 40:44, 25:29] = 1
     stream = stream_of(run, [_case(labels, labels)])
@@ -67,7 +78,7 @@ def test_the_lookup_keeps_the_two_directions_apart() -> None:
 
 
 def test_deformed_masks_keep_their_labels_and_their_condition_agrees_with_them() -> None:
-    run = read_run("paint-hippocampus")
+    run = read_run("paint-hippocampus")[1]
     labels = np.zeros((3, 36, 50))
     labels[:, 10:20, 15:25], labels[:, 20:28, 15:25] = 1, 2
     maps, moved = _deformed(_case(labels, labels), 1, run, np.random.default_rng(0))

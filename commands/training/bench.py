@@ -1,0 +1,132 @@
+"""`ostensor bench`: speed and memory, each figure from a committed command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+bench = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
+
+
+@bench.command("segment")
+def bench_segment(
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds.", min=1)] = 5,
+    scan: Annotated[
+        str, typer.Option(help="'phantom', or a CT file that is resampled to 256 x 256 x 160.")
+    ] = "phantom",
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """Our path against MONAI's default sliding window with the same network."""
+    from ...benchmarks.speed.segment import run
+
+    _show(run(rounds=rounds, scan=scan), out)
+
+
+@bench.command("start")
+def bench_start(
+    rounds: Annotated[int, typer.Option(help="How often.", min=1)] = 5,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """From process start to the first list of tools."""
+    from ...benchmarks.speed.start import run
+
+    _show(run(rounds=rounds), out)
+
+
+@bench.command("mcp")
+def bench_mcp(
+    calls: Annotated[int, typer.Option(help="Per transport and side.", min=1)] = 200,
+    clients: Annotated[int, typer.Option(help="That poll at once.", min=1)] = 100,
+    rounds: Annotated[int, typer.Option(help="Fresh processes.", min=1)] = 3,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """What the server adds to a call, how soon it lists its tools, and many clients at once."""
+    from ...benchmarks.mcp.overhead import run
+
+    _show(run(calls=calls, clients=clients, rounds=rounds), out)
+
+
+@bench.command("imaging")
+def bench_imaging(
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds.", min=1)] = 3,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """Opening and exporting a 512 x 512 x 400 CT against other libraries."""
+    from ...benchmarks.imaging.files import run
+
+    _show(run(rounds=rounds), out)
+
+
+@bench.command("geometry")
+def bench_geometry(
+    full: Annotated[bool, typer.Option(help="All 864 scans; else every axis order once.")] = True,
+    kept: Annotated[
+        Path | None, typer.Option(help="A file of finished scans; the same command goes on from it.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """Every axis order, flip, tilt and format: does each voxel come back where it lay?"""
+    from ...benchmarks.imaging.geometry import run
+
+    _show(run(full=full, kept=kept), out)
+
+
+@bench.command("prognosis")
+def bench_prognosis(
+    rounds: Annotated[int, typer.Option(help="How often.", min=1)] = 20,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """One patient warm, and 1,000 patients in one batch against one by one."""
+    from ...benchmarks.speed.prognosis import run
+
+    _show(run(rounds=rounds), out)
+
+
+@bench.command("prompts")
+def bench_prompts(
+    scan: Annotated[str, typer.Option(help="'phantom', or an image file.")] = "phantom",
+    n: Annotated[int, typer.Option(help="Prompts per structure and audience.", min=3)] = 9,
+    seed: Annotated[int, typer.Option(help="Same seed, same prompts.")] = 0,
+    stress: Annotated[int, typer.Option(help="Prompts per structure that are stressed.", min=0)] = 2,
+    out: Annotated[Path | None, typer.Option(help="Write the tables here, too.")] = None,
+) -> None:
+    """Written prompts read back by segment_described, and how stable they are."""
+    from ...benchmarks.accuracy.prompts import run
+
+    _show(run(scan=scan, n=n, seed=seed, stress=stress), out)
+
+
+@bench.command("words")
+def bench_words(
+    scan: Annotated[str, typer.Option(help="'phantom', or a file of one slice.")] = "phantom",
+    index: Annotated[bool, typer.Option(help="Ask the index, too.")] = True,
+    store: Annotated[Path | None, typer.Option(help="Its index is asked; else one is built and timed.")] = None,
+    queries: Annotated[int, typer.Option(help="How many different queries.", min=1)] = 40,
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """One sentence on a warm 512 x 512 slice, building the index, one warm query: processor and wall time."""
+    from ...benchmarks.speed.words import run
+
+    _show(run(scan=scan, index=index, store=store, queries=queries, threads=threads), out)
+
+
+@bench.command("synthesis")
+def bench_synthesis(
+    quality: Annotated[str, typer.Option(help="draft, standard or fine.")] = "standard",
+    engine: Annotated[str, typer.Option(help="Only this one.")] = "",
+    threads: Annotated[int, typer.Option(help="CPU threads of the worker.", min=1)] = 2,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """A 128 x 128 x 128 volume by every bundled synthesis engine: wall and processor time, memory."""
+    from ...benchmarks.speed.synthesis import run
+
+    _show(run(quality=quality, threads=threads, engine=engine), out)
+
+
+def _show(text: str, out: Path | None) -> None:
+    typer.echo(text)
+    if out is not None:
+        out.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,97 @@
+"""Every row of every table names something that is there, so that a string cannot rot."""
+
+import inspect
+
+import pytest
+import torch
+
+from ostensor.imaging.errors import BadCall
+from ostensor.imaging.formats.table import FORMATS, Format, loaded
+from ostensor.models.backbones.table import BACKBONES, Backbone, backbone
+from ostensor.models.catalogue import catalogue
+from ostensor.models.language.satmini.fixed_classes import ClassesConfig, FixedClasses
+from ostensor.models.systems import SYSTEMS, System, system_of
+from ostensor.tools.desk.tool import Tool
+from ostensor.tools.registry import TOOLS
+from ostensor.training.objective import Objective
+from ostensor.training.regimes.table import OBJECTIVES, Lesson, ObjectiveRow, objective_row
+from ostensor.training.runs import RUNS, RunKind
+
+SMALLEST = {"unet": {"features": (2, 3), "finest": 2}}  # options of the smallest network of a backbone
+
+
+@pytest.mark.parametrize("row", SYSTEMS, ids=lambda row: row.name)
+def test_a_system_loads_and_what_users_bring_is_converted(row: System) -> None:
+    code = row.code()
+    assert list(inspect.signature(code.load).parameters) == ["card", "path", "how"]
+    assert not row.files or list(inspect.signature(code.convert).parameters) == ["card", "files"]
+    assert not row.parity or list(inspect.signature(code.reproduce).parameters) == ["fixture"]
+    assert all(system_of(card) is row for card in row.cards)
+
+
+def test_every_card_belongs_to_one_system() -> None:
+    assert {card.name for card in catalogue()} == {card.name for row in SYSTEMS for card in row.cards}
+
+
+@pytest.mark.parametrize("row", RUNS, ids=lambda row: row.name)
+def test_a_kind_of_run_has_its_functions(row: RunKind) -> None:
+    code = row.code()
+    for name, given in (
+        ("read", ["given"]),
+        ("fit", ["run", "folders", "how"]),
+        ("evaluate", ["run", "folders", "how"]),
+        ("export", ["run", "measured", "folders"]),
+    ):
+        found = list(inspect.signature(getattr(code, name)).parameters)
+        assert len(found) == len(given), f"{row.name}.{name}{found}"
+
+
+@pytest.mark.parametrize("row", FORMATS, ids=lambda row: row.name)
+def test_a_format_names_what_reads_and_writes_it(row: Format) -> None:
+    assert all(callable(loaded(place)) for place in (row.read, row.write) if place)
+    if row.masks:
+        module = loaded(row.masks)
+        assert callable(module.write_masks)
+        assert callable(module.read_masks)
+
+
+@pytest.mark.parametrize("row", TOOLS, ids=lambda row: row.name)
+def test_a_tool_has_a_function_and_a_summary(row: Tool) -> None:
+    assert callable(row.function)
+    assert inspect.getdoc(row.function)
+
+
+@pytest.mark.parametrize("row", OBJECTIVES, ids=lambda row: row.name)
+def test_an_objective_is_made_from_a_lesson(row: ObjectiveRow) -> None:
+    made = row.objective(Lesson({"liver": (1,), "spleen": (2,)}, ("heart",), {}))
+    assert isinstance(made, Objective)
+    assert objective_row(row.name) is row
+
+
+@pytest.mark.parametrize("row", BACKBONES, ids=lambda row: row.name)
+def test_a_backbone_gives_maps_down_to_the_images_resolution(row: Backbone) -> None:
+    for dims in row.dims:
+        torch.manual_seed(0)
+        config = ClassesConfig(dims, row.name, SMALLEST[row.name])
+        net = FixedClasses(config, ("liver", "spleen", "heart"))
+        image = torch.randn(2, 1, *(net.config.stride * n for n in (3, 2, 4)[:dims]))
+        maps = list(net.trunk.decode(image))
+        assert [one.shape[1] for one in maps] == list(net.trunk.widths)
+        assert maps[-1].shape[2:] == image.shape[2:]
+        assert net.eval()(image).shape == (2, 3, *image.shape[2:])
+        scales = net.train()(image)
+        sum(scale.square().mean() for scale in scales).backward()
+        assert all(value.grad is not None for value in net.parameters()), "every weight learns"
+
+
+def test_what_is_not_in_a_table_is_answered_with_the_nearest() -> None:
+    with pytest.raises(BadCall, match=r"Unknown backbone 'unte'. Closest: 'unet'"):
+        backbone("unte")
+    with pytest.raises(BadCall, match=r"Unknown objective 'supervise'. Closest: 'supervised'"):
+        objective_row("supervise")
+    with pytest.raises(BadCall, match=r"has no option 'depth'. Options: features, finest"):
+        backbone("unet").build(2, 1, {"features": (2, 2), "depth": 3})
+    with pytest.raises(BadCall, match="needs features"):
+        backbone("unet").build(2, 1, {})
+    with pytest.raises(BadCall, match="takes 2 or 3 dimensions, not 4"):
+        backbone("unet").build(4, 1, {"features": (2, 2)})
