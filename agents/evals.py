@@ -221,7 +221,7 @@ def _share(found: Iterator[bool]) -> float:
     return round(sum(values) / len(values), 4)
 
 
-def written(runs: Sequence[Run], skipped: Sequence[str], model: str) -> str:
+def report_of(runs: Sequence[Run], skipped: Sequence[str], model: str) -> str:
     """Everything as JSON."""
     document = {"model": model, "scores": [asdict(row) for row in tally(runs)], "skipped": list(skipped)}
     return json.dumps({**document, "runs": [asdict(run) for run in runs]}, indent=1) + "\n"

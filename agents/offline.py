@@ -53,7 +53,7 @@ class OfflineModel(BaseChatModel):
     ) -> ChatResult:
         del stop, run_manager
         tools = tuple(name for name in kwargs.get("tool_names", ()) if name != REPLY)
-        question, images, attached = given(messages)
+        question, images, attached = read_messages(messages)
         done = calls_of(messages)
         step = next_step(question, images, tools, done, attached=attached)
         wanted = [Wanted(REPLY, step.model_dump(mode="json"))] if isinstance(step, Reply) else step
@@ -85,7 +85,7 @@ def prompt(question: str, images: Sequence[tuple[str, str]], attached: Mapping[s
     return HumanMessage(content=blocks, id="question")
 
 
-def given(messages: Sequence[BaseMessage]) -> tuple[str, tuple[str, ...], frozenset[str]]:
+def read_messages(messages: Sequence[BaseMessage]) -> tuple[str, tuple[str, ...], frozenset[str]]:
     """Question, image handles and which texts are attached, from the first human message."""
     first = next(message for message in messages if isinstance(message, HumanMessage))
     if isinstance(first.content, str):

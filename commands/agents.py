@@ -173,7 +173,7 @@ def evaluate_agent(model: str, out: Path | None, category: str | None, wordings:
     if skipped:
         typer.echo(f"Skipped, their scan is not here: {', '.join(skipped)}")
     if out is not None:
-        out.write_text(evals.written(runs, skipped, model), encoding="utf-8")
+        out.write_text(evals.report_of(runs, skipped, model), encoding="utf-8")
 
 
 def _serve(server: Any) -> None:

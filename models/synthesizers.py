@@ -7,35 +7,35 @@ from pathlib import Path
 
 from ..imaging.errors import BadCall
 from .catalogue import WEIGHTS_FOLDER, catalogue
-from .synthesis.available import TASKS, Painter, of_card
+from .synthesis.available import TASKS, SynthesisNetwork, of_card
 from .synthesis.scales import Made
 
 
-def painters(folder: Path = WEIGHTS_FOLDER) -> Mapping[str, Painter]:
-    """Every painter whose weights are here, by name."""
+def synthesis_networks(folder: Path = WEIGHTS_FOLDER) -> Mapping[str, SynthesisNetwork]:
+    """Every synthesis network whose weights are here, by name."""
     return {card.name: of_card(card, folder) for card in catalogue(folder) if card.task in TASKS and card.is_ready}
 
 
-def painter(name: str) -> Painter:
-    """The painter of this name.
+def synthesis_network(name: str) -> SynthesisNetwork:
+    """The synthesis network of this name.
 
     Raises:
         BadCall: there is none.
     """
-    known = painters()
+    known = synthesis_networks()
     if name not in known:
         raise BadCall(f"Unknown synthesis model '{name}'. Known: {', '.join(('classical', *known))}.")
     return known[name]
 
 
-def best_painter(structures: set[str], modality: Made, *, purpose: str) -> Painter | None:
-    """The painter of this modality that was taught most of the structures; None when none was taught half.
+def best_synthesis_network(structures: set[str], modality: Made, *, purpose: str) -> SynthesisNetwork | None:
+    """The synthesis network of this modality that was taught most of the structures; None when none was taught half.
 
     One whose images do not follow their masks is only used when it is asked for by name.
     """
     fitting = [
         one
-        for one in painters().values()
+        for one in synthesis_networks().values()
         if one.task == "synthesize"
         and one.follows_masks
         and modality in one.makes
@@ -45,12 +45,12 @@ def best_painter(structures: set[str], modality: Made, *, purpose: str) -> Paint
     return best if best and 2 * len(structures & set(best.vocabulary)) >= len(structures) else None
 
 
-def translator(*, purpose: str) -> Painter | None:
+def translator(*, purpose: str) -> SynthesisNetwork | None:
     """The bundled CT and MR translator."""
     return next(
         (
             one
-            for one in painters().values()
+            for one in synthesis_networks().values()
             if one.task == "translate" and (purpose == "research" or one.purpose == "any")
         ),
         None,

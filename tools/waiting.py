@@ -9,7 +9,7 @@ from pydantic import Field
 from ..store.records import JobRecord
 from .desk.desk import Answer, Call, Desk
 from .desk.results import JobResult, SegmentResult
-from .segmenting.segmentation import said
+from .segmenting.segmentation import say_result
 
 
 def get_job(
@@ -60,7 +60,7 @@ def _answer(desk: Desk, record: JobRecord) -> Answer:
     elif record.error:
         text += f": {record.error}"
     elif record.tool == "segment" and record.result is not None:
-        text += f". {said(SegmentResult.model_validate(record.result))}"
+        text += f". {say_result(SegmentResult.model_validate(record.result))}"
     elif record.result is not None and record.result.get("summary"):
         text += f". {record.result['summary']}"
     else:

@@ -32,13 +32,13 @@ from .protocol import (
     Cancel,
     ErrorKind,
     MaskReply,
-    PaintReply,
-    PaintRequest,
     ReferRequest,
     Refused,
     SegmentReply,
     SegmentRequest,
     Stop,
+    SynthesisReply,
+    SynthesisRequest,
     Told,
     ViewsRequest,
     WorkerOptions,
@@ -63,11 +63,11 @@ class Host:
 
     def __init__(self, connection: Connection, options: WorkerOptions) -> None:
         self.connection, self.options = connection, options
-        self.waiting: queue.Queue[SegmentRequest | PaintRequest | Stop] = queue.Queue()
+        self.waiting: queue.Queue[SegmentRequest | SynthesisRequest | Stop] = queue.Queue()
         self.called_off: set[str] = set()
         self.models: OrderedDict[str, Predictor] = OrderedDict()
         self.features: OrderedDict[tuple[str, str, str], Features] = OrderedDict()
-        self.painters: dict[str, Any] = {}
+        self.networks: dict[str, Any] = {}
         module, _, function = options.factory.partition(":")
         self.load: Callable[..., Predictor] = getattr(importlib.import_module(module), function)
 
@@ -89,10 +89,10 @@ class Host:
         except (EOFError, OSError):  # the parent is gone
             os._exit(1)
 
-    def _answer(self, request: SegmentRequest | PaintRequest) -> SegmentReply | PaintReply | Refused:
+    def _answer(self, request: SegmentRequest | SynthesisRequest) -> SegmentReply | SynthesisReply | Refused:
         try:
-            if isinstance(request, PaintRequest):
-                return self._paint(request)
+            if isinstance(request, SynthesisRequest):
+                return self._synthesize(request)
             return self._segment(request)
         except Cancelled:
             return Refused(request.request_id, "cancelled", "The job was cancelled.")
@@ -102,7 +102,7 @@ class Host:
         except MemoryError:
             self.features.clear()
             self.models.clear()
-            self.painters.clear()
+            self.networks.clear()
             return Refused(
                 request.request_id,
                 "unavailable",
@@ -139,7 +139,7 @@ class Host:
             seconds=time.process_time() - started,
         )
 
-    def _paint(self, request: PaintRequest) -> PaintReply:
+    def _synthesize(self, request: SynthesisRequest) -> SynthesisReply:
         started = time.process_time()
 
         def tell(share: float, message: str) -> None:
@@ -149,31 +149,35 @@ class Host:
             return request.request_id in self.called_off
 
         if request.job.engine == CLASSICAL:
-            from ..models.synthesis.without_network import paint_classical
+            from ..models.synthesis.without_network import synthesize_classical
 
-            painted = paint_classical(request.job, tell, is_off)
+            synthesized = synthesize_classical(request.job, tell, is_off)
         else:
-            from ..models.synthesis.runtime import paint
-            from ..models.synthesizers import painter
+            from ..models.synthesis.runtime import synthesize
+            from ..models.synthesizers import synthesis_network
 
-            painted = paint(
-                request.job, painter(request.job.engine), progress=tell, cancelled=is_off, loaded=self.painters
+            synthesized = synthesize(
+                request.job,
+                synthesis_network(request.job.engine),
+                progress=tell,
+                cancelled=is_off,
+                loaded=self.networks,
             )
         self._stop_if_called_off(request)
-        array = painted.array
+        array = synthesized.array
         block = SharedMemory(create=True, size=array.nbytes)
         np.ndarray(array.shape, array.dtype, block.buf)[:] = array
         name = block.name
         block.close()
         x, y, z = array.shape
-        return PaintReply(
+        return SynthesisReply(
             request_id=request.request_id,
             block=name,
             dtype=array.dtype.str,
             shape=(x, y, z),
-            by_prior=painted.by_prior,
-            notes=painted.notes,
-            weights_sha256=painted.weights_sha256,
+            by_prior=synthesized.by_prior,
+            notes=synthesized.notes,
+            weights_sha256=synthesized.weights_sha256,
             seconds=time.process_time() - started,
         )
 
@@ -224,10 +228,10 @@ class Host:
             found.append(replace(one, array=view.back(one.array)))
         return found
 
-    def _tell(self, request: SegmentRequest | PaintRequest, share: float, message: str) -> None:
+    def _tell(self, request: SegmentRequest | SynthesisRequest, share: float, message: str) -> None:
         self.connection.send(Told(request.request_id, min(1.0, share), message))
 
-    def _stop_if_called_off(self, request: SegmentRequest | PaintRequest) -> None:
+    def _stop_if_called_off(self, request: SegmentRequest | SynthesisRequest) -> None:
         if request.request_id in self.called_off:
             raise Cancelled
 

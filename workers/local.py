@@ -23,9 +23,19 @@ import numpy as np
 from ..imaging.errors import BadCall, Failed, OstensorError, Unavailable
 from ..imaging.volume import BoolArray
 from ..models.interface import Cancelled
-from ..models.synthesis.jobs import Painted
+from ..models.synthesis.jobs import Synthesized
 from . import host
-from .protocol import Cancel, PaintReply, PaintRequest, Refused, SegmentReply, SegmentRequest, Stop, Told, WorkerOptions
+from .protocol import (
+    Cancel,
+    Refused,
+    SegmentReply,
+    SegmentRequest,
+    Stop,
+    SynthesisReply,
+    SynthesisRequest,
+    Told,
+    WorkerOptions,
+)
 
 log = logging.getLogger(__name__)
 
@@ -113,26 +123,26 @@ class LocalWorkers:
         assert isinstance(reply, SegmentReply)
         return _received(reply, request)
 
-    def paint(
+    def synthesize(
         self,
-        request: PaintRequest,
+        request: SynthesisRequest,
         *,
         on_progress: Callable[[float, str], None],
         cancelled: threading.Event,
         memory_mb: int = 0,
-    ) -> Painted:
+    ) -> Synthesized:
         """Wait in line, then wait for the image; refusals as of `run`."""
         reply = self._ask(request, on_progress, cancelled, memory_mb)
-        assert isinstance(reply, PaintReply)
-        return _painted(reply)
+        assert isinstance(reply, SynthesisReply)
+        return _synthesized(reply)
 
     def _ask(
         self,
-        request: SegmentRequest | PaintRequest,
+        request: SegmentRequest | SynthesisRequest,
         on_progress: Callable[[float, str], None],
         cancelled: threading.Event,
         memory_mb: int,
-    ) -> SegmentReply | PaintReply:
+    ) -> SegmentReply | SynthesisReply:
         if self.budget_mb is not None and memory_mb > self.budget_mb:
             raise Unavailable(
                 f"This needs about {memory_mb} MB, but the worker may use {self.budget_mb} MB. "
@@ -204,10 +214,10 @@ class LocalWorkers:
     def _wait(
         self,
         connection: Connection,
-        request: SegmentRequest | PaintRequest,
+        request: SegmentRequest | SynthesisRequest,
         on_progress: Callable[[float, str], None],
         cancelled: threading.Event,
-    ) -> SegmentReply | PaintReply:
+    ) -> SegmentReply | SynthesisReply:
         asked_to_stop: float | None = None
         while True:
             if cancelled.is_set() and asked_to_stop is None:
@@ -232,7 +242,7 @@ class LocalWorkers:
             elif isinstance(message, Refused):
                 raise _ERRORS[message.kind](message.text)
             else:
-                reply: SegmentReply | PaintReply = message
+                reply: SegmentReply | SynthesisReply = message
                 return reply
 
     def _crash(self) -> OstensorError:
@@ -287,18 +297,18 @@ def _received(reply: SegmentReply, request: SegmentRequest) -> Segmented:
     return Segmented(tuple(masks), reply.encoded, reply.engine, reply.weights_sha256, reply.seconds)
 
 
-def _painted(reply: PaintReply) -> Painted:
+def _synthesized(reply: SynthesisReply) -> Synthesized:
     block = SharedMemory(name=reply.block)
     try:
         array = np.ndarray(reply.shape, np.dtype(reply.dtype), block.buf).copy()
     finally:
         block.close()
         block.unlink()
-    return Painted(array, reply.by_prior, reply.notes, reply.weights_sha256)
+    return Synthesized(array, reply.by_prior, reply.notes, reply.weights_sha256)
 
 
 def _free(message: object) -> None:
-    if isinstance(message, SegmentReply | PaintReply):
+    if isinstance(message, SegmentReply | SynthesisReply):
         with contextlib.suppress(FileNotFoundError):
             block = SharedMemory(name=message.block)
             block.close()

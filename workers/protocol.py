@@ -11,7 +11,7 @@ from typing import Literal
 
 from ..imaging.volume import Grid, Modality
 from ..models.interface import Pointing
-from ..models.synthesis.jobs import PaintJob
+from ..models.synthesis.jobs import SynthesisJob
 
 VERSION = 1
 ErrorKind = Literal["bad_call", "unavailable", "failed", "cancelled"]
@@ -57,20 +57,20 @@ class ViewsRequest(SegmentRequest):
 
 
 @dataclass(frozen=True)
-class PaintRequest:
+class SynthesisRequest:
     """Make an image."""
 
     request_id: str
-    job: PaintJob
+    job: SynthesisJob
     version: int = VERSION
 
 
 @dataclass(frozen=True)
-class PaintReply:
+class SynthesisReply:
     """The image made: an array of this type and shape in a block of shared memory, which the receiver frees.
 
     Attributes:
-        by_prior, notes, weights_sha256: as `models.synthesis.jobs.Painted`.
+        by_prior, notes, weights_sha256: as `models.synthesis.jobs.Synthesized`.
         seconds: processor time the worker spent.
     """
 

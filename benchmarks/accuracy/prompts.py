@@ -23,7 +23,7 @@ from ...tools.describing.candidates import everything
 from ...tools.describing.described import Wanted, describe, read
 from ...tools.describing.finding import Finder
 from ...tools.describing.language_results import PromptRow, StressRow
-from ...tools.describing.prompting import Ask, written
+from ...tools.describing.prompting import Ask, write
 from ...tools.describing.stress import LOST, SAME, stressed
 from ...tools.desk.desk import Desk
 from ...tools.desk.job import Job
@@ -74,7 +74,7 @@ def run(*, scan: str = "phantom", n: int = 9, seed: int = 0, stress: int = 2) ->
 
 def _write(desk: Desk, image_id: str, name: str, audience: Audience, n: int, seed: int, tally: _Tally) -> None:
     started = time.process_time()
-    result = written(Job(desk, "bench"), Ask(None, image_id, name, FAMILIES, audience, n, seed))
+    result = write(Job(desk, "bench"), Ask(None, image_id, name, FAMILIES, audience, n, seed))
     tally.wrote_s += time.process_time() - started
     target = desk.store.mask(result.mask_id).array
     for row in result.prompts:

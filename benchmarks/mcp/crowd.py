@@ -15,7 +15,7 @@ from mcp import Client
 
 from ...imaging.files import write_volume
 from ...imaging.phantoms import torso_ct
-from .side import served
+from .side import serve_side
 
 _INSPECTOR = "node/node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js"  # after `make node`
 _BETWEEN_S = 1.0  # of one client's polls
@@ -30,7 +30,7 @@ async def crowd(folder: Path, clients: int, polls: int) -> list[str]:
     took: list[float] = []
     states: list[str] = []
     failed: list[str] = []
-    with served("ours", mine) as url:
+    with serve_side("ours", mine) as url:
         async with Client(url) as busy:
             image = (await busy.call_tool("open_image", {"path": "torso.nii.gz"})).structured_content or {}
             given = {"image_id": image["image_id"], "structures": ["liver", "spleen", "hip bones"], "wait_s": 0}
@@ -79,7 +79,7 @@ def inspected(folder: Path, calls: int, at_once: int) -> list[str]:
     words += ["--load-concurrency", str(at_once), "--connect-timeout", "60000", "--format", "json"]
     mine = folder / "inspected"
     mine.mkdir()
-    with served("ours", mine) as url:
+    with serve_side("ours", mine) as url:
         command = [str(Path(executable.ROOT_DIR) / "bin" / "node"), str(program), *words]
         command[command.index("URL")] = url
         done = subprocess.run(command, capture_output=True, text=True, check=False)

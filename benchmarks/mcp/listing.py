@@ -38,7 +38,7 @@ anyio.run(main)
 """
 
 
-def started(rounds: int) -> list[str]:
+def start(rounds: int) -> list[str]:
     """A table of the three, measured in turn."""
     sides: dict[str, list[tuple[float, float]]] = {"library": [], "list": [], "stdio": []}
     heavy: set[str] = set()

@@ -18,7 +18,7 @@ from ...tools.desk.desk import Desk
 from ...tools.desk.settings import Settings
 from ..machine import described
 from . import side as mcp_side
-from .side import SIDE_WORDS, served
+from .side import SIDE_WORDS, serve_side
 
 TRANSPORTS = ("memory", "stdio", "http")
 _WARM = 20  # calls of each side before the clock counts
@@ -27,7 +27,7 @@ _WARM = 20  # calls of each side before the clock counts
 def run(*, calls: int = 200, clients: int = 100, polls: int = 5, rounds: int = 3) -> str:
     """Markdown tables: overhead per call, start, crowd, load."""
     from .crowd import crowd, inspected
-    from .listing import started
+    from .listing import start
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
@@ -39,7 +39,7 @@ def run(*, calls: int = 200, clients: int = 100, polls: int = 5, rounds: int = 3
             lines.append(_row(transport, *anyio.run(_overhead, transport, path, calls)))
         load = os.getloadavg()[0]
         lines += ["", f"Medians of {calls} calls of an empty tool, both sides in turn; load average {load:.1f}."]
-        lines += ["", *started(rounds), "", *anyio.run(crowd, path, clients, polls), "", *inspected(path, calls, 10)]
+        lines += ["", *start(rounds), "", *anyio.run(crowd, path, clients, polls), "", *inspected(path, calls, 10)]
     return "\n".join([*lines, "", f"{described()}."])
 
 
@@ -80,6 +80,6 @@ async def _client(side: str, transport: str, folder: Path) -> AsyncIterator[Clie
         async with Client(StdioServerParameters(command=sys.executable, args=[*SIDE_WORDS, side, str(mine)])) as client:
             yield client
     else:
-        with served(side, mine) as url:
+        with serve_side(side, mine) as url:
             async with Client(url) as client:
                 yield client

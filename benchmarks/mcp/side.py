@@ -74,7 +74,7 @@ def main(side: str, folder: str, port: str = "") -> None:
 
 
 @contextmanager
-def served(side: str, folder: Path) -> Iterator[str]:
+def serve_side(side: str, folder: Path) -> Iterator[str]:
     """The address of a server process over HTTP."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -18,9 +18,9 @@ import psutil
 
 from ...imaging.errors import BadCall
 from ...imaging.volume import BoolArray, Grid, Mask, Volume
-from ...models.synthesis.available import Painter
+from ...models.synthesis.available import SynthesisNetwork
 from ...models.synthesis.scales import Made
-from ...models.synthesizers import painters
+from ...models.synthesizers import synthesis_networks
 from ...tools.desk.desk import Desk
 from ...tools.desk.settings import Settings
 from ...tools.running import use
@@ -58,17 +58,17 @@ def run(*, side: int = SIDE, quality: str = "standard", threads: int = 2, engine
         engine: this one alone; "" for every one.
         quality: as `synthesize_image` takes it.
     """
-    every = [None, *painters().values()]
+    every = [None, *synthesis_networks().values()]
     asked = [one for one in every if engine in ("", "classical" if one is None else one.name)]
     if not asked:
-        raise BadCall(f"Unknown engine '{engine}'. Known: {', '.join(('classical', *painters()))}.")
+        raise BadCall(f"Unknown engine '{engine}'. Known: {', '.join(('classical', *synthesis_networks()))}.")
     rows = [_asked(one, side, quality, threads) for one in asked]
     head = ["| engine | task | first, wall s | warm, wall s | warm, CPU s | peak MB |", "|---|---|---|---|---|---|"]
     foot = f"{side} x {side} x {side} voxels, quality {quality}, {threads} threads, goal {GOAL_S} s. {described()}."
     return "\n".join([*head, *rows, "", foot])
 
 
-def _asked(one: Painter | None, side: int, quality: str, threads: int) -> str:
+def _asked(one: SynthesisNetwork | None, side: int, quality: str, threads: int) -> str:
     """A row of the table; None is the classical engine, asked for a CT."""
     spacing = one.spacing_mm if one is not None else 2.0
     grid = Grid((side, side, side), np.diag([spacing, spacing, spacing, 1.0]))

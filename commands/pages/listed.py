@@ -8,7 +8,7 @@ from pathlib import Path
 from ...tools.desk.desk import Desk
 
 
-def written() -> str:
+def listed_text() -> str:
     """The file's text, from the tools themselves."""
     import tempfile
 
@@ -30,4 +30,4 @@ def written() -> str:
 
 
 if __name__ == "__main__":
-    (Path(__file__).parents[2] / "server" / "mcp" / "listed.json").write_text(written(), encoding="utf-8")
+    (Path(__file__).parents[2] / "server" / "mcp" / "listed.json").write_text(listed_text(), encoding="utf-8")

@@ -35,7 +35,7 @@ Points = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Region:
+class Roi:
     """A region of a structure set.
 
     Attributes:
@@ -193,7 +193,7 @@ def _observation(number: int, segment: Segment) -> Any:
     return item
 
 
-def read_rtstruct(path: Path) -> tuple[Region, ...]:
+def read_rtstruct(path: Path) -> tuple[Roi, ...]:
     """The regions of a structure set, in its order.
 
     Raises:
@@ -213,7 +213,7 @@ def read_rtstruct(path: Path) -> tuple[Region, ...]:
                 if len(values) % 3:
                     raise BadCall(f"'{path.name}' holds a contour of {len(values)} numbers, which are no points.")
                 contours.append(values.reshape(-1, 3))
-            regions.append(Region(names.get(int(item.ReferencedROINumber), ""), tuple(contours)))
+            regions.append(Roi(names.get(int(item.ReferencedROINumber), ""), tuple(contours)))
     return tuple(regions)
 
 

@@ -29,7 +29,7 @@ _MOST = 24
 
 
 @dataclass(frozen=True)
-class Region:
+class Area:
     """An area that differs from its organ.
 
     Attributes:
@@ -51,7 +51,7 @@ class Region:
         return (self.median - self.organ_median) / self.spread
 
 
-def different_areas(image: Volume, organ: Mask, kind: Kind = "any") -> tuple[Region, ...]:
+def different_areas(image: Volume, organ: Mask, kind: Kind = "any") -> tuple[Area, ...]:
     """Areas inside an organ whose grey value differs, largest first; at most 24.
 
     Seeds lie at least 3 mm inside the organ and differ by 3 robust standard deviations (12 HU in CT);
@@ -72,7 +72,7 @@ def different_areas(image: Volume, organ: Mask, kind: Kind = "any") -> tuple[Reg
     middle = float(np.median(values[core]))
     spread = 1.4826 * float(np.median(np.abs(values[core] - middle)))  # MAD of a normal distribution
     spread = max(spread, _floor(image))
-    found: list[Region] = []
+    found: list[Area] = []
     for sign, name in ((-1.0, "low"), (1.0, "high")):
         if kind not in (name, "any"):
             continue
@@ -81,7 +81,7 @@ def different_areas(image: Volume, organ: Mask, kind: Kind = "any") -> tuple[Reg
             kept = np.zeros(image.grid.shape, dtype=np.bool_)
             kept[cut] = area
             median = float(np.median(values[area]))
-            found.append(Region(Mask(kept, image.grid), "low" if sign < 0 else "high", median, middle, spread))
+            found.append(Area(Mask(kept, image.grid), "low" if sign < 0 else "high", median, middle, spread))
     found.sort(key=lambda region: -int(np.count_nonzero(region.mask.array)))
     return tuple(found[:_MOST])
 

@@ -180,22 +180,22 @@ def response(found: Sequence[Change]) -> Response:
     after = sum(change.later.longest_mm for change in targets if change.later and change.state == "matched")
     share = 100 * (after - before) / before if before else None
 
-    def made(category: Category, reason: str) -> Response:
+    def judge(category: Category, reason: str) -> Response:
         return Response(category, before, after, share, len(targets), reason)
 
     if any(change.state == "merged" for change in targets):
-        return made("not evaluable", "Targets have merged into one lesion; measure it by hand.")
+        return judge("not evaluable", "Targets have merged into one lesion; measure it by hand.")
     if fresh:
-        return made("progressive disease", f"{len(fresh)} new lesion{'s' if len(fresh) > 1 else ''}.")
+        return judge("progressive disease", f"{len(fresh)} new lesion{'s' if len(fresh) > 1 else ''}.")
     if known and all(change.state == "gone" for change in known):
-        return made("complete response", "Every earlier lesion is gone.")
+        return judge("complete response", "Every earlier lesion is gone.")
     if share is None:
-        return made("not evaluable", f"No earlier lesion reaches {MEASURABLE_MM:g} mm.")
+        return judge("not evaluable", f"No earlier lesion reaches {MEASURABLE_MM:g} mm.")
     if share >= 20 and after - before >= 5:
-        return made("progressive disease", f"The sum grew by {share:.0f} % and {after - before:.1f} mm.")
+        return judge("progressive disease", f"The sum grew by {share:.0f} % and {after - before:.1f} mm.")
     if share <= -30:
-        return made("partial response", f"The sum shrank by {-share:.0f} %.")
-    return made("stable disease", f"The sum changed by {share:+.0f} %.")
+        return judge("partial response", f"The sum shrank by {-share:.0f} %.")
+    return judge("stable disease", f"The sum changed by {share:+.0f} %.")
 
 
 def _points_of(region: Region, *, most: int = 400) -> npt.NDArray[np.float64]:

@@ -53,7 +53,7 @@ class Settings:
         return cls(bin_count=OTHER_BINS, whole_units=False)
 
     @property
-    def said(self) -> str:
+    def sentence(self) -> str:
         """One sentence for the answer."""
         if self.bin_width is not None:
             bins = f"fixed bin size {self.bin_width:g}"

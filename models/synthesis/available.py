@@ -17,7 +17,7 @@ FOLLOWS = 0.8  # share of the real images' mask Dice that synthetic ones must ke
 
 
 @dataclass(frozen=True)
-class Painter:
+class SynthesisNetwork:
     """A synthesis network.
 
     Attributes:
@@ -53,10 +53,10 @@ class Painter:
         return bool(found) and found["diffusion"] >= FOLLOWS * found["real image"]
 
 
-def of_card(card: Card, folder: Path) -> Painter:
+def of_card(card: Card, folder: Path) -> SynthesisNetwork:
     """The network a card means, with what its run left beside the weights."""
     facts = card.facts
-    return Painter(
+    return SynthesisNetwork(
         name=card.name,
         title=card.title,
         task="translate" if card.task == "translate" else "synthesize",

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from .priors import Prior, of_tissue, painted
+from .priors import Prior, of_tissue, paint_values
 from .scales import MR_MOST, Background, Float, Made
 
 # Source: seg2med's prior (arXiv 2504.09182) softens edges by a Gaussian of 0.7 voxels.
@@ -59,8 +59,8 @@ def classical(
             label: replace(one, value=one.value + varied.value * (one.value - floor) * rng.normal())
             for label, one in sorted(known.items())
         }
-    values = painted(labels, {label: one.value for label, one in known.items()}, outside=known[0].value)
-    spread = painted(labels, {label: one.texture for label, one in known.items()}, outside=known[0].texture)
+    values = paint_values(labels, {label: one.value for label, one in known.items()}, outside=known[0].value)
+    spread = paint_values(labels, {label: one.texture for label, one in known.items()}, outside=known[0].texture)
     sigma = [blur if side > 1 else 0.0 for blur, side in zip([GRAIN_VOXELS] * 3, labels.shape, strict=True)]
     grain = scipy.ndimage.gaussian_filter(rng.standard_normal(labels.shape).astype(np.float32), sigma)
     picture = values + spread * grain / max(float(grain.std()), 1e-6)

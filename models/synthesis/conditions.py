@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .priors import painted, prior, to_unit
+from .priors import paint_values, prior, to_unit
 from .scales import Float, Made
 
 UNLABELLED = -1.0
@@ -45,7 +45,7 @@ class ConditionPlan:
             names: label -> structure; those outside the vocabulary show in the prior channels only.
         """
         values = {label: to_unit(prior(name, self.modality).value, self.modality) for label, name in names.items()}
-        stack = painted(labels, values, outside=UNLABELLED).transpose(2, 0, 1)
+        stack = paint_values(labels, values, outside=UNLABELLED).transpose(2, 0, 1)
         out = np.zeros((stack.shape[0], self.channels, *stack.shape[1:]), np.float32)
         for channel, offset in enumerate(range(-self.neighbours, self.neighbours + 1)):
             out[:, channel] = stack[np.clip(np.arange(len(stack)) + offset, 0, len(stack) - 1)]

@@ -18,11 +18,11 @@ CLASSICAL = "classical"
 
 
 @dataclass(frozen=True)
-class PaintJob:
+class SynthesisJob:
     """One image to make.
 
     Attributes:
-        engine: "classical", or the name of a bundled painter.
+        engine: "classical", or the name of a bundled synthesis network.
         names: label -> structure of the label map; kinds: structure -> what it is or is part of.
         labels_path: `.npy` of the label map (x y z); "" for translation.
         source_path: `.npy` of the image to translate or inpaint; "" for synthesis.
@@ -50,7 +50,7 @@ class PaintJob:
 
 
 @dataclass(frozen=True)
-class Painted:
+class Synthesized:
     """The image made.
 
     Attributes:

@@ -130,7 +130,7 @@ def to_unit(value: float, modality: Made) -> float:
     return float(hu_to_unit(np.array(value))) if modality == "ct" else 2 * value / MR_MOST - 1
 
 
-def painted(labels: npt.NDArray[np.integer], values: Mapping[int, float], *, outside: float) -> Float:
+def paint_values(labels: npt.NDArray[np.integer], values: Mapping[int, float], *, outside: float) -> Float:
     """Every label's value put in its place; labels without one get `outside`."""
     table = np.full(int(labels.max(initial=0)) + 1, outside, dtype=np.float32)
     for label, value in values.items():

@@ -21,9 +21,9 @@ from ...imaging.geometry import reorient_array, resample, respaced_grid
 from ...imaging.volume import Grid
 from ..card import Card
 from ..interface import Running
-from .available import Painter, of_card
+from .available import SynthesisNetwork, of_card
 from .conditions import UNLABELLED
-from .jobs import Painted, PaintJob
+from .jobs import SynthesisJob, Synthesized
 from .networks.denoiser import Denoiser, NetworkConfig
 from .networks.diffusion import DiffusionTask, Run
 from .networks.samplers import Sampler
@@ -34,9 +34,14 @@ BATCH = 8  # slices denoised together
 Tasks = dict[str, DiffusionTask]
 
 
-def paint(
-    job: PaintJob, one: Painter, *, progress: Progress, cancelled: Callable[[], bool], loaded: Tasks | None = None
-) -> Painted:
+def synthesize(
+    job: SynthesisJob,
+    one: SynthesisNetwork,
+    *,
+    progress: Progress,
+    cancelled: Callable[[], bool],
+    loaded: Tasks | None = None,
+) -> Synthesized:
     """The image of a job, made by the network `one`.
 
     Args:
@@ -59,8 +64,8 @@ def paint(
     return _learned(job, one, kept[one.name], progress, cancelled)
 
 
-def load_task(one: Painter) -> DiffusionTask:
-    """The network of a painter, ready to sample.
+def load_task(one: SynthesisNetwork) -> DiffusionTask:
+    """A synthesis network, ready to sample.
 
     Raises:
         Failed: the weights file is not the one its card means.
@@ -78,8 +83,8 @@ def load(card: Card, path: Path, how: Running) -> DiffusionTask:
 
 
 def _learned(
-    job: PaintJob, one: Painter, task: DiffusionTask, progress: Progress, cancelled: Callable[[], bool]
-) -> Painted:
+    job: SynthesisJob, one: SynthesisNetwork, task: DiffusionTask, progress: Progress, cancelled: Callable[[], bool]
+) -> Synthesized:
     maps, known, keep, target = _inputs(job, one)
     generator = torch.Generator().manual_seed(job.seed)
     slices = maps.shape[0]
@@ -110,10 +115,10 @@ def _learned(
     if untaught and job.task == "synthesize":
         values = with_priors(values, job, untaught)
     array = pasted(job, values) if job.task == "inpaint" else np.rint(values).astype(np.int16)
-    return Painted(array, tuple(untaught) if job.task == "synthesize" else (), _notes(job, one), one.sha256)
+    return Synthesized(array, tuple(untaught) if job.task == "synthesize" else (), _notes(job, one), one.sha256)
 
 
-def _inputs(job: PaintJob, one: Painter) -> tuple[Float, Float | None, Float | None, Grid]:
+def _inputs(job: SynthesisJob, one: SynthesisNetwork) -> tuple[Float, Float | None, Float | None, Grid]:
     """Condition (z c x y), the known image and what is kept of it (z x y), and the network's grid."""
     turned = _canonical(job.grid, one)
     target = _network_grid(turned, one)
@@ -133,13 +138,13 @@ def _inputs(job: PaintJob, one: Painter) -> tuple[Float, Float | None, Float | N
     return maps, known, (keep > 0).astype(np.float32), target
 
 
-def _canonical(grid: Grid, one: Painter) -> Grid:
+def _canonical(grid: Grid, one: SynthesisNetwork) -> Grid:
     if not one.canonical:
         return grid
     return reorient_array(np.broadcast_to(np.uint8(0), grid.shape), grid, "RAS")[1]
 
 
-def _network_grid(grid: Grid, one: Painter) -> Grid:
+def _network_grid(grid: Grid, one: SynthesisNetwork) -> Grid:
     """As `training.painting_run.work_grid`."""
     step = one.spacing_mm
     if not grid.spacing_known and one.longest:
@@ -147,13 +152,15 @@ def _network_grid(grid: Grid, one: Painter) -> Grid:
     return respaced_grid(grid, (step, step, None))
 
 
-def _to_network(array: npt.NDArray[Any], job: PaintJob, one: Painter, target: Grid, *, order: int = 1) -> Float:
+def _to_network(
+    array: npt.NDArray[Any], job: SynthesisJob, one: SynthesisNetwork, target: Grid, *, order: int = 1
+) -> Float:
     """(z x y) on the network's grid."""
     turned, grid = reorient_array(array, job.grid, "RAS") if one.canonical else (array, job.grid)
     return np.ascontiguousarray(resample(np.ascontiguousarray(turned), grid, target, order=order).transpose(2, 0, 1))
 
 
-def _on_job_grid(made: Float, target: Grid, job: PaintJob, one: Painter) -> Float:
+def _on_job_grid(made: Float, target: Grid, job: SynthesisJob, one: SynthesisNetwork) -> Float:
     turned = _canonical(job.grid, one)
     back = resample(np.ascontiguousarray(made), target, turned, fill=-1.0)
     if one.canonical:
@@ -166,7 +173,7 @@ def _padded(array: Float, sides: list[int], fill: float) -> torch.Tensor:
     return torch.from_numpy(np.pad(array, grow, constant_values=fill))
 
 
-def _notes(job: PaintJob, one: Painter) -> tuple[str, ...]:
+def _notes(job: SynthesisJob, one: SynthesisNetwork) -> tuple[str, ...]:
     notes = ["Anatomy that was not labelled is invented, slice by slice."]
     if job.task == "translate":
         notes = ["Learned from pictures of a phantom; grey values of a translated image are not measurements."]

@@ -12,7 +12,7 @@ import scipy
 from ...imaging.errors import BadCall
 from ..interface import Cancelled
 from .classical import background_of, classical, with_body
-from .jobs import Painted, PaintJob
+from .jobs import SynthesisJob, Synthesized
 from .priors import Prior, of_tissue, prior
 from .scales import Float, Made
 
@@ -20,8 +20,8 @@ FEATHER_VOXELS = 1.0  # width of the soft edge around structures painted by thei
 Progress = Callable[[float, str], None]
 
 
-def paint_classical(job: PaintJob, progress: Progress, cancelled: Callable[[], bool]) -> Painted:
-    """The image of a job by priors, grain, blur and noise; see `painter.paint`."""
+def synthesize_classical(job: SynthesisJob, progress: Progress, cancelled: Callable[[], bool]) -> Synthesized:
+    """The image of a job by priors, grain, blur and noise; see `runtime.synthesize`."""
     progress(0.1, "painting tissues")
     rng = np.random.default_rng(job.seed)
     if job.task == "translate":
@@ -42,7 +42,7 @@ def paint_classical(job: PaintJob, progress: Progress, cancelled: Callable[[], b
     array = np.rint(picture).astype(np.int16)
     if job.task == "inpaint":
         array = pasted(job, picture)
-    return Painted(array, tuple(job.names.values()))
+    return Synthesized(array, tuple(job.names.values()))
 
 
 def _surrounding(priors: list[Prior], modality: Made) -> Prior:
@@ -51,12 +51,12 @@ def _surrounding(priors: list[Prior], modality: Made) -> Prior:
     return of_tissue("white" if brain else "soft", modality)
 
 
-def source_of(job: PaintJob) -> npt.NDArray[Any]:
+def source_of(job: SynthesisJob) -> npt.NDArray[Any]:
     """The image a job starts from, mapped."""
     return np.asarray(np.load(job.source_path, mmap_mode="r", allow_pickle=False))
 
 
-def kept_voxels(job: PaintJob, labels: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+def kept_voxels(job: SynthesisJob, labels: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
     """Which voxels of the source an inpainting keeps, on the job's grid."""
     labelled = labels > 0
     if job.keep_labelled:
@@ -66,7 +66,7 @@ def kept_voxels(job: PaintJob, labels: npt.NDArray[np.integer]) -> npt.NDArray[n
     return np.asarray(~labelled)
 
 
-def pasted(job: PaintJob, values: Float) -> npt.NDArray[np.int16]:
+def pasted(job: SynthesisJob, values: Float) -> npt.NDArray[np.int16]:
     """What is kept comes from the source, voxel by voxel and unrounded where it is whole."""
     source = source_of(job)
     labels = np.load(job.labels_path, allow_pickle=False)
@@ -77,7 +77,7 @@ def pasted(job: PaintJob, values: Float) -> npt.NDArray[np.int16]:
     return np.where(keep, source, np.rint(values)).astype(source.dtype if source.dtype.kind in "iu" else np.float32)
 
 
-def with_priors(values: Float, job: PaintJob, names: list[str]) -> Float:
+def with_priors(values: Float, job: SynthesisJob, names: list[str]) -> Float:
     """`values` with these structures painted by their prior, softly joined outside of them."""
     labels = np.load(job.labels_path, allow_pickle=False)
     wanted = {label: name for label, name in job.names.items() if name in names}

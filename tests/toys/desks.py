@@ -12,7 +12,7 @@ import pytest
 from mcp import Client
 
 from ostensor.models import catalogue
-from ostensor.models.synthesis.card import CARDS as PAINTERS
+from ostensor.models.synthesis.card import CARDS as SYNTHESIS_CARDS
 from ostensor.server.mcp.server import build_server
 from ostensor.tools.desk.desk import Desk
 from ostensor.tools.desk.settings import Settings
@@ -55,7 +55,7 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(HERE))
     from desk_toy import CARDS
 
-    monkeypatch.setattr(catalogue, "ENTRIES", (*CARDS, *PAINTERS))
+    monkeypatch.setattr(catalogue, "ENTRIES", (*CARDS, *SYNTHESIS_CARDS))
     catalogue.forget_cards()
     yield
     monkeypatch.undo()

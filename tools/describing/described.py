@@ -78,7 +78,7 @@ def segment_described(
         return describe(job, wanted)
 
     record = run_job(desk, call, "segment_described", arguments, work, wait_s=wait_s)
-    return answer_job(record, DescribedResult, said, {"image_id": image_id})
+    return answer_job(record, DescribedResult, say_result, {"image_id": image_id})
 
 
 def read(desk: Desk, description: str) -> Description:
@@ -240,7 +240,7 @@ def _stored(
     return record.mask_id, provenance
 
 
-def said(result: DescribedResult) -> str:
+def say_result(result: DescribedResult) -> str:
     """The answer in a few words."""
     if not result.candidates:
         return f"{(result.verdict or 'absent').replace('_', ' ').capitalize()}: {result.reason}"[:1500]

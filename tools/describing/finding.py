@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...imaging.masks import relations
-from ...imaging.masks.areas import Region
+from ...imaging.masks.areas import Area
 from ...imaging.masks.relations import only_slice
 from ...imaging.volume import Mask, Volume
 from ...models import catalogue
@@ -145,7 +145,7 @@ class Finder:
         return Nothing(row.verdict, row.reason)
 
     def thing(
-        self, name: str, mask: Mask, certainty: float, region: Region | None = None, *, mask_id: str | None = None
+        self, name: str, mask: Mask, certainty: float, region: Area | None = None, *, mask_id: str | None = None
     ) -> Thing | None:
         """Measure a mask as a candidate; None when it is empty.
 

@@ -64,7 +64,7 @@ def write_prompts(
     check(desk, wanted)
 
     def work(job: Job) -> PromptsResult:
-        return written(job, wanted)
+        return write(job, wanted)
 
     record = run_job(desk, call, "write_prompts", asdict(wanted), work, wait_s=wait_s)
     return answer_job(record, PromptsResult, _summary, {"image_id": image_id or ""})
@@ -89,7 +89,7 @@ class Ask:
     seed: int
 
 
-def written(job: Job, ask: Ask) -> PromptsResult:
+def write(job: Job, ask: Ask) -> PromptsResult:
     """Find the mask and what else the scan shows, then write and prove."""
     finder, target = subject(job, ask)
     writer = Writer(job.desk, finder, target, everything(finder))

@@ -133,7 +133,7 @@ def _radiomics(task: _Task, mask_id: str, image: Volume) -> tuple[dict[str, floa
     from ...imaging.radiomics.features import radiomics
 
     found = radiomics(task.desk.store.mask(mask_id), image)
-    return found.features or None, (*found.reasons, found.settings.said)
+    return found.features or None, (*found.reasons, found.settings.sentence)
 
 
 def _shape(region: Region) -> Shape | None:

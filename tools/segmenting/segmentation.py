@@ -63,7 +63,7 @@ def segment(
         return look(job, image_id, wishes, context=context)
 
     record = run_job(desk, call, "segment", arguments, work, wait_s=wait_s)
-    return answer_job(record, SegmentResult, said, {"image_id": image_id})
+    return answer_job(record, SegmentResult, say_result, {"image_id": image_id})
 
 
 def look(job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "") -> SegmentResult:
@@ -198,7 +198,7 @@ def sureness(card: Card, structure: str, mask: SegmentedMask) -> Sureness:
     return Sureness(value, METHOD, found.absent_below, found.sure_from)
 
 
-def said(result: SegmentResult) -> str:
+def say_result(result: SegmentResult) -> str:
     """The answer in a few words: present structures with volumes and handles, then the rest by verdict."""
     groups: dict[str, list[str]] = {}
     for row in result.masks:

@@ -13,11 +13,11 @@ from ... import __version__
 from ...imaging.errors import BadCall, Unavailable
 from ...imaging.volume import Grid, Mask, Volume
 from ...models.synthesis.conditions import label_map
-from ...models.synthesis.jobs import CLASSICAL, STEPS, Painted, PaintJob, Quality, Task, memory_mb
+from ...models.synthesis.jobs import CLASSICAL, STEPS, Quality, SynthesisJob, Synthesized, Task, memory_mb
 from ...models.synthesis.priors import prior
 from ...models.synthesis.scales import Background, Made
-from ...models.synthesizers import best_painter, painter, painters, translator
-from ...workers.protocol import PaintRequest
+from ...models.synthesizers import best_synthesis_network, synthesis_network, synthesis_networks, translator
+from ...workers.protocol import SynthesisRequest
 from ..desk.desk import Answer, Call, Desk
 from ..desk.job import Job, answer_job, run_job
 from ..desk.results import Provenance
@@ -150,11 +150,13 @@ def chosen_engine(desk: Desk, engine: str, modality: Made, structures: Sequence[
     if engine == CLASSICAL:
         return CLASSICAL
     if engine == "auto":
-        found = best_painter(set(structures), modality, purpose=desk.settings.purpose)
+        found = best_synthesis_network(set(structures), modality, purpose=desk.settings.purpose)
         return found.name if found else CLASSICAL
-    one = painter(engine)
+    one = synthesis_network(engine)
     if one.task != "synthesize" or modality not in one.makes:
-        able = ", ".join(p.name for p in painters().values() if p.task == "synthesize" and modality in p.makes)
+        able = ", ".join(
+            p.name for p in synthesis_networks().values() if p.task == "synthesize" and modality in p.makes
+        )
         raise BadCall(
             f"'{engine}' cannot make {modality} from masks. These can: classical{', ' + able if able else ''}."
         )
@@ -213,7 +215,7 @@ def _made(job: Job, tool: str, wanted: Wanted, grid: Grid, target: Path | None, 
         if labels is not None:
             np.save(path, labels, allow_pickle=False)
         source = desk.store.image(wanted.image_id) if wanted.image_id else None
-        paint = PaintJob(
+        order = SynthesisJob(
             task=wanted.task,
             engine=wanted.engine,
             modality=wanted.modality,
@@ -230,24 +232,26 @@ def _made(job: Job, tool: str, wanted: Wanted, grid: Grid, target: Path | None, 
             dilate=wanted.margin_voxels,
             threads=desk.settings.threads,
         )
-        request = PaintRequest(job.id, paint)
-        painted = desk.workers.paint(request, on_progress=job.report, cancelled=job.cancelled, memory_mb=needed)
+        request = SynthesisRequest(job.id, order)
+        synthesized = desk.workers.synthesize(
+            request, on_progress=job.report, cancelled=job.cancelled, memory_mb=needed
+        )
     job.report(0.97, "keeping the image")
-    return _kept(desk, tool, wanted, grid, target, needed, painted)
+    return _kept(desk, tool, wanted, grid, target, needed, synthesized)
 
 
 def _kept(
-    desk: Desk, tool: str, wanted: Wanted, grid: Grid, target: Path | None, needed: int, painted: Painted
+    desk: Desk, tool: str, wanted: Wanted, grid: Grid, target: Path | None, needed: int, synthesized: Synthesized
 ) -> SynthesisResult:
-    volume = Volume(painted.array, grid, wanted.modality, synthetic=True)
+    volume = Volume(synthesized.array, grid, wanted.modality, synthetic=True)
     inputs = [one.handle for one in wanted.masks] + ([wanted.image_id] if wanted.image_id else [])
-    known = None if wanted.engine == CLASSICAL else painter(wanted.engine)
+    known = None if wanted.engine == CLASSICAL else synthesis_network(wanted.engine)
     provenance = Provenance(
         tool=tool,
         version=__version__,
         inputs=inputs,
         model=wanted.engine,
-        weights_sha256=painted.weights_sha256 or None,
+        weights_sha256=synthesized.weights_sha256 or None,
         licence=known.licence if known else None,
         purpose=known.purpose if known else None,
         engine=f"{wanted.denoising} denoising steps" if wanted.denoising else "priors, grain, blur, noise",
@@ -255,15 +259,15 @@ def _kept(
     )
     unit = "HU" if wanted.modality == "ct" else ""
     facts = {
-        "warnings": list(painted.notes),
+        "warnings": list(synthesized.notes),
         "format": "synthetic",
         "unit": unit,
         "provenance": provenance.model_dump(mode="json"),
     }
     record = desk.store.add_image(volume, source_name=f"synthetic {wanted.modality}", facts=facts)
-    rows = [_row(desk, record.image_id, one, wanted, painted, provenance) for one in wanted.masks]
-    warnings = [*painted.notes, *_unlike(rows, wanted.modality)]
-    seam = _seam(wanted, painted) if wanted.task == "inpaint" else None
+    rows = [_row(desk, record.image_id, one, wanted, synthesized, provenance) for one in wanted.masks]
+    warnings = [*synthesized.notes, *_unlike(rows, wanted.modality)]
+    seam = _seam(wanted, synthesized) if wanted.task == "inpaint" else None
     if seam is not None and seam > 2:  # as quality.seam_ratio
         warnings.append(f"A seam shows where kept and new parts meet (ratio {seam:.1f}, 2 is the limit).")
     files = save(desk, target, volume, record.image_id, f"{wanted.engine}, seed {wanted.seed}") if target else []
@@ -279,7 +283,7 @@ def _kept(
 
 
 def _row(
-    desk: Desk, image_id: str, one: NamedMask, wanted: Wanted, painted: Painted, provenance: Provenance
+    desk: Desk, image_id: str, one: NamedMask, wanted: Wanted, synthesized: Synthesized, provenance: Provenance
 ) -> MadeMask:
     made = desk.store.add_mask(
         one.mask,
@@ -292,10 +296,10 @@ def _row(
     return MadeMask(
         structure=one.structure,
         mask_id=made.mask_id,
-        painted_by="prior" if one.structure in painted.by_prior else "source" if _is_kept(wanted) else "network",
+        painted_by="prior" if one.structure in synthesized.by_prior else "source" if _is_kept(wanted) else "network",
         tissue=look.tissue,
         tissue_by=look.found_by,
-        median=float(np.median(painted.array[one.mask.array])),
+        median=float(np.median(synthesized.array[one.mask.array])),
     )
 
 
@@ -317,7 +321,7 @@ def _unlike(rows: Sequence[MadeMask], modality: Made) -> list[str]:
     return odd
 
 
-def _seam(wanted: Wanted, painted: Painted) -> float | None:
+def _seam(wanted: Wanted, synthesized: Synthesized) -> float | None:
     from scipy import ndimage
 
     from ...models.synthesis.quality import seam_ratio
@@ -325,5 +329,5 @@ def _seam(wanted: Wanted, painted: Painted) -> float | None:
     labelled = np.any([one.mask.array for one in wanted.masks], axis=0)
     if wanted.keep_labelled and wanted.margin_voxels:
         labelled = ndimage.binary_dilation(labelled, iterations=wanted.margin_voxels)
-    found = seam_ratio(painted.array.astype(np.float32), labelled)
+    found = seam_ratio(synthesized.array.astype(np.float32), labelled)
     return None if found is None else round(found, 3)

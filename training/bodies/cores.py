@@ -1,6 +1,6 @@
 """Walls and insides: the outer layer of a bone, kidney or bladder looks unlike its inside, so it gets its own label.
 
-A reference body labels an organ as one. Painted in one tissue, a network learns that bones are evenly bright; in
+A reference body labels an organ as one. Synthesized in one tissue, a network learns that bones are evenly bright; in
 CT they are bright shells around a darker inside, and a bladder's wall is tissue, not urine.
 """
 

@@ -41,7 +41,7 @@ class Subject:
     labels: npt.NDArray[np.uint8]
     scale: float
 
-    def said(self, part: Part, seed: int, *, families: Sequence[Family] | None = None) -> list[Referral]:
+    def refer(self, part: Part, seed: int, *, families: Sequence[Family] | None = None) -> list[Referral]:
         """One sentence per description; absent ones are drawn, `_ABSENT_EACH` per slice."""
         rng = np.random.default_rng([seed, part == "test", *self.name.encode()])
         found: list[Referral] = []

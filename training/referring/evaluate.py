@@ -63,7 +63,7 @@ def measure_slices(
     tallies: Tallies = defaultdict(Tally)
     for subject in [one for one in every if engine.takes(one.volume)]:
         for wording, part in _PARTS.items():
-            said = subject.said(part, seed)
+            said = subject.refer(part, seed)
             masks = engine.point(subject.volume, [one.text for one in said])
             for one, mask in zip(said, masks, strict=True):
                 if one.family in SHOWN:
@@ -105,7 +105,7 @@ def measure_sides(engine: Engine, every: Iterable[Subject], *, seed: int = SEED)
     """Share of paired structures where the side that was named is the side that was drawn."""
     tallies: Tallies = defaultdict(Tally)
     for subject in [one for one in every if engine.takes(one.volume)]:
-        said = {one.key: one for one in subject.said("train", seed, families=["anatomy"])}
+        said = {one.key: one for one in subject.refer("train", seed, families=["anatomy"])}
         for organ in ("kidney", "adrenal gland", "ventricle"):
             pair = [said.get(f"name:{side} {organ}") for side in ("left", "right")]
             if pair[0] is None or pair[1] is None:
@@ -123,7 +123,7 @@ def measure_symmetry(engine: Sentences, every: Iterable[Subject], *, seed: int =
     tallies: Tallies = defaultdict(Tally)
     orientations: tuple[Orientation, ...] = ("unknown", "header") if engine.turns else ("header",)
     for subject in [one for one in every if one.source == "btcv"][:MOVED]:
-        said = subject.said("train", seed, families=["anatomy"])
+        said = subject.refer("train", seed, families=["anatomy"])
         texts = [one.text for one in said]
         for orientation in orientations:
             upright = engine.point(subject.volume, texts, orientation)

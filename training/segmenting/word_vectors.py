@@ -17,7 +17,7 @@ from ...retrieval.anatomy.structures import TABLE, StructureTable
 from ...retrieval.building.sources import OWN
 
 
-def wanted() -> set[str]:
+def names_to_encode() -> set[str]:
     """The terms that must have a vector."""
     with TABLE.with_name("words_core.tsv").open(encoding="utf-8", newline="") as file:
         core = {line["name"] for line in csv.DictReader(file, delimiter="\t")}
@@ -31,7 +31,7 @@ def main() -> None:
     """Encode what is missing and write the file."""
     with np.load(KNOWN, allow_pickle=False) as stored:
         known = dict(zip(map(str, stored["terms"]), stored["vectors"], strict=True))
-    new = sorted(wanted() - set(known))
+    new = sorted(names_to_encode() - set(known))
     encoder = MiniLmEncoder()
     for first in range(0, len(new), 64):
         part = new[first : first + 64]

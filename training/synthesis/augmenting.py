@@ -3,7 +3,7 @@
 `ostensor fit paint-hippocampus --augment synthetic`. Three arms learn equally long from N labelled cases:
 "real" alone; "synthetic" (half of each batch painted from deformed masks of the N cases); "augpaint_style"
 (half of each batch real slices of the N cases whose surroundings are repainted without a condition).
-The painter saw every training patient and its masks, not only the N: its arms know more than N cases.
+The synthesis network saw every training patient and its masks, not only the N: its arms know more than N cases.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ..regimes.by_words import Supervised
 from ..trainer import Schedule, Stream, Trainer
 from .evaluate import trained
 from .fit import cases_of
-from .run import PaintingRun, Slices, padded
+from .run import Slices, SynthesisRun, padded
 
 ARMS = ("real", "synthetic", "augpaint_style")
 COUNTS, SEEDS = (2, 5, 10), (0, 1, 2)
@@ -48,13 +48,13 @@ class Pairs:
 
 
 def compare(
-    run: PaintingRun, folders: Folders, *, counts: Sequence[int] = COUNTS, seeds: Sequence[int] = SEEDS
+    run: SynthesisRun, folders: Folders, *, counts: Sequence[int] = COUNTS, seeds: Sequence[int] = SEEDS
 ) -> Path:
     """Train every arm, write the table, and answer its file; what is in `results.json` already is not done again."""
     if run.task != "synthesize":
         raise BadCall(f"'{run.name}' paints no masks. Use paint-hippocampus.")
-    painter = trained(run, folders.runs)
-    assert isinstance(painter, Denoiser)
+    network = trained(run, folders.runs)
+    assert isinstance(network, Denoiser)
     train, test = cases_of(run, "train", folders.data), _tested(cases_of(run, "test", folders.data))
     folder = folders.runs / f"augment-{run.name}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def compare(
             if all(f"{arm} {count} {seed}" in done for arm in ARMS):
                 continue
             few = _few(train, count, seed)
-            real, made = slices_with_labels(few, run), pairs(few, run, painter, seed)
+            real, made = slices_with_labels(few, run), pairs(few, run, network, seed)
             for arm in ARMS:
                 key = f"{arm} {count} {seed}"
                 if key not in done:
@@ -95,31 +95,33 @@ def _few(train: Sequence[Slices], count: int, seed: int) -> list[Slices]:
     return [case for case in train if case.patient in drawn]
 
 
-def slices_with_labels(cases: Sequence[Slices], run: PaintingRun) -> Pairs:
+def slices_with_labels(cases: Sequence[Slices], run: SynthesisRun) -> Pairs:
     """Every slice of the cases, cut or padded to the run's patch."""
     pictures = np.concatenate([_fitted(case.pictures, run, -1.0) for case in cases])
     labels = np.concatenate([_fitted(case.labels.astype(np.float32), run, 0.0) for case in cases])
     return Pairs(pictures, labels.astype(np.uint8))
 
 
-def _fitted(stack: Float, run: PaintingRun, fill: float) -> Float:
+def _fitted(stack: Float, run: SynthesisRun, fill: float) -> Float:
     full = padded(stack, run.patch, fill)
     start = [(n - side) // 2 for n, side in zip(full.shape[-2:], run.patch, strict=True)]
     return full[..., start[0] : start[0] + run.patch[0], start[1] : start[1] + run.patch[1]]
 
 
-def pairs(few: Sequence[Slices], run: PaintingRun, painter: Denoiser, seed: int) -> dict[str, Pairs]:
+def pairs(few: Sequence[Slices], run: SynthesisRun, network: Denoiser, seed: int) -> dict[str, Pairs]:
     """The synthetic pairs of both kinds, drawn from the few cases alone."""
     rng = np.random.default_rng([seed, len(few)])
     labelled = [(case, z) for case in few for z in range(len(case.pictures)) if case.labels[z].any()]
     drawn = [labelled[int(rng.integers(len(labelled)))] for _ in range(PAIRS)]
-    task = DiffusionTask(painter, Sampler("rflow"))
+    task = DiffusionTask(network, Sampler("rflow"))
     generator = torch.Generator().manual_seed(seed)
     how = Run(SAMPLING)
     moved = [_deformed(case, z, run, rng) for case, z in drawn]
     maps = torch.from_numpy(np.stack([one for one, _ in moved]))
     noise = torch.randn((len(drawn), 1, *run.patch), generator=generator)
-    painted = torch.cat([task.sample(n, m, generator, how) for n, m in zip(noise.split(8), maps.split(8), strict=True)])
+    synthesized = torch.cat(
+        [task.sample(n, m, generator, how) for n, m in zip(noise.split(8), maps.split(8), strict=True)]
+    )
     real = np.stack([_fitted(case.pictures[z], run, -1.0) for case, z in drawn])
     labels = np.stack([_fitted(case.labels[z].astype(np.float32), run, 0.0) for case, z in drawn]).astype(np.uint8)
     keep = np.stack([ndimage.binary_dilation(one > 0, iterations=DILATE) for one in labels]).astype(np.float32)
@@ -129,13 +131,13 @@ def pairs(few: Sequence[Slices], run: PaintingRun, painter: Denoiser, seed: int)
         for i, k, n in zip(images.split(8), kept.split(8), noise.split(8), strict=True)
     ])  # fmt: skip
     return {
-        "synthetic": Pairs(painted[:, 0].clamp(-1, 1).numpy(), np.stack([one for _, one in moved])),
+        "synthetic": Pairs(synthesized[:, 0].clamp(-1, 1).numpy(), np.stack([one for _, one in moved])),
         "augpaint_style": Pairs(around[:, 0].clamp(-1, 1).numpy(), labels),
     }
 
 
 def _deformed(
-    case: Slices, z: int, run: PaintingRun, rng: np.random.Generator
+    case: Slices, z: int, run: SynthesisRun, rng: np.random.Generator
 ) -> tuple[Float, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
     """Condition (c x y) and labels (x y) of a slice, turned, scaled and moved a little with its neighbours."""
     around = np.clip(np.arange(z - run.neighbours, z + run.neighbours + 1), 0, len(case.labels) - 1)
@@ -148,7 +150,7 @@ def _deformed(
     return run.plan.of_stack(moved.transpose(1, 2, 0), run.names)[run.neighbours], moved[run.neighbours]
 
 
-def _taught(run: PaintingRun, real: Pairs, made: Pairs | None, seed: int, folder: Path) -> FixedClasses:
+def _taught(run: SynthesisRun, real: Pairs, made: Pairs | None, seed: int, folder: Path) -> FixedClasses:
     torch.manual_seed(seed)
     net = FixedClasses(ClassesConfig(2, options={"features": (12, 24, 48), "finest": 12}), list(run.structures))
     objective = Supervised({name: (label,) for label, name in run.names.items()})
@@ -178,7 +180,7 @@ def _stream(real: Pairs, made: Pairs | None, seed: int) -> Stream:
 
 
 @torch.no_grad()
-def _dice(net: FixedClasses, test: Sequence[Slices], run: PaintingRun) -> float:
+def _dice(net: FixedClasses, test: Sequence[Slices], run: SynthesisRun) -> float:
     """Mean Dice of the structures in 3-D over the held-out cases."""
     found = []
     for case in test:
@@ -191,7 +193,7 @@ def _dice(net: FixedClasses, test: Sequence[Slices], run: PaintingRun) -> float:
 
 
 def _report(
-    run: PaintingRun, done: dict[str, float], counts: Sequence[int], seeds: Sequence[int], tested: int, path: Path
+    run: SynthesisRun, done: dict[str, float], counts: Sequence[int], seeds: Sequence[int], tested: int, path: Path
 ) -> Path:
     lines = [
         "# Do synthetic pairs pay?",
@@ -200,7 +202,7 @@ def _report(
         f"({', '.join(run.structures)}), taught on N real cases for {STEPS} steps of {BATCH} slices; mean of seeds "
         f"{', '.join(map(str, seeds))}, and lowest to highest.",
         f"Half of each batch of the other two arms comes from {PAIRS} synthetic pairs ({SAMPLING} denoising steps each).",
-        "The painter was taught on all training patients and their masks, so its arms know more than N cases.",
+        "The synthesis network was taught on all training patients and their masks, so its arms know more than N cases.",
         "",
         "| N real cases | " + " | ".join(ARMS) + " |",
         "|---|---|---|---|",

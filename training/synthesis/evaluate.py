@@ -3,7 +3,7 @@
 Rivals: "prior fill" paints each label with its mean in the training images and the rest with theirs (for
 translation: each grey value becomes the mean it has in the other modality); pix2pix learned from the same data.
 Mask consistency is the Dice of our own segmenter on the synthetic image against the mask that made it; the same
-segmenter on the real image is the figure to reach. It was taught on the same training patients as the painter.
+segmenter on the real image is the figure to reach. It was taught on the same training patients as the synthesis network.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ...models.synthesis.scales import Float, from_unit
 from ..configuration import read_configuration
 from ..folders import Folders
 from .fit import cases_of, network_of
-from .run import PaintingRun, Slices, padded, read
+from .run import Slices, SynthesisRun, padded, read
 
 SEGMENTERS = {"hippocampus": "sat-mini-hippocampus", "acdc": "sat-mini-cardiac", "btcv": "sat-mini-abdomen-2d"}
 STEPS, SEED = 8, 0
@@ -39,7 +39,7 @@ Maker = Callable[[Slices], Float]
 
 
 @dataclass(frozen=True)
-class PaintingScore:
+class SynthesisScore:
     """Means over the held-out cases.
 
     Attributes:
@@ -61,7 +61,7 @@ class PaintingScore:
     jitter: float | None
 
 
-def trained(run: PaintingRun, runs: Path) -> Denoiser | Generator:
+def trained(run: SynthesisRun, runs: Path) -> Denoiser | Generator:
     """The averaged weights of a run.
 
     Raises:
@@ -75,7 +75,7 @@ def trained(run: PaintingRun, runs: Path) -> Denoiser | Generator:
     return net.eval()
 
 
-def evaluate(run: PaintingRun, folders: Folders, *, most: int = 10) -> list[PaintingScore]:
+def evaluate(run: SynthesisRun, folders: Folders, *, most: int = 10) -> list[SynthesisScore]:
     """Scores of every maker on at most `most` held-out patients; the rival only where it was trained.
 
     Raises:
@@ -106,8 +106,8 @@ def _thin(train: Sequence[Slices]) -> int:
 
 
 def _score(
-    name: str, make: Maker, test: Sequence[Slices], run: PaintingRun, segmenter: Predictor | None, windows: list[Float]
-) -> PaintingScore:
+    name: str, make: Maker, test: Sequence[Slices], run: SynthesisRun, segmenter: Predictor | None, windows: list[Float]
+) -> SynthesisScore:
     alike: list[tuple[float, float, float]] = []
     distances: list[float] = []
     steps: list[float] = []
@@ -126,7 +126,7 @@ def _score(
             for structure, value in _consistency(made, case, run, segmenter).items():
                 dice.setdefault(structure, []).append(value)
     means = np.mean(alike, axis=0)
-    return PaintingScore(
+    return SynthesisScore(
         maker=name,
         cases=len({case.patient for case in test}),
         slices=len(alike),
@@ -139,7 +139,7 @@ def _score(
     )
 
 
-def _consistency(made: Float, case: Slices, run: PaintingRun, segmenter: Predictor) -> dict[str, float]:
+def _consistency(made: Float, case: Slices, run: SynthesisRun, segmenter: Predictor) -> dict[str, float]:
     """Dice per structure the segmenter claims and the mask shows."""
     names = {label: name for label, name in run.names.items() if name in segmenter.card.claimed}
     shown = {label: name for label, name in names.items() if (case.labels == label).sum() >= LEAST_PIXELS}
@@ -159,7 +159,7 @@ def _consistency(made: Float, case: Slices, run: PaintingRun, segmenter: Predict
     return found
 
 
-def _window(picture: Float, run: PaintingRun) -> Float:
+def _window(picture: Float, run: SynthesisRun) -> Float:
     """The middle of a slice, one size for all, so that slices of different scans can be compared."""
     sides = [min(side, 32) if run.longest is None and run.task == "synthesize" else side for side in run.patch]
     filled = padded(picture, sides, -1.0)
@@ -171,7 +171,7 @@ def _sized(maps: Float, stride: int) -> torch.Tensor:
     return torch.from_numpy(padded(maps, [-(-n // stride) * stride for n in maps.shape[2:]], -1.0))
 
 
-def _diffusion(net: torch.nn.Module, run: PaintingRun) -> Maker:
+def _diffusion(net: torch.nn.Module, run: SynthesisRun) -> Maker:
     assert isinstance(net, Denoiser)
     task = DiffusionTask(net, Sampler("rflow"))
 
@@ -238,6 +238,6 @@ def _bins(values: Float) -> np.ndarray[Any, np.dtype[np.int64]]:
     return bins
 
 
-def to_json(scores: Sequence[PaintingScore]) -> str:
+def to_json(scores: Sequence[SynthesisScore]) -> str:
     """The scores for the file beside the weights."""
     return json.dumps([vars(score) for score in scores], indent=1)

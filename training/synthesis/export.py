@@ -11,8 +11,8 @@ from safetensors.torch import save
 
 from ...imaging.formats.atomic import write_atomically
 from ..folders import Folders
-from .evaluate import SEED, SEGMENTERS, STEPS, PaintingScore, trained
-from .run import PaintingRun
+from .evaluate import SEED, SEGMENTERS, STEPS, SynthesisScore, trained
+from .run import SynthesisRun
 
 CARD = "SYNTHESIS.md"
 HEAD = """# Bundled synthesis networks
@@ -26,7 +26,7 @@ memorised patients. Images are synthetic for life, for training, testing and tea
 """
 
 
-def write(run: PaintingRun, scores: Sequence[PaintingScore], folders: Folders) -> Path:
+def write(run: SynthesisRun, scores: Sequence[SynthesisScore], folders: Folders) -> Path:
     """Write `<name>.safetensors`, `<name>.json` and the network's section of SYNTHESIS.md."""
     runs, folder = folders.runs, folders.weights
     net = trained(run, runs)
@@ -65,7 +65,7 @@ def write(run: PaintingRun, scores: Sequence[PaintingScore], folders: Folders) -
 
 
 def section(
-    run: PaintingRun, scores: Sequence[PaintingScore], record: dict[str, float], parameters: int, size: int
+    run: SynthesisRun, scores: Sequence[SynthesisScore], record: dict[str, float], parameters: int, size: int
 ) -> str:
     """The network's part of the card, Markdown."""
     reach = "the female body" if run.task == "translate" else f"{scores[0].cases} held-out patients"
@@ -97,7 +97,7 @@ def section(
     return "\n".join(lines) + "\n"
 
 
-def _write_section(path: Path, run: PaintingRun, text: str) -> None:
+def _write_section(path: Path, run: SynthesisRun, text: str) -> None:
     head = HEAD.format(steps=STEPS, seed=SEED)
     old = path.read_text(encoding="utf-8") if path.exists() else head
     _start, *sections = old.split("\n## ")

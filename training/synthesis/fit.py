@@ -28,10 +28,10 @@ from ..objective import Batch, Objective
 from ..runlog import read_log
 from ..trainer import Stream, Trainer
 from .objectives import Denoising, Pix2pix
-from .run import PaintingRun, Part, Slices, padded, work_grid
+from .run import Part, Slices, SynthesisRun, padded, work_grid
 
 
-def slices_of(case: Case, run: PaintingRun) -> Slices:
+def slices_of(case: Case, run: SynthesisRun) -> Slices:
     """A labelled scan as slices."""
     assert case.volume is not None
     unit = to_unit(_calibrated(case, run.modality), run.modality)
@@ -59,7 +59,7 @@ def _calibrated(case: Case, modality: Made) -> Any:
     return values
 
 
-def cases_of(run: PaintingRun, part: Part, data: Path) -> list[Slices]:
+def cases_of(run: SynthesisRun, part: Part, data: Path) -> list[Slices]:
     """Every case of one side of the split, on the network's grid."""
     if run.task == "translate":
         from .phantom_pairs import pairs
@@ -68,7 +68,7 @@ def cases_of(run: PaintingRun, part: Part, data: Path) -> list[Slices]:
     return [slices_of(case, run) for case in run.dataset.cases(data, part)]
 
 
-def stream_of(run: PaintingRun, cases: Sequence[Slices]) -> Stream:
+def stream_of(run: SynthesisRun, cases: Sequence[Slices]) -> Stream:
     """Batches of random crops, a function of (step, part) only; crops with something labelled come three times of four."""
     index = [(n, z) for n, case in enumerate(cases) for z in range(len(case.pictures))]
     full = [(n, z) for n, z in index if cases[n].labels[z].any()] or index
@@ -83,7 +83,7 @@ def stream_of(run: PaintingRun, cases: Sequence[Slices]) -> Stream:
 
 
 def _crop(
-    cases: Sequence[Slices], index: Sequence[tuple[int, int]], run: PaintingRun, rng: np.random.Generator
+    cases: Sequence[Slices], index: Sequence[tuple[int, int]], run: SynthesisRun, rng: np.random.Generator
 ) -> Float:
     number, z = index[int(rng.integers(len(index)))]
     case = cases[number]
@@ -101,12 +101,12 @@ def _crop(
     return np.ascontiguousarray(view, dtype=np.float32)
 
 
-def network_of(run: PaintingRun) -> Denoiser | Generator:
+def network_of(run: SynthesisRun) -> Denoiser | Generator:
     """The untrained network."""
     return Generator(run.network.maps) if run.objective == "pix2pix" else Denoiser(run.network)
 
 
-def trainer_of(run: PaintingRun, runs: Path, *, device: str = "cpu") -> Trainer:
+def trainer_of(run: SynthesisRun, runs: Path, *, device: str = "cpu") -> Trainer:
     """Network, objective and schedule in their run folder."""
     torch.manual_seed(run.schedule.seed)
     objective: Objective = (
@@ -115,7 +115,7 @@ def trainer_of(run: PaintingRun, runs: Path, *, device: str = "cpu") -> Trainer:
     return Trainer(network_of(run), objective, run.schedule, runs / run.name, device=device)
 
 
-def fit(run: PaintingRun, folders: Folders, how: How) -> Path:
+def fit(run: SynthesisRun, folders: Folders, how: How) -> Path:
     """Train a run and answer its run folder."""
     trainer = trainer_of(run, folders.runs, device=how.device)
     if how.resume:
@@ -126,7 +126,7 @@ def fit(run: PaintingRun, folders: Folders, how: How) -> Path:
     return trainer.folder
 
 
-def _write_record(trainer: Trainer, run: PaintingRun, cases: int) -> None:
+def _write_record(trainer: Trainer, run: SynthesisRun, cases: int) -> None:
     seconds = read_log(trainer.folder / "log.csv")["cpu_s"]
     record = {
         "name": trainer.folder.name,

@@ -9,12 +9,12 @@ from ..kinds import How, Measured
 from . import evaluate as measuring
 from . import export as exporting
 from .fit import fit
-from .run import PaintingRun, read
+from .run import SynthesisRun, read
 
 __all__ = ["evaluate", "export", "fit", "read"]
 
 
-def evaluate(run: PaintingRun, folders: Folders, how: How) -> Measured:
+def evaluate(run: SynthesisRun, folders: Folders, how: How) -> Measured:
     """Synthetic images of held-out anatomy beside their rivals."""
     scores = measuring.evaluate(run, folders)
     lines = ["| made by | SSIM | PSNR, dB | FSIM | mask Dice | nearest | z steps |", f"|{'---|' * 7}"]
@@ -27,6 +27,6 @@ def evaluate(run: PaintingRun, folders: Folders, how: How) -> Measured:
     return Measured("\n".join(lines), scores)
 
 
-def export(run: PaintingRun, measured: Measured, folders: Folders) -> Path:
+def export(run: SynthesisRun, measured: Measured, folders: Folders) -> Path:
     """Half-precision weights, facts and card."""
     return exporting.write(run, measured.found, folders)

@@ -18,7 +18,7 @@ from ..bodies import hra_phantom
 from ..bodies.cores import core_of, without_cores
 
 if TYPE_CHECKING:
-    from .run import PaintingRun, Slices
+    from .run import Slices, SynthesisRun
 
 VARIATIONS = 4  # pictures of the male body, each with its own values and grain
 SPREAD = 0.06  # of a structure's value; our choice
@@ -31,7 +31,7 @@ _TISSUES = {
 }  # fmt: skip
 
 
-def pairs(run: PaintingRun, part: Literal["train", "test"], data: Path) -> list[Slices]:
+def pairs(run: SynthesisRun, part: Literal["train", "test"], data: Path) -> list[Slices]:
     """Slices both ways: source and direction are the condition, the other picture is the target."""
     from ...imaging.geometry import resample
     from .run import Slices, work_grid

@@ -23,7 +23,7 @@ Part = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
-class PaintingRun:
+class SynthesisRun:
     """A run as its TOML file says it.
 
     Attributes:
@@ -87,19 +87,19 @@ class Slices:
     labels: np.ndarray[Any, np.dtype[np.uint8]]
 
 
-def read(given: Configuration) -> PaintingRun:
+def read(given: Configuration) -> SynthesisRun:
     """The run of a configuration.
 
     Raises:
         BadCall: a key, task, objective or data set that is not known, or condition channels that do not fit.
     """
-    given.refuse_unknown({field.name for field in fields(PaintingRun)})
+    given.refuse_unknown({field.name for field in fields(SynthesisRun)})
     values = dict(given.values)
     network = NetworkConfig.from_json(values.pop("network"))
     schedule = Schedule(**values.pop("schedule"))
     for key in ("structures", "patch", "flip"):
         values[key] = tuple(values.get(key, ()))
-    run = PaintingRun(network=network, schedule=schedule, **{"name": given.stem, "longest": None, **values})
+    run = SynthesisRun(network=network, schedule=schedule, **{"name": given.stem, "longest": None, **values})
     for key, allowed in (("task", ("synthesize", "translate")), ("objective", ("diffusion", "pix2pix"))):
         if getattr(run, key) not in allowed:
             raise BadCall(f"The {key} '{getattr(run, key)}' of '{run.name}' is not known. Use {' or '.join(allowed)}.")
@@ -115,7 +115,7 @@ def read(given: Configuration) -> PaintingRun:
 
 
 def work_grid(grid: Grid, spacing_mm: float, longest: int | None) -> Grid:
-    """The grid a painter works on: square pixels in the plane, slices as they are."""
+    """The grid a synthesis network works on: square pixels in the plane, slices as they are."""
     step = grid.spacing_mm[0] * max(grid.shape[:2]) / longest if longest and not grid.spacing_known else spacing_mm
     return respaced_grid(grid, (step, step, None))
 

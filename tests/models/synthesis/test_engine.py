@@ -82,12 +82,12 @@ def test_keeping_all_returns_the_image_and_keeping_nothing_samples() -> None:
     task = _task("concat")
     image, maps, noise = _noise(1), _noise(2, (2, 3, 12, 20)), _noise(3)
 
-    def painted(keep: torch.Tensor) -> torch.Tensor:
+    def synthesized(keep: torch.Tensor) -> torch.Tensor:
         return task.sample_inpaint(image, keep, maps, noise, torch.Generator().manual_seed(0), Run(4))
 
-    assert torch.equal(painted(torch.ones_like(image)), image)
+    assert torch.equal(synthesized(torch.ones_like(image)), image)
     plain = task.sample(noise, maps, torch.Generator().manual_seed(0), Run(4))
-    assert torch.equal(painted(torch.zeros_like(image)), plain)
+    assert torch.equal(synthesized(torch.zeros_like(image)), plain)
 
 
 def test_a_latent_model_pastes_the_foreground_although_its_decoder_leaks() -> None:

@@ -10,7 +10,7 @@ from ostensor.models.synthesis.priors import (
     gradient_echo,
     mr_value,
     of_tissue,
-    painted,
+    paint_values,
     prior,
     tissue_of,
     tissues,
@@ -23,7 +23,7 @@ def test_the_painter_reproduces_the_table_exactly() -> None:
     """No interpolation, no blur: HU of liver, lung and air as the table says."""
     labels = np.array([[[0, 1], [2, 1]]])
     values = {1: of_tissue("liver", "ct").value, 2: of_tissue("lung", "ct").value}
-    assert painted(labels, values, outside=-1000).tolist() == [[[-1000, 60], [-830, 60]]]
+    assert paint_values(labels, values, outside=-1000).tolist() == [[[-1000, 60], [-830, 60]]]
 
 
 @pytest.mark.parametrize(

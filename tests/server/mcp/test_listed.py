@@ -17,7 +17,7 @@ from ostensor.tools.registry import TOOLS, shown
 
 def test_the_file_is_the_one_the_tools_make() -> None:
     text = resources.files("ostensor.server.mcp").joinpath("listed.json").read_text(encoding="utf-8")
-    assert text == listing.written(), "run `make docs`"
+    assert text == listing.listed_text(), "run `make docs`"
 
 
 @pytest.mark.parametrize("toolsets", [("all",), DEFAULT_TOOLSETS, *[(name,) for name in TOOLSETS]])

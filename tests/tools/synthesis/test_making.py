@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ostensor.imaging.volume import Grid, Mask, Volume
-from ostensor.models.synthesizers import painters
+from ostensor.models.synthesizers import synthesis_networks
 from ostensor.tools.desk.desk import Desk
 from ostensor.tools.desk.settings import Settings
 
@@ -183,9 +183,9 @@ def test_inpainting_keeps_the_foreground_bit_by_bit(ask: Ask, desk: Desk) -> Non
         )
         inside = block(LIVER).array
         kept = inside if keep == "labelled" else ~inside
-        painted = made(desk, reply)
-        assert np.array_equal(painted[kept], array[kept])
-        assert (painted[~kept] != array[~kept]).mean() > 0.95
+        synthesized = made(desk, reply)
+        assert np.array_equal(synthesized[kept], array[kept])
+        assert (synthesized[~kept] != array[~kept]).mean() > 0.95
         assert reply.result["seam_ratio"] is not None
 
 
@@ -254,7 +254,7 @@ def test_auto_takes_the_network_that_was_taught_the_structures(ask: Ask, desk: D
     array = made(desk, reply)
     assert reply.result["engine"] == "paint-hippocampus"
     assert [row["painted_by"] for row in reply.result["masks"]] == ["network", "network"]
-    assert reply.result["provenance"]["weights_sha256"] == painters()["paint-hippocampus"].sha256
+    assert reply.result["provenance"]["weights_sha256"] == synthesis_networks()["paint-hippocampus"].sha256
     assert reply.result["steps"] == 4
     assert len(np.unique(array)) > 50, "a picture, not a flat fill"
 
@@ -274,7 +274,7 @@ def test_a_translated_image_lies_where_its_source_lies_and_is_synthetic(ask: Ask
 
 def test_synthesis_networks_are_listed_with_what_they_make(ask: Ask) -> None:
     listed = ask("list_models", task="translate").result["models"]
-    assert {row["model"] for row in listed} == {n for n, one in painters().items() if one.task == "translate"}
+    assert {row["model"] for row in listed} == {n for n, one in synthesis_networks().items() if one.task == "translate"}
     assert listed[0]["modalities"] == ["ct", "mr"]
     assert "paint-hippocampus" in {row["model"] for row in ask("list_models", task="synthesize").result["models"]}
     refused = ask("list_models", task="dream")

@@ -42,7 +42,7 @@ class Known:
     weights = "none"
 
     def __init__(self, subject: Subject, change: Callable[[str, Mask], Mask] = lambda text, mask: mask) -> None:
-        said = [one for part in ("train", "test") for one in subject.said(part, 7)]  # type: ignore[arg-type]
+        said = [one for part in ("train", "test") for one in subject.refer(part, 7)]  # type: ignore[arg-type]
         self.truth, self.change = {one.text: one.mask for one in said}, change
 
     def takes(self, volume: Volume) -> bool:
@@ -95,9 +95,9 @@ def test_swapped_sides_are_counted_as_wrong() -> None:
 
 def test_sentences_are_drawn_the_same_each_time() -> None:
     subject = _subject()
-    first, again = subject.said("test", 7), subject.said("test", 7)
+    first, again = subject.refer("test", 7), subject.refer("test", 7)
     assert [one.text for one in first] == [one.text for one in again]
-    assert [one.text for one in first] != [one.text for one in subject.said("test", 8)]
+    assert [one.text for one in first] != [one.text for one in subject.refer("test", 8)]
 
 
 @pytest.mark.data

@@ -10,8 +10,8 @@ from ostensor.imaging.errors import BadCall, Failed
 from ostensor.imaging.volume import Grid
 from ostensor.models import synthesizers
 from ostensor.models.interface import Cancelled
-from ostensor.models.synthesis.jobs import PaintJob, memory_mb
-from ostensor.models.synthesis.runtime import load_task, paint
+from ostensor.models.synthesis.jobs import SynthesisJob, memory_mb
+from ostensor.models.synthesis.runtime import load_task, synthesize
 
 SHAPE = (37, 41, 3)
 LPS = Grid(SHAPE, np.array([[-1, 0, 0, 20.0], [0, -1, 0, 30.0], [0, 0, 1, -5.0], [0, 0, 0, 1]]))
@@ -34,47 +34,55 @@ def loaded() -> dict[str, object]:
 
 def _job(
     folder: Path, names: tuple[str, str] = ("anterior hippocampus", "posterior hippocampus"), **changes: object
-) -> PaintJob:
+) -> SynthesisJob:
     path = folder / "labels.npy"
     np.save(path, _labels())
     facts: dict[str, object] = {
         "task": "synthesize", "engine": BRAIN, "modality": "mr", "grid": LPS, "seed": 1, "steps": 2,
         "names": dict(enumerate(names, 1)), "labels_path": str(path), "threads": 1,
     }  # fmt: skip
-    return PaintJob(**{**facts, **changes})  # type: ignore[arg-type]  # a table of arguments
+    return SynthesisJob(**{**facts, **changes})  # type: ignore[arg-type]  # a table of arguments
 
 
-def _paint(job: PaintJob, loaded: dict[str, object]) -> np.ndarray:
-    return paint(
-        job, synthesizers.painter(job.engine), progress=lambda share, said: None, cancelled=lambda: False, loaded=loaded
+def _synthesize(job: SynthesisJob, loaded: dict[str, object]) -> np.ndarray:
+    return synthesize(
+        job,
+        synthesizers.synthesis_network(job.engine),
+        progress=lambda share, said: None,
+        cancelled=lambda: False,
+        loaded=loaded,
     ).array  # type: ignore[arg-type]
 
 
 def test_the_same_seed_gives_the_same_voxels_and_another_other_ones(tmp_path: Path, loaded: dict[str, object]) -> None:
-    one, again = _paint(_job(tmp_path), loaded), _paint(_job(tmp_path), loaded)
+    one, again = _synthesize(_job(tmp_path), loaded), _synthesize(_job(tmp_path), loaded)
     assert one.shape == SHAPE
     assert np.array_equal(one, again)
-    assert not np.array_equal(one, _paint(_job(tmp_path, seed=2), loaded))
+    assert not np.array_equal(one, _synthesize(_job(tmp_path, seed=2), loaded))
 
 
 def test_the_axis_order_of_the_grid_does_not_matter(tmp_path: Path, loaded: dict[str, object]) -> None:
     """The same anatomy stored the other way round gives the same image, stored the other way round."""
-    upright = _paint(_job(tmp_path), loaded)
+    upright = _synthesize(_job(tmp_path), loaded)
     ras = Grid(SHAPE, np.array([[1, 0, 0, -16.0], [0, 1, 0, -10.0], [0, 0, 1, -5.0], [0, 0, 0, 1]]))
     path = tmp_path / "turned.npy"
     np.save(path, np.ascontiguousarray(_labels()[::-1, ::-1]))
-    turned = _paint(_job(tmp_path, grid=ras, labels_path=str(path)), loaded)
+    turned = _synthesize(_job(tmp_path, grid=ras, labels_path=str(path)), loaded)
     assert np.abs(turned[::-1, ::-1].astype(int) - upright).max() <= 1
 
 
 def test_an_untaught_structure_is_painted_by_its_prior(tmp_path: Path, loaded: dict[str, object]) -> None:
     """Fat is 900 in T1 by the signal equation; the network knows no fat."""
     job = _job(tmp_path, names=("anterior hippocampus", "subcutaneous fat"))
-    painted = paint(
-        job, synthesizers.painter(job.engine), progress=lambda share, said: None, cancelled=lambda: False, loaded=loaded
+    synthesized = synthesize(
+        job,
+        synthesizers.synthesis_network(job.engine),
+        progress=lambda share, said: None,
+        cancelled=lambda: False,
+        loaded=loaded,
     )  # type: ignore[arg-type]
-    assert painted.by_prior == ("subcutaneous fat",)
-    assert np.median(painted.array[23:27, 25:28, 1]) == pytest.approx(900, abs=60)
+    assert synthesized.by_prior == ("subcutaneous fat",)
+    assert np.median(synthesized.array[23:27, 25:28, 1]) == pytest.approx(900, abs=60)
 
 
 def test_inpainting_keeps_what_is_labelled_on_the_jobs_own_grid(tmp_path: Path, loaded: dict[str, object]) -> None:
@@ -84,7 +92,7 @@ def test_inpainting_keeps_what_is_labelled_on_the_jobs_own_grid(tmp_path: Path, 
     np.save(path, source)
     for keep_labelled in (True, False):
         job = _job(tmp_path, task="inpaint", source_path=str(path), keep_labelled=keep_labelled)
-        made = _paint(job, loaded)
+        made = _synthesize(job, loaded)
         kept = (_labels() > 0) == keep_labelled
         assert made.dtype == np.uint8
         assert np.array_equal(made[kept], source[kept])
@@ -98,10 +106,10 @@ def test_translation_keeps_the_geometry(tmp_path: Path, loaded: dict[str, object
     source[5:25, 12:47, :] = 50
     path = tmp_path / "ct.npy"
     np.save(path, source)
-    job = PaintJob(
+    job = SynthesisJob(
         "translate", "translate-torso", "mr", grid, 0, 4, source_path=str(path), source_modality="ct", threads=1
     )
-    made = _paint(job, loaded)
+    made = _synthesize(job, loaded)
     assert made.shape == grid.shape
     body = source > -500
     said = made > (np.median(made[body]) + np.median(made[~body])) / 2  # a shifted or mirrored block would miss it
@@ -116,23 +124,29 @@ def test_every_denoising_step_is_told_and_cancelling_stops_the_job(tmp_path: Pat
         told.append(said)
 
     job = _job(tmp_path, steps=5)
-    paint(job, synthesizers.painter(job.engine), progress=hear, cancelled=lambda: False, loaded=loaded)  # type: ignore[arg-type]
+    synthesize(job, synthesizers.synthesis_network(job.engine), progress=hear, cancelled=lambda: False, loaded=loaded)  # type: ignore[arg-type]
     assert [said for said in told if "denoising step" in said] == [
         f"denoising step {n} of 5, slices 1 of 3" for n in (1, 2, 3, 4, 5)
     ]
     told.clear()
     with pytest.raises(Cancelled):
-        paint(job, synthesizers.painter(job.engine), progress=hear, cancelled=lambda: len(told) >= 2, loaded=loaded)  # type: ignore[arg-type]
+        synthesize(
+            job,
+            synthesizers.synthesis_network(job.engine),
+            progress=hear,
+            cancelled=lambda: len(told) >= 2,
+            loaded=loaded,
+        )  # type: ignore[arg-type]
     assert len(told) == 2
 
 
 def test_wrong_tasks_and_damaged_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadCall, match="cannot translate"):
-        _paint(_job(tmp_path, task="translate"), {})
-    known = synthesizers.painter(BRAIN)
+        _synthesize(_job(tmp_path, task="translate"), {})
+    known = synthesizers.synthesis_network(BRAIN)
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(known.path.read_bytes()[:-1] + b"x")
-    damaged = synthesizers.Painter(**{**vars(known), "path": copy})
+    damaged = synthesizers.SynthesisNetwork(**{**vars(known), "path": copy})
     with pytest.raises(Failed, match="damaged"):
         load_task(damaged)
 
@@ -146,8 +160,8 @@ def test_the_memory_estimate_grows_with_the_image() -> None:
 def test_every_bundled_network_has_its_card() -> None:
     """A section, a licence, a purpose, and both figures the card promises: rivals and nearest training image."""
     card = (synthesizers.WEIGHTS_FOLDER / "SYNTHESIS.md").read_text(encoding="utf-8")
-    assert synthesizers.painters()
-    for name, one in synthesizers.painters().items():
+    assert synthesizers.synthesis_networks()
+    for name, one in synthesizers.synthesis_networks().items():
         assert f"## {name}\n" in card
         assert one.purpose in ("any", "research-only")
         assert one.path.stat().st_size <= 8_000_000
@@ -162,7 +176,7 @@ def test_swapping_two_labels_swaps_their_values_in_what_a_bundled_network_paints
 ) -> None:
     """Of two structures one is brighter in real images; whichever disc bears its name is the brighter one."""
     bright, dark = BRIGHTER[name]
-    one = synthesizers.painter(name)
+    one = synthesizers.synthesis_network(name)
     shape = (96, 80, 3)
     grid = Grid(shape, np.diag([one.spacing_mm] * 3 + [1.0]))
     x, y = np.mgrid[: shape[0], : shape[1]]
@@ -176,18 +190,18 @@ def test_swapping_two_labels_swaps_their_values_in_what_a_bundled_network_paints
         job = _job(
             tmp_path, names, engine=name, modality=one.makes[0], grid=grid, labels_path=str(path), steps=8, seed=0
         )
-        made = _paint(job, loaded).astype(float)
+        made = _synthesize(job, loaded).astype(float)
         return float(np.median(made[labels == 1]) - np.median(made[labels == 2]))
 
     assert first_minus_second((bright, dark)) > 0 > first_minus_second((dark, bright))
 
 
 def test_a_network_whose_images_do_not_follow_their_masks_is_used_by_name_only() -> None:
-    one = synthesizers.painter(BRAIN)
+    one = synthesizers.synthesis_network(BRAIN)
     assert one.follows_masks
     measured = [{**row, "dice": {k: v / 2 for k, v in row["dice"].items()}} if row["maker"] == "diffusion" else row
                 for row in one.facts["measured"]]  # fmt: skip
     assert not replace(one, facts={**one.facts, "measured": measured}).follows_masks
-    assert synthesizers.best_painter({"anterior hippocampus"}, "mr", purpose="research") == one
-    assert not synthesizers.painter("paint-abdomen").follows_masks
-    assert synthesizers.best_painter({"liver", "spleen"}, "ct", purpose="research") is None
+    assert synthesizers.best_synthesis_network({"anterior hippocampus"}, "mr", purpose="research") == one
+    assert not synthesizers.synthesis_network("paint-abdomen").follows_masks
+    assert synthesizers.best_synthesis_network({"liver", "spleen"}, "ct", purpose="research") is None
