@@ -3,15 +3,15 @@
 Lazy imports and those under TYPE_CHECKING count like any other. No file is exempt.
 """
 
-import ast
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from . import import_map
 
 ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT: dict[str, frozenset[str]] = {
@@ -31,54 +31,20 @@ MOST = 12  # modules in a folder, without __init__ and __main__
 PROTOCOLS = {"mcp", "mcp_types", "starlette", "uvicorn", "typer", "httpx"}  # no tool knows them
 TORCH_FREE = ("imaging", "retrieval", "store", "workers", "tools", "server", "commands")
 HEAVY = ("torch", "transformers", "monai", "openvino", "faiss", "langchain")
-Edge = tuple[Path, Path]
 
 
 @cache
-def modules() -> dict[tuple[str, ...], Path]:
-    """Every module of the project by its dotted parts below `ostensor`."""
-    found = {}
-    for wing in MAY_IMPORT:
-        for file in (ROOT / wing).rglob("*.py"):
-            path = file.relative_to(ROOT)
-            found[path.parent.parts if path.name == "__init__.py" else path.with_suffix("").parts] = path
-    return found
+def arrows() -> set[import_map.Edge]:
+    return import_map.edges(ROOT)
 
 
-def imported(file: Path) -> Iterator[tuple[str, ...]]:
-    """Everything a file imports, absolute; what is ours without the leading `ostensor`."""
-    for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (tuple(alias.name.removeprefix("ostensor.").split(".")) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            words = tuple((node.module or "").split(".")) if node.module else ()
-            if node.level:
-                words = (*file.parent.parts[: len(file.parent.parts) - node.level + 1], *words)
-            elif words[0] == "ostensor":
-                words = words[1:]
-            yield from ((*words, alias.name) for alias in node.names)
+@cache
+def modules() -> import_map.Modules:
+    return import_map.modules(ROOT)
 
 
-def edges() -> set[Edge]:
-    """Who imports whom among our own files; a name of a module counts as the module."""
-    found = set()
-    for file in modules().values():
-        for words in imported(file):
-            for known in (words, words[:-1]):
-                if known in modules():
-                    found.add((file, modules()[known]))
-                    break
-    return {(one, other) for one, other in found if one != other}
-
-
-def circle(arrows: set[tuple[str, str]]) -> list[str]:
-    """Nodes that reach themselves, or nothing: what is left after all sources and sinks are taken away."""
-    while True:
-        starts, ends = {one for one, _ in arrows}, {other for _, other in arrows}
-        kept = {(one, other) for one, other in arrows if one in ends and other in starts}
-        if kept == arrows:
-            return sorted(starts)
-        arrows = kept
+def imported(file: Path) -> set[tuple[str, ...]]:
+    return set(import_map.imported(ROOT, file))
 
 
 def test_the_house_has_the_wings_of_the_table() -> None:
@@ -90,28 +56,28 @@ def test_the_house_has_the_wings_of_the_table() -> None:
 
 @pytest.mark.parametrize("wing", sorted(MAY_IMPORT))
 def test_imports_run_downhill(wing: str) -> None:
-    used = {other.parts[0] for one, other in edges() if one.parts[0] == wing} - {wing}
+    used = {other.parts[0] for one, other in arrows() if one.parts[0] == wing} - {wing}
     assert used == MAY_IMPORT[wing], f"{wing} imports {sorted(used)}; add or take away a word in the table"
 
 
 def test_no_circle_of_files() -> None:
-    assert circle({(str(one), str(other)) for one, other in edges()}) == []
+    assert import_map.circle({(str(one), str(other)) for one, other in arrows()}) == []
 
 
 def test_no_circle_among_the_files_and_folders_of_a_folder() -> None:
     found: dict[str, set[tuple[str, str]]] = {}
-    for one, other in edges():
+    for one, other in arrows():
         if other.name == "__init__.py":
             continue  # holds a docstring and no code that looks elsewhere
         level = next(n for n, (a, b) in enumerate(zip(one.parts, other.parts, strict=False)) if a != b)
         found.setdefault("/".join(one.parts[:level]), set()).add((one.parts[level], other.parts[level]))
-    circles = {folder: circle(arrows) for folder, arrows in found.items()}
+    circles = {folder: import_map.circle(arrows) for folder, arrows in found.items()}
     assert {folder: names for folder, names in circles.items() if names} == {}
 
 
 def test_a_circle_would_be_found() -> None:
-    assert circle({("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("e", "a")}) == ["a", "b", "c"]
-    assert circle({("a", "b"), ("b", "c"), ("a", "c")}) == []
+    assert import_map.circle({("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("e", "a")}) == ["a", "b", "c"]
+    assert import_map.circle({("a", "b"), ("b", "c"), ("a", "c")}) == []
 
 
 def test_packages_import_nothing_of_ours_in_their_init() -> None:
@@ -120,11 +86,7 @@ def test_packages_import_nothing_of_ours_in_their_init() -> None:
 
 
 def test_no_folder_is_crowded() -> None:
-    counts: dict[str, int] = {}
-    for file in modules().values():
-        if file.name not in ("__init__.py", "__main__.py"):
-            counts[str(file.parent)] = counts.get(str(file.parent), 0) + 1
-    assert {folder: count for folder, count in counts.items() if count > MOST} == {}
+    assert {folder: count for folder, count in import_map.sizes(ROOT).items() if count > MOST} == {}
 
 
 def test_tools_know_no_protocol() -> None:
@@ -142,7 +104,7 @@ def test_a_system_imports_no_other_system() -> None:
     systems = {folder.name for folder in homes if (folder / "card.py").exists()}
     crossing = [
         (str(one), str(other))
-        for one, other in edges()
+        for one, other in arrows()
         if one.parts[:2] == other.parts[:2] == ("models", "language")
         and one.parts[2] != other.parts[2]
         and other.parts[2] in systems

@@ -17,8 +17,6 @@ from ostensor.training.objective import Objective
 from ostensor.training.regimes.table import OBJECTIVES, Lesson, ObjectiveRow, objective_row
 from ostensor.training.runs import RUNS, RunKind
 
-SMALLEST = {"unet": {"features": (2, 3), "finest": 2}}  # options of the smallest network of a backbone
-
 
 @pytest.mark.parametrize("row", SYSTEMS, ids=lambda row: row.name)
 def test_a_system_loads_and_what_users_bring_is_converted(row: System) -> None:
@@ -72,7 +70,7 @@ def test_an_objective_is_made_from_a_lesson(row: ObjectiveRow) -> None:
 def test_a_backbone_gives_maps_down_to_the_images_resolution(row: Backbone) -> None:
     for dims in row.dims:
         torch.manual_seed(0)
-        config = ClassesConfig(dims, row.name, SMALLEST[row.name])
+        config = ClassesConfig(dims, row.name, row.tiny)
         net = FixedClasses(config, ("liver", "spleen", "heart"))
         image = torch.randn(2, 1, *(net.config.stride * n for n in (3, 2, 4)[:dims]))
         maps = list(net.trunk.decode(image))

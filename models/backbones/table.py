@@ -40,6 +40,7 @@ class Backbone:
         module: below `ostensor.models`; has `build(dims, channels, **options) -> Trunk`.
         dims: dimensions it is made for.
         options: what a configuration may set, with its default; None must be given.
+        tiny: options of a small one, for tests and first tries.
         source: paper and code it follows.
         deviations: from them, in words; empty where there are none.
     """
@@ -48,6 +49,7 @@ class Backbone:
     module: str
     dims: tuple[int, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    tiny: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
     deviations: str = ""
 
@@ -76,6 +78,7 @@ BACKBONES: tuple[Backbone, ...] = (
         "blocks.unet",
         (2, 3),
         {"features": None, "finest": 16},
+        {"features": (2, 3), "finest": 2},
         source="Ronneberger et al. 2015, arXiv 1505.04597; plain network of nnU-Net, Isensee et al. 2021",
         deviations="BatchNorm instead of InstanceNorm; one convolution on the finest decoder level",
     ),
