@@ -73,7 +73,7 @@ class Dataset:
         if not folder.is_dir():
             raise Unavailable(
                 f"The data set '{self.name}' is not there. It is looked for in '{self.folder}' of the data folder. "
-                "Set OSTENSOR_DATA to the folder that holds it."
+                "Say --data FOLDER, or set OSTENSOR_DATA to the folder that holds it."
             )
         every = list(self.load(folder))
         kept_out = self.held_out(sorted({case.patient for case in every}))
