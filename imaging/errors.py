@@ -1,8 +1,19 @@
 """The three kinds of error a user can meet.
 
 A message states one fact with the value, what is allowed, and what to do next. It never
-contains a path outside the roots, a key or a patient's name (STYLE §5).
+contains a path outside the roots, a key or a patient's name (STYLE §5). Whatever else is raised becomes one of
+the three in one place, `as_one_of_ours`; its own words are never repeated, for libraries put paths and header
+values into them.
 """
+
+from __future__ import annotations
+
+import errno
+import logging
+import traceback
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_MANY = (errno.EMFILE, errno.ENFILE)
 
 
 class OstensorError(Exception):
@@ -19,3 +30,55 @@ class Unavailable(OstensorError):
 
 class Failed(OstensorError):
     """Our fault; the message is short and the whole trace is in the log."""
+
+
+def as_one_of_ours(error: Exception, doing: str) -> OstensorError:
+    """Any exception as one of the three kinds, with a cause and a next step; one of them stays as it is.
+
+    Args:
+        doing: what was under way, e.g. "segment".
+    """
+    if isinstance(error, OstensorError):
+        return error
+    if isinstance(error, MemoryError):
+        return Unavailable(
+            f"There is not enough memory for '{doing}'. Ask for fewer structures or a smaller scan, or close other programs."
+        )
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _FULL:
+        return Unavailable(f"The disk is full, so '{doing}' could not write. Free some space, then call it again.")
+    if number in _MANY:
+        return Unavailable(f"Too many files are open for '{doing}'. Wait for running jobs to end, then call it again.")
+    if isinstance(error, PermissionError) or number == errno.EROFS:
+        return Unavailable(
+            f"'{doing}' may not read or write one of its files. Check their permissions, then call it again."
+        )
+    if isinstance(error, TimeoutError):
+        return Unavailable(f"'{doing}' waited too long for another process. Call it again.")
+    return Failed(
+        f"'{doing}' stopped on our side ({type(error).__name__} in {_place(error)}). Nothing you gave is known to be wrong. "
+        "Call it once more; if it stops again, try another input and report this line with the server's log."
+    )
+
+
+def log_crash(log: logging.Logger, doing: str, error: Exception) -> None:
+    """Write where an exception came from, without the words of any library, which may name a patient or a path."""
+    frames = "\n".join(f"  {_short(frame.filename)}:{frame.lineno} in {frame.name}" for frame in _frames(error))
+    log.error("%s: %s\n%s", doing, type(error).__name__, frames)
+
+
+def _frames(error: Exception) -> traceback.StackSummary:
+    return traceback.extract_tb(error.__traceback__)
+
+
+def _place(error: Exception) -> str:
+    """The innermost function of ours that the exception passed, as `module:line`."""
+    ours = [frame for frame in _frames(error) if __package__ and _short(frame.filename).startswith("ostensor/")]
+    last = ours[-1] if ours else next(iter(reversed(_frames(error))), None)
+    return f"{_short(last.filename)}:{last.lineno}" if last else "an unknown place"
+
+
+def _short(path: str) -> str:
+    """`ostensor/imaging/x.py` of our own files, the last two parts of any other."""
+    root = __file__.rpartition("/imaging/")[0]
+    return f"ostensor{path.removeprefix(root)}" if path.startswith(root + "/") else "/".join(path.split("/")[-2:])

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
+from urllib.parse import unquote
 
 from ..imaging.errors import BadCall
+
+_LOOKED_AT = 5000  # names of a folder compared with a misspelt one
 
 
 class Roots:
@@ -38,7 +43,7 @@ class Roots:
         text = str(path)
         if not text.strip() or "\x00" in text:
             raise BadCall("The path is empty or holds a NUL character. Give a file or folder inside a root.")
-        given = Path(text).expanduser()
+        given = Path(as_written(text)).expanduser()
         candidates = [given] if given.is_absolute() else [root / given for root in self.folders]
         resolved = [self._resolve(candidate) for candidate in candidates]
         allowed = [found for found in resolved if found is not None and self._holds(found)]
@@ -49,7 +54,7 @@ class Roots:
             )
         existing = [found for found in allowed if found.exists()]
         if must_exist and not existing:
-            raise BadCall(f"'{given.name}' does not exist. Give an existing file or folder. Check the spelling.")
+            raise BadCall(f"'{given.name}' does not exist. Give an existing file or folder.{_near(allowed)}")
         return (existing or allowed)[0]
 
     def _holds(self, path: Path) -> bool:
@@ -74,3 +79,44 @@ class Roots:
             if path == root or root in path.parents:
                 return path.relative_to(root).as_posix()
         raise BadCall(f"'{path.name}' lies outside the allowed folders, so its path is not shown.")
+
+
+def as_written(text: str) -> str:
+    """A path without the quotes or the `file://` that chats put around it.
+
+    Raises:
+        BadCall: it is an address of another machine.
+    """
+    bare = text.strip()
+    if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'`":
+        bare = bare[1:-1].strip()
+    scheme, _, rest = bare.partition("://")
+    if not rest or not scheme.isalpha():
+        return bare
+    if scheme.lower() != "file":
+        raise BadCall(
+            f"'{scheme}://…' is an address. Only files of this machine are opened. Save it below a root first."
+        )
+    host, _, path = rest.partition("/")
+    if host not in ("", "localhost"):
+        raise BadCall(
+            f"The file lies on the machine '{host[:40]}'. Only files of this machine are opened. Copy it here."
+        )
+    return "/" + unquote(path)
+
+
+def _near(missing: Sequence[Path]) -> str:
+    """Names in the same folders that are spelt like the missing ones, in a sentence; they lie inside the roots."""
+    names: list[str] = []
+    for path in missing:
+        if path.parent.is_dir():
+            beside = {_stem(entry.name): entry.name for entry in islice(path.parent.iterdir(), _LOOKED_AT)}
+            names += [beside[stem] for stem in difflib.get_close_matches(_stem(path.name), beside, n=3, cutoff=0.6)]
+    if not names:
+        return " Check the spelling."
+    listed = ", ".join(f"'{name}'" for name in dict.fromkeys(names))
+    return f" Did you mean {listed}?"
+
+
+def _stem(name: str) -> str:
+    return name.lower().partition(".")[0] or name.lower()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from ..imaging.errors import BadCall, OstensorError
+from ..imaging.errors import BadCall, OstensorError, as_one_of_ours, log_crash
+from ..models.interface import Cancelled
 from ..retrieval.anatomy.structures import UnknownStructure
 from .desk.desk import Answer, Call, Desk
 from .desk.tool import Tool
 from .registry import tool
+
+log = logging.getLogger(__name__)
 
 
 def use(desk: Desk, name: str, **arguments: Any) -> Answer:
@@ -27,13 +31,13 @@ def use(desk: Desk, name: str, **arguments: Any) -> Answer:
 
 
 def checked(entry: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, converted and with defaults.
+    """The arguments, converted and with defaults; null or nothing for an optional one means its default.
 
     Raises:
         BadCall: one is missing, unknown or out of range.
     """
     try:
-        model = entry.arguments.model_validate(dict(arguments))
+        model = entry.arguments.model_validate(entry.given(arguments))
     except ValidationError as error:
         raise BadCall(explained(error, entry.name, list(entry.arguments.model_fields))) from None
     return {name: getattr(model, name) for name in entry.arguments.model_fields}
@@ -55,6 +59,13 @@ def run_tool(entry: Tool, desk: Desk, call: Call, arguments: Mapping[str, Any]) 
     except OstensorError as error:
         outcome = str(error)
         raise
+    except Cancelled:
+        raise
+    except Exception as error:
+        found = as_one_of_ours(error, entry.name)
+        log_crash(log, entry.name, error)
+        outcome = str(found)
+        raise found from None
     finally:
         desk.store.write_audit(entry.name, dict(arguments), outcome)
         if desk.recorder is not None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -28,11 +30,52 @@ def _truth(value: Any) -> Any:
     return value
 
 
+def _notation(value: Any, letter: str = "T") -> Any:
+    """A stage of one letter of TNM as it is usually written: 'cT2a', 'pT3', 'Tx' (not known); and numbers as text."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(rf"\s*(?:y?r?[cpau]?{letter})?\s*([0-4][a-d]?|[xX]|is)\s*", value, re.I)
+    if found is None:
+        return value
+    stage = found[1].lower()
+    if stage[1:] in ("c", "d") or stage[:1] in ("3", "4"):  # finer than any cohort here parts it
+        return stage[:1]
+    return None if stage == "x" else stage
+
+
+def _coarser(value: Any, letter: str) -> Any:
+    """N and M without the letters that part them: 2b is 2."""
+    stage = _notation(value, letter)
+    return stage.rstrip("abcd") if isinstance(stage, str) and re.fullmatch(r"\d[a-d]", stage) else stage
+
+
+def _overall(value: Any) -> Any:
+    """'stage IIIA' and '3a' as 'IIIa'."""
+    if not isinstance(value, str):
+        return {1: "I", 2: "II", 3: "III", 4: "IV"}.get(value, value) if isinstance(value, int) else value
+    found = re.fullmatch(r"\s*(?:stage\s*)?(IV|I{1,3}|[1-4])\s*([a-c]?)\d?\s*", value, re.I)
+    if found is None:
+        return value
+    number = {"1": "I", "2": "II", "3": "III", "4": "IV"}.get(found[1], found[1].upper())
+    letter = found[2].lower()
+    return number + (letter if number == "III" and letter in ("a", "b") else "")
+
+
+def _sex(value: Any) -> Any:
+    """'m', 'F', 'Male', 'woman'."""
+    words = {"m": "male", "male": "male", "man": "male", "f": "female", "female": "female", "woman": "female"}
+    return words.get(value.strip().lower(), value) if isinstance(value, str) else value
+
+
 Flag = Annotated[bool, BeforeValidator(_truth)] | None
-TStage = Literal["0", "1", "1a", "1b", "2", "2a", "2b", "3", "4"]
-NStage = Literal["0", "1", "2", "3"]
-MStage = Literal["0", "1"]
-OverallStage = Literal["I", "II", "III", "IIIa", "IIIb", "IV"]
+_T = Literal["0", "1", "1a", "1b", "2", "2a", "2b", "3", "4"]
+TStage = Annotated[_T | None, BeforeValidator(_notation)]
+NStage = Annotated[Literal["0", "1", "2", "3"] | None, BeforeValidator(partial(_coarser, letter="N"))]
+MStage = Annotated[Literal["0", "1"] | None, BeforeValidator(partial(_coarser, letter="M"))]
+OverallStage = Annotated[Literal["I", "II", "III", "IIIa", "IIIb", "IV"] | None, BeforeValidator(_overall)]
+Sex = Annotated[Literal["female", "male"] | None, BeforeValidator(_sex)]
 
 # Ranges are what a living adult or child can have, not what is healthy; they catch wrong units and columns.
 _AGE = Annotated[float, BeforeValidator(_number), Field(ge=0, le=120)] | None
@@ -57,7 +100,7 @@ class EhrRecord(BaseModel):
 
     disease: Disease | None = None
     age_years: _AGE = None
-    sex: Literal["female", "male"] | None = None
+    sex: Sex = None
     weight_kg: _WEIGHT = None
     height_cm: _HEIGHT = None
     bmi_kg_m2: _BMI = None
@@ -92,10 +135,10 @@ class EhrRecord(BaseModel):
     ) = None
     grade: _GRADE = None
     necrosis: Flag = None
-    t_stage: TStage | None = None
-    n_stage: NStage | None = None
-    m_stage: MStage | None = None
-    overall_stage: OverallStage | None = None
+    t_stage: TStage = None
+    n_stage: NStage = None
+    m_stage: MStage = None
+    overall_stage: OverallStage = None
     surgery: Literal["none", "partial", "radical", "other"] | None = None
     chemotherapy: Flag = None
 

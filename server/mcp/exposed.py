@@ -19,9 +19,9 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool as McpTool
 from mcp_types import CallToolResult, ContentBlock, ImageContent, TextContent, ToolAnnotations
-from pydantic import ValidationError
+from pydantic import Field, SkipValidation, ValidationError
 
-from ...imaging.errors import OstensorError
+from ...imaging.errors import OstensorError, as_one_of_ours, log_crash
 from ...tools.desk.desk import Answer, Call, Desk
 from ...tools.desk.tool import HIDDEN, Tool
 from ...tools.running import explained, run_tool
@@ -38,16 +38,28 @@ _EVERYWHERE = ("Provenance", "Geometry")  # parts of answers whose fields are no
 
 
 class ExposedTool(McpTool):
-    """A tool that refuses unknown arguments and explains wrong ones in one line each."""
+    """A tool that refuses unknown arguments and explains wrong ones, and every failure, in a line that says what to do.
+
+    Attributes:
+        entry: the tool as we know it.
+    """
+
+    entry: Annotated[Tool | None, SkipValidation] = Field(default=None, exclude=True)
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
         """Run it; see the base class."""
+        given = self.entry.given(arguments) if self.entry is not None else arguments
         try:
-            return await super().run(arguments, context, convert_result=convert_result)
+            return await super().run(given, context, convert_result=convert_result)
         except ToolError as error:
-            if isinstance(error.__cause__, ValidationError):
-                allowed = list(self.parameters.get("properties", {}))
-                raise ToolError(explained(error.__cause__, self.name, allowed)) from None
+            cause = error.__cause__
+            if isinstance(cause, ValidationError):
+                raise ToolError(explained(cause, self.name, list(self.parameters.get("properties", {})))) from None
+            if isinstance(cause, ToolError):  # our own words, without the library's prefix
+                raise ToolError(str(cause)) from None
+            if isinstance(cause, Exception):
+                log_crash(log, self.name, cause)
+                raise ToolError(str(as_one_of_ours(cause, self.name))) from None
             raise
 
 
@@ -95,6 +107,7 @@ def expose(entry: Tool, desk: Desk) -> ExposedTool:
     if entry.ui == ("app",) and made.fn_metadata.output_schema is not None:
         made.fn_metadata.output_schema = shallow(made.fn_metadata.output_schema)
     assert isinstance(made, ExposedTool)
+    made.entry = entry
     return made
 
 

@@ -67,3 +67,31 @@ def test_roots_must_exist(tmp_path: Path) -> None:
         Roots([tmp_path / "nowhere"])
     with pytest.raises(BadCall, match="No root"):
         Roots([])
+
+
+def test_paths_as_chats_write_them_are_understood(tmp_path: Path) -> None:
+    root = tmp_path / "scans"
+    root.mkdir()
+    (root / "left knee.nii.gz").touch()
+    roots = Roots([root])
+    for text in (
+        '"left knee.nii.gz"', "'left knee.nii.gz'", "`left knee.nii.gz`", " left knee.nii.gz ",
+        f"file://{root}/left%20knee.nii.gz", f"file://localhost{root}/left knee.nii.gz",
+    ):  # fmt: skip
+        assert roots.inside(text).name == "left knee.nii.gz", text
+    with pytest.raises(BadCall, match="is an address"):
+        roots.inside("https://example.org/left.nii.gz")
+    with pytest.raises(BadCall, match="machine 'other'"):
+        roots.inside("file://other/left.nii.gz")
+
+
+def test_a_misspelt_name_is_answered_with_names_that_are_there(tmp_path: Path) -> None:
+    root = tmp_path / "scans"
+    root.mkdir()
+    for name in ("abdomen.nii.gz", "brain.nii.gz"):
+        (root / name).touch()
+    (tmp_path / "abdomen_secret.nii.gz").touch()
+    with pytest.raises(BadCall, match=r"Did you mean 'abdomen.nii.gz'\?$"):
+        Roots([root]).inside("abdomne.nii.gz")
+    with pytest.raises(BadCall, match="Check the spelling"):
+        Roots([root]).inside("xyz")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...imaging.errors import Failed, OstensorError
+from ...imaging.errors import OstensorError, as_one_of_ours, log_crash
 from ...models.interface import Cancelled
 from ...store.records import Facts, JobRecord
 from ...store.store import Store
@@ -178,9 +178,9 @@ class Jobs:
         except OstensorError as error:
             live.error = error
             self.store.update_job(job_id, state="failed", error=str(error))
-        except Exception:
-            log.exception("job %s failed", job_id)
-            live.error = Failed("The job failed on our side. The server's log has the details.")
+        except Exception as error:
+            log_crash(log, f"job {job_id}", error)
+            live.error = as_one_of_ours(error, self.store.job(job_id).tool)
             self.store.update_job(job_id, state="failed", error=str(live.error))
         finally:
             live.done.set()

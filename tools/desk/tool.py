@@ -57,6 +57,15 @@ class Tool:
         }
         return create_model(f"{self.name}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
 
+    def given(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments without optional ones that are null or empty text: models write those for what they leave out."""
+        fields = self.arguments.model_fields
+        return {
+            name: value
+            for name, value in arguments.items()
+            if not (name in fields and not fields[name].is_required() and _is_nothing(value))
+        }
+
     @property
     def is_long(self) -> bool:
         """Whether its work may outlast a call; then it takes `wait_s`, and may run as a task."""
@@ -71,3 +80,7 @@ class Tool:
     def summary(self) -> str:
         """First line of its description."""
         return (self.function.__doc__ or "").strip().splitlines()[0]
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value.strip().lower() in ("", "null", "none"))

@@ -24,7 +24,7 @@ from ostensor.models.prognosis.reading import dictionaries, flattened, outcome_o
         ({"age_years": float("nan")}, "'age_years'"),
         ({"weight_kg": 80_000}, "'weight_kg' is '80000'.*less than or equal to 400"),
         ({"age": 63, "sex": "male"}, "Unknown field 'age'.*Fields: disease, age_years"),
-        ({"sex": "M"}, "'sex' is 'M'.*'female' or 'male'"),
+        ({"sex": "X"}, "'sex' is 'X'.*'female' or 'male'"),
         ({"diabetes": "yes"}, "'diabetes' is 'yes': must be true or false"),
         ({"t_stage": "7"}, "'t_stage' is '7'"),
         ({"disease": "measles", "age_years": 4}, "'disease' is 'measles'"),
