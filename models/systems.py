@@ -27,9 +27,9 @@ class System:
     Attributes:
         name: as cards say it in `system`.
         number: its place among the published systems of docs/systems.md; 0 for our own.
-        cards: its models.
-        module: below `ostensor.models`; has `load(card, path, how)`, whose answer names its `engine`, where users bring files `convert(card, files)`,
-            and where outputs of the official code are known `reproduce(fixture)`.
+        cards: its models; () where there are no weights to offer and only training makes some.
+        module: below `ostensor.models`; where there are cards has `load(card, path, how)`, whose answer names its `engine`, where users bring files
+            `convert(card, files)`, and where outputs of the official code are known `reproduce(fixture)`.
         files: what a user brings, one word or two for each file; () where nothing is brought.
         beside: folder below the user's weights that must hold the text encoder's own files; "" for none.
         parity: the fixtures `reproduce` understands.
@@ -56,6 +56,7 @@ SYSTEMS: tuple[System, ...] = (
     System("LSMS", 3, LSMS, "language.lsms.weights"),
     System("DuPLUS", 4, DUPLUS, "language.duplus.weights", ("checkpoint",), "clipmd", (Against("BioMedIA-MBZUAI/DuPLUS"),)),
     System("seg2med", 26, SEG2MED, "synthesis.runtime"),
+    System("PULASki", 31, (), "uncertainty.probunet", parity=(Against("soumickmj/PULASki", ("probunetv2",)),)),
     System("MeshNet", 72, MESHNET, "labelled.meshnet", ("model.pth",)),
     System("OBELISK", 73, OBELISK, "labelled.obelisk", ("obeliskhybrid_tcia_fold1.pth to fold4",)),
 )  # fmt: skip

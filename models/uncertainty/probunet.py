@@ -3,17 +3,23 @@
 Paper: PULASki, Medical Image Analysis 2025, arXiv 2312.15686 (its `ProbUNetV2`), after Kohl et al. 2018, arXiv 1806.05034.
 Takes: images (b 1 x y) or (b 1 x y z); while learning also one rater's mask of the same shape.
 Returns: logits (b 1 ...), one set per draw of the latent.
-Weights: none bundled; the authors' are not read (remote code, unclear licence). `ostensor fit hippocampus-raters` makes small ones.
-Left out: nothing. Written anew from the description; the convolutions per level (two, at the bottom too) are those whose
-    parameters add up to the published 4.86 M and 2.65 M in 2-D and 30.47 M in 3-D.
+Weights: none bundled; the authors' are not offered (remote code, unclear licence). `ostensor fit hippocampus-raters` makes small ones.
+Left out: the latent at the bottom instead of at the end. Written anew from the description; in the mode "released" it computes what
+    the authors' class does (`ostensor eval parity`), with the published 4.86 M and 2.65 M parameters in 2-D and 30.47 M in 3-D.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
+
+from ...imaging.errors import BadCall
+from ..checkpoints import Tensors
+from ..parity import Fixture
 
 
 @dataclass(frozen=True)
@@ -24,12 +30,17 @@ class ProbUnetConfig:
         base: channels of the finest level; they double per level.
         depth: levels; sides of the input are multiples of 2^(depth - 1).
         latent: numbers of the latent.
+        normed: levels of the prior and the posterior that have norms, from the finest.
+        mode: "described" has LeakyReLU between the last three layers, as Kohl's has ReLU; "released" has nothing there, as the
+            authors' code: the layers are then one, and the latent only adds a number to all logits of a picture.
     """
 
     dims: int = 2
     base: int = 24
     depth: int = 5
     latent: int = 3
+    normed: int = 2
+    mode: Literal["described", "released"] = "described"
 
 
 class ProbUnet(nn.Module):
@@ -39,18 +50,11 @@ class ProbUnet(nn.Module):
         super().__init__()
         self.config = config
         dims, widths = config.dims, [config.base * 2**n for n in range(config.depth)]
-        conv, up = (nn.Conv2d, nn.ConvTranspose2d) if dims == 2 else (nn.Conv3d, nn.ConvTranspose3d)
+        conv = nn.Conv2d if dims == 2 else nn.Conv3d
         self.down = nn.ModuleList(_block(dims, a, b, norm=True) for a, b in zip([1, *widths], widths, strict=False))
-        coarse = widths[:0:-1]
-        self.up = nn.ModuleList(up(w, w // 2, 3, stride=2, padding=1, output_padding=1) for w in coarse)
-        self.merge = nn.ModuleList(_block(dims, w, w // 2, norm=True) for w in coarse)
-        self.inject = nn.Sequential(
-            conv(config.base + config.latent, config.base, 1),
-            nn.LeakyReLU(),
-            conv(config.base, config.base, 1),
-            nn.LeakyReLU(),
-            conv(config.base, 1, 1),
-        )
+        self.rises = nn.ModuleList(_Rise(dims, width) for width in widths[:0:-1])
+        both, between = config.base + config.latent, nn.LeakyReLU if config.mode == "described" else nn.Identity
+        self.inject = nn.Sequential(conv(both, both, 1), between(), conv(both, both, 1), between(), conv(both, 1, 1))
         self.prior_net, self.posterior_net = _Moments(config, 1), _Moments(config, 2)
 
     def features(self, image: torch.Tensor) -> torch.Tensor:
@@ -60,9 +64,8 @@ class ProbUnet(nn.Module):
         for n, stage in enumerate(self.down):
             x = stage(_halved(x) if n else x)
             skips.append(x)
-        skips.pop()
-        for up, merge in zip(self.up, self.merge, strict=True):
-            x = merge(torch.cat([up(x), skips.pop()], dim=1))
+        for rise, skip in zip(self.rises, skips[-2::-1], strict=True):
+            x = rise(x, skip)
         return x
 
     def prior(self, image: torch.Tensor) -> Moments:
@@ -111,18 +114,32 @@ def divergence(one: Moments, other: Moments) -> torch.Tensor:
     return 0.5 * each.sum(dim=1)
 
 
+class _Rise(nn.Module):
+    """From a level to the next finer one, whose features come first."""
+
+    def __init__(self, dims: int, wide: int) -> None:
+        super().__init__()
+        up = nn.ConvTranspose2d if dims == 2 else nn.ConvTranspose3d
+        self.up = up(wide, wide // 2, 3, stride=2, padding=1, output_padding=1)
+        self.merge = _block(dims, wide, wide // 2, norm=True)
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        merged: torch.Tensor = self.merge(torch.cat([skip, self.up(x)], dim=1))
+        return merged
+
+
 class _Moments(nn.Module):
-    """An encoder that ends in the moments of the latent; norms in its first two levels only."""
+    """An encoder that ends in the moments of the latent; norms in its first levels only."""
 
     def __init__(self, config: ProbUnetConfig, inside: int) -> None:
         super().__init__()
         widths = [config.base * 2**n for n in range(config.depth)]
         self.stages = nn.ModuleList(
-            _block(config.dims, a, b, norm=n < 2)
+            _block(config.dims, a, b, norm=n < config.normed)
             for n, (a, b) in enumerate(zip([inside, *widths], widths, strict=False))
         )
         conv = nn.Conv2d if config.dims == 2 else nn.Conv3d
-        self.head = conv(widths[-1], 2 * config.latent, 1)
+        self.head = conv(widths[-1], 2 * config.latent, 1, bias=False)
 
     def forward(self, x: torch.Tensor) -> Moments:
         for n, stage in enumerate(self.stages):
@@ -142,3 +159,62 @@ def _block(dims: int, inside: int, outside: int, *, norm: bool) -> nn.Sequential
 
 def _halved(x: torch.Tensor) -> torch.Tensor:
     return nn.functional.avg_pool2d(x, 2) if x.dim() == 4 else nn.functional.avg_pool3d(x, 2)
+
+
+_LAYER = re.compile(r"(task|prior|posterior)_net\.(encode|decode|reduce)[-_](\d+)\.(?:(\d+)\.)?(weight|bias)")
+
+
+def load_official(state: Tensors, *, normed: int = 2) -> ProbUnet:
+    """The network with the weights of the authors' class, in evaluation mode and in the mode "released".
+
+    Both have the same layers in the order of computation; the authors' names count norms as well, so they are sorted, not translated.
+
+    Args:
+        normed: see `ProbUnetConfig`; the weights do not tell.
+
+    Raises:
+        BadCall: keys are missing or unexpected, or shapes differ.
+    """
+    try:
+        theirs = sorted(state, key=_place)
+        first, last = theirs[0], [key for key in theirs if key.startswith("prior")][-1]
+        base, depth, latent = state[first].shape[0], 1 + _place(last)[2], state[last].shape[0] // 2
+        net = ProbUnet(ProbUnetConfig(state[first].dim() - 2, base, depth, latent, normed, "released"))
+        net.load_state_dict({ours: state[key] for ours, key in zip(net.state_dict(), theirs, strict=True)})
+    except (LookupError, ValueError, RuntimeError) as error:
+        why = str(error).splitlines()[-1].strip()
+        raise BadCall(f"These are no weights of ProbUNetV2 with its latent at the end: {why}") from None
+    return net.eval()
+
+
+def _place(key: str) -> tuple[int, int, int, int, bool]:
+    """Where a weight or bias of the authors' class is used; the decoder counts its levels downwards."""
+    found = _LAYER.fullmatch(key)
+    if found is None:
+        raise ValueError(f"'{key}' is none of its layers.")
+    part, way, level, layer, kind = found.groups()
+    ways = ("encode", "decode", "reduce")
+    depth = -int(level) if way == "decode" else int(level)
+    return ("task", "prior", "posterior").index(part), ways.index(way), depth, int(layer or 0), kind == "bias"
+
+
+def reproduce(fixture: Fixture) -> Tensors:
+    """Our outputs on a fixture of the official code; its latents are given."""
+    sizes, given = fixture.sizes, fixture.inputs
+    if sizes.get("injection_at", "end") != "end":
+        raise BadCall(f"Its latent enters at '{sizes['injection_at']}'. Ours enters at the end only.")
+    net = load_official(fixture.state(), normed=sizes.get("norm_depth", 2))
+    image, ones = given["image"], [1] * net.config.dims
+    with torch.no_grad():
+        features, prior, posterior = net.features(image), net.prior(image), net.posterior(image, given["mask"])
+        found = {
+            "prior_mean_output": net.decode(features, prior.mean).sigmoid(),
+            "draws": torch.stack([net.decode(features, one).sigmoid() for one in given["latents"].unbind(1)], dim=1),
+            "kl": divergence(posterior, prior).sum()[None],
+        }
+        for name, moments in (("prior", prior), ("posterior", posterior)):
+            both = torch.cat([moments.mean, moments.log_variance], dim=1)
+            found[f"{name}_net"] = both.reshape(*both.shape, *ones)
+            found[f"{name}_mean"] = moments.mean.reshape(*moments.mean.shape, *ones)
+            found[f"{name}_std"] = torch.exp(0.5 * moments.log_variance).reshape(*moments.mean.shape, *ones)
+    return found

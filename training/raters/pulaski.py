@@ -11,6 +11,8 @@ from typing import Literal
 
 import torch
 
+from ...models.checkpoints import Tensors
+from ...models.parity import Fixture
 from ...models.uncertainty.probunet import ProbUnet, divergence
 from ..objective import LABELLED, MODEL, Batches, Objective, Roles, State
 from .set_distances import hausdorff_divergence, sinkhorn_divergence
@@ -19,16 +21,14 @@ Distance = Literal["none", "sinkhorn", "hausdorff"]
 FALSE_NEGATIVES, FALSE_POSITIVES, POWER, SMOOTH = 0.7, 0.3, 0.75, 1.0  # Source: PULASki's focal Tversky
 
 
-def focal_tversky(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """(1 - TI)^0.75 of logits and masks (b ...), per item, averaged; TI weighs misses 0.7 and false marks 0.3.
+def focal_tversky(p: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """(1 - TI)^0.75 of probabilities and masks (b ...), over batch and space together; TI weighs misses 0.7 and false marks 0.3.
 
-    Source: Abraham and Khan 2019, arXiv 1810.07842, with PULASki's weights.
+    Source: Abraham and Khan 2019, arXiv 1810.07842, with PULASki's weights and its sum over the batch.
     """
-    p, t = torch.sigmoid(logits).flatten(1), masks.flatten(1)
-    hit = (p * t).sum(dim=1)
-    missed, wrong = ((1 - p) * t).sum(dim=1), (p * (1 - t)).sum(dim=1)
+    hit, missed, wrong = (p * masks).sum(), ((1 - p) * masks).sum(), (p * (1 - masks)).sum()
     index = (hit + SMOOTH) / (hit + FALSE_NEGATIVES * missed + FALSE_POSITIVES * wrong + SMOOTH)
-    return ((1 - index).clamp(min=1e-6) ** POWER).mean()  # the power's slope is infinite at 0
+    return (1 - index).clamp(min=1e-6) ** POWER  # the power's slope is infinite at 0
 
 
 def raters_of(labels: torch.Tensor, count: int) -> torch.Tensor:
@@ -64,7 +64,7 @@ class Pulaski(Objective):
         noise = torch.from_numpy(state.rng.standard_normal((self.raters, *posterior.mean.shape))).to(posterior.mean)
         draws = [net.decode(features, posterior.at(part)) for part in noise[: 1 if self.distance == "none" else None]]
         terms = {
-            "tversky": focal_tversky(draws[0].float(), one),
+            "tversky": focal_tversky(torch.sigmoid(draws[0].float()), one),
             "divergence": divergence(posterior, prior).float().mean(),
         }
         if self.distance != "none":
@@ -72,3 +72,21 @@ class Pulaski(Objective):
             measure = sinkhorn_divergence if self.distance == "sinkhorn" else hausdorff_divergence
             terms["distance"] = measure(cloud, truth).mean()
         return terms
+
+
+def reproduce(fixture: Fixture) -> Tensors:
+    """Our values and gradients on a fixture of the official losses; the focal Tversky is of the first draw and the first rater."""
+    p, raters = fixture.inputs["predictions"].clone().requires_grad_(), fixture.inputs["raters"]
+    cloud, truth = p.flatten(2), raters.flatten(2)
+    values = {
+        "sinkhorn": sinkhorn_divergence(cloud, truth, mode="released").mean(),
+        "hausdorff": hausdorff_divergence(cloud, truth).mean(),
+        "focal_tversky": focal_tversky(p[:, :1], raters[:, :1]),
+    }
+    slopes = {f"{name}_grad": torch.autograd.grad(value, p)[0] for name, value in values.items()}
+    slopes["focal_tversky_grad"] = slopes["focal_tversky_grad"][:, :1]
+    alike = {
+        "sinkhorn_self": sinkhorn_divergence(truth, truth, mode="released").mean(),
+        "hausdorff_self": hausdorff_divergence(truth, truth).mean(),
+    }
+    return slopes | {name: value.detach()[None] for name, value in (values | alike).items()}

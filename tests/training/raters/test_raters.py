@@ -54,9 +54,9 @@ def test_raters_are_the_bits_of_a_label() -> None:
 def test_focal_tversky_by_hand_counts_misses_more_than_false_marks() -> None:
     """Two of four voxels true, one found and one wrongly marked: TI = (1+1)/(1+.7+.3+1) = 2/3."""
     truth = torch.tensor([[1.0, 1.0, 0.0, 0.0]])
-    half = torch.tensor([[60.0, -60.0, 60.0, -60.0]])
+    half = torch.tensor([[1.0, 0.0, 1.0, 0.0]])
     assert float(focal_tversky(half, truth)) == pytest.approx((1 / 3) ** 0.75, rel=1e-5)
-    missed, wrong = torch.tensor([[60.0, -60.0, -60.0, -60.0]]), torch.tensor([[60.0, 60.0, 60.0, -60.0]])
+    missed, wrong = torch.tensor([[1.0, 0.0, 0.0, 0.0]]), torch.tensor([[1.0, 1.0, 1.0, 0.0]])
     assert float(focal_tversky(missed, truth)) > float(focal_tversky(wrong, truth))
 
 

@@ -1,5 +1,6 @@
 """Distances of sets: against exact transport, finite differences and another library, and the acceptance toy."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -39,6 +40,39 @@ def test_sinkhorn_tends_to_exact_transport() -> None:
     cost = cdist(one[0].numpy(), other[0].numpy(), "sqeuclidean") / 2
     rows, columns = linear_sum_assignment(cost)
     assert float(sinkhorn_divergence(one, other)) == pytest.approx(cost[rows, columns].mean(), rel=0.01)
+
+
+def _transport(x: torch.Tensor, y: torch.Tensor, epsilons: list[float]) -> float:
+    """GeomLoss's recurrence as its paper writes it, one pair of clouds (n d) and (m d), point by point."""
+
+    def soft(potential: list[float], costs: list[float], epsilon: float) -> float:
+        each = [(p - c) / epsilon for p, c in zip(potential, costs, strict=True)]
+        top = max(each)
+        return -epsilon * (top + math.log(sum(math.exp(one - top) for one in each) / len(each)))
+
+    cost = (((x[:, None] - y[None]) ** 2).sum(dim=2) / 2).tolist()
+    turned = [list(column) for column in zip(*cost, strict=True)]
+    f = [soft([0.0] * len(turned), row, epsilons[0]) for row in cost]
+    g = [soft([0.0] * len(cost), row, epsilons[0]) for row in turned]
+    for epsilon in epsilons:
+        new_f, new_g = [soft(g, row, epsilon) for row in cost], [soft(f, row, epsilon) for row in turned]
+        f, g = ([(a + b) / 2 for a, b in zip(*two, strict=True)] for two in ((f, new_f), (g, new_g)))
+    last_f, last_g = [soft(g, row, epsilons[-1]) for row in cost], [soft(f, row, epsilons[-1]) for row in turned]
+    return sum(last_f) / len(last_f) + sum(last_g) / len(last_g)
+
+
+def test_released_sinkhorn_halves_the_blur_from_the_diameter_and_stops_before_it_converges() -> None:
+    """The slow recurrence on clouds of unequal size, where the converged value differs."""
+    one, other = _cloud(0, 5)[0], (_cloud(1, 3)[0] > 0.5).double()
+    points = torch.cat([one, other])
+    diameter = float((points.max(dim=0).values - points.min(dim=0).values).norm())
+    halved = [diameter / 2**n for n in range(10) if diameter / 2**n > 0.05]
+    epsilons = [blur**2 for blur in (diameter, *halved, 0.05)]
+    pairs = ((one, other), (one, one), (other, other))
+    both, own, theirs = (_transport(a, b, epsilons) for a, b in pairs)
+    found = float(sinkhorn_divergence(one[None], other[None], mode="released"))
+    assert found == pytest.approx(both - own / 2 - theirs / 2, rel=1e-9)
+    assert float(sinkhorn_divergence(one[None], other[None])) != pytest.approx(found, rel=1e-4)
 
 
 def test_the_hausdorff_divergence_is_half_the_squared_energy_distance() -> None:
