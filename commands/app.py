@@ -34,6 +34,7 @@ from .options import ParaphraserOption, PurposeOption, RootOption, StoreOption, 
 from .training.bench import bench
 from .training.evaluate import evaluate
 from .training.fit import fit
+from .training.parity import CONFIG, evaluations
 
 app = typer.Typer(
     name="ostensor",
@@ -47,7 +48,8 @@ app.add_typer(cli_store.app, name="store")
 app.add_typer(cli_tokens.app, name="tokens")
 app.add_typer(cli_index.app, name="index")
 app.command()(fit)
-app.command("eval")(evaluate)
+evaluations.command(CONFIG)(evaluate)
+app.add_typer(evaluations, name="eval")
 app.add_typer(bench, name="bench")
 cli_report.add_commands(app)
 cli_agents.add_commands(app)

@@ -140,4 +140,8 @@ def reproduce(fixture: Fixture) -> Tensors:
     given = fixture.inputs
     with torch.no_grad():
         seen = net.encode(given["image"], given["modality"].tolist(), given["context_text"])
-        return {"logits": net.decode(seen, given["target_text"])}
+        return {
+            "logits": net.decode(seen, given["target_text"]),
+            "gap": seen.pooled[:, :, None, None, None],
+            "controller_params": net.head_parameters(seen.pooled, given["target_text"]),
+        }

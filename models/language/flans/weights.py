@@ -207,12 +207,17 @@ def reproduce(fixture: Fixture) -> Tensors:
             prompts.boxes(given["extra_boxes"]),
             prompts.words(states),
         ]
-        dense = prompts.dense(len(states), side, given["extra_mask"])
-        extra = net.mask_decoder(features.embedding, code, torch.cat(marks, dim=1), dense, ambiguous=True)
+        sparse, dense = torch.cat(marks, dim=1), prompts.dense(len(states), side, given["extra_mask"])
+        extra = net.mask_decoder(features.embedding, code, sparse, dense, ambiguous=True)
         return {
             "low_res_logits": net.decode(features, states),
             "class_logits": net.intentions(states),
             "iou": alone[1],
             "extra_low_res_logits": extra[0],
             "extra_iou": extra[1],
+            "clip_last_hidden_state": states,
+            "image_embedding": features.embedding,
+            "text_prompts": prompts.words(states),
+            "dense_pe": code,
+            "extra_sparse": sparse,
         }

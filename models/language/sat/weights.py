@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from ...checkpoints import Tensors, read_checkpoint
 from ...interface import Running
 from ...parity import Fixture
 from ...text.encoders import CachedEncoder, TransformerEncoder
-from .network import NANO, VARIANTS, Sat, SatConfig, SatTextHead, config_of
+from .network import NANO, VARIANTS, Sat, SatConfig, SatTextHead, config_of, position_code
 from .predictor import SatPredictor
 
 ENCODER_FOLDER = "biolord"  # below the user's weights folder: the text encoder's own files
@@ -155,11 +156,17 @@ def load(card: Card, path: Path, how: Running) -> SatPredictor:
 def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code; its texts come as pooled vectors."""
     state = cleaned(fixture.state("segmentation"))
-    net = load_sat(state, sat_config(state))
+    net = load_sat(state, replace(sat_config(state), heads=fixture.config.get("nhead", NANO.heads)))
     head = load_text_head(cleaned(fixture.state("text_head")))
     given = fixture.inputs
     asked = fixture.config["shapes"]["outputs"]["logits_stride1"][1]
     with torch.no_grad():
         query = head(given["text_pooled"], given["modality"])
-        logits = net(given["image"], query[None, :asked])
-    return {"query": query, **{f"logits_stride{2**n}": logit for n, logit in enumerate(logits)}}
+        seen = net.encode(given["image"])
+        logits = net.decode(seen, query[None, :asked], scales=len(seen.maps))
+    return {
+        "query": query,
+        **{f"logits_stride{2**n}": logit for n, logit in enumerate(logits)},
+        "memory_tokens": seen.memory.unflatten(1, seen.grid),
+        "pos_embedding": position_code(seen.grid, net.config.query_dim)[:, None],
+    }

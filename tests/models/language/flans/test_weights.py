@@ -2,13 +2,11 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from ostensor.imaging.errors import BadCall, Unavailable
 from ostensor.models.checkpoints import read_checkpoint
@@ -17,6 +15,7 @@ from ostensor.models.language.flans.image import EncoderConfig
 from ostensor.models.language.flans.network import OFFICIAL, Flans, FlansConfig
 from ostensor.models.language.flans.text import TowerConfig
 from ostensor.models.language.flans.weights import cleaned, flans_config, load_flans
+from ostensor.models.parity import Fixture
 
 ROOT = Path(__file__).resolve().parents[4]
 SMALL = FlansConfig(
@@ -142,59 +141,14 @@ def test_import_and_load_ask_for_licence_file_and_tokenizer(
         catalogue.forget_cards()
 
 
-def _fixture() -> Path:
-    folder = Path(os.environ.get("OSTENSOR_PARITY", ROOT.parent / "shared" / "parity")) / "flans"
-    if not folder.is_dir():
-        pytest.skip("needs the parity fixture of FLanS (set OSTENSOR_PARITY)")
-    return folder
-
-
-def _close(found: torch.Tensor, name: str, folder: Path, facts: dict[str, dict[str, dict[str, float]]]) -> None:
-    expected = torch.from_numpy(np.load(folder / "outputs.npz")[name])
-    assert found.shape == expected.shape
-    torch.testing.assert_close(found, expected, **facts["tolerance"][name])
-
-
-@pytest.mark.data
-def test_official_code_and_ours_agree_on_the_same_weights() -> None:
-    """Outputs of the authors' code on random weights, made outside this project; also points, box and mask."""
-    folder = _fixture()
-    facts = json.loads((folder / "config.json").read_text())
-    sizes, words = facts["constructor_arguments"], facts["text_config"]
-    like = FlansConfig(
-        decoder=DecoderConfig(heads=sizes["decoder_num_heads"]),
-        tower=TowerConfig(heads=words["num_attention_heads"]),
-        pooling=sizes["text_pooling"],
-    )
-    net = load_flans(load_file(folder / "model.safetensors"), like).net
-    assert net.config.encoder.global_blocks == tuple(sizes["global_attn_indexes"])
-    assert net.config.encoder.heads == sizes["encoder_num_heads"]
-    given = {
-        key: torch.from_numpy(value.astype("float32") if value.dtype == np.float16 else value)
-        for key, value in np.load(folder / "inputs.npz").items()
-    }
-    with torch.no_grad():
-        states = net.read(given["tokens"].long())
-        features = net.encode(given["image"])
-        _close(net.decode(features, states), "low_res_logits", folder, facts)
-        _close(net.intentions(states), "class_logits", folder, facts)
-        prompts, side = net.prompt_encoder, net.config.encoder.grid
-        dense = prompts.dense(len(states), side)
-        code = prompts.pe_layer.of_grid(side)
-        _logits, iou = net.mask_decoder(features.embedding, code, prompts.words(states), dense)
-        _close(iou, "iou", folder, facts)
-        sparse = torch.cat(
-            [
-                prompts.points(given["extra_points"], given["extra_point_labels"], with_box=True),
-                prompts.boxes(given["extra_boxes"]),
-                prompts.words(states),
-            ],
-            dim=1,
-        )
-        dense = prompts.dense(len(states), side, given["extra_mask"])
-        logits, iou = net.mask_decoder(features.embedding, code, sparse, dense, ambiguous=True)
-        _close(logits, "extra_low_res_logits", folder, facts)
-        _close(iou, "extra_iou", folder, facts)
+def test_the_sizes_of_a_checkpoint_of_the_official_code_are_read_from_it() -> None:
+    """What `tests/parity/flans` says it was built with."""
+    fixture = Fixture(ROOT / "tests" / "parity" / "flans")
+    sizes = fixture.sizes
+    heads = dataclasses.replace(LIKE, decoder=DecoderConfig(heads=sizes["decoder_num_heads"]))
+    encoder = load_flans(fixture.state(), heads).net.config.encoder
+    assert encoder.global_blocks == tuple(sizes["global_attn_indexes"])
+    assert (encoder.heads, encoder.window) == (sizes["encoder_num_heads"], sizes["window_size"])
 
 
 def test_points_without_a_box_get_one_that_is_none(net: Flans) -> None:

@@ -9,7 +9,7 @@ import importlib
 from dataclasses import dataclass
 from types import ModuleType
 
-from ..models.parity import Against
+from ...models.parity import Against
 
 
 @dataclass(frozen=True)
