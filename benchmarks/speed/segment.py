@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ...imaging.errors import Unavailable
+from ...imaging.masks.dice import dice
 from ...models.catalogue import card
 from ..machine import described
 from .segment_side import MODEL
@@ -68,9 +69,8 @@ def _agreement(folder: Path) -> list[float]:
     count = len(card(MODEL).claimed)
     found = []
     for one, other in zip(*(b[: b.size // count * count].reshape(count, -1).astype(bool) for b in bits), strict=True):
-        total = int(one.sum()) + int(other.sum())
-        if total:
-            found.append(2 * int((one & other).sum()) / total)
+        if one.any() or other.any():
+            found.append(dice(one, other))
     return found
 
 

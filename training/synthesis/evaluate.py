@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from ...imaging.errors import Unavailable
+from ...imaging.masks.dice import dice
 from ...imaging.volume import Grid, Volume
 from ...models.interface import Predictor
 from ...models.load import load_predictor
@@ -148,8 +149,7 @@ def _consistency(made: Float, case: Slices, run: PaintingRun, segmenter: Predict
     truth = case.labels.transpose(1, 2, 0)
     found = {}
     for (label, name), mask in zip(shown.items(), segmenter.decode(features, list(shown.values())), strict=True):
-        wanted = truth == label
-        found[name] = float(2 * (mask.array & wanted).sum() / max(1, mask.array.sum() + wanted.sum()))
+        found[name] = dice(mask.array, truth == label)
     return found
 
 
