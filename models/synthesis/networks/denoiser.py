@@ -27,7 +27,7 @@ class NetworkConfig:
         dims: 2 for slices and stacks of slices, 3 for small volumes.
         condition: how maps (b c x y) reach it; "cross" takes them as their average per tile, in tokens.
         maps: channels of the condition.
-        made: channels of what is denoised (1 pixel channel, or the latent channels).
+        made: channels of what is denoised.
         groups: of GroupNorm; must divide every entry of `channels`.
         tiles: per axis, for "cross".
     """
@@ -117,47 +117,6 @@ def _tokens(maps: torch.Tensor, tiles: int) -> torch.Tensor:
     """(b tokens c): the average of each tile of the maps."""
     pool = nn.functional.adaptive_avg_pool2d if maps.dim() == 4 else nn.functional.adaptive_avg_pool3d
     return pool(maps, tiles).flatten(2).transpose(1, 2)
-
-
-class Codec(nn.Module):
-    """MONAI's KL autoencoder and the factor that gives its latents unit spread (Rombach et al. 2022)."""
-
-    def __init__(self, dims: Literal[2, 3], channels: tuple[int, ...], latent: int, *, scale: float = 1.0) -> None:
-        super().__init__()
-        self.net = _nets().AutoencoderKL(
-            spatial_dims=dims,
-            channels=channels,
-            latent_channels=latent,
-            num_res_blocks=1,
-            attention_levels=[False] * len(channels),
-            norm_num_groups=min(8, channels[0]),
-            with_encoder_nonlocal_attn=False,
-            with_decoder_nonlocal_attn=False,
-        )
-        self.factor = int(2 ** (len(channels) - 1))
-        self.register_buffer("scale", torch.tensor(scale))
-
-    def encode(self, image: torch.Tensor) -> torch.Tensor:
-        """Mean latents of an image, scaled."""
-        mean, _spread = self.net.encode(image)
-        latents: torch.Tensor = mean * self.scale
-        return latents
-
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """The image of scaled latents."""
-        image: torch.Tensor = self.net.decode(latents / self.scale)
-        return image
-
-    def set_scale_(self, images: torch.Tensor) -> None:
-        """Take 1 / spread of the latents of these images as the factor."""
-        with torch.no_grad():
-            mean, _spread = self.net.encode(images)
-        self.scale = 1.0 / mean.std()
-
-    def known_cells(self, keep: torch.Tensor) -> torch.Tensor:
-        """`keep` (b 1 x y) at latent size: a cell is known as soon as one kept pixel touches it (max-pool)."""
-        pool = nn.functional.max_pool2d if keep.dim() == 4 else nn.functional.max_pool3d
-        return pool(keep, self.factor)
 
 
 def _nets() -> Any:
