@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import inspect
-import logging
 import threading
 import typing
 from collections.abc import Mapping
@@ -29,8 +28,6 @@ from .approval import NAME as APPROVAL
 from .approval import asked_before, check_approved
 from .background import in_background
 from .ui import ui_meta
-
-log = logging.getLogger(__name__)
 
 _THREADS = 128  # calls that wait for jobs hold a thread each
 _PROGRESS_EVERY_S = 0.2

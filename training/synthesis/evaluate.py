@@ -8,7 +8,6 @@ segmenter on the real image is the figure to reach. It was taught on the same tr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,8 +229,3 @@ def _lookup(train: Sequence[Slices]) -> Maker:
 def _bins(values: Float) -> np.ndarray[Any, np.dtype[np.int64]]:
     bins: np.ndarray[Any, np.dtype[np.int64]] = np.clip((values + 1) * 127.5, 0, 255).astype(np.int64)
     return bins
-
-
-def to_json(scores: Sequence[PaintingScore]) -> str:
-    """The scores for the file beside the weights."""
-    return json.dumps([vars(score) for score in scores], indent=1)
