@@ -6,7 +6,6 @@ not timed. Both sides start from the scan in memory and end with boolean masks o
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import statistics
@@ -18,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from ...imaging.errors import Unavailable
 from ...imaging.masks.dice import dice
 from ...models.catalogue import card
 from ..machine import described
@@ -28,13 +26,7 @@ SIDES = ("monai", "ours")
 
 
 def run(*, rounds: int = 5, scan: str = "phantom") -> str:
-    """A Markdown table of medians over the rounds.
-
-    Raises:
-        Unavailable: MONAI is not installed.
-    """
-    if importlib.util.find_spec("monai") is None:
-        raise Unavailable("The benchmark needs MONAI. Install it with: pip install 'ostensor[train]'.")
+    """A Markdown table of medians over the rounds."""
     cores = len(os.sched_getaffinity(0))
     kinds = sorted({1, cores})
     results: dict[tuple[str, int], list[dict[str, Any]]] = {(side, n): [] for side in SIDES for n in kinds}

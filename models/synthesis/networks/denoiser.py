@@ -1,7 +1,7 @@
-"""The networks of the engine, all MONAI's: denoisers under four ways of conditioning, and the autoencoder.
+"""The networks of the engine, all MONAI's: denoisers under four ways of conditioning.
 
 Concatenation follows seg2med (arXiv 2504.09182), SPADE Park et al. 2019, ControlNet Zhang et al. 2023,
-cross-attention Rombach et al. 2022. Left out: attention above the coarsest level.
+cross-attention Rombach et al. 2022. Left out: attention above the coarsest level. MONAI takes seconds to import: it waits for the first network.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from ....imaging.errors import BadCall
-from .samplers import monai_missing
 
 Conditioning = Literal["none", "concat", "spade", "control", "cross"]
 EMPTY = -1.0  # a condition that was dropped; networks see it in training, so it means "no condition"
@@ -61,9 +60,11 @@ class Denoiser(nn.Module):
     """
 
     def __init__(self, config: NetworkConfig) -> None:
+        from monai.networks import nets as library
+
         super().__init__()
         self.config = config
-        nets = _nets()
+        nets: Any = library
         levels = len(config.channels)
         usual: dict[str, Any] = {
             "spatial_dims": config.dims,
@@ -117,11 +118,3 @@ def _tokens(maps: torch.Tensor, tiles: int) -> torch.Tensor:
     """(b tokens c): the average of each tile of the maps."""
     pool = nn.functional.adaptive_avg_pool2d if maps.dim() == 4 else nn.functional.adaptive_avg_pool3d
     return pool(maps, tiles).flatten(2).transpose(1, 2)
-
-
-def _nets() -> Any:
-    try:
-        from monai.networks import nets
-    except ImportError as error:
-        raise monai_missing() from error
-    return nets

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
-from monai.metrics.meandice import compute_dice
 
 from ostensor.imaging.errors import BadCall
 from ostensor.imaging.masks.dice import dice, dice_of_counts, dice_of_regions
@@ -40,6 +38,9 @@ PAIRS = {
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_masks_score_as_in_monai_when_empty_truths_are_counted(name: str) -> None:
+    import torch
+    from monai.metrics.meandice import compute_dice  # seconds, which no other test should wait for
+
     one, other = (torch.from_numpy(mask)[None, None].float() for mask in PAIRS[name])
     theirs = compute_dice(one, other, ignore_empty=False).item()
     assert dice(*PAIRS[name]) == pytest.approx(theirs, abs=1e-6)  # theirs is float32
