@@ -230,14 +230,6 @@ def crop(array: AnyArray, grid: Grid, box: Box, *, fill: float = 0) -> tuple[Any
     return cut, Grid(box.shape, grid.affine @ shift, grid.spacing_known)
 
 
-def paste(small: AnyArray, box: Box, shape: tuple[int, int, int], *, fill: float = 0) -> AnyArray:
-    """The way back from `crop`: an array of `shape` that holds `small` at its box and `fill` elsewhere."""
-    whole = np.full(shape, fill, dtype=small.dtype)
-    inner, outer = _overlap(box, shape)
-    whole[outer] = small[inner]
-    return whole
-
-
 def _overlap(box: Box, shape: Sequence[int]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     low = [max(0, a) for a in box.start]
     high = [max(lo, min(n, b)) for lo, n, b in zip(low, shape, box.stop, strict=True)]

@@ -8,7 +8,7 @@ as in nibabel. Left and right are always the patient's.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -162,10 +162,6 @@ class Volume:
         for start in range(0, self.array.shape[0], _SLAB):  # in slabs: files lie x first, the hash reads z first
             digest.update(np.ascontiguousarray(self.array[start : start + _SLAB]).data)
         return digest.hexdigest()
-
-    def with_array(self, array: npt.NDArray[Any]) -> Volume:
-        """The same image with other voxel values on the same grid."""
-        return replace(self, array=array)
 
 
 @dataclass(frozen=True)

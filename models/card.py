@@ -10,7 +10,7 @@ from ..imaging.volume import MODALITIES
 
 Purpose = Literal["any", "research-only"]
 Weights = Literal["bundled", "hub", "user-file", "none"]
-Fidelity = Literal["parity", "structural", "reconstruction", "library"]
+Fidelity = Literal["parity", "structural", "reconstruction", "library", "own"]
 IntensityKind = Literal["ct-hu", "percentile", "suv"]
 
 
@@ -56,7 +56,9 @@ class Card:
         weights_file: file name below `models/weights` (bundled), or the published file's name.
         sha256: of that file; empty when unknown.
         size_bytes: of that file; 0 when unknown.
-        fidelity: how near we are to the published system (DESIGN §5).
+        fidelity: how near we are to the published system: "parity" (official weights give the official
+            outputs), "structural" (built as published), "reconstruction" (parts were never published),
+            "library" (a library's own network), "own" (our own network, nobody has published it).
         deviations: what differs from it, one sentence each.
         text_encoder: what turns a term into the vector this model expects.
         intensity: "ct-hu" for Hounsfield units, "suv" for PET uptake, "percentile" for what has no unit.

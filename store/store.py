@@ -20,7 +20,7 @@ from ..imaging.errors import BadCall, Failed
 from ..imaging.region import Region
 from ..imaging.volume import Mask, Volume
 from .arrays import ArrayFiles
-from .audit import AuditEntry, AuditLog
+from .audit import AuditLog
 from .jobs import JobsLedger
 from .records import (
     Facts,
@@ -177,10 +177,6 @@ class Store(JobsLedger):
     def write_audit(self, tool: str, arguments: Mapping[str, Any], outcome: str) -> None:
         """Append one call to the audit log."""
         self.audit.write(tool, arguments, outcome)
-
-    def audit_log(self, *, last: int = 100) -> tuple[AuditEntry, ...]:
-        """The latest entries, newest first."""
-        return self.audit.last(last)
 
     def repair(self) -> tuple[str, ...]:
         """Put right what a kill left behind and say what was done, one sentence each."""

@@ -67,8 +67,3 @@ def tool(name: str) -> Tool:
         if entry.name == name:
             return entry
     raise BadCall(f"Unknown tool '{name}'. Tools: {', '.join(entry.name for entry in TOOLS)}.")
-
-
-def shown(toolsets: tuple[str, ...]) -> tuple[Tool, ...]:
-    """The tools of these toolsets, in the order of `TOOLS`."""
-    return tuple(entry for entry in TOOLS if "all" in toolsets or entry.toolset in toolsets)

@@ -1,4 +1,4 @@
-"""Counting agreement: voxels in common, Dice, and the interval over patients."""
+"""How sure a mean over patients is."""
 
 from __future__ import annotations
 
@@ -8,18 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 _RESAMPLES = 2000  # of the patients, for the interval
-Counts = tuple[int, int, int]  # voxels in common, in the prediction, in the truth
-
-
-def counts_of(found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> Counts:
-    """Voxels in common, found and true."""
-    return int(np.count_nonzero(found & truth)), int(np.count_nonzero(found)), int(np.count_nonzero(truth))
-
-
-def dice_of_counts(counts: Counts) -> float:
-    """Dice of voxels in common, found and true; 1 when both masks are empty."""
-    both, found, truth = counts
-    return 2 * both / (found + truth) if found + truth else 1.0
 
 
 def patient_interval(values: npt.NDArray[np.float64], patients: Sequence[str]) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...imaging.masks.dice import dice
 from ...imaging.volume import BoolArray
 from ...models.catalogue import card
 from ...tools.desk.desk import Desk
@@ -20,7 +21,6 @@ from ...tools.desk.settings import Settings
 from ...tools.running import use
 from ...training.data import example_ct
 from ...training.report_sections import write_section
-from ...training.scores import counts_of, dice_of_counts
 from ..machine import commit
 
 VOLUMES, SLICES = "sat-mini-torso", "sat-mini-abdomen-2d"
@@ -68,7 +68,7 @@ def _asked(desk: Desk, image: str, names: list[str], model: str) -> Found:
 def _dice(found: tuple[str, BoolArray] | None, truth: BoolArray) -> str:
     if found is None:
         return "-"
-    return f"{dice_of_counts(counts_of(found[1], truth)):.3f}"
+    return f"{dice(found[1], truth):.3f}"
 
 
 def main(data: Path, threads: int = 2, write: Path | None = None) -> None:

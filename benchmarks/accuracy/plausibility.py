@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from ...imaging.masks.dice import dice
 from ...imaging.plausibility.assess import Plausibility, assess
 from ...imaging.plausibility.checks import Check, unknown
 from ...imaging.plausibility.priors import Priors
@@ -107,8 +108,7 @@ def spoilt(scan: Labelled, structure: str, kind: str, rng: np.random.Generator) 
     array = SPOIL[kind](region, rng)
     if array is None or array.sum() < LEAST_VOXELS / 2:
         return None
-    both = np.count_nonzero(array & filled(region))
-    if 2 * both / (array.sum() + region.voxels) > STILL_GOOD:
+    if dice(array, filled(region)) > STILL_GOOD:
         return None
     return Region.of(Mask(array, region.grid))
 

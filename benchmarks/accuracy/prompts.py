@@ -15,7 +15,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from ...imaging.masks.relations import overlap_dice
+from ...imaging.masks.dice import dice
 from ...imaging.phantoms import torso_ct
 from ...retrieval.descriptions.prompts import FAMILIES, distinct_2, near_duplicate_rate
 from ...retrieval.descriptions.wording import Audience
@@ -85,7 +85,7 @@ def _write(desk: Desk, image_id: str, name: str, audience: Audience, n: int, see
         best = answer.candidates[0] if answer.candidates else None
         found = desk.store.mask(best.mask_id).array if best is not None else np.zeros_like(target)
         tally.prompts.append(row)
-        tally.back.append((row.kind, overlap_dice(found, target)))
+        tally.back.append((row.kind, dice(found, target)))
 
 
 def _stress(desk: Desk, image_id: str, tally: _Tally, count: int, seed: int) -> None:

@@ -14,9 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ...imaging.formats.atomic import write_atomically
+from ...imaging.masks.dice import dice
 from ...imaging.volume import BoolArray
 from ...tools.desk.desk import Desk
 from ...tools.desk.results import MaskRow, SegmentResult
@@ -85,9 +84,9 @@ def _outcome(question: Question, row: MaskRow, mask: BoolArray | None) -> Outcom
     shown = "not" if not voxels else "whole" if share >= WHOLE else "partly" if share >= SHOWN else "sliver"
     if voxels and voxels < LEAST_VOXELS:
         shown = "sliver"
-    dice = None
+    alike = None
     if mask is not None and truth is not None and voxels:
-        dice = float(2 * np.count_nonzero(mask & truth) / (mask.sum() + voxels))
+        alike = dice(mask, truth)
     size = row.volume_ml if row.volume_ml is not None else float(mask.sum()) / 100 if mask is not None else 0.0
     return Outcome(
         scan=question.name,
@@ -97,8 +96,8 @@ def _outcome(question: Question, row: MaskRow, mask: BoolArray | None) -> Outcom
         shown=shown,
         verdict=row.verdict,
         confidence=row.confidence,
-        dice=dice,
-        right=is_right(shown, row.verdict, dice),
+        dice=alike,
+        right=is_right(shown, row.verdict, alike),
         fault=shown == "not" and row.verdict == "present" and size > MOST_ML,
     )
 

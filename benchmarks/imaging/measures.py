@@ -6,7 +6,6 @@ organ's box, MONAI crops by itself, the rest are whole-volume calls. Where a pee
 
 from __future__ import annotations
 
-import importlib.util
 import statistics
 import tempfile
 import time
@@ -143,9 +142,7 @@ def _distances(grid: Grid, liver: BoolArray, rounds: int) -> list[str]:
     first, second = Mask(liver, grid), Mask(other, grid)
     cpu, wall, mine = _timed(lambda: compare(first, second, tolerance_mm=2.0), rounds)
     rows = []
-    peers: dict[str, Callable[[], tuple[float, float]]] = {"scipy": lambda: _scipy(liver, other, grid)}
-    if importlib.util.find_spec("monai") is not None:
-        peers["MONAI"] = lambda: _monai(liver, other, grid)
+    peers = {"scipy": lambda: _scipy(liver, other, grid), "MONAI": lambda: _monai(liver, other, grid)}
     for name, work in peers.items():
         peer, _wall, (hd95, nsd) = _timed(work, 1)
         far = (

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from ...imaging.geometry import resample
+from ...imaging.masks.dice import dice
 from ...imaging.phantoms import torso_ct
 from ...imaging.volume import Grid, Volume
 from ...models.catalogue import card
@@ -127,7 +128,7 @@ def main(side: str, name: str, threads: int, out: Path) -> None:
     peak = peak_mb()
     known = {structure: n for n, structure in enumerate(names) if structure in truth}
     found = {
-        "dice": {structure: _dice(masks[n], truth[structure]) for structure, n in known.items()},
+        "dice": {structure: dice(masks[n], truth[structure]) for structure, n in known.items()},
         "first": first,
         "second": second,
         "peak_mb": peak,
@@ -135,10 +136,6 @@ def main(side: str, name: str, threads: int, out: Path) -> None:
         "structures": len(names),
     }
     sys.stdout.write(json.dumps(found) + "\n")
-
-
-def _dice(one: Masks, other: Masks) -> float:
-    return 2 * int((one & other).sum()) / max(1, int(one.sum()) + int(other.sum()))
 
 
 if __name__ == "__main__":

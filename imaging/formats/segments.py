@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import BadCall
+from ..masks.dice import dice
 from ..volume import Affine, BoolArray, Grid, Mask
 from .structure_codes import StructureCode
 
@@ -56,11 +57,11 @@ def receipt(written: Mask, back: BoolArray, *, warnings: tuple[str, ...] = ()) -
     known = written.grid.spacing_known and min(ours, theirs) > 0
     if ours == theirs and np.array_equal(written.array, back):
         return Receipt(1.0, 0.0 if known else None, warnings)
-    dice = 2 * int(np.count_nonzero(written.array & back)) / (ours + theirs)
+    alike = dice(written.array, back)
     if not known:
-        return Receipt(dice, None, warnings)
+        return Receipt(alike, None, warnings)
     apart = centroid_mm(written.array, written.grid) - centroid_mm(back, written.grid)
-    return Receipt(dice, float(np.linalg.norm(apart)), warnings)
+    return Receipt(alike, float(np.linalg.norm(apart)), warnings)
 
 
 def centroid_mm(array: BoolArray, grid: Grid) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

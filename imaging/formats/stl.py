@@ -50,13 +50,6 @@ def surface(mask: Mask) -> Triangles:
     return triangles[:, ::-1] if np.linalg.det(affine[:3, :3]) > 0 else triangles
 
 
-def enclosed_ml(triangles: Triangles) -> float:
-    """Volume inside a closed surface in ml; positive when its triangles face outwards (divergence theorem)."""
-    centred = triangles - triangles.reshape(-1, 3).mean(axis=0)
-    a, b, c = centred[:, 0], centred[:, 1], centred[:, 2]
-    return float(np.einsum("ij,ij->", a, np.cross(b, c))) / 6000.0
-
-
 def write_stl(path: Path, mask: Mask, *, synthetic: bool = False) -> None:
     """Write the surface of a mask.
 

@@ -18,6 +18,7 @@ import scipy
 from ..errors import BadCall
 from ..region import Region
 from ..volume import BoolArray, Grid, Mask
+from .dice import counts_of, dice_of_counts
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,13 @@ def compare(first: Mask | Region, second: Mask | Region, *, tolerance_mm: float 
     if not tolerance_mm > 0:
         raise BadCall(f"The tolerance is {tolerance_mm} mm. It must be above 0; 1 to 3 mm is usual.")
     one, other = _in_one_box(Region.of(first), Region.of(second))
-    a, b = int(np.count_nonzero(one)), int(np.count_nonzero(other))
-    both = int(np.count_nonzero(one & other))
+    both, a, b = counts = counts_of(one, other)
     grid = first.grid
     reasons = _undefined(grid, a, b)
     there, back = (None, None) if reasons else surface_distances_mm(one, other, grid.spacing_mm)
     every = None if there is None or back is None else np.concatenate([there, back])
     return Overlap(
-        dice=2 * both / (a + b) if a + b else 1.0,
+        dice=dice_of_counts(counts),
         iou=both / (a + b - both) if a + b else 1.0,
         nsd=None if every is None else float((every <= tolerance_mm).mean()),
         hd95_mm=None if there is None or back is None else max(_percentile_95(there), _percentile_95(back)),

@@ -11,7 +11,6 @@ from functools import lru_cache
 
 import edt
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import BadCall
 from ..geometry import Box, reorient_array, reorient_mask
@@ -267,12 +266,6 @@ def only_slice(mask: Mask, index: int) -> Mask:
     kept: BoolArray = np.zeros(array.shape, dtype=np.bool_)
     kept[:, :, index] = array[:, :, index]
     return reorient_mask(Mask(kept, grid), mask.grid.axis_codes)
-
-
-def overlap_dice(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
-    """Dice of two arrays; two empty ones agree: 1."""
-    total = int(np.count_nonzero(one)) + int(np.count_nonzero(other))
-    return 2 * int(np.count_nonzero(one & other)) / total if total else 1.0
 
 
 def _point(values: list[float]) -> Point:

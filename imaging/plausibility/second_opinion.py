@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..masks.dice import dice_of_regions
 from ..masks.measures import FACES
 from ..region import Region, shared_voxels
 from .checks import Check, judged, unknown
@@ -53,7 +54,7 @@ def second_opinion(region: Region, structure: str, opinions: Mapping[str, Opinio
         return unknown(
             NAME, f"{own.maker} is not sure enough itself (expected Dice {own.expected_dice:.2f}) to be asked."
         )
-    found = dice(region, own.region)
+    found = dice_of_regions(region, own.region)
     limit = own.expected_dice - MARGIN
     told = (
         f"{own.maker}, whose {structure} should have a Dice of {own.expected_dice:.2f}, agrees with a Dice of {found:.2f}"
@@ -63,20 +64,16 @@ def second_opinion(region: Region, structure: str, opinions: Mapping[str, Opinio
     return judged(NAME, found, round(limit, 4), None, said=told, source=source)
 
 
-def dice(one: Region, other: Region) -> float:
-    """Twice the shared voxels over those of both; 1 when both are empty."""
-    total = one.voxels + other.voxels
-    return 2 * shared_voxels(one, other) / total if total else 1.0
-
-
 def _difference(region: Region, structure: str, opinions: Mapping[str, Opinion]) -> str:
     """What the disagreement is, in words."""
     own = opinions[structure].region
     rivals = {
-        n: dice(region, o.region) for n, o in opinions.items() if o.expected_dice >= LEAST_SURE and n != structure
+        n: dice_of_regions(region, o.region)
+        for n, o in opinions.items()
+        if o.expected_dice >= LEAST_SURE and n != structure
     }
     rival = max(rivals, key=lambda name: rivals[name], default="")
-    if rival and rivals[rival] >= max(OTHERS_DICE, dice(region, own)):
+    if rival and rivals[rival] >= max(OTHERS_DICE, dice_of_regions(region, own)):
         return f"it rather is the {rival} (Dice {rivals[rival]:.2f})"
     both = shared_voxels(region, own)
     if not both:

@@ -26,17 +26,6 @@ def undo_element(element: int, picture: torch.Tensor) -> torch.Tensor:
     return moved.flip(-1) if mirrored else moved
 
 
-def compose(first: int, then: int) -> int:
-    """The element that does `first`, then `then`; a mirror turns the sense of the turns before it."""
-    turns = (then % 4 + (-1 if then >= 4 else 1) * (first % 4)) % 4
-    return turns + 4 * ((first >= 4) != (then >= 4))
-
-
-def inverse(element: int) -> int:
-    """The element that undoes it; a mirrored one undoes itself."""
-    return element if element >= 4 else -element % 4
-
-
 def blend_undone(weights: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
     """Sum over elements of weight (b 8) times the picture (b c h w) with that element undone."""
     copies = torch.stack([undo_element(g, pictures) for g in range(ELEMENTS)], dim=1)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
+from ...imaging.masks.dice import dice
 from ...imaging.volume import BoolArray, Volume
 
 SHIFT = 3  # voxels
@@ -98,10 +99,6 @@ def agreement(masks: Sequence[BoolArray]) -> Agreement:
     if len(masks) < 2:
         raise ValueError(f"{len(masks)} masks cannot agree; at least two are needed")
     sizes = [int(np.count_nonzero(mask)) for mask in masks]
-    pairs = []
-    for n, one in enumerate(masks):
-        for m in range(n):
-            total = sizes[n] + sizes[m]
-            pairs.append(2 * int(np.count_nonzero(one & masks[m])) / total if total else 1.0)
+    pairs = [dice(one, other) for n, one in enumerate(masks) for other in masks[:n]]
     share = np.asarray(np.mean(masks, axis=0, dtype=np.float32))
     return Agreement(float(np.mean(pairs)), share, tuple(sizes))

@@ -272,17 +272,3 @@ def column_names(features: Sequence[Feature]) -> list[str]:
     """The field behind every entry of `encode`."""
     names = [feature.field for feature in features for _ in range(feature.columns)]
     return names + [feature.field for feature in features]
-
-
-def as_text(record: EhrRecord) -> str:
-    """The record as one sentence for a text prompt (T2): fields in their own order, units in words."""
-    units = {"years": "years", "kg": "kg", "cm": "cm", "m2": "kg/m2", "min": "ml/min"}
-    said = []
-    for name, value in record.known.items():
-        words = name.split("_")
-        unit = units.get(words[-1], "")
-        plain = name.removesuffix("_kg_m2").removesuffix("_ml_min").removesuffix(f"_{words[-1]}" if unit else "")
-        shown = {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
-        number = f"{shown:g}" if isinstance(shown, float) else str(shown)
-        said.append(f"{plain.replace('_', ' ')} {number}{' ' + unit if unit else ''}")
-    return f"Prognosis of a patient: {', '.join(said)}."

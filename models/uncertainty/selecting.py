@@ -15,7 +15,6 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,6 @@ import numpy.typing as npt
 from ...imaging.volume import BoolArray
 
 Float = npt.NDArray[np.float64]
-Criterion = Literal["u_pp", "entropy"]
 
 
 def patch_starts(length: int, patch: int, stride: int) -> list[int]:
@@ -101,14 +99,6 @@ def u_pp(maps: OverlapMaps, *, least_cover: int = 2) -> float:
     seen = maps.cover >= least_cover
     marked = int(np.count_nonzero(maps.mask & seen))
     return float((maps.spread**2 * seen).sum() / marked) if marked else math.inf
-
-
-def mean_entropy(maps: OverlapMaps) -> float:
-    """Entropy of the mean probability in nats, summed over voxels, per marked voxel; infinite when nothing is marked."""
-    marked = int(np.count_nonzero(maps.mask))
-    p = np.clip(maps.mean, 1e-9, 1 - 1e-9)
-    total = -(p * np.log(p) + (1 - p) * np.log(1 - p)).sum()
-    return float(total / marked) if marked else math.inf
 
 
 @dataclass(frozen=True)

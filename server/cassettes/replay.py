@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mcp.server.lowlevel import Server
 from mcp_types import CallToolResult, ListToolsResult, TextContent, ToolAnnotations
 from mcp_types import Tool as McpTool
 
 from ...imaging.errors import BadCall, OstensorError
+from ...imaging.masks.dice import dice
 from ...tools.desk.desk import Desk
 from ...tools.registry import TOOLS, tool
 from ...tools.running import checked
@@ -195,12 +195,11 @@ class Live:
         a, b = unpacked(self.cassette.masks[old]), self.desk.store.mask(new).array
         if a.shape != b.shape:
             return False
-        total = int(a.sum()) + int(b.sum())
-        dice = 1.0 if total == 0 else 2 * int(np.logical_and(a, b).sum()) / total
-        if dice >= DICE:
-            self.differences.append(Difference(number, name, where, old, f"{new}, Dice {dice:.5f}", False))
+        alike = dice(a, b)
+        if alike >= DICE:
+            self.differences.append(Difference(number, name, where, old, f"{new}, Dice {alike:.5f}", False))
             return True
-        self._note(number, name, where, old, f"{new}, Dice {dice:.5f}")
+        self._note(number, name, where, old, f"{new}, Dice {alike:.5f}")
         return True  # told already
 
     def _note(self, number: int, name: str, where: str, recorded: str, live: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,8 +29,6 @@ from .callers import Caller, Callers
 from .limits import RateLimit
 from .settings import HttpSettings
 from .tokens import PREFIX, SCOPES, JwtVerifier, TokenFile, owner_of, toolsets_of
-
-log = logging.getLogger(__name__)
 
 FileRoute = Callable[[Request, Caller], Awaitable[Response]]
 

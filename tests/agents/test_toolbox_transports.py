@@ -13,10 +13,10 @@ from mcp.client.stdio import StdioServerParameters
 
 from ostensor.agents.toolbox import open_toolbox
 from ostensor.tools.desk.settings import DEFAULT_TOOLSETS
-from ostensor.tools.registry import shown
+from ostensor.tools.registry import TOOLS
 
 MAIN = "from ostensor.commands.app import main; main()"
-NAMES = tuple(entry.name for entry in shown(DEFAULT_TOOLSETS) if entry.ui != ("app",))
+NAMES = tuple(entry.name for entry in TOOLS if entry.toolset in DEFAULT_TOOLSETS and entry.ui != ("app",))
 
 
 async def used(target: object) -> tuple[tuple[str, ...], str, bool]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ostensor.benchmarks.machine import described
-from ostensor.benchmarks.speed import segment, start, words
+from ostensor.benchmarks.speed import encoders, segment, start, words
 from ostensor.benchmarks.speed.segment_side import SHAPE, SPACING_MM, scan
 from ostensor.imaging.errors import Unavailable
 
@@ -81,3 +81,14 @@ def test_words_are_timed_on_a_slice_of_the_stated_size(tmp_path: Path) -> None:
     assert words._row("x", [words.Took(2.0, 1.0), words.Took(4.0, 0.5)], "s")[1:] == ("0.75 s", "1 s", "3 s", "4 s")
     with pytest.raises(Unavailable, match="index build"):
         words._asked(tmp_path, 3)
+
+
+@pytest.mark.slow
+def test_three_readers_of_minilm_are_timed_and_give_the_same_vectors() -> None:
+    """OpenVINO keeps half precision: 1e-3 of a unit vector; the two on torch differ by rounding."""
+    lines = encoders.run(rounds=1).splitlines()
+    cells = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ")[1:] for line in lines if "|" in line}
+    assert set(encoders.STEPS.values()) < set(cells)
+    half, zero, rounding = (float(cell) for cell in cells["largest difference to sentence-transformers"])
+    assert 0 < half < 1e-3
+    assert zero == 0 < rounding < 1e-5

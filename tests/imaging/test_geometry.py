@@ -10,7 +10,6 @@ from ostensor.imaging.errors import BadCall
 from ostensor.imaging.geometry import (
     Box,
     crop,
-    paste,
     reorient,
     reorient_array,
     reorient_mask,
@@ -150,7 +149,7 @@ def test_a_respaced_grid_keeps_its_centre_and_its_field_of_view() -> None:
     assert (np.abs(sizes) <= np.array(target.spacing_mm) / 2 + 1e-6).all()
 
 
-def test_crop_and_paste_are_inverse_and_crop_pads_beyond_the_edge() -> None:
+def test_a_crop_holds_what_lay_in_its_box_and_pads_beyond_the_edge() -> None:
     array, grid = _array(), Grid(SHAPE, OBLIQUE)
     box = Box((-2, 3, 4), (4, 9, 8))
     small, small_grid = crop(array, grid, box, fill=-7)
@@ -158,9 +157,7 @@ def test_crop_and_paste_are_inverse_and_crop_pads_beyond_the_edge() -> None:
     assert (small[:2] == -7).all()
     assert (small[:, 4:] == -7).all()
     np.testing.assert_allclose((small_grid.affine @ [2, 0, 0, 1]), grid.affine @ [0, 3, 4, 1])
-    whole = paste(small, box, SHAPE, fill=0)
-    np.testing.assert_array_equal(whole[0:4, 3:7, 4:8], array[0:4, 3:7, 4:8])
-    assert np.count_nonzero(whole) == np.count_nonzero(array[0:4, 3:7, 4:8])
+    np.testing.assert_array_equal(small[2:, :4], array[0:4, 3:7, 4:8])
     with pytest.raises(BadCall, match="empty"):
         crop(array, grid, Box((3, 0, 0), (3, 2, 2)))
 

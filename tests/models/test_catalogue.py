@@ -50,6 +50,7 @@ def test_every_entry_keeps_the_contract(entry: Card) -> None:
     if entry.system != "ostensor":
         assert not entry.measured, "a published score is never shown as ours"
         assert entry.deviations
+    assert (entry.fidelity == "own") == (entry.system == "ostensor"), "what nobody published is said to be ours"
 
 
 def test_the_issue_s_models_are_all_there() -> None:

@@ -13,7 +13,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitResult, InputRequiredResult, PromptReference, ResourceTemplateReference
 
 from ostensor.tools.desk.settings import DEFAULT_TOOLSETS
-from ostensor.tools.registry import shown
+from ostensor.tools.registry import TOOLS
 
 from ..toys.desks import HERE, save, toy_scan
 from ..toys.lines import ERAS, TRANSPORTS, Line, line
@@ -71,7 +71,7 @@ def test_the_client_speaks_the_era_asked_for(wire: Line) -> None:
 
 def test_the_tools_are_those_of_the_registry(wire: Line) -> None:
     names = [tool.name for tool in wire.run(wire.client.list_tools).tools]
-    assert names == [entry.name for entry in shown(DEFAULT_TOOLSETS)]
+    assert names == [entry.name for entry in TOOLS if entry.toolset in DEFAULT_TOOLSETS]
 
 
 def test_text_and_structure_of_an_answer_each_say_everything(wire: Line) -> None:

@@ -163,13 +163,6 @@ def test_a_final_job_does_not_change_again(tmp_path: Path) -> None:
         store.update_job(job.job_id, progress=1.5)
 
 
-def test_audit_entries_come_back_newest_first(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    store.write_audit("open_image", {"path": "a.nii"}, "img_1")
-    store.write_audit("segment", {"image_id": "img_1"}, "done")
-    assert [entry.tool for entry in store.audit_log()] == ["segment", "open_image"]
-
-
 def test_many_threads_may_add_the_same_image(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with ThreadPoolExecutor(8) as pool:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from ... import __version__
 from ...imaging.errors import BadCall
-from ...imaging.masks.relations import overlap_dice
+from ...imaging.masks.dice import dice
 from ...retrieval.descriptions.description import BadDescription, Description
 from ...retrieval.descriptions.parser import parse
 from ...retrieval.descriptions.prompts import alike
@@ -163,11 +163,11 @@ def _row(
     except BadDescription as error:
         answer, verdict, reason = DescribedResult(image_id=wanted.image_id), "refused", str(error)
     best = answer.candidates[0] if answer.candidates else None
-    dice = overlap_dice(desk.store.mask(best.mask_id).array, mask) if best is not None else 0.0
+    alike = dice(desk.store.mask(best.mask_id).array, mask) if best is not None else 0.0
     if variant.kind == "paraphrase":
-        held = dice >= SAME
+        held = alike >= SAME
     elif variant.kind in ("side_swap", "location_swap"):
-        held = best is None or bool(best.failed) or dice < SAME
+        held = best is None or bool(best.failed) or alike < SAME
     else:
         held = best is None
     return StressRow(
@@ -176,7 +176,7 @@ def _row(
         expected=variant.expected,
         verdict=verdict,
         structure=best.structure if best is not None else None,
-        dice_to_original=round(dice, 4),
+        dice_to_original=round(alike, 4),
         held=held,
         reason=reason,
     )

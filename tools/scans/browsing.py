@@ -85,7 +85,9 @@ def list_models(
     """List models: what each takes, which structures it claims, its measured Dice, licence and memory.
 
     Use it to choose `model` for segment, or to explain what is possible; 'auto' is usually right.
-    `dice` was measured by us on held-out scans. Nothing is loaded. Example: list_models(structure="liver")
+    `dice` was measured by us on held-out scans. `fidelity` to the published system: parity (same outputs on official
+    weights), structural (built as published), reconstruction (parts unpublished), library (a library's own), own (ours,
+    not a published system). Nothing is loaded. Example: list_models(structure="liver")
     """
     del call
     cards = list(catalogue.catalogue())

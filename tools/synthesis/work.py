@@ -24,8 +24,6 @@ from ..desk.results import Provenance
 from .files import check_target, save
 from .results import MadeMask, SynthesisResult
 
-MOST_LABELS = 254
-
 
 @dataclass(frozen=True)
 class NamedMask:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ...imaging.geometry import reorient_array
+from ...imaging.masks.dice import dice
 from ...imaging.volume import Grid, Volume
 from ...models.blocks.square import ELEMENTS, apply_element
 from ...models.interface import Orientation, Pointing
@@ -44,12 +45,6 @@ class Tally:
 
 Tallies = dict[tuple[str, ...], Tally]
 AllOverlaps = dict[tuple[str, str], Overlaps]
-
-
-def dice(found: Bool, truth: Bool) -> float:
-    """Overlap in [0, 1]; two empty masks agree."""
-    size = int(found.sum()) + int(truth.sum())
-    return 2 * int((found & truth).sum()) / size if size else 1.0
 
 
 def measure_slices(

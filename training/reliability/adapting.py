@@ -14,12 +14,13 @@ from typing import Literal
 import numpy as np
 from rich.progress import track
 
+from ...imaging.masks.dice import dice
 from ...models.uncertainty.adapting import Adaptation
 from ...models.uncertainty.adapting_predictor import AdaptingPredictor, load_adapting
 from ..cases import Case, Dataset
 from ..folders import Folders
 from ..report_sections import write_section
-from ..scores import counts_of, dice_of_counts, patient_interval
+from ..scores import patient_interval
 from ..segmenting.config import RunConfig
 from .calibrate import CHANGES, spread
 from .changes import Change, bent
@@ -57,7 +58,7 @@ def pairs_of(predictor: AdaptingPredictor, cases: Sequence[Case], dataset: Datas
             for plain, fitted in zip(
                 predictor.twin.decode(seen.plain, shown), predictor.twin.decode(seen.adapted, shown), strict=True
             ):
-                both = [dice_of_counts(counts_of(one.array, truths[one.structure])) for one in (plain, fitted)]
+                both = [dice(one.array, truths[one.structure]) for one in (plain, fitted)]
                 yield Pair(case.patient, change, both[0], both[1], seen.log.adapted, bool(seen.log.stopped))
 
 

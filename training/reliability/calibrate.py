@@ -22,6 +22,7 @@ from scipy import ndimage, optimize, stats
 from ...imaging.errors import BadCall
 from ...imaging.formats.atomic import write_atomically
 from ...imaging.geometry import Box, crop
+from ...imaging.masks.dice import dice
 from ...imaging.volume import Volume
 from ...models.catalogue import card
 from ...models.inference.calibration import SIGNS, Calibration, Signs, expected_calibration_error, path_of, way_of
@@ -30,7 +31,6 @@ from ...models.load import load_predictor
 from ..cases import Case, Dataset
 from ..folders import Folders
 from ..report_sections import write_section
-from ..scores import counts_of, dice_of_counts
 from ..segmenting.config import RunConfig
 from .changes import Change, changed_greys, cropped, noisy
 from .wrong_scans import wrong_scans
@@ -144,8 +144,8 @@ def _asked(
     features = predictor.encode(case.volume, progress=lambda share: None, cancelled=lambda: False)
     for found in predictor.decode(features, names):
         truth = np.isin(case.labels, truths.get(found.structure, ()))
-        dice = dice_of_counts(counts_of(found.array, truth)) if found.signs else 0.0
-        yield Row(case.patient, found.structure, change, found.signs, dice, int(truth.sum()))
+        right = dice(found.array, truth) if found.signs else 0.0
+        yield Row(case.patient, found.structure, change, found.signs, right, int(truth.sum()))
 
 
 def fit(rows: Sequence[Row], weights_sha256: str, way: str) -> Calibration:

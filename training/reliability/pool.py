@@ -18,6 +18,7 @@ import torch
 from rich.progress import track
 
 from ...imaging.errors import BadCall, Unavailable
+from ...imaging.masks.dice import dice
 from ...models.catalogue import card
 from ...models.inference.decisions import Decisions
 from ...models.inference.preprocess import Prepared, prepare, restore
@@ -27,7 +28,6 @@ from ...models.uncertainty.selecting import OverlapMaps, choose, overlap_maps, u
 from ..cases import Case
 from ..folders import Folders
 from ..report_sections import write_section
-from ..scores import counts_of, dice_of_counts
 from ..segmenting.config import RunConfig, network_of
 from .adapting import SPOILT
 from .calibrate import spread
@@ -142,7 +142,7 @@ def _dice(
     p = np.clip(mean, 1e-6, 1 - 1e-6)
     logits = np.log(p / (1 - p)).astype(np.float32)
     found = [restore(logit, prepared) for logit in logits]
-    return float(np.mean([dice_of_counts(counts_of(m, truths[n])) for m, n in zip(found, names, strict=True)]))
+    return float(np.mean([dice(m, truths[n]) for m, n in zip(found, names, strict=True)]))
 
 
 def table(found: Sequence[Picked]) -> str:

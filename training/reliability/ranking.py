@@ -15,6 +15,7 @@ import numpy as np
 from rich.progress import track
 
 from ...imaging.errors import Unavailable
+from ...imaging.masks.dice import dice
 from ...imaging.volume import BoolArray, Volume
 from ...models.catalogue import card
 from ...models.inference.calibration import SIGNS, Calibration, calibration_of
@@ -25,7 +26,6 @@ from ...models.load import load_predictor
 from ..cases import Case
 from ..folders import Folders
 from ..report_sections import write_section
-from ..scores import counts_of, dice_of_counts
 from ..segmenting.config import RunConfig
 from .calibrate import CHANGES, halves, spearman, spread
 from .wrong_scans import wrong_scans
@@ -97,7 +97,7 @@ def ranked(
             "minus entropy": -entropy_per_voxel(agreed),
         }
         truth = np.isin(case.labels, truths[one.structure])
-        yield Ranked(case.patient, one.structure, change, said, dice_of_counts(counts_of(one.array, truth)))
+        yield Ranked(case.patient, one.structure, change, said, dice(one.array, truth))
 
 
 def entropy_per_voxel(agreed: Agreement) -> float:

@@ -15,12 +15,12 @@ import numpy as np
 from rich.progress import track
 
 from ...imaging.formats.atomic import write_atomically
+from ...imaging.masks.dice import dice
 from ...imaging.volume import BoolArray
 from ...models.language.satmini.predictor import SatMiniPredictor
 from ..cases import Case, Dataset
 from ..folders import Folders
 from ..regimes.by_words import names_of
-from ..scores import counts_of, dice_of_counts
 from ..segmenting.config import RunConfig
 from ..segmenting.evaluate import complete_region, predictor_of
 from .calibrate import spread
@@ -87,15 +87,11 @@ def _masks(predictor: SatMiniPredictor, case: Case, words: Sequence[str]) -> dic
     return {one.structure: one.array for one in predictor.decode(features, words)}
 
 
-def _overlap(mask: BoolArray, truth: BoolArray) -> float:
-    return dice_of_counts(counts_of(mask, truth))
-
-
 def _dice(predictor: SatMiniPredictor, case: Case, names: Sequence[str], dataset: Dataset) -> dict[str, float]:
     truths = {name: np.isin(case.labels, dataset.structures[name]) for name in names}
     where = complete_region(case.grid, dataset)
     shown = [name for name in names if truths[name].any()]
-    return {name: _overlap(mask & where, truths[name]) for name, mask in _masks(predictor, case, shown).items()}
+    return {name: dice(mask & where, truths[name]) for name, mask in _masks(predictor, case, shown).items()}
 
 
 def _steering(
@@ -116,11 +112,11 @@ def _steering(
         masks, where = _masks(predictor, case, words), complete_region(case.grid, dataset)
         truths = {name: np.isin(case.labels, dataset.structures[name]) for name in names}
         for name in (name for name in names if truths[name].any()):
-            right = _overlap(masks[name] & where, truths[name])
+            right = dice(masks[name] & where, truths[name])
             strangers = [n for n in names if not set(dataset.structures[n]) & set(dataset.structures[name])]
             own.append(right)
-            other.extend([max(_overlap(masks[name] & where, truths[n]) for n in strangers)] if strangers else [])
-            changed.extend(abs(_overlap(masks[term] & where, truths[name]) - right) for term in synonyms[name])
+            other.extend([max(dice(masks[name] & where, truths[n]) for n in strangers)] if strangers else [])
+            changed.extend(abs(dice(masks[term] & where, truths[name]) - right) for term in synonyms[name])
         size = case.grid.voxel_ml if dataset.plausible else 1.0
         wrong.extend(float(masks[name].sum()) * size for name in absent)
     return (

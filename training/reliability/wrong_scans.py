@@ -16,7 +16,6 @@ from ..cases import Case
 from ..data import acdc, brain, btcv
 
 COUNT = 6
-Part = Literal["fit", "report"]
 
 
 def wrong_scans(data: Path, dataset: str, *, part: str) -> Iterator[Case]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...imaging.geometry import Box, reorient_array, resample
+from ...imaging.masks.dice import dice
 from ...models.inference.preprocess import Preparation, prepare, working_grid
 from ...models.inference.windows import body_box
 from ..cases import Case
@@ -70,5 +71,5 @@ def _mean_dice(
     for labels in structures.values():
         a, b = np.isin(one, labels), np.isin(other, labels)
         if b.any():
-            values.append(2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b)))
+            values.append(dice(a, b))
     return float(np.mean(values)) if values else 0.0

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ...imaging.formats.atomic import write_atomically
+from ...imaging.masks.dice import dice_of_counts
 from ...models.language.satmini.fixed_classes import FixedClasses
 from ...models.language.satmini.network import SatMini
 from ...models.text.encoders import known_vectors
@@ -57,5 +58,9 @@ def best_cutoffs(plan: RunConfig, net: SatMini | FixedClasses, data: Path) -> di
                 inside = logits > cutoff
                 both[:, n] += (inside & truth).sum(axes).numpy()
                 marked[:, n] += inside.sum(axes).numpy()
-    dice = 2 * both / np.maximum(marked + true[:, None], 1)
-    return {name: TRIED[int(np.argmax(row))] for name, row, seen in zip(names, dice, true, strict=True) if seen}
+    best = {}
+    for n, name in enumerate(names):
+        if true[n]:
+            found = [dice_of_counts((b, m, true[n])) for b, m in zip(both[n], marked[n], strict=True)]
+            best[name] = TRIED[int(np.argmax(found))]
+    return best

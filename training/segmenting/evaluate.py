@@ -14,6 +14,7 @@ import torch
 from rich.progress import track
 
 from ...imaging.errors import Unavailable
+from ...imaging.masks.dice import Counts, counts_of, dice_of_counts
 from ...imaging.volume import Grid
 from ...models.catalogue import card
 from ...models.inference.decisions import Decisions
@@ -23,7 +24,7 @@ from ...models.language.satmini.predictor import SatMiniPredictor
 from ...models.load import load_predictor
 from ..cases import Case, Dataset
 from ..folders import Folders
-from ..scores import Counts, counts_of, dice_of_counts, patient_interval
+from ..scores import patient_interval
 from .atlas import best_atlas, copied, placed
 from .config import RunConfig, network_of
 from .cutoffs import cutoffs_of

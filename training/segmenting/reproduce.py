@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from ...imaging.formats.atomic import write_atomically
+from ...imaging.masks.dice import dice
 from ...imaging.volume import Grid, Modality, Volume
 from ...models.catalogue import WEIGHTS_FOLDER, catalogue
 from ...models.language.satmini.predictor import SatMiniPredictor
 from ...models.load import load_predictor
 from ..configuration import read_configuration
-from ..scores import counts_of, dice_of_counts
 from .config import RunConfig, read
 from .evaluate import complete_region
 
@@ -76,8 +76,7 @@ def on_data(name: str, predictor: SatMiniPredictor, data: Path) -> dict[str, flo
         for one in predictor.decode(features, shown):
             truth = np.isin(case.labels, dataset.structures[one.structure])
             mask = one.array & complete_region(case.grid, dataset)
-            dice = dice_of_counts(counts_of(mask, truth))
-            found.setdefault(one.structure, []).append(dice)
+            found.setdefault(one.structure, []).append(dice(mask, truth))
     return {name: round(float(np.mean(values)), 4) for name, values in found.items()}
 
 

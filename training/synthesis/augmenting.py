@@ -19,6 +19,7 @@ from scipy import ndimage
 
 from ...imaging.errors import BadCall
 from ...imaging.formats.atomic import write_atomically
+from ...imaging.masks.dice import dice
 from ...models.language.satmini.fixed_classes import ClassesConfig, FixedClasses
 from ...models.synthesis.networks.denoiser import Denoiser
 from ...models.synthesis.networks.diffusion import DiffusionTask, Run
@@ -187,8 +188,7 @@ def _dice(net: FixedClasses, test: Sequence[Slices], run: SynthesisRun) -> float
         pictures, labels = _fitted(case.pictures, run, -1.0), _fitted(case.labels.astype(np.float32), run, 0.0)
         logits = net.image_features(torch.from_numpy(np.ascontiguousarray(pictures))[:, None]).numpy()
         for channel, label in enumerate(run.names):
-            said, true = logits[:, channel] > 0, labels == label
-            found.append(2 * (said & true).sum() / max(1, said.sum() + true.sum()))
+            found.append(dice(logits[:, channel] > 0, labels == label))
     return float(np.mean(found))
 
 

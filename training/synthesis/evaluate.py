@@ -8,7 +8,6 @@ segmenter on the real image is the figure to reach. It was taught on the same tr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 
 from ...imaging.errors import BadCall, Unavailable
+from ...imaging.masks.dice import dice
 from ...imaging.volume import Grid, Volume
 from ...models.interface import Predictor
 from ...models.load import load_predictor
@@ -154,8 +154,7 @@ def _consistency(made: Float, case: Slices, run: SynthesisRun, segmenter: Predic
     truth = case.labels.transpose(1, 2, 0)
     found = {}
     for (label, name), mask in zip(shown.items(), segmenter.decode(features, list(shown.values())), strict=True):
-        wanted = truth == label
-        found[name] = float(2 * (mask.array & wanted).sum() / max(1, mask.array.sum() + wanted.sum()))
+        found[name] = dice(mask.array, truth == label)
     return found
 
 
@@ -236,8 +235,3 @@ def _lookup(train: Sequence[Slices]) -> Maker:
 def _bins(values: Float) -> np.ndarray[Any, np.dtype[np.int64]]:
     bins: np.ndarray[Any, np.dtype[np.int64]] = np.clip((values + 1) * 127.5, 0, 255).astype(np.int64)
     return bins
-
-
-def to_json(scores: Sequence[SynthesisScore]) -> str:
-    """The scores for the file beside the weights."""
-    return json.dumps([vars(score) for score in scores], indent=1)

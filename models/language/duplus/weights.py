@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 
 from ....imaging.errors import BadCall, Unavailable
-from ...blocks.lora import ALPHA
 from ...card import Card
 from ...checkpoints import Tensors, read_checkpoint
 from ...interface import Running
@@ -21,6 +20,7 @@ from .predictor import DuplusPredictor
 
 TOWER_FOLDER = "clipmd"  # below the user's weights folder: config and tokenizer of the CLIP text tower
 _TOWER = "text_encoder."
+_LORA_ALPHA = 128.0  # Source: spec §3
 
 
 class ClipTextEncoder:
@@ -92,7 +92,7 @@ def tower_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The CLIP text tower in a DuPLUS checkpoint, adapters merged; empty when it holds none.
 
     The published layout is peft's: base_model.model.<name>.base_layer.weight, .lora_A.default.weight,
-    .lora_B.default.weight; the scale is alpha 128 over the rank of the matrices (spec §3).
+    .lora_B.default.weight; the scale is `_LORA_ALPHA` over the rank of the matrices.
     """
     names = {key.removeprefix("module."): value for key, value in state.items()}
     mine = {
@@ -108,7 +108,7 @@ def tower_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         stem = key.removesuffix(".base_layer.weight")
         down, up = mine.get(f"{stem}.lora_A.default.weight"), mine.get(f"{stem}.lora_B.default.weight")
         if stem != key and down is not None and up is not None:
-            value = value + (ALPHA / down.shape[0]) * up @ down
+            value = value + (_LORA_ALPHA / down.shape[0]) * up @ down
         found[key.replace(".base_layer.", ".")] = value
     return found
 

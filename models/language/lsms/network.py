@@ -66,7 +66,6 @@ class LsmsConfig:
         return cls(**known)
 
 
-FULL = LsmsConfig()
 # Spec §12, MLP 4, with token states of MiniLM.
 MINI = LsmsConfig((24, 48, 96, 128), (2, 2, 3, 2), (4, 4, 4, 4), text=384, squeeze=96, rank=16, embed=64)
 

@@ -24,7 +24,6 @@ from torch import nn
 STAGES = 6
 STRIDE = 2 ** (STAGES - 1)
 MODALITY_CODES: Mapping[str, int] = {"ct": 0, "mr": 1, "us": 2, "pet": 3}
-SCALE_WEIGHTS = (8 / 15, 4 / 15, 2 / 15, 1 / 15)  # finest first; Source: paper, deep supervision 1, 1/2, 1/4, 1/8
 _LEAK = 0.01
 
 

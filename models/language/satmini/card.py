@@ -18,7 +18,7 @@ def _bundled(name: str, **facts: Any) -> Card:
         task="segment",
         weights="none",
         weights_file=f"{name}.safetensors",
-        fidelity="library",
+        fidelity="own",
         text_encoder="MiniLM",
         **facts,
     )

@@ -1,7 +1,7 @@
-"""The networks of the engine, all MONAI's: denoisers under four ways of conditioning, and the autoencoder.
+"""The networks of the engine, all MONAI's: denoisers under four ways of conditioning.
 
 Concatenation follows seg2med (arXiv 2504.09182), SPADE Park et al. 2019, ControlNet Zhang et al. 2023,
-cross-attention Rombach et al. 2022. Left out: attention above the coarsest level.
+cross-attention Rombach et al. 2022. Left out: attention above the coarsest level. MONAI takes seconds to import: it waits for the first network.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from ....imaging.errors import BadCall
-from .samplers import monai_missing
 
 Conditioning = Literal["none", "concat", "spade", "control", "cross"]
 EMPTY = -1.0  # a condition that was dropped; networks see it in training, so it means "no condition"
@@ -27,7 +26,7 @@ class NetworkConfig:
         dims: 2 for slices and stacks of slices, 3 for small volumes.
         condition: how maps (b c x y) reach it; "cross" takes them as their average per tile, in tokens.
         maps: channels of the condition.
-        made: channels of what is denoised (1 pixel channel, or the latent channels).
+        made: channels of what is denoised.
         groups: of GroupNorm; must divide every entry of `channels`.
         tiles: per axis, for "cross".
     """
@@ -61,9 +60,11 @@ class Denoiser(nn.Module):
     """
 
     def __init__(self, config: NetworkConfig) -> None:
+        from monai.networks import nets as library
+
         super().__init__()
         self.config = config
-        nets = _nets()
+        nets: Any = library
         levels = len(config.channels)
         usual: dict[str, Any] = {
             "spatial_dims": config.dims,
@@ -117,52 +118,3 @@ def _tokens(maps: torch.Tensor, tiles: int) -> torch.Tensor:
     """(b tokens c): the average of each tile of the maps."""
     pool = nn.functional.adaptive_avg_pool2d if maps.dim() == 4 else nn.functional.adaptive_avg_pool3d
     return pool(maps, tiles).flatten(2).transpose(1, 2)
-
-
-class Codec(nn.Module):
-    """MONAI's KL autoencoder and the factor that gives its latents unit spread (Rombach et al. 2022)."""
-
-    def __init__(self, dims: Literal[2, 3], channels: tuple[int, ...], latent: int, *, scale: float = 1.0) -> None:
-        super().__init__()
-        self.net = _nets().AutoencoderKL(
-            spatial_dims=dims,
-            channels=channels,
-            latent_channels=latent,
-            num_res_blocks=1,
-            attention_levels=[False] * len(channels),
-            norm_num_groups=min(8, channels[0]),
-            with_encoder_nonlocal_attn=False,
-            with_decoder_nonlocal_attn=False,
-        )
-        self.factor = int(2 ** (len(channels) - 1))
-        self.register_buffer("scale", torch.tensor(scale))
-
-    def encode(self, image: torch.Tensor) -> torch.Tensor:
-        """Mean latents of an image, scaled."""
-        mean, _spread = self.net.encode(image)
-        latents: torch.Tensor = mean * self.scale
-        return latents
-
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """The image of scaled latents."""
-        image: torch.Tensor = self.net.decode(latents / self.scale)
-        return image
-
-    def set_scale_(self, images: torch.Tensor) -> None:
-        """Take 1 / spread of the latents of these images as the factor."""
-        with torch.no_grad():
-            mean, _spread = self.net.encode(images)
-        self.scale = 1.0 / mean.std()
-
-    def known_cells(self, keep: torch.Tensor) -> torch.Tensor:
-        """`keep` (b 1 x y) at latent size: a cell is known as soon as one kept pixel touches it (max-pool)."""
-        pool = nn.functional.max_pool2d if keep.dim() == 4 else nn.functional.max_pool3d
-        return pool(keep, self.factor)
-
-
-def _nets() -> Any:
-    try:
-        from monai.networks import nets
-    except ImportError as error:
-        raise monai_missing() from error
-    return nets

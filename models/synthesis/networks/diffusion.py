@@ -1,8 +1,8 @@
 """The one diffusion engine: train, sample, and repaint around what is kept.
 
 seg2med (masks to image, translation) is pixels with concatenated maps; AugPaint is
-`sample_inpaint` of the same network with no condition; a latent model adds a codec. All chance
-comes from the generator that is passed in, so a seed gives the same image again.
+`sample_inpaint` of the same network with no condition. All chance comes from the generator that
+is passed in, so a seed gives the same image again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 from ....imaging.errors import BadCall
 from ...interface import Cancelled
-from .denoiser import EMPTY, Codec, Denoiser
+from .denoiser import EMPTY, Denoiser
 from .samplers import Sampler
 
 OnStep = Callable[[int, int], None]
@@ -46,14 +46,13 @@ class Run:
 
 @dataclass(frozen=True)
 class DiffusionTask:
-    """A denoiser, its noise schedule and, for latent models, the codec.
+    """A denoiser and its noise schedule.
 
     Shapes: images (b 1 x y) or (b 1 x y z), maps (b c x y ...), keep (b 1 x y ...) of 0 and 1.
     """
 
     denoiser: Denoiser
     sampler: Sampler
-    codec: Codec | None = None
     engine: str = "torch fp32"
 
     def loss(
@@ -64,9 +63,6 @@ class DiffusionTask:
         Args:
             drop: share of the samples whose condition is emptied, for guidance and unconditional use.
         """
-        if self.codec is not None:
-            with torch.no_grad():
-                clean = self.codec.encode(clean)
         if maps is not None and drop > 0:
             emptied = torch.rand(maps.shape[0], generator=generator) < drop
             maps = torch.where(emptied.view(-1, *[1] * (maps.dim() - 1)), torch.full_like(maps, EMPTY), maps)
@@ -80,13 +76,12 @@ class DiffusionTask:
     def sample(
         self, noise: torch.Tensor, maps: torch.Tensor | None, generator: torch.Generator, run: Run
     ) -> torch.Tensor:
-        """An image out of `noise` (of the image's shape, or the latents').
+        """An image out of `noise` of its shape.
 
         Raises:
             Cancelled: `run.cancelled` answered True.
         """
-        made = self._denoised(noise, maps, generator, run, None, None)
-        return made if self.codec is None else self.codec.decode(made)
+        return self._denoised(noise, maps, generator, run)
 
     @torch.no_grad()
     def sample_inpaint(
@@ -101,7 +96,7 @@ class DiffusionTask:
         """`image` with everything outside `keep` repainted; kept pixels come back bit by bit.
 
         At every level the known part is put in at that level's noise (AugPaint, arXiv 2506.23038, after
-        RePaint). A codec's decoder is not local, so the kept pixels are pasted at the end in any case.
+        RePaint).
 
         Raises:
             BadCall: `keep` is not 0 and 1 of the image's shape.
@@ -109,12 +104,7 @@ class DiffusionTask:
         """
         if keep.shape != image.shape or not bool(((keep == 0) | (keep == 1)).all()):
             raise BadCall("What is kept must be a mask of the image's shape. Give 0 and 1 for every pixel.")
-        known = image if self.codec is None else self.codec.encode(image)
-        cells = keep if self.codec is None else self.codec.known_cells(keep)
-        made = self._denoised(noise, maps, generator, run, known, cells)
-        if self.codec is not None:
-            made = self.codec.decode(made)
-        return torch.where(keep > 0, image, made)
+        return self._denoised(noise, maps, generator, run, image, keep)
 
     def _denoised(
         self,
@@ -122,8 +112,8 @@ class DiffusionTask:
         maps: torch.Tensor | None,
         generator: torch.Generator,
         run: Run,
-        known: torch.Tensor | None,
-        cells: torch.Tensor | None,
+        known: torch.Tensor | None = None,
+        keep: torch.Tensor | None = None,
     ) -> torch.Tensor:
         times = self.sampler.times(run.steps)
         order = _visits(len(times), run.jump, run.repeats)
@@ -133,8 +123,8 @@ class DiffusionTask:
             after = times[number + 1] if number + 1 < len(times) else None
             predicted = self._predicted(noisy, times[number], maps, run)
             noisy = self.sampler.step(predicted, times[number], after, noisy, generator)
-            if known is not None and cells is not None:
-                noisy = torch.where(cells > 0, self.sampler.at_level(known, after, generator), noisy)
+            if known is not None and keep is not None:
+                noisy = torch.where(keep > 0, self.sampler.at_level(known, after, generator), noisy)
             run.on_step(done + 1, len(order))
         return noisy
 

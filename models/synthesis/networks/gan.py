@@ -13,8 +13,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from .samplers import monai_missing
-
 
 class Generator(nn.Module):
     """U-Net with skips, stride-2 convolutions down, transposed up, dropout in the coarse half, tanh."""
@@ -62,10 +60,8 @@ class Generator(nn.Module):
 
 def discriminator(inputs: int, *, channels: int = 64, layers: int = 3) -> nn.Module:
     """MONAI's PatchGAN; 64 channels and 3 layers see 70 x 70 pixels."""
-    try:
-        from monai.networks import nets
-    except ImportError as error:
-        raise monai_missing() from error
+    from monai.networks import nets
+
     library: Any = nets
     made: nn.Module = library.PatchDiscriminator(
         spatial_dims=2, channels=channels, in_channels=inputs, num_layers_d=layers

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 
-from ....imaging.errors import BadCall, Unavailable
+from ....imaging.errors import BadCall
 
 SamplerKind = Literal["ddpm", "ddim", "rflow"]
 TRAIN_STEPS = 1000
@@ -33,7 +33,9 @@ class Sampler:
     _scheduler: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        schedulers = _schedulers()
+        from monai.networks import schedulers as library
+
+        schedulers: Any = library
         if self.kind == "rflow":
             self._scheduler = schedulers.RFlowScheduler(
                 num_train_timesteps=self.train_steps, use_discrete_timesteps=True
@@ -107,19 +109,3 @@ class Sampler:
         kept = float(self._scheduler.alphas_cumprod[high] / self._scheduler.alphas_cumprod[low])
         result: torch.Tensor = kept**0.5 * noisy + (1 - kept) ** 0.5 * noise
         return result
-
-
-def _schedulers() -> Any:
-    try:
-        from monai.networks import schedulers
-    except ImportError as error:
-        raise monai_missing() from error
-    return schedulers
-
-
-def monai_missing() -> Unavailable:
-    """Why a network cannot be built here."""
-    return Unavailable(
-        "The learned engine needs MONAI, which is not installed. Use engine='classical', or install it with "
-        "`pip install 'ostensor[synthesis]'`."
-    )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ostensor.imaging.masks.areas import different_areas
-from ostensor.imaging.masks.relations import overlap_dice
+from ostensor.imaging.masks.dice import dice
 from ostensor.imaging.volume import Grid, Mask, Volume
 
 GRID = Grid((67, 59, 31), np.diag([1.1, 0.9, 2.0, 1.0]))
@@ -31,7 +31,7 @@ def test_two_dark_areas_and_a_bright_one_are_outlined() -> None:
     found = different_areas(image, organ)
     assert [region.kind for region in found] == ["low", "low", "high"]
     for region, truth in zip(found, (dark, small, bright), strict=True):
-        assert overlap_dice(region.mask.array, truth) > 0.85
+        assert dice(region.mask.array, truth) > 0.85
     assert found[0].organ_median == pytest.approx(100, abs=2)
     assert 40 < found[0].median < 60, "smoothing mixes the border in"
     assert found[0].contrast < -3 < 3 < found[2].contrast
@@ -54,7 +54,7 @@ def test_an_area_the_mask_left_out_is_found_in_its_hole() -> None:
     image, organ = scan((dark, 20))
     found = different_areas(image, Mask(organ.array & ~dark, GRID))
     assert len(found) == 1
-    assert overlap_dice(found[0].mask.array, dark) > 0.85
+    assert dice(found[0].mask.array, dark) > 0.85
 
 
 def test_one_slice_is_enough() -> None:
@@ -64,7 +64,7 @@ def test_one_slice_is_enough() -> None:
     picture = Volume(image.array[:, :, 17:18], flat, "ct")
     found = different_areas(picture, Mask(organ.array[:, :, 17:18], flat))
     assert len(found) == 1
-    assert overlap_dice(found[0].mask.array, dark[:, :, 17:18]) > 0.85
+    assert dice(found[0].mask.array, dark[:, :, 17:18]) > 0.85
 
 
 def test_a_slice_of_a_volume_is_treated_as_a_slice() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def test_the_order_of_slices_and_a_shift_of_all_values_change_no_texture_in_spac
     mask, volume = noise()
     one = given(mask, volume, bin_count=8).features
     turned = Mask(np.ascontiguousarray(mask.array[:, :, ::-1]), mask.grid)
-    moved = volume.with_array(np.ascontiguousarray(volume.array[:, :, ::-1]) + 70)
+    moved = replace(volume, array=np.ascontiguousarray(volume.array[:, :, ::-1]) + 70)
     other = given(turned, moved, bin_count=8).features
     textures = [name for name in one if name.startswith(("cm_", "rlm_", "szm_", "dzm_", "ngt_", "ngl_", "ih_"))]
     assert len(textures) > 100
@@ -129,7 +130,7 @@ def test_unequal_voxels_are_said_and_a_flat_region_has_no_pair_sums() -> None:
     result = radiomics(mask, volume)
     assert result.settings == Settings(bin_width=25.0)
     assert any("not cubes" in reason for reason in result.reasons)
-    flat = radiomics(mask, volume.with_array(np.full(mask.grid.shape, 40, np.int16)))
+    flat = radiomics(mask, replace(volume, array=np.full(mask.grid.shape, 40, np.int16)))
     assert "morph_moran_i" not in flat.features
     assert any("equal" in reason for reason in flat.reasons)
     assert np.isfinite(list(flat.features.values())).all()

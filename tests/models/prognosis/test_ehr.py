@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ostensor.imaging.errors import BadCall
-from ostensor.models.prognosis.ehr import FIELDS, Feature, Outcome, as_text, column_names, encode, record_of
+from ostensor.models.prognosis.ehr import FIELDS, Feature, Outcome, column_names, encode
 from ostensor.models.prognosis.reading import dictionaries, flattened, outcome_of, read_record
 
 
@@ -132,8 +132,3 @@ def test_a_missing_value_is_zero_with_its_indicator_and_so_is_an_untaught_level(
         "histology",
         "t_stage",
     ]
-
-
-def test_the_record_as_text_has_units_in_words() -> None:
-    made = record_of({"age_years": 63, "egfr_ml_min": 71.5, "bmi_kg_m2": 24, "diabetes": True})
-    assert as_text(made) == "Prognosis of a patient: age 63 years, bmi 24 kg/m2, diabetes yes, egfr 71.5 ml/min."

@@ -18,7 +18,6 @@ from ostensor.models.prognosis.heads import (
     cox_likelihood,
     deephit_ranking,
     quantile_edges,
-    survival_at_edges,
 )
 
 
@@ -41,16 +40,16 @@ def test_mtlr_equals_the_enumeration_of_all_death_bins() -> None:
         assert float(row.sum()) == pytest.approx(1)
 
 
-def test_survival_starts_at_one_and_never_rises() -> None:
-    """Spec §13.8, for both binned kinds and the ensemble's curve."""
-    kinds: tuple[Kind, ...] = ("mtlr", "deephit")
-    for kind in kinds:
-        s = survival_at_edges(scores(5, 7), kind)
-        assert (s <= 1).all()
-        assert (s.diff(dim=1) <= 1e-12).all()
-    assert prognosis.survival_at_edges(scores(5, 7).numpy(), "mtlr") == pytest.approx(
-        survival_at_edges(scores(5, 7), "mtlr").numpy()
-    )
+def test_survival_at_an_edge_is_the_share_of_later_death_bins() -> None:
+    """Spec §13.8, by enumeration; at most 1, and it never rises."""
+    psi = scores(5, 6).tolist()
+    later = [[sum(row[k + 1 :]) for k in range(6)] for row in map(brute_force_mtlr, psi)]
+    found = prognosis.survival_at_edges(np.array(psi), "mtlr")
+    assert found == pytest.approx(np.array(later))
+    for kind in ("mtlr", "deephit"):
+        curve = prognosis.survival_at_edges(np.array(psi), kind)
+        assert (curve <= 1).all()
+        assert (np.diff(curve) <= 1e-12).all()
 
 
 def test_event_and_censored_likelihood_equal_brute_force() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ostensor.models.uncertainty.selecting import OverlapMaps, choose, mean_entropy, overlap_maps, patch_starts, u_pp
+from ostensor.models.uncertainty.selecting import OverlapMaps, choose, overlap_maps, patch_starts, u_pp
 
 
 def test_patches_are_counted_as_published_and_reach_the_border() -> None:
@@ -87,7 +87,7 @@ def test_a_member_that_marks_nothing_is_never_chosen_however_sure_it_is() -> Non
     """A constant network has no spread at all; what marks nothing must not win by that."""
     silent, constant = _maps(0.1, 0.0), _maps(0.9, 0.0)
     assert silent.spread.max() == pytest.approx(0, abs=1e-7)
-    assert u_pp(silent) == mean_entropy(silent) == math.inf
+    assert u_pp(silent) == math.inf
     assert u_pp(constant) == pytest.approx(0, abs=1e-12)
     assert choose({"silent": u_pp(silent), "noisy": u_pp(_maps(0.8, 0.3))}).member == "noisy"
     nobody = choose({"silent": u_pp(silent)})
@@ -98,8 +98,3 @@ def test_a_best_member_above_the_limit_is_named_but_not_trusted() -> None:
     found = choose({"a": 0.3, "b": 0.2}, limit=0.1)
     assert (found.member, found.all_uncertain) == ("b", True)
     assert not choose({"a": 0.3, "b": 0.2}, limit=0.25).all_uncertain
-
-
-def test_entropy_per_marked_voxel_by_hand() -> None:
-    maps = OverlapMaps(np.array([0.5, 0.25]).reshape(1, 2, 1, 1), np.zeros((1, 2, 1, 1)), np.ones((2, 1, 1), np.int64))
-    assert mean_entropy(maps) == pytest.approx(math.log(2) - 0.25 * math.log(0.25) - 0.75 * math.log(0.75))

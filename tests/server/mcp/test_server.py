@@ -15,7 +15,7 @@ from mcp_types import ResourceTemplateReference
 from ostensor.server.mcp.server import build_server
 from ostensor.tools.desk.desk import Desk
 from ostensor.tools.desk.settings import DEFAULT_TOOLSETS
-from ostensor.tools.registry import shown
+from ostensor.tools.registry import TOOLS
 
 from ...toys.desks import Ask
 
@@ -86,7 +86,7 @@ def test_stdio_server_in_a_process_of_its_own(tmp_path: Path, root: Path) -> Non
     async def run() -> None:
         server = StdioServerParameters(command=sys.executable, args=serve_command(tmp_path, root))
         async with Client(server) as client:
-            assert len((await client.list_tools()).tools) == len(shown(DEFAULT_TOOLSETS))
+            assert len((await client.list_tools()).tools) == sum(entry.toolset in DEFAULT_TOOLSETS for entry in TOOLS)
             opened = await client.call_tool("open_image", {"path": "ct.nii.gz"})
             assert not opened.is_error
             wrong = await client.call_tool("open_image", {"path": "none.nii.gz"})

@@ -16,7 +16,7 @@ from ostensor.training.folders import Folders
 from ostensor.training.referring import export as referring_export
 from ostensor.training.referring import report as referring_report
 from ostensor.training.referring.cases import Subject, stacks, subjects
-from ostensor.training.referring.evaluate import AllOverlaps, dice, measure_sides, measure_slices
+from ostensor.training.referring.evaluate import AllOverlaps, measure_sides, measure_slices
 from ostensor.training.referring.report import Report
 from ostensor.training.runs import read_run
 
@@ -51,13 +51,6 @@ class Known:
     def point(self, volume: Volume, sentences: Sequence[str], orientation: Orientation = "header") -> list[Mask]:
         del volume, orientation
         return [self.change(text, self.truth[text]) for text in sentences]
-
-
-def test_dice_by_hand() -> None:
-    a, b = np.zeros((2, 5), bool), np.zeros((2, 5), bool)
-    assert dice(a, b) == 1, "two empty masks agree"
-    a[0, :3], b[0, 1:5] = True, True
-    assert dice(a, b) == pytest.approx(2 * 2 / 7)
 
 
 def test_a_perfect_engine_gets_full_marks_and_not_listening_costs() -> None:

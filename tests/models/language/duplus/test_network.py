@@ -173,7 +173,7 @@ DARK = ("the left kidney", "kidney on the left", "left-sided kidney", "the patie
 def test_the_text_alone_switches_the_mask_and_a_paraphrase_keeps_it() -> None:
     """Spec §13.5: a bright and a dark ball; T2 says which, in wordings drawn anew each step; the last one is never taught."""
     from ostensor.models.text.encoders import MiniLmEncoder
-    from ostensor.training.regimes.duplus_loss import duplus_loss
+    from ostensor.training.regimes.losses import soft_dice_loss
 
     torch.manual_seed(1)
     made = Duplus(replace(TINY, pooled=16, text_dim=384))
@@ -186,7 +186,8 @@ def test_the_text_alone_switches_the_mask_and_a_paraphrase_keeps_it() -> None:
     optimizer = torch.optim.Adam(made.parameters(), lr=3e-3)
     for step in range(60):
         targets = wordings[step % 4][None]
-        loss = duplus_loss(made(image, [0], context, targets), balls[None], torch.ones(1, 2, dtype=torch.bool))
+        logits, truth = made(image, [0], context, targets), balls[None].float()
+        loss = soft_dice_loss(logits, truth) + F.binary_cross_entropy_with_logits(logits, truth)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -6,7 +6,6 @@ import torch
 from ostensor.models.language.sat.network import (
     NANO,
     PRO,
-    SCALE_WEIGHTS,
     TINY,
     VARIANTS,
     Sat,
@@ -14,7 +13,7 @@ from ostensor.models.language.sat.network import (
     SatTextHead,
     position_code,
 )
-from ostensor.training.regimes.deep_supervision import deep_supervision_loss
+from ostensor.training.regimes.losses import over_scales
 
 
 @pytest.fixture(scope="module")
@@ -138,30 +137,6 @@ def test_a_side_that_is_no_multiple_of_32_is_refused(net: Sat) -> None:
         net.encode(torch.zeros(1, 3, 64, 40, 32))
 
 
-def test_scale_weights_are_halved_and_sum_to_one() -> None:
-    assert sum(SCALE_WEIGHTS) == pytest.approx(1.0)
-    assert [SCALE_WEIGHTS[n] / SCALE_WEIGHTS[n + 1] for n in range(3)] == pytest.approx([2, 2, 2])
-
-
-def test_masked_queries_cost_nothing_and_teach_nothing() -> None:
-    generator = torch.Generator().manual_seed(2)
-    logits = [torch.randn(1, 3, *[n // 2**s for n in (16, 8, 8)], generator=generator) for s in range(4)]
-    for logit in logits:
-        logit.requires_grad_()
-    target = torch.rand(1, 3, 16, 8, 8, generator=generator) > 0.6
-    valid = torch.tensor([[True, False, True]])
-    loss = deep_supervision_loss(logits, target, valid)
-    loss.backward()
-    changed = [logit.detach().clone() for logit in logits]
-    for logit in changed:
-        logit[:, 1] = 50.0
-    assert deep_supervision_loss(changed, target, valid) == pytest.approx(float(loss.detach()))
-    for logit in logits:
-        assert logit.grad is not None
-        assert logit.grad[:, 1].abs().max() == 0
-        assert logit.grad[:, 0].abs().max() > 0
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_swapping_the_word_swaps_the_mask() -> None:
@@ -175,10 +150,10 @@ def test_swapping_the_word_swaps_the_mask() -> None:
     image += target[:, :1] * 2.0 - target[:, 1:] * 1.5
     asked = queries(2)
     optimizer = torch.optim.AdamW(small.parameters(), lr=2e-3)
-    valid = torch.ones(1, 2, dtype=torch.bool)
+    coarser = [target[:, :, ::step, ::step, ::step] for step in (1, 2, 4, 8)]
     for _ in range(150):
         optimizer.zero_grad()
-        loss = deep_supervision_loss(small(image, asked), target > 0, valid)
+        loss = torch.stack([*over_scales(small(image, asked), coarser, 0.0).values()]).sum()
         loss.backward()
         optimizer.step()
         if float(loss.detach()) < 0.1:
