@@ -163,11 +163,11 @@ def _row(
     except BadDescription as error:
         answer, verdict, reason = DescribedResult(image_id=wanted.image_id), "refused", str(error)
     best = answer.candidates[0] if answer.candidates else None
-    alike = dice(desk.store.mask(best.mask_id).array, mask) if best is not None else 0.0
+    overlap = dice(desk.store.mask(best.mask_id).array, mask) if best is not None else 0.0
     if variant.kind == "paraphrase":
-        held = alike >= SAME
+        held = overlap >= SAME
     elif variant.kind in ("side_swap", "location_swap"):
-        held = best is None or bool(best.failed) or alike < SAME
+        held = best is None or bool(best.failed) or overlap < SAME
     else:
         held = best is None
     return StressRow(
@@ -176,7 +176,7 @@ def _row(
         expected=variant.expected,
         verdict=verdict,
         structure=best.structure if best is not None else None,
-        dice_to_original=round(alike, 4),
+        dice_to_original=round(overlap, 4),
         held=held,
         reason=reason,
     )
