@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..tools.desk.results import CUT
 from .reply import Cite, Reply, Statement
 
 _MOST = 12
@@ -43,7 +44,7 @@ def _verdict(call: Done, row: dict[str, Any], *, several: bool) -> Statement:
     verdict = str(row["verdict"]).replace("_", " ")
     text = f"The {row['structure']} is {verdict}{place}"
     if row.get("volume_ml") is not None:
-        text += f", {'at least ' if row.get('volume_is') == 'lower bound' else ''}{row['volume_ml']:g} ml"
+        text += f", {row['volume_ml']:g} ml{CUT if row.get('volume_is') == 'cut by the edge' else ''}"
     text += "."
     if row["verdict"] == "unsure":
         text += " Do not rely on this mask."
@@ -69,7 +70,7 @@ def _numbers(row: dict[str, Any]) -> str:
     name = row.get("structure") or row["mask_id"]
     parts = []
     if row.get("volume_ml") is not None:
-        parts.append(f"{'at least ' if row.get('truncated_at') else ''}{row['volume_ml']:g} ml")
+        parts.append(f"{row['volume_ml']:g} ml{CUT if row.get('truncated_at') else ''}")
     if row.get("diameters"):
         lengths = row["diameters"]
         parts.append(

@@ -163,7 +163,7 @@ def _verdicts(result: dict[str, Any]) -> str:
         volume = (
             ""
             if row["volume_ml"] is None
-            else f"{'≥ ' if row['volume_is'] == 'lower bound' else ''}{row['volume_ml']:.1f}"
+            else f"{row['volume_ml']:.1f}{' (cut)' if row['volume_is'] == 'cut by the edge' else ''}"
         )
         why = html.escape(" ".join([row["reason"], *row["warnings"]]).strip())
         rows.append(

@@ -95,7 +95,7 @@ def _outcome(question: Question, row: MaskRow, mask: BoolArray | None) -> Outcom
         model=(row.provenance.model or "none").removeprefix("sat-mini-"),
         shown=shown,
         verdict=row.verdict,
-        confidence=row.confidence,
+        confidence=row.confidence or 0.0,
         dice=alike,
         right=is_right(shown, row.verdict, alike),
         fault=shown == "not" and row.verdict == "present" and size > MOST_ML,

@@ -46,7 +46,7 @@ def add_prompts(server: MCPServer[Any], desk: Desk) -> None:
                 f"Measure this lesion: {description or '(ask me which)'}. {_image(desk, image_id, 'The scan')}",
                 "1. Call segment_described with the sentence. If it is ambiguous, show the candidates with render and ask.",
                 "2. Call assess_mask on the mask; tell me what is implausible before any number.",
-                "3. Call measure with what=['volume', 'diameters']. truncated_at not empty: a lower bound.",
+                "3. Call measure with what=['volume', 'diameters']. truncated_at not empty: the scan cuts it, so say that the size is of the part inside.",
                 _RULES,
             )
         )
@@ -68,7 +68,7 @@ def add_prompts(server: MCPServer[Any], desk: Desk) -> None:
                 "pass after_mask_ids=[] and after_image_id.",
                 "3. If `similarity` is low or there are warnings, say first that the scans may not match.",
                 "4. Answer with a table of lesions (before_mm, after_mm, change_percent, state), then the category with "
-                "its reason; lesions whose size_is a lower bound are marked as such.",
+                "its reason; lesions that the edge of a scan cuts are marked as such.",
                 _RULES,
             )
         )

@@ -23,7 +23,7 @@ DESCRIPTION = "Medical image segmentation by words. Research software, not a med
 INSTRUCTIONS = """Work in this order: open_image (a path inside the allowed roots) -> segment (names) -> measure, render or \
 export. Everything is passed by handles: img_..., msk_..., job_.... They stay valid after a restart.
 Read the verdict before any number: only 'present' may be reported as found; 'unsure' must be called unsure. A volume \
-with truncated_at set is a lower bound. Left and right are the patient's. Quote numbers as the tools give them, with \
+with truncated_at set is of the part inside the scan. Left and right are the patient's. Quote numbers as the tools give them, with \
 their unit; never compute volumes from voxel counts yourself. If an answer has a job_id, call get_job. Research \
 software, not a medical device: a physician decides."""
 

@@ -96,10 +96,13 @@ def test_an_llms_wrong_number_is_refused_once_and_then_removed(question: Questio
 def test_tool_errors_come_back_for_the_model_to_read(question: Question) -> None:
     def reads(messages: list) -> object:
         assert messages[-1].status == "error"
-        assert "Unknown structure 'lever'" in messages[-1].content
+        assert "Unknown model 'lever'" in messages[-1].content
         return replies(("It failed.", []))
 
-    script = [lambda m: calls("segment", image_id=m[-1].content[1]["text"].split()[1], structures=["lever"]), reads]
+    script = [
+        lambda m: calls("segment", image_id=m[-1].content[1]["text"].split()[1], structures=["liver"], model="lever"),
+        reads,
+    ]
     assert question("Segment the liver", model=Scripted(script=script)).text == "It failed."
 
 

@@ -99,7 +99,6 @@ def test_files_that_cannot_be_opened(ask: Ask, root: Path, tmp_path: Path, kind:
         ("segment", {"image_id": "img_ffffffffffff", "structures": ["liver"]}, "Unknown image"),
         ("segment", {"structures": []}, "empty"),
         ("segment", {"structures": ["liver"] * 500}, "500 structures"),
-        ("segment", {"structures": ["lever"]}, "Closest: liver, "),
         ("segment", {"structures": ["liver"], "model": "nnu-net"}, "closest: "),
         ("segment", {"structures": ["liver"], "model": "toy-mr"}, "takes mr images"),
         ("segment", {"structures": ["liver"], "model": "toy-missing"}, "models import toy-missing"),

@@ -83,5 +83,9 @@ def test_a_sure_mask_in_poor_company_shows_another_part_of_the_body(company: flo
 
 
 def test_a_missing_structure_in_poor_company_is_outside_the_view_not_absent() -> None:
-    assert judge_missing("brain stem", 0.1, View(seen=NAMES[:2], company=0.05))[0] == "outside_view"
-    assert judge_missing("brain stem", 0.1, View(seen=NAMES[:2], company=0.7))[0] == "absent"
+    known, strange = (Volume(np.zeros(GRID.shape, np.int16), GRID, kind) for kind in ("mr", "unknown"))
+    assert judge_missing("brain stem", 0.1, View(seen=NAMES[:2], company=0.05), known)[0] == "outside_view"
+    assert judge_missing("brain stem", 0.1, View(seen=NAMES[:2], company=0.7), known)[0] == "absent"
+    verdict, reason = judge_missing("brain stem", 0.1, View(seen=NAMES[:2], company=0.7), strange)
+    assert verdict == "unsure"
+    assert "modality='ct'" in reason

@@ -206,7 +206,7 @@ def _candidate(finder: Finder, wanted: Wanted, choice: Choice, scored: Scored, f
         volume_ml=None if volume is None else round(volume, 2),
         volume_is="not given"
         if volume is None
-        else "lower bound"
+        else "cut by the edge"
         if faces or finder.slice_index is not None
         else "complete",
         side=scored.thing.side or None,

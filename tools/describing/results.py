@@ -22,7 +22,7 @@ class Candidate(Result):
     unchecked: list[str]
     found_by: str
     volume_ml: float | None
-    volume_is: Literal["complete", "lower bound", "not given"]
+    volume_is: Literal["complete", "cut by the edge", "not given"]
     side: str | None
     max_affine_difference: float
     provenance: Provenance

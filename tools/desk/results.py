@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ...imaging.volume import Grid
 
+CUT = " inside the scan, which cuts it"  # said behind a size of a structure that goes on outside
 Verdict = Literal["present", "absent", "outside_view", "unsupported", "unsure"]
 
 
@@ -119,19 +120,20 @@ class Provenance(Result):
 
 
 class MaskRow(Result):
-    """One structure: a verdict first, numbers after."""
+    """One structure: a verdict first, numbers after; `nearest` are names to try where the word is not known."""
 
     structure: str
     asked_as: str
     verdict: Verdict
     mask_id: str | None = None
-    confidence: float
+    confidence: float | None
     confidence_is: str = "mean sigmoid inside the mask"
     volume_ml: float | None = None
-    volume_is: Literal["complete", "lower bound", "not given"] = "not given"
+    volume_is: Literal["complete", "cut by the edge", "not given"] = "not given"
     truncated_at: list[str] = []
     side: str | None = None
     reason: str = ""
+    nearest: list[str] = []
     warnings: list[str] = []
     geometry: Geometry | None = None
     provenance: Provenance
@@ -199,7 +201,7 @@ class Level(Result):
 
     area_cm2: float
     slice_index: int
-    lower_bound: bool
+    cut_by_edge: bool
 
 
 class Measurement(Result):
@@ -209,7 +211,7 @@ class Measurement(Result):
     structure: str | None
     voxels: int
     volume_ml: float | None
-    volume_is: Literal["complete", "lower bound", "not given"]
+    volume_is: Literal["complete", "cut by the edge", "not given"]
     truncated_at: list[str]
     diameters: Lengths | None = None
     intensity: Greys | None = None

@@ -129,7 +129,7 @@ def _evidence(desk: Desk, row: MaskRow, *, lengths: bool) -> Evidence:
         volume_ml=volume,
         longest_axial_mm=axial,
         longest_3d_mm=longest,
-        is_lower_bound=bool(row.truncated_at),
+        is_cut=bool(row.truncated_at),
         slice_index=None if row.mask_id is None else _fullest_slice(desk, row.mask_id),
         model=row.provenance.model,
     )
@@ -184,7 +184,7 @@ def _candidate(desk: Desk, finding: Finding, row: Candidate, hosts: Sequence[str
         volume_ml=first.volume_ml,
         longest_axial_mm=first.diameters.longest_axial_mm if first.diameters else None,
         longest_3d_mm=first.diameters.longest_3d_mm if first.diameters else None,
-        is_lower_bound=bool(first.truncated_at),
+        is_cut=bool(first.truncated_at),
         slice_index=_fullest_slice(desk, mask_id),
     )
 

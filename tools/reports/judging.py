@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...retrieval.reports.findings import Finding
 from ...retrieval.reports.mentions import is_lesion
+from ..desk.results import CUT
 from .results import Evidence, Judgement
 
 # Two readings of one length agree when they differ by less than this: what RECIST 1.1 calls a change
@@ -149,8 +150,11 @@ def _length_reason(finding: Finding, row: Evidence) -> tuple[Judgement, str] | N
     nearest = min(lengths, key=lambda value: abs(value - said))
     shown = " or ".join(f"{value:g} mm" for value in lengths)
     allowed = max(TOLERANCE_MM, TOLERANCE_SHARE * said)
-    if row.is_lower_bound and said > max(lengths):
-        return "cannot_tell", f"it reaches the edge of the scan: {shown} is a lower bound, the report says {said:g} mm."
+    if row.is_cut:
+        return (
+            "cannot_tell",
+            f"the edge of the scan cuts it: {shown} is of the part inside, the report says {said:g} mm.",
+        )
     agrees = _agrees(said, nearest, finding.bound, allowed)
     judgement: Judgement = "supported" if agrees else "contradicted"
     words = "size agrees" if agrees else "size outside tolerance"
@@ -171,8 +175,11 @@ def _amount(finding: Finding, row: Evidence) -> Judged | None:
         return None
     if row.volume_ml is None:
         return Judged("cannot_tell", (f"the {row.structure} has no volume in ml.",))
-    if row.is_lower_bound and said > row.volume_ml:
-        return Judged("cannot_tell", (f"volume {row.volume_ml:g} ml is a lower bound, the report says {said:g} ml.",))
+    if row.is_cut:
+        reason = (
+            f"the edge of the scan cuts it: {row.volume_ml:g} ml is of the part inside, the report says {said:g} ml."
+        )
+        return Judged("cannot_tell", (reason,))
     allowed = TOLERANCE_SHARE * said
     agrees = _agrees(said, row.volume_ml, finding.bound, allowed)
     words = "volume agrees" if agrees else "volume outside tolerance"
@@ -191,8 +198,8 @@ def _state(finding: Finding, row: Evidence) -> Judged | None:
         )
     if row.volume_ml > limit:
         return Judged("supported", (f"enlarged: {row.volume_ml:g} ml is above the normal {limit:g} ml.",))
-    if row.is_lower_bound:
-        return Judged("cannot_tell", (f"{row.volume_ml:g} ml is a lower bound.",))
+    if row.is_cut:
+        return Judged("cannot_tell", (f"{row.volume_ml:g} ml is of the part inside the scan, which cuts it.",))
     return Judged("contradicted", (f"not enlarged: {row.volume_ml:g} ml is within the normal {limit:g} ml.",))
 
 
@@ -232,4 +239,4 @@ def _host_note(hosts: Sequence[Evidence]) -> tuple[str, ...]:
 def _volume(row: Evidence) -> str:
     if row.volume_ml is None:
         return ""
-    return f" ({'at least ' if row.is_lower_bound else ''}{row.volume_ml:g} ml)"
+    return f" ({row.volume_ml:g} ml{CUT if row.is_cut else ''})"

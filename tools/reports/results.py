@@ -26,7 +26,7 @@ class Evidence(Result):
     volume_ml: float | None = None
     longest_axial_mm: float | None = None
     longest_3d_mm: float | None = None
-    is_lower_bound: bool = False
+    is_cut: bool = False
     slice_index: int | None = None
     model: str | None = None
 

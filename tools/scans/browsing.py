@@ -79,7 +79,9 @@ def _row(row: Structure, score: float, models: list[str]) -> StructureRow:
 def list_models(
     desk: Desk,
     call: Call,
-    structure: Annotated[str | None, Field(description="Only models that know this structure.")] = None,
+    structure: Annotated[
+        str | None, Field(description="Only models that would answer segment for this structure.")
+    ] = None,
     task: Annotated[ModelTask | None, Field(description="Only models of this task.")] = None,
 ) -> Answer:
     """List models: what each takes, which structures it claims, its measured Dice, licence and memory.
@@ -91,15 +93,20 @@ def list_models(
     """
     del call
     cards = list(catalogue.catalogue())
+    asleep: list[str] = []
     if structure is not None:
         name = desk.table.resolve(structure).name
-        cards = [card for card in cards if name in card.claimed or card.open_text]
+        able = [card for card in cards if name in card.claimed or card.open_text]
+        asleep = [card.name for card in able if not card.is_ready and card.task in ("segment", "refer")]
+        cards = [card for card in able if card.is_ready]
     if structure is not None and task is None:  # who asks by structure wants it found, not painted
         cards = [card for card in cards if card.task not in ("synthesize", "translate")]
     if task is not None:
         cards = [card for card in cards if card.task == task]
     ready = [card.name for card in cards if card.is_ready]
     text = f"{len(cards)} models fit; ready to use: {', '.join(ready) or 'none'}."
+    if asleep:
+        text += f" Without weights here: {', '.join(asleep)} (`ostensor models show NAME` says how to get them)."
     return Answer(text, ModelsResult(models=[_model(card) for card in cards]))
 
 

@@ -17,7 +17,7 @@ from ...imaging.masks.overlap import compare
 from ...imaging.region import Region
 from ...imaging.volume import Volume
 from ..desk.desk import Answer, Call, Desk
-from ..desk.results import CompareResult, Greys, Lengths, Level, Measurement, MeasureResult, Provenance, Shape
+from ..desk.results import CUT, CompareResult, Greys, Lengths, Level, Measurement, MeasureResult, Provenance, Shape
 
 What = Literal["volume", "diameters", "intensity", "shape", "radiomics"]
 USUAL: tuple[What, ...] = ("volume", "diameters", "intensity", "shape")
@@ -47,7 +47,7 @@ def measure(
     """Measure masks: volume (ml), diameters (mm), intensity (HU for CT), parts, centre, side, radiomics.
 
     longest_axial_mm and perpendicular_mm are RECIST 1.1, within one axial slice. Where the mask
-    touches the scan's edge, truncated_at is set and volume and diameters are lower bounds. Values
+    touches the scan's edge, truncated_at is set and volume and diameters are of the part inside. Values
     that cannot be given are null, with the reason. Example: measure(mask_ids=["msk_0123456789ab"])
     """
     task = _Task(desk, frozenset(what or USUAL), level_mask_id, allow_synthetic)
@@ -99,7 +99,7 @@ def _measured(task: _Task, mask_id: str) -> Measurement:
         structure=record.structure,
         voxels=record.voxels,
         volume_ml=None if volume is None else round(volume, 3),
-        volume_is="not given" if volume is None else "lower bound" if faces else "complete",
+        volume_is="not given" if volume is None else "cut by the edge" if faces else "complete",
         truncated_at=list(faces),
         diameters=None if lengths is None else Lengths.model_validate(_rounded(vars(lengths), 2)),
         intensity=None if greys is None else Greys.model_validate({"unit": unit, **_rounded(vars(greys), 3)}),
@@ -124,7 +124,7 @@ def _level(task: _Task, region: Region, image_id: str) -> tuple[Level | None, st
     area = measures.area_at_level(region, task.desk.store.region(task.level_mask_id))
     if area is None:
         return None, "No area at the level: its mask is empty or the voxel size unknown."
-    return Level(area_cm2=round(area.area_cm2, 2), slice_index=area.slice_index, lower_bound=area.at_edge), ""
+    return Level(area_cm2=round(area.area_cm2, 2), slice_index=area.slice_index, cut_by_edge=area.at_edge), ""
 
 
 def _radiomics(task: _Task, mask_id: str, image: Volume) -> tuple[dict[str, float] | None, tuple[str, ...]]:
@@ -156,13 +156,13 @@ def _said(row: Measurement) -> str:
     name = row.structure or row.mask_id
     parts = []
     if row.volume_ml is not None:
-        parts.append(f"{'at least ' if row.truncated_at else ''}{row.volume_ml:g} ml")
+        parts.append(f"{row.volume_ml:g} ml{CUT if row.truncated_at else ''}")
     if row.diameters is not None:
         parts.append(f"{row.diameters.longest_axial_mm:g} x {row.diameters.perpendicular_mm:g} mm axial")
     if row.intensity is not None:
         parts.append(f"mean {row.intensity.mean:.1f} {row.intensity.unit}")
     if row.level is not None:
-        parts.append(f"{'at least ' if row.level.lower_bound else ''}{row.level.area_cm2:g} cm2 at the level")
+        parts.append(f"{row.level.area_cm2:g} cm2 at the level{CUT if row.level.cut_by_edge else ''}")
     if row.radiomics is not None:
         parts.append(f"{len(row.radiomics)} radiomics features")
     text = f"{name}: {', '.join(parts)}." if parts else f"{name}: {row.voxels} voxels."

@@ -97,7 +97,7 @@ def _row(change: Change, before_ids: list[str], after_ids: list[str]) -> LesionR
         before_ml=round(one.volume_ml, 3) if one else None,
         after_ml=round(two.volume_ml, 3) if two else None,
         change_percent=percent,
-        size_is="lower bound" if _cut(one) or _cut(two) else "complete",
+        size_is="cut by the edge" if _cut(one) or _cut(two) else "complete",
     )
 
 
@@ -111,8 +111,8 @@ def _warnings(rows: list[LesionRow], similarity: float, volumes: list[Volume]) -
         found.append(
             f"The scans agree poorly after alignment (correlation {similarity:.2f}): check the matches by eye."
         )
-    if any(row.size_is == "lower bound" for row in rows):
-        found.append("A lesion reaches the edge of its scan, so its sizes are lower bounds.")
+    if any(row.size_is == "cut by the edge" for row in rows):
+        found.append("A lesion reaches the edge of its scan, so its sizes are those of the part inside.")
     if volumes[0].modality != volumes[1].modality:
         found.append("The scans are of different modalities: sizes may differ for that alone.")
     thick = max(max(volume.grid.spacing_mm) for volume in volumes)

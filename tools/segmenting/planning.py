@@ -9,30 +9,39 @@ from ...imaging.errors import BadCall, Unavailable
 from ...imaging.masks import measures
 from ...models import catalogue
 from ...models.card import Card
-from ...retrieval.anatomy.structures import Structure
+from ...retrieval.anatomy.structures import Structure, UnknownStructure
 from ...store.records import ImageRecord
 from ..desk.desk import Desk, allowed_use
 from ..desk.settings import MAX_STRUCTURES
 
+MAX_WORDS = 80  # of an unknown word that is repeated in the answer
+
 
 @dataclass(frozen=True)
 class Wish:
-    """A structure, the words that asked for it, and the model that will look (None: nobody can)."""
+    """A structure, the words that asked for it, and the model that will look (None: nobody can).
+
+    Attributes:
+        nearest: names the table has, where it does not know the words.
+    """
 
     asked_as: str
     structure: str
     card: Card | None
     reason: str
+    nearest: tuple[str, ...] = ()
 
 
 def plan(desk: Desk, image_id: str, structures: Sequence[str], model: str, *, context: str = "") -> list[Wish]:
     """Which model looks for which structure; a model of open text also takes words the table does not know.
 
+    Another word that the table does not know is a wish nobody can fulfil, with the nearest names; it sinks no other.
+
     Args:
         context: sentence on modality and region; only for a chosen model that takes one.
 
     Raises:
-        BadCall: nothing asked, too much asked, an unknown word, or a model that cannot take the image.
+        BadCall: nothing asked, too much asked, or a model that cannot take the image.
         Unavailable: the model's weights are missing or may not be used for this purpose.
     """
     image = desk.store.image(image_id)
@@ -56,7 +65,12 @@ def plan(desk: Desk, image_id: str, structures: Sequence[str], model: str, *, co
                 raise BadCall("One of the structures is empty. Give a name or a sentence for each.")
             wishes.setdefault(words, Wish(asked, words, chosen, ""))
             continue
-        row = desk.table.resolve(asked)
+        try:
+            row = desk.table.resolve(asked)
+        except UnknownStructure as error:
+            words = " ".join(asked.split())[:MAX_WORDS] or "(nothing)"
+            wishes.setdefault(words, Wish(asked, words, None, str(error), error.nearest))
+            continue
         for wish in _wishes(desk, asked, row, chosen, image):
             wishes.setdefault(wish.structure, wish)
     return list(wishes.values())

@@ -18,7 +18,7 @@ from ...workers.local import Segmented, SegmentedMask
 from ...workers.protocol import SegmentRequest
 from ..desk.desk import Answer, Call, Desk
 from ..desk.job import Job, answer_job, run_job
-from ..desk.results import MaskRow, Provenance, SegmentResult, receipt
+from ..desk.results import CUT, MaskRow, Provenance, SegmentResult, receipt
 from .landmarks import company_of, placed_by
 from .planning import Wish, plan
 from .verdicts import WRONG_HEIGHT, Sureness, View, judge, judge_missing
@@ -44,10 +44,10 @@ def segment(
 ) -> Answer:
     """Segment body structures by name in a 3-D scan or slice; one verdict and mask per structure.
 
-    Verdicts: present; unsure (mask given, do not rely on it); absent (looked for, not there);
+    Verdicts: present; unsure (do not rely on it, with or without a mask); absent (looked for, not there);
     outside_view (the scan seems to show another region); unsupported (no model for it here).
-    mask_id is null unless present or unsure. volume_ml is a lower bound when truncated_at is not
-    empty. Left and right are the patient's. If it takes longer than wait_s, job_id is set: call
+    mask_id is null unless a mask was made. Where truncated_at is not empty the scan cuts the structure: volume_ml is
+    of the part inside. Left and right are the patient's. If it takes longer than wait_s, job_id is set: call
     get_job. Not for lesions or free descriptions. Asking again on the same image is fast.
     Example: segment(image_id="img_0123456789ab", structures=["liver", "spleen"])
     """
@@ -94,9 +94,10 @@ def look(job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "") 
                 structure=wish.structure,
                 asked_as=wish.asked_as,
                 verdict="unsupported",
-                confidence=1.0,
-                confidence_is="certain: the catalogue holds no such model",
+                confidence=None,
+                confidence_is="none: nothing was looked for",
                 reason=wish.reason,
+                nearest=list(wish.nearest),
                 provenance=Provenance(tool="segment", version=__version__, inputs=[image_id]),
             )
     return SegmentResult(image_id=image_id, masks=[rows[wish.structure] for wish in wishes])
@@ -141,8 +142,9 @@ def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segm
     row = MaskRow(
         structure=wish.structure, asked_as=wish.asked_as, verdict="absent", confidence=0.0, provenance=provenance
     )
+    image = desk.store.volume(image_id)
     if not mask.array.any():
-        verdict, reason = judge_missing(wish.structure, mask.peak, view)
+        verdict, reason = judge_missing(wish.structure, mask.peak, view, image)
         return row.model_copy(
             update={
                 "verdict": verdict,
@@ -151,7 +153,6 @@ def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segm
                 "confidence_is": "one minus the greatest sigmoid in the scan",
             }
         )
-    image = desk.store.volume(image_id)
     placed = Mask(mask.array, image.grid)
     sure = sureness(card, wish.structure, mask)
     judged = judge(wish.structure, placed, image, sure, card, desk.table, view)
@@ -180,7 +181,11 @@ def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segm
             "confidence": round(sure.value, 4),
             "confidence_is": sure.method,
             "volume_ml": None if judged.volume_ml is None else round(judged.volume_ml, 2),
-            "volume_is": "not given" if judged.volume_ml is None else "complete" if judged.complete else "lower bound",
+            "volume_is": "not given"
+            if judged.volume_ml is None
+            else "complete"
+            if judged.complete
+            else "cut by the edge",
             "truncated_at": list(judged.truncated_at),
             "side": judged.side,
             "warnings": list(judged.warnings),
@@ -204,9 +209,11 @@ def say_result(result: SegmentResult) -> str:
     for row in result.masks:
         extra = ""
         if row.volume_ml is not None:
-            extra = f" {'at least ' if row.volume_is == 'lower bound' else ''}{row.volume_ml:g} ml"
+            extra = f" {row.volume_ml:g} ml{CUT if row.volume_is == 'cut by the edge' else ''}"
         if row.mask_id is not None:
             extra += f" ({row.mask_id})"
+        if row.nearest:
+            extra += f" (unknown word; closest: {', '.join(row.nearest)})"
         groups.setdefault(row.verdict, []).append(row.structure + extra)
     parts = [
         f"{verdict.replace('_', ' ').capitalize()}: {', '.join(names[:20])}{' and more' if len(names) > 20 else ''}."

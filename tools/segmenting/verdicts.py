@@ -26,6 +26,10 @@ CUT_SHARE = 0.5  # share of a side face inside the body from which the scan coun
 LARGEST = 0.64  # priors.tsv widens the volumes of known bodies 2.5 times; 1.6 times is as much as goes without a doubt
 LEAST_COMPANY = 0.3  # 4 to 8 % in two limbs, 68 and 76 % in two heads
 AIR_HU, AIR_SHARE = -300.0, 0.15  # brighter is body: in HU, and else as a share of the grey values' range
+UNKNOWN_KIND = (
+    "The kind of scan is not known, so what networks of one kind see or miss in it proves nothing. Open it again with "
+    "modality='ct', 'mr', 'pet', 'us' or 'xr'."
+)
 SIDE_FIELD_MM = 120.0  # only scans at least this wide show which half of the body is which
 
 
@@ -97,6 +101,8 @@ def judge(
     warnings, doubts = [], list(where.doubts)
     if voxels < LEAST_VOXELS:
         doubts.append(f"Only {voxels} voxels were marked.")
+    if image.modality == "unknown":
+        doubts.append(UNKNOWN_KIND)
     if confidence.value < confidence.sure_from:
         doubts.append(f"Confidence {confidence.value:.2f} is below {confidence.sure_from:g}.")
     checked, wrong_side = _side(structure, side, mask, table)
@@ -110,7 +116,9 @@ def judge(
     if image.synthetic:
         warnings.append("The image is synthetic, so no volume is given; measure with allow_synthetic=true to get one.")
     if faces:
-        warnings.append(f"The structure reaches the {', '.join(faces)} edge of the scan: its volume is a lower bound.")
+        warnings.append(
+            f"The structure reaches the {', '.join(faces)} edge of the scan: its volume is that of the part inside."
+        )
     if _far_too_small(structure, volume, bool(faces), card):
         doubts.append("The volume is less than a fifth of the smallest plausible one.")
     if faces and volume is not None and volume < SLIVER * _plausible(structure, card)[0]:
@@ -122,6 +130,8 @@ def judge(
     if volume is not None and volume > _plausible(structure, card)[1]:
         doubts.append("The volume is above what any known body suggests.")
     gone, why = _gone(structure, confidence, view, where)
+    if gone == "absent" and image.modality == "unknown":
+        gone, why = None, ""
     return Judged(
         verdict=gone or ("unsure" if doubts else "present"),
         reason=why or " ".join(doubts),
@@ -183,8 +193,8 @@ def _elsewhere(structure: str, mask: Mask, view: View) -> _Elsewhere:
     return _Elsewhere("", (f"{told}.",), fits)
 
 
-def judge_missing(structure: str, peak: float, view: View) -> tuple[Verdict, str]:
-    """The verdict on an empty mask.
+def judge_missing(structure: str, peak: float, view: View, image: Volume) -> tuple[Verdict, str]:
+    """The verdict on an empty mask; `unsure` where nothing can be said of a kind of scan that is not known.
 
     Args:
         peak: greatest sigmoid anywhere.
@@ -198,6 +208,8 @@ def judge_missing(structure: str, peak: float, view: View) -> tuple[Verdict, str
             "probably shows another part of the body or is of another kind."
         )
     near = ", ".join(view.seen[:3])
+    if image.modality == "unknown":
+        return "unsure", f"No {structure} was found. {UNKNOWN_KIND}"
     if placed is not None and placed.in_view.get(structure, 1.0) < HARDLY_SHOWN:
         return "outside_view", (
             f"No {structure} was found, and the heights of what was found ({near}) tell that the scan shows "

@@ -191,7 +191,7 @@ def test_one_slice_alone(ask: Ask, desk: Desk, scan: str) -> None:
     truth = np.zeros(array.shape, bool)
     truth[LARGE_TOP[0], LARGE_TOP[1], 16] = True
     assert 2 * (array & truth).sum() / (array.sum() + truth.sum()) > 0.8
-    assert best["volume_is"] == "lower bound"
+    assert best["volume_is"] == "cut by the edge"
 
 
 @pytest.mark.parametrize(

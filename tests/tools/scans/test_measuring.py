@@ -61,7 +61,7 @@ def test_muscle_area_at_a_vertebra(ask: Ask, desk: Desk, studied: str) -> None:
     assert level == {
         "area_cm2": pytest.approx(10 * 7 * 0.7 * 0.9 / 100, abs=0.005),
         "slice_index": 5,
-        "lower_bound": False,
+        "cut_by_edge": False,
     }
     assert "cm2 at the level" in reply.text
 
@@ -79,8 +79,8 @@ def test_cut_and_empty_masks_say_so(ask: Ask, desk: Desk, studied: str) -> None:
     empty = keep(desk, studied, "spleen", slice(0, 0))
     reply = ask("measure", mask_ids=[cut, empty])
     one, other = reply.result["measurements"]
-    assert (one["volume_is"], one["truncated_at"]) == ("lower bound", ["superior"])
-    assert "at least" in reply.text
+    assert (one["volume_is"], one["truncated_at"]) == ("cut by the edge", ["superior"])
+    assert "inside the scan, which cuts it" in reply.text
     assert (other["diameters"], other["intensity"], other["shape"]) == (None, None, None)
     assert other["reasons"] == ["The mask is empty."]
 
