@@ -11,7 +11,7 @@ from ostensor.imaging.volume import Volume
 from ostensor.models.card import Card
 from ostensor.models.interface import Cancelled, Decoded
 
-VALUES = {"liver": 100, "spleen": 200, "left kidney": 300, "right kidney": 400, "urinary bladder": 500, "heart": 600}
+VALUES = {"liver": 100, "spleen": 130, "left kidney": 150, "right kidney": 170, "urinary bladder": 500, "heart": 600}
 SLOW = 3000  # a scan that holds this value is looked at for ten seconds
 
 

@@ -25,6 +25,7 @@ from ...workers.protocol import ViewsRequest
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import Provenance
 from ..desk.results_review import AssessResult, CheckRow
+from .objections import relatives
 from .second_opinions import opinion_of_another
 
 Method = Literal["plausibility", "second_opinion", "agreement"]
@@ -103,7 +104,7 @@ def _case(desk: Desk, call: Call, mask_id: str, structure: str | None) -> Case:
         nearest = ", ".join(found.name for found, _score in desk.table.search(structure, 3))
         raise BadCall(f"Unknown structure '{structure[:60]}'. Closest: {nearest}. Call find_structures to search.")
     canonical = row.name if row is not None else name
-    kin = _relatives(desk, canonical)
+    kin = relatives(desk.table, canonical)
     others = {
         other.structure: desk.store.region(other.mask_id)
         for other in desk.store.masks_of(record.image_id)
@@ -111,20 +112,6 @@ def _case(desk: Desk, call: Call, mask_id: str, structure: str | None) -> Case:
     }
     image = desk.store.volume(record.image_id)
     return Case(desk, call, record, desk.store.region(mask_id), image, canonical, others)
-
-
-def _relatives(desk: Desk, name: str) -> set[str]:
-    """The structure, what holds it and what it holds: those may overlap it."""
-    kin, rows = {name}, {row.name: row for row in desk.table.rows}
-    parent = rows[name].parent if name in rows else ""
-    while parent and parent not in kin:
-        kin.add(parent)
-        parent = rows[parent].parent if parent in rows else ""
-    fresh = {name}
-    while fresh:
-        fresh = {row.name for row in desk.table.rows if row.parent in fresh} - kin
-        kin |= fresh
-    return kin
 
 
 @dataclass(frozen=True)

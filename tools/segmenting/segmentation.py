@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -20,8 +21,9 @@ from ..desk.desk import Answer, Call, Desk
 from ..desk.job import Job, answer_job, run_job
 from ..desk.results import CUT, MaskRow, Provenance, SegmentResult, receipt
 from .landmarks import company_of, placed_by
+from .objections import objections
 from .planning import Wish, plan
-from .verdicts import WRONG_HEIGHT, Sureness, View, judge, judge_missing
+from .verdicts import WRONG_HEIGHT, Judged, Sureness, View, judge, judge_missing
 
 MEMORY_PER_VOXEL_BYTES = 90  # features, copies and masks of one voxel of the image, rounded up
 _LANDMARKS = 12  # other structures asked for when one is missing, to see what the scan shows
@@ -68,7 +70,7 @@ def segment(
 
 def look(job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "") -> SegmentResult:
     """Ask the worker, one model after the other, and judge what comes back."""
-    desk, rows = job.desk, dict[str, MaskRow]()
+    desk, rows, drawn = job.desk, dict[str, MaskRow](), dict[str, _Drawn]()
     cards = list(dict.fromkeys(wish.card for wish in wishes if wish.card is not None))
 
     def looking(card: Card, names: Sequence[str]) -> Segmented:
@@ -87,7 +89,12 @@ def look(job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "") 
                 seen += [mask.structure for mask in more.masks if mask.array.any()]
         view = View(tuple(seen), placed, company_of(card, desk.store.image(image_id), looking))
         for wish, mask in zip(mine, found.masks, strict=True):
-            rows[wish.structure] = _row(desk, image_id, wish, mask, found, view)
+            made = _row(desk, image_id, wish, mask, found, view)
+            if isinstance(made, _Drawn):
+                drawn[wish.structure] = made
+            else:
+                rows[wish.structure] = made
+    rows |= _kept(desk, image_id, drawn)
     for wish in wishes:
         if wish.card is None:
             rows[wish.structure] = MaskRow(
@@ -126,7 +133,43 @@ def needed_mb(card: Card, grid: Grid) -> int:
     return card.memory_mb + int(np.prod(grid.shape)) * MEMORY_PER_VOXEL_BYTES // 1_000_000
 
 
-def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segmented, view: View) -> MaskRow:
+@dataclass(frozen=True)
+class _Drawn:
+    """A mask that stands for something, before our own checks have looked at it beside the others."""
+
+    mask: Mask
+    row: MaskRow
+    judged: Judged
+    made_by: str
+
+
+def _kept(desk: Desk, image_id: str, drawn: Mapping[str, _Drawn]) -> dict[str, MaskRow]:
+    """Put masks into the store; one that our checks object to is not called present."""
+    image = desk.store.volume(image_id)
+    against = objections(desk.table, image, {name: one.mask for name, one in drawn.items()})
+    rows = {}
+    for name, one in drawn.items():
+        row = one.row
+        if name in against and against[name].vetoes:
+            reason = f"{row.reason} Our own checks object: {' '.join(against[name].reasons[:3])}".strip()
+            row = row.model_copy(update={"verdict": "unsure", "reason": reason})
+        elif name in against:
+            row = row.model_copy(update={"warnings": list(dict.fromkeys([*row.warnings, *against[name].reasons]))})
+        facts = {
+            "verdict": row.verdict,
+            "confidence": row.confidence,
+            "confidence_is": row.confidence_is,
+            "model": row.provenance.model,
+            "provenance": row.provenance.model_dump(mode="json"),
+            "warnings": list(row.warnings),
+        }
+        record = desk.store.add_mask(one.mask, image_id=image_id, structure=name, made_by=one.made_by, facts=facts)
+        geometry = receipt(one.mask.grid, image.grid, side_checked=one.judged.side_checked)
+        rows[name] = row.model_copy(update={"mask_id": record.mask_id, "geometry": geometry})
+    return rows
+
+
+def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segmented, view: View) -> MaskRow | _Drawn:
     card = wish.card
     assert card is not None
     provenance = Provenance(
@@ -166,18 +209,8 @@ def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segm
             }
         )
     made_by = hashlib.sha256(f"segment {card.name} {found.weights_sha256}".encode()).hexdigest()
-    facts = {
-        "verdict": judged.verdict,
-        "confidence": sure.value,
-        "confidence_is": sure.method,
-        "model": card.name,
-        "provenance": provenance.model_dump(mode="json"),
-        "warnings": list(judged.warnings),
-    }
-    record = desk.store.add_mask(placed, image_id=image_id, structure=wish.structure, made_by=made_by, facts=facts)
-    return row.model_copy(
+    row = row.model_copy(
         update={
-            "mask_id": record.mask_id,
             "confidence": round(sure.value, 4),
             "confidence_is": sure.method,
             "volume_ml": None if judged.volume_ml is None else round(judged.volume_ml, 2),
@@ -189,9 +222,9 @@ def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segm
             "truncated_at": list(judged.truncated_at),
             "side": judged.side,
             "warnings": list(judged.warnings),
-            "geometry": receipt(placed.grid, image.grid, side_checked=judged.side_checked),
         }
     )
+    return _Drawn(placed, row, judged, made_by)
 
 
 def sureness(card: Card, structure: str, mask: SegmentedMask) -> Sureness:

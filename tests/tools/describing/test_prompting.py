@@ -60,7 +60,12 @@ def test_size_prompts_say_true_ranks(ask: Ask, scan: str) -> None:
             smallest = re.search("smallest|tiniest", text)
             rank = 2 if "second" in text else 3 if "third" in text else 1
             order = sorted(counts.values(), reverse=not smallest)
-            if "part of the scan" not in text and "near the" not in text and "side" not in text:
+            if (
+                "part of the scan" not in text
+                and "near the" not in text
+                and "side" not in text
+                and "patient's" not in text
+            ):
                 assert order[rank - 1] == counts[structure], text
 
 

@@ -1,0 +1,62 @@
+"""What our own checks hold against masks before they are called present."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...imaging.plausibility.assess import assess
+from ...imaging.region import Region
+from ...imaging.volume import Mask, Volume
+from ...retrieval.anatomy.structures import StructureTable
+
+
+SIZE = ("volume",)  # an unusual size is what people look for: it warns, and is never a veto
+VETO = ("overlap",)  # one is enough: two structures cannot be at one place
+TOGETHER = 2  # so many other checks must object; of good held-out masks one objected to 2 % (docs/plausibility.md)
+
+
+@dataclass(frozen=True)
+class Objection:
+    """What checks of `assess_mask` say against a mask.
+
+    Attributes:
+        vetoes: whether the mask may not be called present.
+        reasons: one sentence a failed check.
+    """
+
+    vetoes: bool
+    reasons: tuple[str, ...]
+
+
+def objections(table: StructureTable, image: Volume, masks: Mapping[str, Mask]) -> dict[str, Objection]:
+    """Structure -> what is said against its mask; those that pass every check are left out.
+
+    Args:
+        masks: of one scan by structure; each is judged beside the others that are not its kin.
+    """
+    regions = {name: Region.of(mask) for name, mask in masks.items()}
+    found = {}
+    for name, region in regions.items():
+        kin = relatives(table, name)
+        others = {other: one for other, one in regions.items() if other not in kin}
+        failed = [check for check in assess(region, name, image=image, others=others).checks if check.passed is False]
+        if failed:
+            telling = [check.name for check in failed if check.name not in SIZE]
+            vetoes = len(telling) >= TOGETHER or any(check in VETO for check in telling)
+            found[name] = Objection(vetoes, tuple(check.reason for check in failed))
+    return found
+
+
+def relatives(table: StructureTable, name: str) -> set[str]:
+    """The structure, what holds it and what it holds: those may overlap it."""
+    kin, rows = {name}, {row.name: row for row in table.rows}
+    parent = rows[name].parent if name in rows else ""
+    while parent and parent not in kin:
+        kin.add(parent)
+        parent = rows[parent].parent if parent in rows else ""
+    fresh = {name}
+    while fresh:
+        fresh = {row.name for row in table.rows if row.parent in fresh} - kin
+        kin |= fresh
+    return kin
