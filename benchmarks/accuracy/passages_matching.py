@@ -164,7 +164,7 @@ def _same_place(gold: str, mine: str) -> bool:
     if any(_words(name) == here for name in names):
         return True
     wholes = [whole for name in names for whole in _wholes(name)]
-    return any(_words(name) == here for name in wholes) or bool(here) and _no_parts(gold) == _no_parts(mine)
+    return any(_words(name) == here for name in wholes) or (bool(here) and _no_parts(gold) == _no_parts(mine))
 
 
 @cache
