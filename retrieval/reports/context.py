@@ -14,12 +14,22 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Literal
 
-from .lexicon import Phrases, context_rules
+from .lexicon import Match, Phrases, context_rules, report_words
 
 Presence = Literal["present", "absent", "possible", "hypothetical", "historical", "family"]
 # The stronger says more about the mention: a hypothetical mass is not a possible one.
-_STRENGTH: tuple[Presence, ...] = ("family", "hypothetical", "historical", "absent", "possible")
-_REACH = 12  # words a trigger reaches; NegEx used 5, ConText the whole sentence
+_STRENGTH: tuple[Presence, ...] = ("family", "hypothetical", "absent", "historical", "possible")
+_REACH = 24  # words a trigger reaches; NegEx used 5, ConText the whole sentence
+_NEAR = 5  # words from such a trigger to a mention it stands before
+_LIST = 7  # words in which the "or" of a list comes
+_JOINTS = frozenset({",", "and", "with", "plus", "(", "or", "nor", "/"})
+# What opens something new behind a comma or "and": "no effusion, small nodule", "no mass and a cyst".
+_FRESH = frozenset({"a", "an", "<size>", "there", "small", "mild", "moderate", "large", "multiple", "several", "few", "severe",
+                    "new", "stable", "unchanged", "chronic", "minimal", "trace", "slight", "marked", "bilateral", "two", "three"})  # fmt: skip
+_BOTH_WAYS = frozenset({"versus", "vs", "favoured", "favored"})
+_ONE_NOUN = frozenset({"prior", "previous", "previously", "known", "remote", "post", "recent", "earlier", "former"})
+_NOW = frozenset({"unchanged", "stable", "persists", "persistent", "persisting", "remains", "now", "again", "today", "currently", "smaller", "larger", "bigger",
+                  "increased", "decreased", "enlarging", "grown", "shrunk", "residual", "measures"})  # fmt: skip
 
 
 @cache
@@ -27,24 +37,81 @@ def _triggers() -> Phrases[tuple[str, str]]:
     return Phrases((phrase, (category, direction)) for phrase, category, direction in context_rules())
 
 
-def presence_of(words: Sequence[str], first: int, last: int) -> Presence:
-    """What the sentence says about the mention in words `first` up to and without `last`."""
+def presence_of(words: Sequence[str], first: int, last: int, others: Sequence[tuple[int, int]] = ()) -> Presence:
+    """What the sentence says about the mention in words `first` up to and without `last`.
+
+    Args:
+        others: words of mentions that are not joined with this one by "and" or "or"; what is said behind
+            such a mention is said of that.
+    """
     found: set[str] = set()
     triggers = _triggers().find(words)
     for trigger in triggers:
         category, direction = trigger.value
-        if direction == "none":
-            continue
-        if direction == "forward" and trigger.first < first:
-            between = (trigger.last, first)
-        elif direction == "backward" and trigger.last > last:
-            between = (last, trigger.first)
-        else:
-            continue
-        cut = any(t.value[0] == "terminate" and between[0] <= t.first < between[1] for t in triggers)
-        if not cut and between[1] - between[0] <= _REACH:
+        reach = (min(trigger.last, first), first)
+        if (
+            direction in ("forward", "around")
+            and trigger.first < first
+            and _reaches(words, trigger, triggers, reach, category)
+        ):
             found.add("absent" if category == "negated" else category)
+        if direction in ("backward", "around") and trigger.first >= last:
+            # what may stand on either side belongs to the mention right behind it, if there is one
+            ahead = direction == "around" and trigger.value[0] == "possible" and words[trigger.first] not in _BOTH_WAYS
+            blocked = any(last <= a <= trigger.first + (_NEAR if ahead else 0) for a, _b in others)
+            if not blocked and not _ends(words, triggers, (last, trigger.first)):
+                found.add("absent" if category == "negated" else category)
+        if direction == "adjacent" and trigger.first == last:
+            found.add("absent")
     for kind in _STRENGTH:
         if kind in found:
+            if kind == "historical" and _NOW & set(words[first:]) and not _gone(words, triggers, last):
+                continue
             return kind
     return "present"
+
+
+def _gone(words: Sequence[str], triggers: Sequence[Match[tuple[str, str]]], last: int) -> bool:
+    return any(t.value == ("historical", "backward") and t.first >= last for t in triggers)
+
+
+def _reaches(
+    words: Sequence[str],
+    trigger: Match[tuple[str, str]],
+    triggers: Sequence[Match[tuple[str, str]]],
+    between: tuple[int, int],
+    category: str,
+) -> bool:
+    if _ends(words, triggers, between):
+        return False
+    gap = words[between[0] : between[1]]
+    joint = [n for n, word in enumerate(gap) if word in _JOINTS]
+    if category == "historical" and words[trigger.first] in _ONE_NOUN:
+        return not joint and not set(gap) & _verbs()
+    if category == "possible" and {gap[n] for n in joint} - {"and", "or"} and "or" not in gap and "versus" not in gap:
+        return False
+    for n in joint:
+        behind = [word for word in gap[n + 1 :] if word not in _JOINTS]
+        last_joint = next((word for word in reversed(gap) if word in _JOINTS), "")
+        if category in ("negated", "possible") and last_joint not in ("or", "nor", "/") and gap[n] != "or":
+            listed = words[between[1] : between[1] + _LIST]
+            if "or" in listed or "nor" in listed:
+                continue  # "no A, large B, or C"
+            nearest = gap[n + 1 :][:2] or words[between[1] : between[1] + 1]
+            if _FRESH & set(nearest) or _FRESH & set(words[between[1] - 1 : between[1]]):
+                return False
+        if set(behind) & _verbs():
+            return False
+    return True
+
+
+def _ends(words: Sequence[str], triggers: Sequence[Match[tuple[str, str]]], between: tuple[int, int]) -> bool:
+    """Whether a word that ends every reach stands between, or too many words do."""
+    if between[1] - between[0] > _REACH or ";" in words[between[0] : between[1]]:
+        return True
+    return any(t.value[0] == "terminate" and between[0] <= t.first < between[1] for t in triggers)
+
+
+@cache
+def _verbs() -> frozenset[str]:
+    return frozenset(term for term, _value in report_words()["verb"])

@@ -57,6 +57,9 @@ def named_structure(table: StructureTable, name: str, side: str) -> str:
             row = table.get(part)
             if row is not None and row.side == side:
                 return part
+        half = table.get(f"{side} {name}")  # unpaired in the table, though two in the body: "left pulmonary artery"
+        if half is not None and half.side in ("", side) and half.name.startswith(side):
+            return half.name
     return name
 
 

@@ -1,4 +1,4 @@
-"""Sizes in words: "2.3 x 1.8 cm", "12 mm", "up to 3 cm", "250 ml", all in mm and ml."""
+"""Sizes in words: "2.3 x 1.8 cm", "12-mm", ".8 cm", "32 and 18 mm", "2 to 4 mm", "1,482 cc", all in mm and ml."""
 
 from __future__ import annotations
 
@@ -6,26 +6,53 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-_NUMBER = r"\d+(?:[.,]\d+)?"
-_UNIT = r"mm|cm|millimet(?:er|re)s?|centimet(?:er|re)s?"
-_SIZE = re.compile(
-    rf"(?P<a>{_NUMBER})\s*(?:{_UNIT})?(?:\s*(?:x|×|\*|by)\s*(?P<b>{_NUMBER})\s*(?:{_UNIT})?)?"
-    rf"(?:\s*(?:x|×|\*|by)\s*(?P<c>{_NUMBER})\s*(?:{_UNIT})?)?(?:\s*(?:-|–|to)\s*(?P<to>{_NUMBER})\s*(?:{_UNIT})?)?",
+# 1,482 (thousands), 11,4 (decimal comma), .8 and 1·2 (decimal point as dot or middle dot)
+_NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:[.,·]\d+)?|(?<![\w.])\.\d+|(?<![\w-])(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|half\s+an?)(?=[\s-](?:mm|cm|milli|centi)))"
+_UNIT = r"(?:mm|cm|millimet(?:er|re)s?|centimet(?:er|re)s?)(?![a-z\d²³])"
+_AXIS = r"(?:\s*\(?\b(?:AP|TR|TV|CC|SI|LR|ML)\b\)?)?"  # "4.2 (AP) x 3.1 (TR) cm"
+_MEASURE = rf"{_NUMBER}(?:[\s-]?{_UNIT})?{_AXIS}(?:\s?{_UNIT})?"
+_DIMENSIONS = rf"{_MEASURE}(?:\s*(?:x|×|\*|by)\s*{_MEASURE}){{0,2}}"
+# what joins numbers that are several sizes (a range or a list) and not several dimensions
+_JOINT = r"\s*(?:-|–|to|and|or|&|,\s+and|/)\s*"
+_SIZE = re.compile(rf"(?<![\w.·,]){_DIMENSIONS}(?:(?:{_JOINT}|,\s+(?=[^,;]*\band\b)){_DIMENSIONS})*", re.IGNORECASE)
+_PART = re.compile(_DIMENSIONS, re.IGNORECASE)
+_ONE = re.compile(rf"({_NUMBER})(?:[\s-]?({_UNIT}))?", re.IGNORECASE)
+_VOLUME = re.compile(
+    rf"(?<![\w.·,])({_NUMBER})[\s-]?(ml|cc|cm3|cm³|cubic (?:centimet|cm)\w*|millilit(?:er|re)s?|l(?=[\s,.;)]|$)|lit(?:er|re)s?)(?![a-z\d])",
     re.IGNORECASE,
 )
-_UNIT_IN = re.compile(_UNIT, re.IGNORECASE)
-_VOLUME = re.compile(rf"({_NUMBER})\s*(ml|cc|cm3|cm³|millilit(?:er|re)s?|l|lit(?:er|re)s?)\b", re.IGNORECASE)
+_WORDS = {
+    word: n
+    for n, word in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])
+}
+_WORDS |= {"eleven": 11, "twelve": 12, "fifteen": 15, "twenty": 20}
 _PRIOR = re.compile(
-    r"(previous(?:ly)?|prior|formerly|was|from|compared (?:to|with)|versus|vs)[\s(:]*(?:measur\w+|size of)?\s*$",
+    r"\b(previous(?:ly)?|prior|formerly|initially|originally|then|nadir|baseline|earlier|before|was|had been|down from|up from"
+    r"|from|compared (?:to|with)|versus|vs\.?)[\s(:,]*(?:(?:of|at|it|was|measur\w+|size of)\s*)*$",
     re.IGNORECASE,
+)
+_PRIOR_AFTER = re.compile(
+    r"^\s*(?:(?:in|on)\s+(?:(?:the\s+)?(?:previous|prior|last)|(?:[A-Z][a-z]+\s+)?(?:19|20)\d\d|\d+[./]\d+)"
+    r"|(?:on\s+)?(?:the\s+)?(?:previous|prior|last)|before\b|previously|earlier|at baseline|ago\b|last (?:month|year|week))"
 )
 _NOT_SIZE = re.compile(
-    r"^\s*(?:thick|slices?|cuts?|sections?|collimation|from|above|below|away|distal|proximal)\b", re.IGNORECASE
-)
-_BOUND = re.compile(
-    r"(?P<most>up to|less than|smaller than|under|below|at most|<|≤)|(?P<least>at least|more than|greater than|larger than|over|exceeding|>|≥)",
+    r"^\s*-?(?:thick\w*\s+(?:slices?|cuts?|sections?)|slices?|cuts?|sections?|collimation|reconstructions?|increments?|gap"
+    r"|from|above|below|beyond|away|off|distal(?:ly)? to|proximal(?:ly)? to|cranial(?:ly)? to|caudal(?:ly)? to|cephalad|deep to|inferior to|superior to"
+    r"|anterior to|posterior to|lateral to|medial to|short of|to the (?:left|right) of|per\b|of growth|growth|larger than"
+    r"|in (?:one|two|three|\d+) (?:months|years)|margin)",
     re.IGNORECASE,
 )
+_NOT_BEFORE = re.compile(
+    r"\b(?:growth of|grown by|grew by|increased? (?:in size )?by|decreased? (?:in size )?by|shrunk by|slice thickness(?: of)?|slices? of"
+    r"|neck|cortex|cortical thickness(?: of)?|parenchymal? (?:thickness )?(?:of)?|margins? of|distance of|within"
+    r"|gap of|interval of|every|needle|gauge|catheter|stent of|sum of(?: the)?(?: longest)? diameters?(?: is| of)?|mGy\*|mGy)\s*$",
+    re.IGNORECASE,
+)
+_BOUND = re.compile(
+    r"(?P<most>up to|less than|smaller than|under|below|at most|no(?:ne)? larger than|<|≤)|(?P<least>at least|more than|greater than|larger than|over|exceeding|>|≥)",
+    re.IGNORECASE,
+)
+_LENGTH_OVER = re.compile(r"\bover\s*(?:a length of\s*)?$", re.IGNORECASE)  # "stenosis over 12 mm" is a length
 Bound = Literal["", "at most", "at least"]
 
 
@@ -34,9 +61,10 @@ class Size:
     """A length or volume as written and where it stands.
 
     Attributes:
-        mm: dimensions in mm, the longest first; empty for a volume.
+        mm: every dimension in mm, the longest first; empty for a volume.
         ml: volume in ml, or None.
         is_prior: it tells the size at an earlier examination.
+        parts: the sizes of a list ("32 and 18 mm") one by one in the order of the text, each the longest first.
     """
 
     mm: tuple[float, ...]
@@ -45,49 +73,81 @@ class Size:
     is_prior: bool
     start: int
     end: int
+    parts: tuple[tuple[float, ...], ...] = ()
 
 
 def sizes(text: str) -> list[Size]:
     """Every length and volume with a unit, in the order of the text; slice thicknesses and distances are left out."""
-    found = []
-    volumes = [(m.start(), m.end()) for m in _VOLUME.finditer(text)]
+    return [size for size, is_size in measures(text) if is_size]
+
+
+def measures(text: str) -> list[tuple[Size, bool]]:
+    """Every number with a unit of length or volume; False where it is a slice thickness, a distance or a growth."""
+    found: list[tuple[Size, bool]] = []
+    volumes = []
     for match in _VOLUME.finditer(text):
-        litre = match.group(2).lower().startswith("l")
-        ml = _value(match.group(1)) * (1000 if litre else 1)
-        found.append(Size((), ml, *_around(text, match.start()), match.start(), match.end()))
+        unit = match.group(2)
+        if (
+            unit == "L"
+            and "." not in match.group(1)
+            and not re.search(r"(?:of|at|about|approx\.?)\s*$", text[: match.start()])
+        ):
+            continue  # "3 L" may be the left one
+        ml = _value(match.group(1)) * (1000 if unit.lower().startswith("l") else 1)
+        bound, prior = _around(text, match.start(), match.end())
+        volumes.append((match.start(), match.end()))
+        found.append((Size((), round(ml, 3), bound, prior, match.start(), match.end()), True))
     for match in _SIZE.finditer(text):
-        unit = _UNIT_IN.findall(match.group())
-        if not unit or any(a < match.end() and match.start() < b for a, b in volumes):
+        if not re.search(_UNIT, match.group(), re.IGNORECASE):
             continue
-        if _NOT_SIZE.match(text[match.end() :]) or (match.start() and text[match.start() - 1].isalnum()):
+        if any(a < match.end() and match.start() < b for a, b in volumes):
             continue
-        mm = _in_mm(match)
-        found.append(Size(mm, None, *_around(text, match.start()), match.start(), match.end()))
-    return sorted(found, key=lambda size: size.start)
+        start, end = match.start(), match.start() + _last_unit(match.group())
+        parts = _in_mm(text[start:end])
+        bound, prior = _around(text, start, end)
+        if re.search(r"\bfrom\s*$", text[: match.start()], re.IGNORECASE) and len(parts) == 2:
+            parts, prior = parts[1:], False  # "from 9 to 16 mm"
+        mm = tuple(sorted((mm for part in parts for mm in part), reverse=True))
+        before = text[max(0, match.start() - 40) : match.start()]
+        is_size = not _NOT_SIZE.match(text[end:]) and not _NOT_BEFORE.search(before)
+        found.append((Size(mm, None, bound, prior, start, end, parts), is_size))
+    return sorted(found, key=lambda pair: pair[0].start)
+
+
+def _last_unit(text: str) -> int:
+    """Where the last unit ends: in "1.0 and 2.4 cm, and 1 …" the last number is none of these sizes."""
+    return [m.end() for m in re.finditer(_UNIT, text, re.IGNORECASE)][-1]
 
 
 def _value(text: str) -> float:
-    return float(text.replace(",", "."))
+    if text.lower().startswith("half"):
+        return 0.5
+    if text.lower() in _WORDS:
+        return float(_WORDS[text.lower()])
+    if re.fullmatch(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?", text):
+        return float(text.replace(",", ""))
+    return float(text.replace(",", ".").replace("·", "."))
 
 
-def _in_mm(match: re.Match[str]) -> tuple[float, ...]:
-    """Each dimension has its own unit or the next one's: "12 x 9 mm", "1 cm x 8 mm"."""
-    text, start = match.group(), match.start()
-    last = _UNIT_IN.findall(text)[-1]
-    numbers = []
-    for name in ("a", "b", "c", "to"):
-        if match.group(name) is None:
-            continue
-        own = _UNIT_IN.match(text[match.end(name) - start :].lstrip())
-        factor = 10 if (own.group() if own else last).lower().startswith("c") else 1
-        numbers.append(round(_value(match.group(name)) * factor, 3))
-    return tuple(sorted(numbers, reverse=True))
+def _in_mm(text: str) -> tuple[tuple[float, ...], ...]:
+    """Sizes, each with its dimensions; a number without a unit takes the next one's: "12 x 9 mm", "1 cm x 8 mm"."""
+    parts = []
+    for part in _PART.finditer(text):
+        numbers = []
+        for one in _ONE.finditer(text, part.start(), part.end()):
+            later = re.search(_UNIT, text[one.start() :], re.IGNORECASE)
+            unit = one.group(2) or (later.group() if later else re.findall(_UNIT, text, re.IGNORECASE)[-1])
+            numbers.append(round(_value(one.group(1)) * (10 if unit.lower().startswith("c") else 1), 3))
+        parts.append(tuple(sorted(numbers, reverse=True)))
+    return tuple(parts)
 
 
-def _around(text: str, start: int) -> tuple[Bound, bool]:
+def _around(text: str, start: int, end: int) -> tuple[Bound, bool]:
     before = text[max(0, start - 30) : start]
     near = list(_BOUND.finditer(before))
     bound: Bound = ""
     if near and not re.search(r"\d", before[near[-1].end() :]) and len(before) - near[-1].end() <= 3:
         bound = "at most" if near[-1].group("most") else "at least"
-    return bound, _PRIOR.search(before) is not None
+    if _LENGTH_OVER.search(before):
+        bound = ""
+    return bound, _PRIOR.search(before) is not None or _PRIOR_AFTER.match(text[end:]) is not None

@@ -9,8 +9,14 @@ from functools import cache
 from .lexicon import report_words, tokens
 
 CHECKABLE = ("findings", "impression")  # sections whose sentences claim something about the image
-_BULLET = re.compile(r"^\s*(?:[-*•·]|\(?\d{1,2}[.)])\s+")
+_BULLET = re.compile(r"^\s*(?:[-*•·]\s*(?=[A-Za-z])|(?:[-*•·]|\(?\d{1,2}[.)])\s+)")
 _END = re.compile(r"[.;!?]+(?=\s|$|[A-Z])|\n")
+_LABEL = re.compile(r"(?<=[.;] )[A-Z][\w -]{2,30}:")
+# headings that also stand in the middle of a line
+_INLINE = frozenset(
+    ["findings", "impression", "conclusion", "result", "results", "opinion", "technique", "comparison", "indication", "history",
+     "recommendation"]
+)  # fmt: skip
 _FEW_WORDS = 3
 _WRAPPED = 60  # a line at least so long may have been cut by the writer's editor
 
@@ -69,7 +75,7 @@ def _heading() -> re.Pattern[str]:
     one = "|".join(re.escape(name).replace(r"\ ", r"[\s-]+") for name in names)
     # "Findings:" at the start of a line, "FINDINGS" alone on a line, "IMPRESSION:" in capitals anywhere
     return re.compile(
-        rf"^[ \t]*(?P<line>{one})[ \t]*:|^[ \t]*(?P<alone>{one})[ \t]*$|(?<=[\s.])(?P<capitals>(?-i:[A-Z][A-Z /-]{{3,}}))[ \t]*:",
+        rf"^[ \t]*(?P<line>{one})[ \t]*:|^[ \t]*(?P<alone>{one})[ \t]*$|(?<=[.;]\s)(?P<inline>(?-i:[A-Z][a-z]+)(?:[ \t][a-z]+)?)[ \t]*:|(?<=[\s.])(?P<capitals>(?-i:[A-Z][A-Z /-]{{3,}}))[ \t]*:",
         re.IGNORECASE | re.MULTILINE,
     )
 
@@ -79,13 +85,17 @@ def _sections(text: str) -> list[tuple[str, int, int]]:
     names = dict(report_words()["heading"])
     marks = []
     for match in _heading().finditer(text):
-        title = match.group("line") or match.group("alone") or match.group("capitals")
+        title = match.group("line") or match.group("alone") or match.group("inline") or match.group("capitals")
         section = names.get(" ".join(re.split(r"[\s-]+", title.strip().lower())))
-        if section is not None:
+        if section is not None and (match.group("inline") is None or title.lower() in _INLINE):
             marks.append((section, match.start(), match.end()))
     parts = [("findings", 0, marks[0][1] if marks else len(text))]
     for number, (section, _start, end) in enumerate(marks):
-        parts.append((section, end, marks[number + 1][1] if number + 1 < len(marks) else len(text)))
+        stop = marks[number + 1][1] if number + 1 < len(marks) else len(text)
+        label = _LABEL.search(text, end, stop) if section in ("technique", "comparison") else None
+        parts.append((section, end, label.start() if label else stop))
+        if label:  # "Technique: 1 mm slices. Stones: none." on one line
+            parts.append(("findings", label.start(), stop))
     return [(section, a, b) for section, a, b in parts if text[a:b].strip()]
 
 
@@ -119,8 +129,17 @@ def _breaks(text: str, match: re.Match[str], at: int) -> bool:
         return True
     if re.fullmatch(r"\(?\d{1,2}", before.strip()):
         return False  # "1." opens an item of a list
-    abbreviations = {term for term, _value in report_words()["abbreviation"]}
-    return word.group().lower() not in abbreviations
+    if (
+        re.fullmatch(r"[A-HJ-UWYZ]", word.group())
+        and re.match(r"\s+[A-Z][a-z]", after)
+        and before.strip() != word.group()
+    ):
+        return False  # the first letter of a name
+    abbreviations = dict(report_words()["abbreviation"])
+    kind = abbreviations.get(word.group().lower())
+    if kind == "soft":  # short for something only where the sentence plainly goes on
+        return re.match(r"\s+(?:[a-z\d]|[IVX]+\b)", after) is None
+    return kind is None
 
 
 def _keep(found: list[tuple[int, int, int]], text: str, paragraph: int, start: int, end: int) -> None:

@@ -70,7 +70,7 @@ def _unit_slip(a: float, b: float) -> bool:
 
 
 def _same_place(a: Finding, b: Finding) -> bool:
-    return a.side == b.side or "" in (a.side, b.side)
+    return a.side == b.side or bool({"", "both"} & {a.side, b.side})
 
 
 def _what(finding: Finding) -> str:

@@ -26,7 +26,8 @@ from .results import Evidence
 
 MOST_DESCRIBED = 8  # lesions of one report looked for by description
 _MOST_CANDIDATES = 3  # of each
-_TUMOURS = ("mass", "lesion", "metastasis", "nodule")
+_TUMOURS = ("mass", "lesion", "metastasis", "nodule", "tumour", "neoplasm", "carcinoma", "adenocarcinoma", "malignancy",
+            "renal cell carcinoma", "hepatocellular carcinoma")  # fmt: skip
 _SAME_AS_HOST = 0.3  # overlap (IoU) from which a "lesion" is the organ itself
 
 

@@ -1,0 +1,139 @@
+"""Sizes, counts, states and words like "the larger": each goes to what was named last, or waits for its noun."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .clause import JOINTS, SMALL_WORDS, into
+from .sides import Sides
+
+
+class Amounts(Sides):
+    """Reads sizes, counts and states."""
+
+    def _size(self, k: int) -> int:
+        item = self.items[k]
+        assert item.size is not None
+        if (
+            self._chain(k + 1, ("side", "organ", "state", "count")) is not None and self._direct(k + 1)
+        ) or not self.current:
+            self.pre_sizes.append(item.size)
+        elif self.current[0].sizes and not item.size.is_prior and self._side_follows(k):
+            self.pending.append(item.size)
+        else:
+            self._attach(item.size)
+        return k + 1
+
+    def _side_follows(self, k: int) -> bool:
+        nxt = self.items[k + 1] if k + 1 < len(self.items) else None
+        return nxt is not None and nxt.sort == "side" and set(self.before(k + 1)) <= (SMALL_WORDS - {",", "and", "or"})
+
+    def _state(self, k: int) -> int:
+        item = self.items[k]
+        at = (item.name, item.first, item.last)
+        nxt = self.items[k + 1] if k + 1 < len(self.items) else None
+        if (
+            nxt is not None
+            and self._direct(k + 1)
+            and (
+                nxt.sort == "organ"
+                or (nxt.sort == "side" and k + 2 < len(self.items) and self.items[k + 2].sort == "organ")
+            )
+        ):
+            after_organ = (
+                bool(self.current)
+                and not self.current[0].lesion
+                and self._direct(k)
+                and not set(self.before(k)) & JOINTS
+            )
+            if not after_organ and item.name != "present":
+                self.pre_state = at
+                return k + 1
+        if not self.entries and nxt is not None and nxt.sort in ("organ", "side") and item.name == "normal":
+            self.pre_state = at  # "physiological activity in the brain"
+            return k + 1
+        for entry in self.current:
+            if not entry.lesion and entry.sentence == self.sentence and entry.state in ("", "present"):
+                entry.state, entry.state_at = item.name, (item.first, item.last)
+        return k + 1
+
+    def _count(self, k: int) -> int:
+        item = self.items[k]
+        near = self.words[max(0, item.first - 2) : item.first]
+        if (
+            self._chain(k + 1, ("side", "organ", "size", "state")) is not None
+            and self._direct(k + 1)
+            and item.name != "none"
+        ):
+            self.pre_count = item.count if "second" not in near else None
+            return k + 1
+        if item.name == "none" and set(self.words[item.last : item.last + 1]) & {
+            "larger",
+            "bigger",
+            "greater",
+            "exceeding",
+        }:
+            return k + 1  # "polyps, none larger than 6 mm"
+        base = [e for e in self.current if e.lesion] or [e for e in self.memory.current if e.lesion]
+        if not base or set(near) & {"larger", "largest", "smaller", "smallest", "bigger", "biggest"}:
+            return k + 1
+        counted_out = ":" in self.before(k) and item.name != "none" and self._noun_left_out(k)
+        if ":" in self.before(k) and item.name != "none" and not counted_out:
+            base[0].count = item.count
+            return k + 1
+        trailing = self.before(k) == [","] and (
+            self.after(k)[:1] == [","] or (not self.after(k) and k + 1 == len(self.items))
+        )
+        if set(near) & {"least", "fewer", "than", "x", "n"} or trailing:
+            base[0].count = item.count
+            return k + 1
+        if item.name.isdigit() and base[0].sizes and base[0].count is None:
+            if self._side_follows(k) and set(self.before(k)) & {"and", ","}:
+                last = base[0].sizes[-1]
+                mm = (float(item.name),)
+                self.pending.append(replace(last, mm=mm, parts=(mm,)))
+            return k + 1
+        if item.name.isdigit() and not self._noun_left_out(k):
+            return k + 1
+        if item.name == "none" and ":" in self.before(k):
+            return k + 1
+        if (
+            item.name == "one"
+            and ((base[0].count or 0) > 1 or base[0].plural)
+            and not self._noun_left_out(k)
+            and not self._side_named_next(k)
+        ):
+            self.current = base
+            return k + 1  # "One measures 2 cm, the other 4 cm."
+        copies = [entry.copy((item.first, item.last)) for entry in base[:1]]
+        for entry in copies:
+            entry.sentence, entry.count = (
+                self.sentence,
+                None if set(near) & {"second", "similar", "another", "further"} else item.count,
+            )
+            entry.denied = item.name == "none"
+            entry.group = self._groups = self._groups + 1
+            if self._side_named_next(k):
+                entry.side = ""
+                entry.place = replace(entry.place, side="") if entry.place is not None else None
+        self._flush()
+        base[0].template = base[0].template or (counted_out and base[0].sentence == self.sentence)
+        self.entries += copies
+        self.current = copies
+        return k + 1
+
+    def _noun_left_out(self, k: int) -> bool:
+        nxt = self.items[k + 1] if k + 1 < len(self.items) else None
+        return nxt is not None and nxt.sort in ("side", "organ") and bool(set(self.before(k + 1)) & into())
+
+    def _side_named_next(self, k: int) -> bool:
+        return any(item.sort in ("side", "organ") for item in self.items[k + 1 : k + 3])
+
+    def _same(self, k: int) -> int:
+        """ "the former", "the latter": the first and the last of a list."""
+        item = self.items[k]
+        if item.name in ("former", "latter"):
+            group = [e for e in self.entries if self.current and e.group == self.current[0].group]
+            if group:
+                self.current = [group[0] if item.name == "former" else group[-1]]
+        return k + 1

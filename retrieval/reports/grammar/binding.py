@@ -1,0 +1,123 @@
+"""Binds what a sentence names to findings: which structure, side, size and count belong to which lesion.
+
+A shallow grammar, read once from left to right. A structure right before a lesion is its host ("left renal cyst"), so
+is one behind "in" or "of", for every lesion of a list; otherwise the subject of the clause, or the heading before the
+colon. A side or a size goes to what was named last; a second side makes another finding of the same kind
+("… and 11.4 cm on the left"), which is how nouns left out are filled in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..sizes import Size
+from .amounts import Amounts
+from .clause import clause_words, denials
+from .entries import Entry
+
+
+class Binder(Amounts):
+    """Reads one sentence; `entries` are its findings."""
+
+    def read(self) -> list[Entry]:
+        """The findings of the sentence, in the order of their words."""
+        k = 0
+        while k < len(self.items):
+            self._boundary(k)
+            item = self.items[k]
+            step = {
+                "organ": self._organ, "lesion": self._lesion, "side": self._side, "size": self._size,
+                "state": self._state, "count": self._count, "same": self._same,
+            }[item.sort]  # fmt: skip
+            k = step(k)
+        self._flush()
+        self._deny_labels()
+        self._respectively()
+        if self.current:
+            self.memory.current = self.current
+        self.memory.side = self.last_side
+        return self.entries
+
+    def _boundary(self, k: int) -> None:
+        before = self.before(k)
+        if "(" in before:
+            self.outside = list(self.subject)
+        if ")" in before and self.outside:
+            self.subject, self.outside = self.outside, []
+        if (
+            ":" in before
+            or ("dash" in before and k == len(self.entries) == 1)
+            or ("dash" in before and self._one_sided_label(k))
+        ):
+            self._label(k)
+        if any(word in clause_words() for word in before):
+            self._flush()
+            self.segment = len(self.entries)
+            self.front_side = ""
+            if "dash" not in before:
+                self.subject = []
+            self._reset()
+
+    def _one_sided_label(self, k: int) -> bool:
+        """ "Right kidney - 9.8 cm": one structure and its side before the dash."""
+        return len(self.entries) == 1 and not self.entries[0].sizes and not self.entries[0].lesion
+
+    def _label(self, k: int) -> None:
+        """What stands before a colon is what the rest is about."""
+        organs = [e for e in self.entries if not e.lesion]
+        if organs and len(organs) == len(self.entries):
+            places = [e.place for e in organs if e.place is not None]
+            self.subject = places
+            self.memory.label = places
+            self.memory.topic = places[-1] if places else self.memory.topic
+
+    def _deny_labels(self) -> None:
+        """ "Liver mass: none", "Stones - nil": what stands before the colon is denied."""
+        said = denials()
+        for n, word in enumerate(self.words):
+            if word not in (":", "dash"):
+                continue
+            rest = self.words[n + 1 :]
+            match = next((m for m in said.find(rest) if m.first == 0), None)
+            if match is None or (
+                match.last < len(rest)
+                and rest[match.last] not in (",", ";", "dash", "(")
+                and rest[: match.last] == ["no"]
+            ):
+                continue
+            named = [entry for entry in self.entries if entry.last <= n]
+            for entry in named:
+                if entry.group == named[-1].group:
+                    entry.denied = True
+
+    def _respectively(self) -> None:
+        """Sizes of a list go to the things of a list, one each: "right and left …, 32 and 18 mm"."""
+        if "respectively" not in self.words and not any(entry.order for entry in self.entries):
+            return
+        for entry in list(self.entries):
+            parts = [(size, part) for size in entry.sizes for part in (size.parts or ((),))]
+            if entry.order and len(parts) == len(entry.order) and len(parts) > 1:
+                twin = entry.copy((entry.first, entry.last), entry.order[1])
+                entry.put_side(entry.order[0])
+                if entry.place is not None:
+                    entry.place = replace(entry.place, side=entry.order[0])
+                twin.affirmed, twin.state, twin.state_at = entry.affirmed, entry.state, entry.state_at
+                entry.sizes, twin.sizes = ([_only(size, part)] for size, part in parts)
+                self.entries.insert(self.entries.index(entry) + 1, twin)
+        groups: dict[int, list[Entry]] = {}
+        for entry in self.entries:
+            groups.setdefault(entry.group, []).append(entry)
+        for group in groups.values():
+            shared = [(size, part) for size in group[0].sizes for part in (size.parts or ((),))]
+            if (
+                "respectively" in self.words
+                and len(group) > 1
+                and len(shared) == len(group)
+                and all(e.sizes == group[0].sizes for e in group)
+            ):
+                for entry, (size, part) in zip(group, shared, strict=True):
+                    entry.sizes = [_only(size, part)]
+
+
+def _only(size: Size, part: tuple[float, ...]) -> Size:
+    return replace(size, mm=part, parts=(part,)) if part else size

@@ -1,0 +1,177 @@
+"""A sentence while it is read: its words and items, what waits for a noun, and what was named last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from ...anatomy.structures import StructureTable
+from ..lexicon import Phrases, report_words
+from ..sizes import Size
+from .entries import OTHER, Entry, Memory, Place
+from .items import Item
+from .shorthand import Word
+
+JOINTS = frozenset({",", "and", "or", "/", "nor", "plus", "(", ")", "with"})
+SMALL_WORDS = frozenset(
+    {"on", "in", "at", "the", "to", "that", "of", "for", "side", "and", "or", ",", "(", "with", "a", "an", "as"}
+)
+_AGAIN = frozenset(
+    {"it", "its", "they", "these", "this", "that", "those", "largest", "larger", "smaller", "both", "one", "a"}
+)
+
+
+class Clause:
+    """The state of the reading; the classes built on it add one kind of word each."""
+
+    def __init__(
+        self, words: Sequence[Word], items: Sequence[Item], sentence: int, memory: Memory, table: StructureTable
+    ) -> None:
+        self.words = [word.text for word in words]
+        self.sized = {n: word.size for n, word in enumerate(words) if word.size is not None}
+        self.items = list(items)
+        self.sentence, self.memory, self.table = sentence, memory, table
+        self.entries: list[Entry] = []
+        self.leans = self._leans_back()
+        self.current: list[Entry] = list(memory.current) if self.leans else []
+        self.subject: list[Place] = []
+        self.front_side = ""
+        self.last_side = memory.side
+        self.pending: list[Size] = []
+        self.segment = 0
+        self.outside: list[Place] = []
+        self._groups = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        """Forget what waited for the next noun."""
+        self.pre_side, self.split = "", False
+        self.pre_order: tuple[str, ...] = ()
+        self.pre_sizes: list[Size] = []
+        self.pre_count: int | None = None
+        self.pre_state: tuple[str, int, int] | None = None
+        self.compound: list[Place] = []
+        self.compound_order: tuple[str, ...] = ()
+        self.adjective = False
+
+    def before(self, k: int) -> list[str]:
+        """Words between the item before and this one."""
+        return self.words[self.items[k - 1].last if k else 0 : self.items[k].first]
+
+    def after(self, k: int) -> list[str]:
+        """Words between this item and the next one."""
+        return self.words[self.items[k].last : self.items[k + 1].first if k + 1 < len(self.items) else len(self.words)]
+
+    def _direct(self, k: int) -> bool:
+        """Whether only adjectives stand before the item."""
+        before = self.before(k)
+        return not any(
+            word in JOINTS or word in verbs() or word in into() or word in clause_words() or word == ":"
+            for word in before
+        ) and not landmarks().find(before)
+
+    def _chain(self, k: int, sorts: tuple[str, ...]) -> int | None:
+        """The number of the lesion that items from `k` lead up to without a break, or None."""
+        while k < len(self.items) and self._direct(k):
+            if self.items[k].sort == "lesion":
+                return k
+            if self.items[k].sort not in sorts:
+                return None
+            k += 1
+        return None
+
+    def _leans_back(self) -> bool:
+        """Whether the sentence goes on about the one before: "The larger one …", "It …", "Right: …"."""
+        first = next((item for item in self.items if item.sort != "state"), None)
+        if first is None:
+            return False
+        return first.sort in ("side", "size", "count", "same") or bool(_AGAIN & set(self.words[: first.first][:3]))
+
+    def _near_before(self, k: int) -> list[str]:
+        words = self.before(k)
+        while (
+            k
+            and self.items[k - 1].sort in ("side", "state")
+            and self.items[k - 1].last == self.items[k].first - len(words)
+            and not words
+        ):
+            k -= 1
+            words = self.before(k)
+        if k and self.items[k - 1].sort == "side" and not words:
+            words = self.before(k - 1)
+        cut = max(
+            (
+                n + 1
+                for n, word in enumerate(words)
+                if word in (",", "and", ";", ":", "where") or word in clause_words()
+            ),
+            default=0,
+        )
+        return words[cut:]
+
+    def _lesions_here(self) -> list[Entry]:
+        return [entry for entry in self.entries[self.segment :] if entry.lesion]
+
+    def _meant_side(self, side: str) -> str:
+        if side == "same":
+            return self.last_side
+        if side == "other":
+            return OTHER.get(self.last_side, "")
+        return side
+
+    def _attach(self, size: Size) -> None:
+        self._attach_to(self.current, size)
+
+    def _attach_to(self, entries: Sequence[Entry], size: Size) -> None:
+        for entry in entries:
+            (entry.priors if size.is_prior else entry.sizes).append(size)
+
+    def _flush(self) -> None:
+        """Sizes that no side came for belong to what was named last."""
+        for size in self.pending:
+            self._attach(size)
+        self.pending = []
+
+
+@cache
+def _words(kind: str) -> frozenset[str]:
+    return frozenset(term for term, _value in report_words()[kind])
+
+
+def verbs() -> frozenset[str]:
+    """Words that make a clause speak of its subject."""
+    return _words("verb")
+
+
+def into() -> frozenset[str]:
+    """Prepositions whose structure is where a lesion is."""
+    return _words("into")
+
+
+def clause_words() -> frozenset[str]:
+    """Words and marks that begin another clause."""
+    return _words("clause")
+
+
+@cache
+def landmarks() -> Phrases[str]:
+    """Words whose structure only says how something lies to it."""
+    return Phrases(report_words()["landmark"])
+
+
+@cache
+def identities() -> Phrases[str]:
+    """Words between what is seen and what it is said to be."""
+    return Phrases(report_words()["identity"])
+
+
+@cache
+def denials() -> Phrases[str]:
+    """Words behind a colon that deny what stands before it."""
+    return Phrases(report_words()["denial"])
+
+
+@cache
+def always() -> dict[str, str]:
+    """Lesions that have one place, whatever is named beside them."""
+    return dict(report_words()["always"])

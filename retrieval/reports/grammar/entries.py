@@ -1,0 +1,96 @@
+"""A finding while it is being put together, and what sentences of one paragraph hand on to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ..sizes import Size
+
+OTHER = {"left": "right", "right": "left"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A structure as said: of a pair the pair and its side ("plural": named in the plural without a side)."""
+
+    organ: str
+    side: str = ""
+    said: str = ""
+
+
+@dataclass
+class Entry:
+    """A finding in the making.
+
+    Attributes:
+        lesion: kind of lesion, or "" when the structure itself is meant.
+        place: where, or None as long as nothing says so.
+        side: as said for the lesion itself; `place` may have one, too.
+        first, last: words that name it.
+        open: no structure was named beside it; `weak`: one was, but a closer one may still come.
+        usual: where its kind usually is; a structure behind another lesion of a list is then not its own.
+        usual_by_name: its very words say where ("pericardial effusion").
+        leans: its sentence goes on about the one before; `leans_on_it`: with a pronoun ("It is fatty").
+        by_usual: its place is only the usual one. by_adjective: "renal stone" may yet lie in the ureter.
+        template: others were counted out of it ("stones: two left, one right"), so that it is no finding of its own.
+        group: entries joined by "and", "or" or commas share it.
+    """
+
+    lesion: str
+    place: Place | None
+    side: str
+    first: int
+    last: int
+    sentence: int
+    group: int
+    how: str = "name"
+    open: bool = False
+    weak: bool = False
+    usual: str = ""
+    usual_by_name: bool = False
+    leans: bool = False
+    leans_on_it: bool = False
+    by_usual: bool = False
+    by_adjective: bool = False
+    template: bool = False
+    inherited: bool = False
+    denied: bool = False
+    affirmed: bool = False
+    state: str = ""
+    state_at: tuple[int, int] = (0, 0)
+    count: int | None = None
+    is_subject: bool = False
+    plural: bool = False
+    sizes: list[Size] = field(default_factory=list)
+    priors: list[Size] = field(default_factory=list)
+    order: tuple[str, ...] = ()
+
+    @property
+    def stands(self) -> str:
+        """The side it is known to be on: its own or its place's."""
+        own = self.side or (self.place.side if self.place else "")
+        return "" if own == "plural" else own
+
+    def put_side(self, side: str) -> None:
+        """Say where it is; a place of the other side becomes its counterpart."""
+        self.side = side
+        if self.place is not None and self.place.side:
+            self.place = replace(self.place, side=side)
+
+    def copy(self, at: tuple[int, int], side: str = "") -> Entry:
+        """Another one of the same kind: no sizes, no count of its own yet."""
+        place = replace(self.place, side=side) if self.place is not None and side else self.place
+        return Entry(
+            self.lesion, place, side or self.side, at[0], at[1], self.sentence, self.group, self.how, weak=True,
+            is_subject=self.is_subject, affirmed=self.affirmed,
+        )  # fmt: skip
+
+
+@dataclass
+class Memory:
+    """What a sentence takes over from the ones before it in the paragraph."""
+
+    current: list[Entry] = field(default_factory=list)
+    label: list[Place] = field(default_factory=list)
+    topic: Place | None = None
+    side: str = ""

@@ -1,0 +1,113 @@
+"""When a structure behind a lesion is its host: "a cyst in the kidney", "nodule, left lobe", and when only a landmark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from .clause import Clause, into, landmarks, verbs
+from .entries import Entry, Place
+from .hosts import LARGE
+
+_SPREADING = frozenset({"metastasis", "deposit", "invasion", "carcinomatosis"})  # go to a place, others are in it
+_GROWING = frozenset({"arises", "arising", "originates", "originating", "growing"})
+
+
+class Hosting(Clause):
+    """Gives structures to the lesions named before them."""
+
+    def _host_words(self, k: int) -> bool:
+        here = self._lesions_here()
+        near = self._near_before(k)
+        if here and (
+            (here[-1].lesion in _SPREADING and "to" in near)
+            or ("from" in near and _GROWING & set(self.words[here[-1].last : self.items[k].first]))
+        ):
+            return True
+        return any(word in into() for word in self._near_before(k))
+
+    def _open_group(self, organ: str = "") -> list[Entry] | None:
+        """The last lesions of the clause, if a structure behind them is their host."""
+        here = self._lesions_here()
+        if not here:
+            return None
+        group = [entry for entry in here if entry.group == here[-1].group]
+        waiting = [
+            e for e in group if e.open or (e.weak and e is group[-1] and (not e.by_adjective or len(group) == 1))
+        ]
+        last = waiting[-1] if waiting else None
+        return [
+            entry
+            for entry in waiting
+            if entry is last
+            or not entry.usual
+            or entry.usual in LARGE
+            or entry.place is not None
+            or entry.usual == organ
+        ] or None
+
+    def _put_hosts(self, places: Sequence[Place]) -> bool:
+        """Give the lesions named before their structures; False when none waits."""
+        waiting = self._open_group(places[0].organ)
+        if waiting is None:
+            here = self._lesions_here()
+            for entry in here[-1:]:
+                if entry.place is not None and entry.place.organ == places[0].organ and not entry.stands:
+                    entry.place = places[0]
+            return bool(here)
+        made: list[Entry] = []
+        for n, place in enumerate(places):
+            for entry in waiting:
+                mine = entry if n == 0 else replace(entry, sizes=[], priors=[], count=None)
+                mine.place = replace(place, side=entry.side) if entry.side and not place.side else place
+                if place.side in ("left", "right", "both") and entry.weak:
+                    mine.side = ""
+                mine.open = mine.weak = False
+                if n:
+                    self.entries.append(mine)
+                made.append(mine)
+        if any(entry in waiting for entry in self.current) or not self.current:
+            self.current = made
+        return True
+
+    def _is_landmark(self, k: int, last: int) -> bool:
+        """Whether the structure only says how something lies to it ("below the liver", "upper lobe predominant")."""
+        near = self._near_before(k)
+        here = self._lesions_here()
+        if self.before(k)[-1:] == ["("] and self.after(last)[:1] == [")"] and here and not here[-1].open:
+            return True
+        spreads = bool(here) and here[-1].lesion in _SPREADING and near[:1] == ["to"]
+        if set(self.after(last)[:1]) & {"predominant", "predominance"}:
+            return True
+        behind = " ".join(self.words[here[-1].last : self.items[k].first]) if here else ""
+        if re.search(r"\band \w+(?: \w+)? of(?: the)?(?: left| right| both)?$", behind):
+            return True  # "with oedema and effacement of the ventricle"
+        grows = bool(here) and "from" in near and bool(_GROWING & set(self.words[here[-1].last : self.items[k].first]))
+        return not spreads and not grows and bool(landmarks().find(near))
+
+    def _after_largest(self, k: int) -> bool:
+        """ "nodules, the largest 14 mm in the right lower lobe": that is where the largest is, not all of them."""
+        here = self._lesions_here()
+        since = here[-1].last if here else 0
+        about = bool(here) or bool(self.current and self.current[0].lesion)
+        return about and any(item.sort == "same" and item.first >= since for item in self.items[:k])
+
+    def _completes_count(self, k: int) -> bool:
+        """ "… one juxtacortical": the noun was left out behind the number."""
+        return k > 0 and self.items[k - 1].sort == "count" and not self.before(k) and bool(self._open_group())
+
+    def _is_apposition(self, k: int, last: int) -> bool:
+        waiting = self._open_group()
+        if waiting is None or not all(entry.open or entry.by_adjective for entry in waiting):
+            return False
+        if self.before(k)[-1:] == ["("] and self.after(last)[:1] == [")"]:
+            return True
+        if set(self.after(last)) & verbs() or set(self.before(k)) & verbs():
+            return False
+        nxt = self.items[last + 1] if last + 1 < len(self.items) else None
+        if any(word.endswith("ing") for word in self.before(k)):
+            return False
+        measured = waiting[0].by_adjective or waiting[0].usual
+        ends = ("state", "size") if measured and ":" not in self.before(k) else ("state",)
+        return not (nxt is not None and nxt.sort in ends and self._direct(last + 1))

@@ -1,0 +1,147 @@
+"""Where a lesion is when nothing beside it says so: its usual place, the structure named before, the heading."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+from ...anatomy.structures import StructureTable
+from ..lexicon import report_words
+from .entries import Entry, Memory, Place
+
+_CHEST = ("lung", "lobe of", "rib", "diaphragm", "thorax", "chest", "bronch", "mediast", "lingula", "hilum", "pleura")
+
+_ON_THE_PLEURA = (
+    "plaque",
+    "thickening",
+    "mass",
+    "nodule",
+    "calcification",
+    "metastasis",
+    "deposit",
+    "lesion",
+    "carcinomatosis",
+)
+LARGE = (
+    "brain",
+    "lungs",
+    "intestine",
+    "liver",
+)  # usual places that are wide: a named part of them is nearer the truth
+
+
+def place_of(
+    entry: Entry, earlier: Sequence[Entry], memory: Memory, table: StructureTable, *, hedged: bool = False
+) -> None:
+    """Settle the place of an entry, in the order: its only possible place, as said, its usual place, as before.
+
+    Args:
+        hedged: the lesion is only what something seen may be, and so lies where that was seen.
+    """
+    if not entry.lesion:
+        if entry.place is not None and entry.how != "surgery":
+            memory.topic = entry.place
+        return
+    if hedged and entry.place is not None and not entry.stands:
+        shown = [e for e in earlier if e.sentence == entry.sentence and e.lesion and e.place is not None]
+        if shown and shown[-1].place is not None and shown[-1].place.organ == entry.place.organ:
+            entry.side = shown[-1].stands
+    only = _moved(entry, table)
+    if only:
+        before = _before(entry, earlier, memory)
+        if entry.place is None and before is not None and before.organ == only and not entry.side:
+            entry.place = before
+        entry.by_usual = entry.place is None or entry.place.organ != only
+        side = entry.side or (entry.place.side if entry.place else "")
+        if only == "peritoneal cavity" or (side == "plural" and not _pairs(table, only)):
+            side = entry.side if entry.side != "plural" else ""
+        entry.place = Place(only, side)
+    elif entry.place is None:
+        if entry.how == "predicate":
+            _say_of_subject(entry, earlier, memory)
+            return
+        usual = entry.usual if table.get(entry.usual) else ""
+        before = _before(entry, earlier, memory)
+        near = entry.leans or any(e.sentence == entry.sentence and e.place is before for e in earlier)
+        if hedged and before is not None and near and not entry.usual_by_name:
+            usual = ""
+            seen = next((e for e in reversed(earlier) if e.place is before and e.lesion), None)
+            if seen is not None and not entry.side:
+                entry.side = seen.side
+        if usual and not (before and _within(before.organ, usual, table) and (near or before.organ == usual)):
+            entry.place, entry.by_usual = Place(usual, entry.side), True
+        elif before is not None and (near or entry.lesion not in _values("nowhere")):
+            entry.inherited = before is memory.topic
+            entry.place = replace(before, side=entry.side) if entry.side else before
+    if entry.place is not None and not entry.by_usual and not entry.denied:
+        memory.topic = entry.place
+
+
+def _say_of_subject(entry: Entry, earlier: Sequence[Entry], memory: Memory) -> None:
+    """ "… is fatty": of the structure named before in the sentence, or of what the sentence goes on about."""
+    here = [e for e in earlier if e.sentence == entry.sentence and e.place is not None and e.first < entry.first]
+    if here:
+        entry.place = here[-1].place
+    elif entry.leans_on_it:
+        entry.place, entry.inherited = memory.topic, True
+
+
+def _before(entry: Entry, earlier: Sequence[Entry], memory: Memory) -> Place | None:
+    """The structure of the lesion named before in the sentence, of the heading, of the sentences before."""
+    here = [
+        e for e in earlier
+        if e.sentence == entry.sentence and e.place is not None and e.first < entry.first and not (e.lesion and e.by_usual)
+    ]  # fmt: skip
+    if here:
+        return here[-1].place
+    usual = [e for e in earlier if e.sentence == entry.sentence and e.place is not None and e.by_usual]
+    if memory.label:
+        return memory.label[-1]
+    vague = entry.lesion in _values("nowhere")
+    alike = [e for e in earlier if e.lesion == entry.lesion and e.place is not None]
+    if memory.topic is None and alike and not vague:
+        return alike[-1].place
+    return memory.topic or (usual[-1].place if usual and not vague else None)
+
+
+def _moved(entry: Entry, table: StructureTable) -> str:
+    """The one place a kind of lesion has whatever is named beside it: an effusion beside a lung is in the pleura."""
+    organ = entry.place.organ if entry.place else ""
+    if entry.lesion in _values("always"):
+        return _values("always")[entry.lesion]
+    if entry.lesion == "effusion" and any(part in organ for part in _CHEST):
+        return "pleural cavity"
+    if organ == "pleural cavity" and entry.lesion in _ON_THE_PLEURA:
+        return "pleura"
+    if entry.lesion == "effusion" and organ in ("heart", "left ventricle", "right ventricle"):
+        return "pericardium"
+    return ""
+
+
+def _within(organ: str, usual: str, table: StructureTable) -> bool:
+    """Whether a structure named before lies in the usual place of the lesion."""
+    if organ == usual:
+        return True
+    row, wide = table.get(organ), table.get(usual)
+    if usual not in LARGE or row is None or wide is None:
+        return False
+    if usual == "brain":
+        return "brain" in row.regions or row.part_of == "brain"
+    return organ != usual and usual.rstrip("s") in f"{row.name} {row.part_of} {row.parent}"
+
+
+def usual_place(said: str, kind: str) -> str:
+    """Where a lesion usually is, by the words for it ("gallstone") or its kind; "" when it may be anywhere."""
+    hosts = _values("host")
+    return next((hosts[term] for term in (said, said.removesuffix("s"), kind) if term in hosts), "")
+
+
+def _pairs(table: StructureTable, name: str) -> bool:
+    row = table.get(name)
+    return row is not None and row.side == "both"
+
+
+@cache
+def _values(kind: str) -> dict[str, str]:
+    return dict(report_words()[kind])

@@ -1,0 +1,183 @@
+"""A sentence as words, numbers, sizes and marks, with shorthand written out and with what is no finding left out.
+
+"Lt renal v. 4.6 cm w/o clot" becomes left, renal, vein, a size, without, clot. Grades, levels of the image, dates,
+ratios and the names of people hold words and numbers that mean no organ, count or size.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from ..lexicon import report_words, tokens
+from ..sizes import Size, measures
+
+Sort = Literal["word", "number", "size", "mark"]
+_MARKS = {",": ",", ";": ";", ":": ":", "(": "(", ")": ")", "/": "/", "–": "dash", "—": "dash", " - ": "dash"}
+# single letters are sides only beside a number or a structure's name: "R 10.2 cm", "L kidney"
+_LETTER = re.compile(r"\b(?P<side>[RL])\b(?!/)(?=[:\s]+(?:\d|[a-z]|[A-Z]{2}|=)|[,;.)]|$)")
+_SIDED = re.compile(r"\b(?P<side>Lt|Rt|lt|rt|LT|RT)\b\.?")
+_LOOK = re.compile(
+    r"\b(?:(?:BI|LI|PI|TI|O|C)[\s-]?RADS|Bosniak|AAST|Fazekas|Deauville|Garden|Hinchey|Krenning|Fisher|Spetzler|Stanford|DeBakey|Gleason"
+    r"|Kellgren|Balthazar|Child|Todani|Pirads|Birads|Lirads|Tirads|Modic|Pfirrmann|Schatzker|Salter|Hunt|Weber|Forrest|Lugano|FIGO|ASPECTS?"
+    r"|CTSI|[Gg]rade|gr\.?|[Tt]ype|[Ss]tage|[Ss]eries|ser\.?|[Ii]mages?|im\.?|slices?|level|score|figure|fig\.?|no\.|number|phase|zone|station|category|class)"
+    r"\s*(?:of\s+|score\s*)?[#:]?\s*(?:\d+(?:[./-]\d+)*[a-zA-Z]?\b|[IVX]+[a-cA-C]?\b|[A-D]\b)(?:\s*(?:,|and|to|-|/)\s*\d+\b(?!\s*(?:mm|cm|x|×)))*"
+    r"|\b(?:SUV\s?(?:max|mean)?|PSA|LVEF|EF|RV/LV ratio|RI|HU|ADC|dose|kVp?|mAs)\s*(?:of|is|=|:)?\s*-?\d+(?:[.,]\d+)?\s*%?"
+    r"|-?\d[\d.,]*\s*(?:-|to)?\s*\d*\s?(?:HU|%|mGy(?:\*cm)?|kPa|m/s|cm/s|mmHg|bpm|kg|g|mg|years?|yrs?|months?|weeks?|days?|hours?|minutes?|h|o'?clock|ng/ml|MBq|T|kV|mAs)(?![\w])(?:[\s-]?(?:old|ago))?"
+    r"|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b|\b(?:19|20)\d\d(?:-\d\d-\d\d)?\b(?!\s*(?:mm|cm|ml|x))|\b\d{1,2}:\d\d\b|\b(?:[cp]T[0-4][a-d]?|T[0-4][a-d]|T[0-4][a-d]?(?=\s?N\d))(?:\s?N\d[a-c]?)?(?:\s?M\d[a-c]?)?\b|\bT[12](?=[\s-](?:hyper|hypo|weighted|signal|w\b|bright|dark|FLAIR|and T))"
+    r"|\b\d+\s*(?:x|/)\s*\d+\s*(?:matrix|pixels)|\b[A-Z]\.(?=\s[A-Z][a-z])|\bcT\d\w*\b"
+)
+_TITLE = re.compile(
+    r"\b(?:Dr|Mr|Mrs|Ms|Prof|Professor|Doctor|Miss|Sr|Sister)\.?\s+(?:[A-Z]\.\s*)*[A-Z][\w'’-]*(?:[\s-][A-Z][\w'’-]+)?"
+    r"|\b(?i:signed|reported by|dictated by|read by|referred by|reviewed by)\s*:?\s*[^;\n]*|\b(?:[A-Z][a-z]+\s)?[A-Z][a-z]+\s(?:Hospital|Clinic|Ward|Street|Road|Centre|Center|Bank)\b(?:\s(?:Hospital|Clinic))?",
+)
+_SEGMENT = re.compile(
+    r"\b(?:liver |hepatic |Couinaud )?(?:segments?|segs?\.?)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?:\s*(?:,|and|/|-|to)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b))*(?!\s*(?:mm|cm))",
+    re.IGNORECASE,
+)
+_NO_LIVER = re.compile(
+    r"lung|lobe|pulmon|bronch|coronary|arter|spine|colon|bowel|vein", re.IGNORECASE
+)  # have segments, too
+_THE_NTH = re.compile(
+    r"(?<=\blesion )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|(?<=\bnodule )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|#\s?\d{1,2}\b",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[^\W\d_]+(?:['’]t\b)?|\d+(?:[.,]\d+)?|\s-\s|[,;:()/–—?]")
+_RIBS = re.compile(
+    r"\bribs?\s+(?P<a>\d{1,2})(?:\s*(?:to|-|–)\s*(?P<b>\d{1,2})|(?P<more>(?:\s*,\s*\d{1,2})*\s*(?:,|and|&)\s*\d{1,2}))?\b(?!\s*(?:mm|cm))"
+    r"|\b(?P<c>\d{1,2})(?:st|nd|rd|th)?\s*(?:to|-|–)\s*(?P<d>\d{1,2})(?:st|nd|rd|th)\s+ribs?\b"
+)
+_WHICH = frozenset(
+    {"medial", "lateral", "anterior", "posterior", "superior", "inferior", "left", "right", "upper", "lower"}
+)
+_LEVEL = re.compile(r"\b[CTLS]\d{1,2}(?:\s?[/-]\s?[CTLS]?\d{1,2})?\b")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word (lower case), number, size or mark and the characters it stands for."""
+
+    text: str
+    start: int
+    end: int
+    sort: Sort
+    size: Size | None = None
+
+
+def read_words(text: str, offset: int = 0) -> list[Word]:
+    """The words of a sentence in order; characters count from `offset`."""
+    sized = measures(text)
+    found = [(size.start, size.end, size) for size, is_size in sized if is_size]
+    hidden = [(size.start, size.end) for size, is_size in sized if not is_size]
+    hidden += [(a, b) for a, b in _hidden(text) if not any(a < start < b for start, _end, _size in found)]
+    found = [one for one in found if not any(a < one[1] and one[0] < b for a, b in hidden if (a, b) != one[:2])]
+    words: list[Word] = []
+    at = 0
+    for start, end, size in [*found, (len(text), len(text), None)]:
+        words += _plain_words(text, at, start, hidden)
+        if size is not None:
+            words.append(Word("<size>", start, end, "size", size))
+        at = max(at, end)
+    return [Word(w.text, w.start + offset, w.end + offset, w.sort, w.size) for w in _turned(words)]
+
+
+def _turned(words: list[Word]) -> list[Word]:
+    """ "Meniscus, medial: torn" as "medial meniscus: torn"."""
+    plain = [word.text for word in words[:4]]
+    if len(plain) == 4 and plain[1] == "," and plain[3] == ":" and plain[2] in _WHICH:
+        return [words[2], words[0], *words[3:]]
+    return words
+
+
+def _hidden(text: str) -> Iterator[tuple[int, int]]:
+    """Characters that hold no finding: names, grades, dates, numbers of images."""
+    for pattern in (_TITLE, _LOOK, _SEGMENT, _THE_NTH):
+        for match in pattern.finditer(text):
+            yield match.span()
+
+
+def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]]) -> Iterator[Word]:
+    at = start
+    while at < end:
+        covered = next((b for a, b in hidden if a <= at < b), None)
+        if covered is not None:
+            liver = _SEGMENT.match(text, at) and not _NO_LIVER.search(text)
+            yield (
+                Word("liver", at, min(covered, end), "word")
+                if liver
+                else Word("<other>", at, min(covered, end), "mark")
+            )
+            at = min(max(covered, at + 1), end)
+            continue
+        ribs = _RIBS.match(text, at, end) if _opens_word(text, at) else None
+        if ribs:
+            for n, number in enumerate(_numbers(ribs)):
+                yield from (
+                    Word(one, at, ribs.end(), "word") for one in (["and"] if n else []) + [f"{number}", "th", "rib"]
+                )
+            at = ribs.end()
+            continue
+        short = _short().match(text, at, end) if _opens_word(text, at) else None
+        if short:
+            for token in tokens(_meant()[short.group("term")]):
+                yield Word(token.word, at, short.end(), "word")
+            at = short.end()
+            continue
+        side = (_SIDED.match(text, at, end) or _LETTER.match(text, at)) if _opens_word(text, at) else None
+        if side:
+            yield Word("left" if side["side"].lower().startswith("l") else "right", at, side.end(), "word")
+            at = side.end()
+            continue
+        level = _LEVEL.match(text, at, end) if _opens_word(text, at) else None
+        if level:
+            disc = re.search(r"[/-]", level.group()) and not re.match(r"\s*(?:disc|disk|level)", text[level.end() :])
+            for token in [*tokens(level.group()), *(tokens("disc") if disc else ())]:
+                yield Word(token.word, at, level.end(), "word")
+            at = level.end()
+            continue
+        match = _WORD.match(text, at, end)
+        if match is None:
+            at += 1
+            continue
+        word = match.group()
+        if word == "s" and text[at - 1 : at] in ("'", "’"):
+            at = match.end()
+            continue
+        if word in _MARKS:
+            yield Word(_MARKS[word], match.start(), match.end(), "mark")
+        elif word == "?":
+            if text[match.end() : match.end() + 1].strip():
+                yield Word("possible", match.start(), match.end(), "word")
+        else:
+            said = re.sub(r"n['’]t$", " not", word)
+            glued = at > 0 and text[at - 1].isalpha()  # M1, CO2: a name, no number
+            for plain in [token.word for token in tokens(said)]:
+                yield Word(plain, match.start(), match.end(), "number" if plain[0].isdigit() and not glued else "word")
+        at = match.end()
+
+
+def _numbers(ribs: re.Match[str]) -> list[int]:
+    """Every rib of "ribs 6 to 8", "ribs 3, 4 and 7" or "3rd to 5th ribs"."""
+    first, last = ribs["a"] or ribs["c"], ribs["b"] or ribs["d"]
+    if last:
+        return list(range(int(first), int(last) + 1))
+    return [int(first), *(int(n) for n in re.findall(r"\d+", ribs["more"] or ""))]
+
+
+def _opens_word(text: str, at: int) -> bool:
+    return at == 0 or not (text[at - 1].isalnum() or text[at - 1] in "_'’")
+
+
+@cache
+def _meant() -> dict[str, str]:
+    return dict(report_words()["short"])
+
+
+@cache
+def _short() -> re.Pattern[str]:
+    terms = sorted(_meant(), key=len, reverse=True)
+    one = "|".join(re.escape(term).replace(r"\ ", r"\s+") for term in terms)
+    return re.compile(rf"(?P<term>{one})(?!\w)\.?(?=\W|$)")

@@ -1,0 +1,180 @@
+"""Sides: before a noun, behind it, or in place of one left out ("… and 11.4 cm on the left")."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .clause import JOINTS, SMALL_WORDS, into, verbs
+from .entries import OTHER, Entry
+from .items import Item
+from .lesions import Lesions
+
+_COMPARING = frozenset(
+    {"more", "worse", "greater", "predominantly", "mainly", "especially", "particularly", "mostly", "predominant"}
+)
+
+
+class Sides(Lesions):
+    """Reads sides; a second side makes another finding of the same kind."""
+
+    def _side(self, k: int) -> int:
+        item = self.items[k]
+        side = self._meant_side(item.name)
+        nxt = self.items[k + 1] if k + 1 < len(self.items) else None
+        if nxt is not None and nxt.sort == "side" and self._shares_noun(k) and {side, nxt.name} == {"left", "right"}:
+            split = len(self.before(k + 1)) > 2 or self.before(k + 1)[-1] not in (*JOINTS, "the")
+            self.items[k + 1] = replace(
+                nxt, name="both", both_named=(side, nxt.name), first=item.first, how="split" if split else "name"
+            )
+            return k + 1
+        if nxt is not None and self._direct(k + 1) and nxt.sort in ("organ", "lesion"):
+            self.pre_side, self.pre_order, self.split = side, item.both_named, item.how == "split"
+            return k + 1
+        if (
+            nxt is not None
+            and nxt.sort in ("size", "count")
+            and self._direct(k + 1)
+            and self._chain(k + 1, ("size", "count", "organ")) is not None
+        ):
+            self.pre_side, self.pre_order = side, item.both_named
+            return k + 1
+        if self._greater(k) or (self.words[item.first : item.last] in (["both"], ["neither"])):
+            return k + 1
+        if (
+            nxt is not None
+            and nxt.name == "one"
+            and self._direct(k + 1)
+            and side in OTHER
+            and set(self.after(k + 1)) & verbs()
+        ):
+            self._lean_on(side)  # "The right one contains a stone"
+            self.current, self.last_side = [], side
+            return k + 2
+        starts = set(self._near_before(k)) <= SMALL_WORDS
+        between = self.after(k)
+        if between[:1] == [":"] and nxt is not None and nxt.sort not in ("size", "count"):
+            self.front_side = side
+            self._lean_on(side)
+            self.current = []
+            self.last_side = side if side in OTHER else self.last_side
+            return k + 1
+        leads = (
+            nxt is not None
+            and nxt.sort == "lesion"
+            and (":" in between or bool(set(between) & verbs()) or "," in between)
+            and ";" not in between
+        )
+        if (
+            starts
+            and leads
+            and not (
+                self.current and self.current[0].lesion and self.before(k) and k and self.items[k - 1].sort == "lesion"
+            )
+        ):
+            self.front_side = side
+            self._lean_on(side)
+            self.last_side = side if side in OTHER else self.last_side
+            return k + 1
+        if (
+            nxt is not None
+            and nxt.sort == "state"
+            and nxt.name != "present"
+            and side in OTHER
+            and self._counterpart(side, item)
+        ):
+            self.last_side = side
+            return k + 1
+        self._put_side(side, (item.first, item.last))
+        if side in OTHER:
+            self.last_side = side
+        return k + 1
+
+    def _counterpart(self, side: str, item: Item) -> bool:
+        """ "adenoma on the right, left normal": a structure again, not another adenoma."""
+        base = next((e for e in self.current if e.lesion and e.place is not None and e.stands not in ("", side)), None)
+        if base is None or base.place is None:
+            return False
+        self._groups += 1
+        entry = Entry(
+            "", replace(base.place, side=side), "", item.first, item.last, self.sentence, self._groups, is_subject=True
+        )
+        self.entries.append(entry)
+        self.current = [entry]
+        return True
+
+    def _shares_noun(self, k: int) -> bool:
+        """ "right and left kidney", "small right and moderate left effusions": two sides before one noun."""
+        words = self.before(k + 1)
+        if not words or len(words) > 4 or not set(words) & {"and", "or", "/", ","} or set(words) & (verbs() | into()):
+            return False
+        return k + 2 < len(self.items) and self.items[k + 2].sort in ("organ", "lesion") and self._direct(k + 2)
+
+    def _greater(self, k: int) -> bool:
+        """ "right greater than left" compares and says no side."""
+        ahead = self.words[self.items[k].last : self.items[k].last + 3]
+        return "than" in [*ahead, *self.words[max(0, self.items[k].first - 2) : self.items[k].first]] or bool(
+            _COMPARING & set(self._near_before(k))
+        )
+
+    def _lean_on(self, side: str) -> None:
+        """ "Left: no lucency" after "Right hip: …", "the right is aneurysmal": the counterpart becomes the subject."""
+        base = self.subject or [e.place for e in self.current if e.place is not None] or self.memory.label
+        if not base and self.memory.topic is not None:
+            base = [self.memory.topic]
+        self.subject = [replace(place, side=side) for place in base[:1]]
+
+    def _put_side(self, side: str, at: tuple[int, int]) -> None:
+        base = self.current
+        if not base:
+            self.front_side = side
+            self._lean_on(side)
+            if self.subject:
+                self._groups += 1
+                entry = Entry("", self.subject[0], "", at[0], at[1], self.sentence, self._groups)
+                self.entries.append(entry)
+                self.current = [entry]
+            return
+        made = []
+        group = [e for e in self.entries if e.group == base[0].group and e.lesion and not e.sizes]
+        if len(group) > len(base) and base[0].lesion and all(not e.stands for e in group):
+            base = group  # "no stone, hydronephrosis or mass on either side"
+        for entry in base:
+            here = entry.stands
+            if side == "both":
+                if not here:
+                    entry.put_side("both")
+                made.append(entry)
+            elif here == side:
+                made.append(entry)
+            elif (
+                not here
+                and not (self.pending and entry.sizes)
+                and not (entry.sentence != self.sentence and entry.sizes)
+            ):
+                entry.put_side(side)
+                made.append(entry)
+            elif here == "both" and side in OTHER:
+                rest = entry.copy((entry.first, entry.last), OTHER[side])
+                rest.sentence, rest.state, rest.state_at = entry.sentence, entry.state, entry.state_at
+                self.entries.append(rest)
+                entry.put_side(side)
+                made.append(entry)
+            else:
+                twin = self._twin(entry, side)
+                if twin is None:
+                    twin = entry.copy(at, side)
+                    twin.sentence = self.sentence
+                    self.entries.append(twin)
+                made.append(twin)
+        self.current = made
+        self._flush()
+
+    def _twin(self, entry: Entry, side: str) -> Entry | None:
+        """The other half of a pair that was split before."""
+        for other in [*self.entries, *self.memory.current]:
+            same = (
+                other.lesion == entry.lesion and other.place and entry.place and other.place.organ == entry.place.organ
+            )
+            if other is not entry and same and other.stands == side and not other.sizes and other.group == entry.group:
+                return other
+        return None
