@@ -88,4 +88,4 @@ def test_a_missing_structure_in_poor_company_is_outside_the_view_not_absent() ->
     assert judge_missing("brain stem", 0.1, View(seen=NAMES[:2], company=0.7), known)[0] == "absent"
     verdict, reason = judge_missing("brain stem", 0.1, View(seen=NAMES[:2], company=0.7), strange)
     assert verdict == "unsure"
-    assert "modality='ct'" in reason
+    assert "Say modality ('ct'" in reason

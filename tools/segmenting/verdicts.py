@@ -27,8 +27,8 @@ LARGEST = 0.64  # priors.tsv widens the volumes of known bodies 2.5 times; 1.6 t
 LEAST_COMPANY = 0.3  # 4 to 8 % in two limbs, 68 and 76 % in two heads
 AIR_HU, AIR_SHARE = -300.0, 0.15  # brighter is body: in HU, and else as a share of the grey values' range
 UNKNOWN_KIND = (
-    "The kind of scan is not known, so what networks of one kind see or miss in it proves nothing. Open it again with "
-    "modality='ct', 'mr', 'pet', 'us' or 'xr'."
+    "The kind of scan is not known, so what a network of one kind misses in it proves nothing, and what it sees may be "
+    "something else. Say modality ('ct', 'mr', 'pet', 'us' or 'xr') to open_image if you know it."
 )
 SIDE_FIELD_MM = 120.0  # only scans at least this wide show which half of the body is which
 
@@ -102,7 +102,7 @@ def judge(
     if voxels < LEAST_VOXELS:
         doubts.append(f"Only {voxels} voxels were marked.")
     if image.modality == "unknown":
-        doubts.append(UNKNOWN_KIND)
+        warnings.append(UNKNOWN_KIND)
     if confidence.value < confidence.sure_from:
         doubts.append(f"Confidence {confidence.value:.2f} is below {confidence.sure_from:g}.")
     checked, wrong_side = _side(structure, side, mask, table)
