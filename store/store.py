@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ..imaging.dicom.source import DicomSource
 from ..imaging.errors import BadCall, Failed
 from ..imaging.region import Region
 from ..imaging.volume import Mask, Volume
@@ -57,12 +58,28 @@ class Store(JobsLedger):
         metadata.create_all(self.engine)
         self.repairs = self.repair()
 
-    def add_image(self, volume: Volume, *, source_name: str, facts: Mapping[str, Any] | None = None) -> ImageRecord:
-        """Keep an image and answer its record; the same image always has the same handle."""
+    def add_image(
+        self,
+        volume: Volume,
+        *,
+        source_name: str,
+        facts: Mapping[str, Any] | None = None,
+        source: DicomSource | None = None,
+    ) -> ImageRecord:
+        """Keep an image and answer its record; the same image of the same source always has the same handle.
+
+        Args:
+            source: the DICOM identity it was read with. Part of the handle, so that the same voxels of
+                an anonymised scan, of a named one and of a file without identity are three images.
+        """
         content = volume.content_hash
         self.arrays.put_image(content, volume.array)
+        key = content if source is None else hashlib.sha256(f"{content}\n{source.fingerprint}".encode()).hexdigest()
+        image_id = f"img_{key[:12]}"
+        if source is not None:
+            self.sources.put(image_id, source)
         record = ImageRecord(
-            image_id=f"img_{content[:12]}",
+            image_id=image_id,
             content_hash=content,
             source_name=source_name,
             modality=volume.modality,
@@ -201,10 +218,10 @@ class Store(JobsLedger):
             older_than_s: younger files are kept, because their row may be about to be written.
         """
         with self.engine.connect() as connection:
-            hashes = set(connection.scalars(sa.select(images.c.content_hash)))
-            named = {self.arrays.image_path(h) for h in hashes}
+            named = {self.arrays.image_path(h) for h in connection.scalars(sa.select(images.c.content_hash))}
             named |= {self.arrays.mask_path(h) for h in connection.scalars(sa.select(masks.c.content_hash))}
-        freed = self.sources.forget_all_but(hashes)
+            image_ids = set(connection.scalars(sa.select(images.c.image_id)))
+        freed = self.sources.forget_all_but(image_ids, older_than_s=older_than_s)
         for path in self.arrays.all():
             status = path.stat()
             if path not in named and time.time() - status.st_mtime >= older_than_s:

@@ -6,10 +6,13 @@ up from its handle, so that the same scan always has the same one.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..errors import BadCall
 from ..volume import Modality
 
 # Patient and study modules, frame of reference: what a derived object shares with its source (PS3.3 A.51, A.19).
@@ -19,6 +22,8 @@ _KEPT = (
     "StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber", "ReferringPhysicianName",
     "SeriesInstanceUID", "FrameOfReferenceUID", "PositionReferenceIndicator", "Modality", "PatientPosition",
 )  # fmt: skip
+# Elements that tell patients and their studies apart.
+_WHO = ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID")
 _CLASSES: dict[str, str] = {  # what a made-up source claims to be; SOP classes of PS3.4 B.5
     "ct": "1.2.840.10008.5.1.4.1.1.2",
     "mr": "1.2.840.10008.5.1.4.1.1.4",
@@ -57,6 +62,25 @@ class DicomSource:
         import pydicom  # loads slowly
 
         return pydicom.Dataset.from_json(dict(self.study))
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 hex of all of it: the same files again give the same, another patient's copy another one."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+def check_one_patient(headers: Sequence[Any]) -> None:
+    """Refuse slices of several patients or studies: written files would carry whichever came first.
+
+    Raises:
+        BadCall: an element that tells patients apart differs; it is named, its values are not.
+    """
+    differing = [k for k in _WHO if len({str(header.get(k, "") or "").strip() for header in headers}) > 1]
+    if differing:
+        raise BadCall(
+            f"Slices of one series differ in {', '.join(differing)}. A scan belongs to one patient and one study. "
+            "Give the folder of one of them; an anonymised copy and its original do not go together."
+        )
 
 
 def source_of(header: Any, instances: Sequence[Instance]) -> DicomSource:
