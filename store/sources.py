@@ -46,6 +46,10 @@ class SourceFiles:
                 f"A stored DICOM source cannot be read ({type(error).__name__}). Open the scan again."
             ) from error
 
+    def forget(self, image_id: str) -> None:
+        """Delete the source of an image at once."""
+        self.path(image_id).unlink(missing_ok=True)
+
     def forget_all_but(self, image_ids: set[str], *, older_than_s: float) -> int:
         """Delete the older sources of other images; returns the bytes freed."""
         freed = 0

@@ -1,7 +1,7 @@
 """The store: a folder that remembers images, masks and jobs across restarts.
 
 A catalogue (SQLite in WAL mode, or any SQLAlchemy database) beside array files named by their
-content. Arrays are on disk before their row is committed, so a kill at any moment leaves at
+content. The folder and all in it are for its owner alone. Arrays are on disk before their row is committed, so a kill at any moment leaves at
 worst an array nobody names; `gc` removes it. What a call acknowledged is durable.
 """
 
@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from ..imaging.dicom.source import DicomSource
 from ..imaging.errors import BadCall, Failed
+from ..imaging.formats.private import close_to_others, make_private_file, make_private_folder
 from ..imaging.region import Region
 from ..imaging.volume import Mask, Volume
 from .arrays import ArrayFiles
@@ -36,6 +37,13 @@ from .records import (
 )
 from .sources import SourceFiles
 
+# What lies in the folder, made here, by the server (uploads, callers, keys, limits) or by agents; earlier versions left
+# it readable. Other files of the folder are not ours to change.
+_OURS = (
+    "catalogue.sqlite*", "audit.jsonl", "arrays", "sources", "uploads", "callers", "agent", "index", "tokens.json",
+    "http.key", "limits.sqlite*",
+)  # fmt: skip
+
 
 class Store(JobsLedger):
     """Images, masks, jobs and the audit log of one folder.
@@ -49,11 +57,16 @@ class Store(JobsLedger):
     """
 
     def __init__(self, folder: Path, *, url: str | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         self.folder = folder.resolve()
+        for name in _OURS:
+            for path in self.folder.glob(name):
+                close_to_others(path)
         self.arrays = ArrayFiles(self.folder / "arrays")
         self.sources = SourceFiles(self.folder / "sources")  # DICOM identifiers: they stay in here
         self.audit = AuditLog(self.folder / "audit.jsonl")
+        if url is None:
+            make_private_file(self.folder / "catalogue.sqlite")  # SQLite gives its -wal and -shm files the same rights
         super().__init__(_engine(url or f"sqlite:///{self.folder / 'catalogue.sqlite'}"))
         metadata.create_all(self.engine)
         self.repairs = self.repair()
@@ -185,11 +198,12 @@ class Store(JobsLedger):
             return tuple(MaskRecord(**row) for row in connection.execute(query).mappings())
 
     def remove_image(self, image_id: str) -> None:
-        """Forget an image and its masks; `gc` then frees the disk."""
+        """Forget an image, its masks and whose it was; `gc` then frees the disk."""
         self.image(image_id)
         with self.engine.begin() as connection:
             connection.execute(masks.delete().where(masks.c.image_id == image_id))
             connection.execute(images.delete().where(images.c.image_id == image_id))
+        self.sources.forget(image_id)
 
     def write_audit(self, tool: str, arguments: Mapping[str, Any], outcome: str) -> None:
         """Append one call to the audit log."""
@@ -289,7 +303,7 @@ def _image_record(row: Facts) -> ImageRecord:
 
 
 def _engine(url: str) -> sa.Engine:
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(url, hide_parameters=True)  # errors are logged, and rows name files
     if engine.dialect.name == "sqlite":
 
         @sa.event.listens_for(engine, "connect")
