@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import BadCall
 from ..volume import Modality
+from ..withheld import withhold_header_values
 
 # Patient and study modules, frame of reference: what a derived object shares with its source (PS3.3 A.51, A.19).
 _KEPT = (
@@ -61,6 +62,7 @@ class DicomSource:
         """The shared elements as a data set of pydicom."""
         import pydicom  # loads slowly
 
+        withhold_header_values()
         return pydicom.Dataset.from_json(dict(self.study))
 
     @property
