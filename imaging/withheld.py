@@ -12,6 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, TextIO
 
 LIBRARIES = ("pydicom", "highdicom", "nibabel")
@@ -63,11 +64,11 @@ def _is_theirs(name: object) -> bool:
 
 def _from_them() -> bool:
     """Whether one of the libraries is at work further up; a warning's file is often that of its caller."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if _is_theirs(frame.f_globals.get("__name__", "")):
             return True
-        frame = frame.f_back  # type: ignore[assignment]  # None at the outermost
+        frame = frame.f_back
     return False
 
 

@@ -25,6 +25,8 @@ _KEPT = (
 )  # fmt: skip
 # Elements that tell patients and their studies apart.
 _WHO = ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID")
+_PATIENT = {"PatientID": "00100020", "PatientBirthDate": "00100030", "PatientSex": "00100040"}
+_ISSUER = "00100021"
 _CLASSES: dict[str, str] = {  # what a made-up source claims to be; SOP classes of PS3.4 B.5
     "ct": "1.2.840.10008.5.1.4.1.1.2",
     "mr": "1.2.840.10008.5.1.4.1.1.4",
@@ -83,6 +85,33 @@ def check_one_patient(headers: Sequence[Any]) -> None:
             f"Slices of one series differ in {', '.join(differing)}. A scan belongs to one patient and one study. "
             "Give the folder of one of them; an anonymised copy and its original do not go together."
         )
+
+
+def differing_patient(one: DicomSource | None, other: DicomSource | None) -> tuple[str, ...] | None:
+    """Elements in which two scans name different patients; () when they agree, None when that is not known.
+
+    Compared are patient ID (unless two issuers gave it), birth date, and sex where both say M or F. The values never
+    leave this function.
+    """
+    if one is None or other is None or one.made_up or other.made_up:
+        return None
+    differing, compared = [], 0
+    for keyword, tag in _PATIENT.items():
+        values = [_word(source, tag) for source in (one, other)]
+        issuers = {_word(source, _ISSUER) for source in (one, other)} - {""}
+        if keyword == "PatientID" and len(issuers) > 1:
+            continue
+        if keyword == "PatientSex" and not set(values) <= {"m", "f"}:
+            continue
+        if all(values):
+            compared += keyword != "PatientSex"
+            differing += [keyword] if values[0] != values[1] else []
+    return tuple(differing) if differing or compared else None
+
+
+def _word(source: DicomSource, tag: str) -> str:
+    values = source.study.get(tag, {}).get("Value") or [""]
+    return str(values[0]).strip().casefold()
 
 
 def source_of(header: Any, instances: Sequence[Instance]) -> DicomSource:
