@@ -27,6 +27,8 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.types import Command
 
 from ..imaging.errors import BadCall, Failed, Unavailable
+from ..imaging.formats.atomic import write_atomically
+from ..imaging.formats.private import make_private_file, make_private_folder
 from .intents import permitted
 from .ledger import Problem, check, without
 from .offline import OfflineModel, calls_of, prompt
@@ -202,6 +204,8 @@ async def _run(
     box: Toolbox, thread: Thread, chat: BaseChatModel, first: Any, folder: Path | None, listen: Listen | None
 ) -> Answered:
     database = ":memory:" if folder is None else str(folder / "checkpoints.sqlite")
+    if folder is not None:
+        make_private_file(folder / "checkpoints.sqlite")
     async with aiosqlite.connect(database) as connection:
         saver = AsyncSqliteSaver(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=_KEPT))
         agent = _agent(box, thread.question, chat, saver)
@@ -292,7 +296,6 @@ def _thread_file(folder: Path, thread_id: str) -> Path:
 def _remember(folder: Path | None, thread: Thread, texts: Mapping[str, str]) -> None:
     if folder is None:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    _thread_file(folder, thread.thread_id).write_text(
-        json.dumps({**asdict(thread), "texts": dict(texts)}), encoding="utf-8"
-    )
+    make_private_folder(folder)  # a thread holds reports word by word
+    content = json.dumps({**asdict(thread), "texts": dict(texts)}).encode()
+    write_atomically(_thread_file(folder, thread.thread_id), lambda file: file.write(content))

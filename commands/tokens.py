@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..imaging.errors import BadCall
+from ..imaging.formats.private import make_private_folder
 from ..tools.desk.settings import DEFAULT_TOOLSETS, default_store
 from .options import StoreOption
 
@@ -55,5 +56,5 @@ def revoke(
 
 def _folder(store: Path | None) -> Path:
     folder = store or default_store()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     return folder

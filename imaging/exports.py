@@ -19,6 +19,7 @@ from .errors import Failed
 from .formats.segments import Receipt, Segment, array_on, receipt, split_overlapping
 from .formats.table import Format, loaded, mask_format
 from .volume import BoolArray, Grid, Mask
+from .withheld import withhold_header_values
 
 _LOWEST_DICE = 0.95  # below it an outline or surface has lost the mask, and the file is not left behind
 
@@ -55,6 +56,7 @@ def write_masks(
         BadCall: the format cannot hold the grid, or a mask lies elsewhere.
         Failed: a file came back as something else than was written; it is removed.
     """
+    withhold_header_values()
     row = mask_format(format)
     if not row.together:
         groups = [[segment] for segment in segments]

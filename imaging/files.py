@@ -15,6 +15,7 @@ from .errors import BadCall
 from .formats.table import IMAGE_ENDINGS, WRITTEN_ENDINGS, Raw, format_of, loaded
 from .opened import Opened, guess_modality, preflight
 from .volume import MODALITIES, Grid, Modality, Volume
+from .withheld import withhold_header_values
 
 
 def read_image(path: Path, *, modality: Modality | Literal["auto"] = "auto", series: str | None = None) -> Opened:
@@ -28,6 +29,7 @@ def read_image(path: Path, *, modality: Modality | Literal["auto"] = "auto", ser
     Raises:
         BadCall: missing, damaged, or not one 3-D grey image with usable geometry.
     """
+    withhold_header_values()
     if modality != "auto" and modality not in MODALITIES:
         raise BadCall(f"Unknown modality '{modality}'. Allowed: auto, {', '.join(MODALITIES)}.")
     if not path.exists():

@@ -21,6 +21,7 @@ from isal.igzip_lib import IsalError
 
 from ..imaging.errors import Failed
 from ..imaging.formats.atomic import write_atomically
+from ..imaging.formats.private import make_folder
 from ..imaging.geometry import Box
 from ..imaging.region import Region, slices
 from ..imaging.volume import BoolArray, FloatArray, Grid
@@ -91,7 +92,7 @@ class ArrayFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
 
     def image_path(self, content_hash: str) -> Path:
         """Where the voxels of an image with this hash lie."""

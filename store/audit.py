@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..imaging.formats.private import open_private
 from .records import now
 
 _OUTCOME = 2000  # characters kept of how a call ended
@@ -34,6 +35,6 @@ class AuditLog:
         line = (json.dumps(entry, default=str) + "\n").encode()
         with self._lock:
             if self._file is None:
-                self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+                self._file = open_private(str(self.path), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
                 weakref.finalize(self, os.close, self._file)
             os.write(self._file, line)

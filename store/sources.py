@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 import zlib
 from dataclasses import asdict
 from pathlib import Path
@@ -14,27 +15,27 @@ from ..imaging.formats.atomic import write_atomically
 
 
 class SourceFiles:
-    """The store's `sources` folder: one small file per image that came from DICOM."""
+    """The store's `sources` folder: one small file per image that came from DICOM, named by its handle."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def path(self, content_hash: str) -> Path:
-        """Where the source of the image with this hash lies."""
-        return self.folder / content_hash[:2] / f"{content_hash}.json.gz"
+    def path(self, image_id: str) -> Path:
+        """Where the source of the image lies."""
+        return self.folder / image_id[4:6] / f"{image_id}.json.gz"
 
-    def put(self, content_hash: str, source: DicomSource) -> None:
-        """Remember where an image came from; the latest opening counts."""
+    def put(self, image_id: str, source: DicomSource) -> None:
+        """Remember where an image came from."""
         content = gzip.compress(json.dumps(asdict(source)).encode(), mtime=0)
-        write_atomically(self.path(content_hash), lambda file: file.write(content))
+        write_atomically(self.path(image_id), lambda file: file.write(content))
 
-    def get(self, content_hash: str) -> DicomSource | None:
+    def get(self, image_id: str) -> DicomSource | None:
         """The source of an image, or None when it was no DICOM.
 
         Raises:
             Failed: the file is damaged.
         """
-        path = self.path(content_hash)
+        path = self.path(image_id)
         if not path.exists():
             return None
         try:
@@ -45,11 +46,16 @@ class SourceFiles:
                 f"A stored DICOM source cannot be read ({type(error).__name__}). Open the scan again."
             ) from error
 
-    def forget_all_but(self, hashes: set[str]) -> int:
-        """Delete the sources of other images; returns the bytes freed."""
+    def forget(self, image_id: str) -> None:
+        """Delete the source of an image at once."""
+        self.path(image_id).unlink(missing_ok=True)
+
+    def forget_all_but(self, image_ids: set[str], *, older_than_s: float) -> int:
+        """Delete the older sources of other images; returns the bytes freed."""
         freed = 0
         for path in self.folder.glob("??/*.json.gz"):
-            if path.name.removesuffix(".json.gz") not in hashes:
-                freed += path.stat().st_size
+            status = path.stat()
+            if path.name.removesuffix(".json.gz") not in image_ids and time.time() - status.st_mtime >= older_than_s:
+                freed += status.st_size
                 path.unlink()
         return freed

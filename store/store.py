@@ -1,7 +1,7 @@
 """The store: a folder that remembers images, masks and jobs across restarts.
 
 A catalogue (SQLite in WAL mode, or any SQLAlchemy database) beside array files named by their
-content. Arrays are on disk before their row is committed, so a kill at any moment leaves at
+content. The folder and all in it are for its owner alone. Arrays are on disk before their row is committed, so a kill at any moment leaves at
 worst an array nobody names; `gc` removes it. What a call acknowledged is durable.
 """
 
@@ -16,7 +16,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ..imaging.dicom.source import DicomSource
 from ..imaging.errors import BadCall, Failed
+from ..imaging.formats.private import close_to_others, make_private_file, make_private_folder
 from ..imaging.region import Region
 from ..imaging.volume import Mask, Volume
 from .arrays import ArrayFiles
@@ -35,6 +37,13 @@ from .records import (
 )
 from .sources import SourceFiles
 
+# What lies in the folder, made here, by the server (uploads, callers, keys, limits) or by agents; earlier versions left
+# it readable. Other files of the folder are not ours to change.
+_OURS = (
+    "catalogue.sqlite*", "audit.jsonl", "arrays", "sources", "uploads", "callers", "agent", "index", "tokens.json",
+    "http.key", "limits.sqlite*",
+)  # fmt: skip
+
 
 class Store(JobsLedger):
     """Images, masks, jobs and the audit log of one folder.
@@ -48,21 +57,42 @@ class Store(JobsLedger):
     """
 
     def __init__(self, folder: Path, *, url: str | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         self.folder = folder.resolve()
+        for name in _OURS:
+            for path in self.folder.glob(name):
+                close_to_others(path)
         self.arrays = ArrayFiles(self.folder / "arrays")
         self.sources = SourceFiles(self.folder / "sources")  # DICOM identifiers: they stay in here
         self.audit = AuditLog(self.folder / "audit.jsonl")
+        if url is None:
+            make_private_file(self.folder / "catalogue.sqlite")  # SQLite gives its -wal and -shm files the same rights
         super().__init__(_engine(url or f"sqlite:///{self.folder / 'catalogue.sqlite'}"))
         metadata.create_all(self.engine)
         self.repairs = self.repair()
 
-    def add_image(self, volume: Volume, *, source_name: str, facts: Mapping[str, Any] | None = None) -> ImageRecord:
-        """Keep an image and answer its record; the same image always has the same handle."""
+    def add_image(
+        self,
+        volume: Volume,
+        *,
+        source_name: str,
+        facts: Mapping[str, Any] | None = None,
+        source: DicomSource | None = None,
+    ) -> ImageRecord:
+        """Keep an image and answer its record; the same image of the same source always has the same handle.
+
+        Args:
+            source: the DICOM identity it was read with. Part of the handle, so that the same voxels of
+                an anonymised scan, of a named one and of a file without identity are three images.
+        """
         content = volume.content_hash
         self.arrays.put_image(content, volume.array)
+        key = content if source is None else hashlib.sha256(f"{content}\n{source.fingerprint}".encode()).hexdigest()
+        image_id = f"img_{key[:12]}"
+        if source is not None:
+            self.sources.put(image_id, source)
         record = ImageRecord(
-            image_id=f"img_{content[:12]}",
+            image_id=image_id,
             content_hash=content,
             source_name=source_name,
             modality=volume.modality,
@@ -168,11 +198,12 @@ class Store(JobsLedger):
             return tuple(MaskRecord(**row) for row in connection.execute(query).mappings())
 
     def remove_image(self, image_id: str) -> None:
-        """Forget an image and its masks; `gc` then frees the disk."""
+        """Forget an image, its masks and whose it was; `gc` then frees the disk."""
         self.image(image_id)
         with self.engine.begin() as connection:
             connection.execute(masks.delete().where(masks.c.image_id == image_id))
             connection.execute(images.delete().where(images.c.image_id == image_id))
+        self.sources.forget(image_id)
 
     def write_audit(self, tool: str, arguments: Mapping[str, Any], outcome: str) -> None:
         """Append one call to the audit log."""
@@ -201,10 +232,10 @@ class Store(JobsLedger):
             older_than_s: younger files are kept, because their row may be about to be written.
         """
         with self.engine.connect() as connection:
-            hashes = set(connection.scalars(sa.select(images.c.content_hash)))
-            named = {self.arrays.image_path(h) for h in hashes}
+            named = {self.arrays.image_path(h) for h in connection.scalars(sa.select(images.c.content_hash))}
             named |= {self.arrays.mask_path(h) for h in connection.scalars(sa.select(masks.c.content_hash))}
-        freed = self.sources.forget_all_but(hashes)
+            image_ids = set(connection.scalars(sa.select(images.c.image_id)))
+        freed = self.sources.forget_all_but(image_ids, older_than_s=older_than_s)
         for path in self.arrays.all():
             status = path.stat()
             if path not in named and time.time() - status.st_mtime >= older_than_s:
@@ -272,7 +303,7 @@ def _image_record(row: Facts) -> ImageRecord:
 
 
 def _engine(url: str) -> sa.Engine:
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(url, hide_parameters=True)  # errors are logged, and rows name files
     if engine.dialect.name == "sqlite":
 
         @sa.event.listens_for(engine, "connect")

@@ -22,10 +22,13 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from ..errors import BadCall
 from ..formats.limits import check_ratio, check_size
+from ..withheld import withhold_header_values
 
 _FILES_LIMIT = 20_000
 _ZIP_LIMIT_BYTES = 8 * 1024**3
 _NOT_IMAGES = ("SEG", "RTDOSE", "RTSTRUCT", "PR", "KO", "SR", "REG", "FID")
+# Further kinds that may be named in a refusal; PS3.3 C.7.3.1.1.1. Another value may be anything, a name included.
+_RARER = ("RTPLAN", "RTRECORD", "RTIMAGE", "PLAN", "AU", "ECG", "HD", "EPS", "DOC", "M3D", "SMR", "RWV")
 UNREADABLE = (
     InvalidDicomError, BytesLengthException, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError,
     NotImplementedError, IndexError, OverflowError, RuntimeError, zlib.error, zipfile.BadZipFile,
@@ -99,6 +102,7 @@ def find_parts(path: Path) -> Parts:
     Raises:
         BadCall: too many files, an archive that is encrypted, damaged or too large.
     """
+    withhold_header_values()
     images, others, damaged = [], set(), 0
     for opener in _openers(path):
         found = _header(opener)
@@ -107,7 +111,7 @@ def find_parts(path: Path) -> Parts:
         header, offset = found
         kind = str(header.get("Modality", "") or "")
         if "Rows" not in header or kind in _NOT_IMAGES:
-            others.add(kind or "unnamed")
+            others.add(kind if kind in (*_NOT_IMAGES, *_RARER) else "unnamed")
             continue
         try:
             images.append(

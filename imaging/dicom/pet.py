@@ -13,6 +13,11 @@ from typing import Any
 
 _PHILIPS_SUV = (0x7053, 0x1000)
 _MAX_DELAY = timedelta(hours=12)  # a later scan of a PET tracer means that the times in the header are wrong
+# Defined terms of Units (PS3.3 C.8.9.1.1.3); another value may be anything and is not shown.
+_UNITS = (
+    "CNTS", "NONE", "CM2", "CM2ML", "PCNT", "CPS", "BQML", "MGMINML", "UMOLMINML", "MLMING", "MLG", "1CM", "UMOLML",
+    "PROPCNTS", "PROPCPS", "MLMINML", "MLML", "GML", "STDDEV",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ def uptake(headers: Sequence[Any]) -> Uptake:
     if unit == "CNTS" and philips is not None:
         return Uptake(philips, "SUV", "")
     if unit != "BQML":
-        shown = unit if unit.isalnum() else "unknown"
+        shown = unit if unit in _UNITS else "unknown"
         return Uptake(1.0, shown, f"PET values are in unit '{shown}', not in SUV, and cannot be converted.")
     try:
         return Uptake(_body_weight_factor(headers), "SUV", "")

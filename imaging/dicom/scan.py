@@ -22,7 +22,7 @@ from .geometry import place
 from .pet import uptake
 from .pixels import is_inverted, rescaled, stored
 from .series import SAME_PLACE_MM, SeriesSummary, Stack, choose, discover, summaries
-from .source import DicomSource, Instance, source_of
+from .source import DicomSource, Instance, check_one_patient, source_of
 
 _CM = 3  # PhysicalUnitsXDirection of an ultrasound region (PS3.3 C.8.5.5.1.15)
 
@@ -78,8 +78,9 @@ def assemble(stack: Stack) -> DicomVolume:
     """One volume of a stack.
 
     Raises:
-        BadCall: several slices at one place, no geometry, uneven gaps, colour, or pixels that cannot be decoded.
+        BadCall: several patients, several slices at one place, no geometry, uneven gaps, colour, or pixels that cannot be decoded.
     """
+    check_one_patient([part.header for part in stack.parts])
     first = stack.parts[0]
     if first.head.frames > 1:
         return _from_frames(stack)

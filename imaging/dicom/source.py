@@ -6,11 +6,15 @@ up from its handle, so that the same scan always has the same one.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..errors import BadCall
 from ..volume import Modality
+from ..withheld import withhold_header_values
 
 # Patient and study modules, frame of reference: what a derived object shares with its source (PS3.3 A.51, A.19).
 _KEPT = (
@@ -19,6 +23,10 @@ _KEPT = (
     "StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber", "ReferringPhysicianName",
     "SeriesInstanceUID", "FrameOfReferenceUID", "PositionReferenceIndicator", "Modality", "PatientPosition",
 )  # fmt: skip
+# Elements that tell patients and their studies apart.
+_WHO = ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID")
+_PATIENT = {"PatientID": "00100020", "PatientBirthDate": "00100030", "PatientSex": "00100040"}
+_ISSUER = "00100021"
 _CLASSES: dict[str, str] = {  # what a made-up source claims to be; SOP classes of PS3.4 B.5
     "ct": "1.2.840.10008.5.1.4.1.1.2",
     "mr": "1.2.840.10008.5.1.4.1.1.4",
@@ -56,7 +64,54 @@ class DicomSource:
         """The shared elements as a data set of pydicom."""
         import pydicom  # loads slowly
 
+        withhold_header_values()
         return pydicom.Dataset.from_json(dict(self.study))
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 hex of all of it: the same files again give the same, another patient's copy another one."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+def check_one_patient(headers: Sequence[Any]) -> None:
+    """Refuse slices of several patients or studies: written files would carry whichever came first.
+
+    Raises:
+        BadCall: an element that tells patients apart differs; it is named, its values are not.
+    """
+    differing = [k for k in _WHO if len({str(header.get(k, "") or "").strip() for header in headers}) > 1]
+    if differing:
+        raise BadCall(
+            f"Slices of one series differ in {', '.join(differing)}. A scan belongs to one patient and one study. "
+            "Give the folder of one of them; an anonymised copy and its original do not go together."
+        )
+
+
+def differing_patient(one: DicomSource | None, other: DicomSource | None) -> tuple[str, ...] | None:
+    """Elements in which two scans name different patients; () when they agree, None when that is not known.
+
+    Compared are patient ID (unless two issuers gave it), birth date, and sex where both say M or F. The values never
+    leave this function.
+    """
+    if one is None or other is None or one.made_up or other.made_up:
+        return None
+    differing, compared = [], 0
+    for keyword, tag in _PATIENT.items():
+        values = [_word(source, tag) for source in (one, other)]
+        issuers = {_word(source, _ISSUER) for source in (one, other)} - {""}
+        if keyword == "PatientID" and len(issuers) > 1:
+            continue
+        if keyword == "PatientSex" and not set(values) <= {"m", "f"}:
+            continue
+        if all(values):
+            compared += keyword != "PatientSex"
+            differing += [keyword] if values[0] != values[1] else []
+    return tuple(differing) if differing or compared else None
+
+
+def _word(source: DicomSource, tag: str) -> str:
+    values = source.study.get(tag, {}).get("Value") or [""]
+    return str(values[0]).strip().casefold()
 
 
 def source_of(header: Any, instances: Sequence[Instance]) -> DicomSource:

@@ -7,17 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from .private import is_private, make_folder, open_private
+
 
 def write_atomically(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     """Write through a temporary file, fsync and rename: readers see the old file or the new one.
 
+    In a private folder the file is private: only its owner may read it.
+
     Args:
         fill: gets the open binary file and writes the content.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    opener = open_private if is_private(path.parent) else None
     temporary = path.parent / f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
     try:
-        with temporary.open("wb") as file:
+        with open(temporary, "wb", opener=opener) as file:
             fill(file)
             file.flush()
             os.fsync(file.fileno())

@@ -7,7 +7,7 @@ to the later one it falls into, or to the nearest within a tolerance.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import cc3d
@@ -16,18 +16,27 @@ import numpy.typing as npt
 import scipy
 
 from ..region import Region
-from ..volume import Mask
+from ..volume import Grid, Mask
 from .diameters import diameters
 from .measures import volume_ml
 
 if TYPE_CHECKING:  # loads SimpleITK, slowly
     from .registration import Alignment
 
-Category = Literal["complete response", "partial response", "stable disease", "progressive disease", "not evaluable"]
+Category = Literal[
+    "complete response",
+    "partial response",
+    "stable disease",
+    "progressive disease",
+    "not evaluable",
+    "cannot be compared",
+]
+State = Literal["matched", "new", "gone", "merged", "not in view", "not compared"]
 MEASURABLE_MM = 10.0  # longest diameter in CT slices of at most 5 mm; Eisenhauer et al. 2009, section 3.1
 MOST_TARGETS = 5  # section 4.2
 NEAR_MM = 15.0  # beside a lesion's own radius: breathing and the search leave some millimetres; our choice
-LEAST_VOXELS = 3  # smaller specks are noise
+LEAST_VOXELS = 3  # smaller parts are noise
+SPECK_MM = 5.0  # shorter ones are too small to measure; section 4.3.2
 
 
 @dataclass(frozen=True)
@@ -55,13 +64,15 @@ class Change:
     """An earlier lesion, a later one, or both.
 
     Attributes:
-        state: "matched", "new", "gone", or "merged" when it fell into a later lesion that another one matches better.
+        state: "matched", "new", "gone", or "merged" when it fell into a later lesion that another one matches better;
+            "not in view" when the other scan does not show its place, so that it is neither new nor gone; "not compared"
+            when the scans could not be laid over each other.
         distance_mm: between the carried earlier centre and the later one.
     """
 
     earlier: Lesion | None
     later: Lesion | None
-    state: Literal["matched", "new", "gone", "merged"]
+    state: State
     distance_mm: float | None
 
 
@@ -70,21 +81,47 @@ class Response:
     """RECIST 1.1 from two studies; the earlier one stands for baseline and nadir.
 
     Attributes:
-        sum_before_mm, sum_after_mm: of the longest diameters of the targets.
+        sum_before_mm, sum_after_mm: of the longest diameters of the targets; nothing after where scans cannot be compared.
         targets: how many earlier lesions were measured, the five longest of at least 10 mm.
     """
 
     category: Category
     sum_before_mm: float
-    sum_after_mm: float
+    sum_after_mm: float | None
     change_percent: float | None
     targets: int
     reason: str
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The connected parts of masks.
+
+    Attributes:
+        noise: how many were left out unmeasured, of fewer than `LEAST_VOXELS` voxels.
+    """
+
+    lesions: list[Lesion]
+    noise: int
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Every lesion once, and how many parts of each scan were too small to be one."""
+
+    changes: list[Change]
+    specks_before: int
+    specks_after: int
+
+
 def lesions_of(masks: Sequence[Mask | Region]) -> list[Lesion]:
-    """Connected parts with their sizes; masks without voxel size have none."""
-    found = []
+    """Connected parts of at least `LEAST_VOXELS` voxels with their sizes; masks without voxel size have none."""
+    return parts_of(masks).lesions
+
+
+def parts_of(masks: Sequence[Mask | Region]) -> Parts:
+    """The same, and how many smaller ones there were."""
+    found, noise = [], 0
     for number, mask in enumerate(masks):
         whole = Region.of(mask)
         if whole.box is None or not whole.grid.spacing_known:
@@ -92,9 +129,11 @@ def lesions_of(masks: Sequence[Mask | Region]) -> list[Lesion]:
         labels, count = cc3d.connected_components(whole.array, return_N=True)
         sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
         for part, label in enumerate(np.argsort(-sizes, kind="stable") + 1, start=1):
-            if sizes[label - 1] >= LEAST_VOXELS:
-                found.append(_lesion(number, part, whole, labels == label))
-    return found
+            if sizes[label - 1] < LEAST_VOXELS:
+                noise += 1
+                continue
+            found.append(_lesion(number, part, whole, labels == label))
+    return Parts(found, noise)
 
 
 def _lesion(number: int, part: int, whole: Region, array: npt.NDArray[np.bool_]) -> Lesion:
@@ -115,6 +154,44 @@ def _at_edge(whole: Region, cut: Region) -> bool:
     return any(length > 1 and (at + low == 0 or at + high == length) for at, low, high, length in ends)
 
 
+def follow(earlier: Parts, later: Parts, alignment: Alignment) -> Followed:
+    """Every lesion once: matched, new, gone or merged; parts below `SPECK_MM` are left out.
+
+    But a lesion that shrank to a speck where it was is not gone, and one that grew from a speck is not new.
+    """
+    clear_before, small_before = _by_size(earlier.lesions)
+    clear_after, small_after = _by_size(later.lesions)
+    found = changes(clear_before, clear_after, alignment)
+    gone = [c.earlier for c in found if c.state == "gone" and c.earlier]
+    new = [c.later for c in found if c.state == "new" and c.later]
+    kept = [c for c in changes(gone, small_after, alignment) if _in_place(c)]
+    kept += [c for c in changes(small_before, new, alignment) if _in_place(c)]
+    told = {id(lesion) for c in kept for lesion in (c.earlier, c.later)}
+    found = [c for c in found if c.state not in ("gone", "new") or id(c.earlier or c.later) not in told]
+    left = [sum(id(lesion) not in told for lesion in small) for small in (small_before, small_after)]
+    return Followed([*found, *kept], left[0] + earlier.noise, left[1] + later.noise)
+
+
+def _by_size(lesions: Sequence[Lesion]) -> tuple[list[Lesion], list[Lesion]]:
+    clear = [lesion for lesion in lesions if lesion.longest_mm >= SPECK_MM]
+    return clear, [lesion for lesion in lesions if lesion.longest_mm < SPECK_MM]
+
+
+def _in_place(change: Change) -> bool:
+    """Whether a match lies within the larger of the two, rather than somewhere near."""
+    if change.state != "matched" or not change.earlier or not change.later or change.distance_mm is None:
+        return False
+    return change.distance_mm <= max(change.earlier.longest_mm, change.later.longest_mm) / 2
+
+
+def not_compared(earlier: Parts, later: Parts) -> Followed:
+    """Every lesion for itself, where scans could not be laid over each other."""
+    (before, small_before), (after, small_after) = _by_size(earlier.lesions), _by_size(later.lesions)
+    found = [Change(lesion, None, "not compared", None) for lesion in before]
+    found += [Change(None, lesion, "not compared", None) for lesion in after]
+    return Followed(found, len(small_before) + earlier.noise, len(small_after) + later.noise)
+
+
 def changes(earlier: Sequence[Lesion], later: Sequence[Lesion], alignment: Alignment) -> list[Change]:
     """Every lesion once: matched, new, gone or merged."""
     carried = [alignment.carry(_points_of(lesion.region)) for lesion in earlier]
@@ -128,6 +205,21 @@ def changes(earlier: Sequence[Lesion], later: Sequence[Lesion], alignment: Align
             if hits[i, j] > 0 or distance <= reach:
                 costs[i, j] = distance - 1000 * hits[i, j]  # falling into it outweighs any distance
     return _matched(earlier, later, costs, hits, carried)
+
+
+def mark_unseen(found: Sequence[Change], alignment: Alignment, earlier: Grid, later: Grid) -> list[Change]:
+    """The changes, those lesions "not in view" that are new or gone where the other scan's field of view ends."""
+    return [replace(c, state="not in view") if _is_unseen(c, alignment, earlier, later) else c for c in found]
+
+
+def _is_unseen(change: Change, alignment: Alignment, earlier: Grid, later: Grid) -> bool:
+    from .registration import share_within  # loads SimpleITK, slowly
+
+    if change.state == "gone" and change.earlier:
+        return share_within(alignment.carry(_points_of(change.earlier.region)), later) < 0.5
+    if change.state == "new" and change.later:
+        return share_within(alignment.carry_back(_points_of(change.later.region)), earlier) < 0.5
+    return False
 
 
 def _share_inside(points: npt.NDArray[np.float64], region: Region) -> float:
@@ -164,8 +256,11 @@ def _matched(
     return made
 
 
-def response(found: Sequence[Change]) -> Response:
-    """RECIST 1.1 category.
+def response(found: Sequence[Change], *, hindered: str = "") -> Response:
+    """RECIST 1.1 category, or "cannot be compared".
+
+    Args:
+        hindered: why the scans as a whole cannot be compared, one sentence; "" when they can.
 
     Source: Eisenhauer et al., Eur J Cancer 2009, section 4.3: complete: all gone; partial: sum at least
     30 % less; progressive: sum at least 20 % and 5 mm more, or a new lesion; else stable.
@@ -183,6 +278,11 @@ def response(found: Sequence[Change]) -> Response:
     def judge(category: Category, reason: str) -> Response:
         return Response(category, before, after, share, len(targets), reason)
 
+    unseen = sum(change.state == "not in view" for change in found)
+    if hindered or unseen:
+        what = f"{unseen} lesion{'s lie' if unseen > 1 else ' lies'}"
+        reason = hindered or f"{what} where the other scan does not show the body."
+        return Response("cannot be compared", before, None, None, len(targets), reason)
     if any(change.state == "merged" for change in targets):
         return judge("not evaluable", "Targets have merged into one lesion; measure it by hand.")
     if fresh:

@@ -30,6 +30,9 @@ class Alignment:
             -1 to 1, with the scans as they are and laid over each other.
         moved_mm: median length of the displacement within the body.
         method: what was done, in words.
+        back: the rigid part the other way, later to earlier.
+        shown_later, shown_earlier: share of the earlier body that the later scan's field of view holds, and of
+            the later body in the earlier one's.
     """
 
     similarity_before: float
@@ -37,12 +40,32 @@ class Alignment:
     moved_mm: float
     method: str
     transform: Any
+    back: Any = None
+    shown_later: float = 1.0
+    shown_earlier: float = 1.0
 
     def carry(self, points_mm: Points) -> Points:
         """Points (n 3) of the earlier scan, RAS+ mm, as points of the later one."""
-        moved = [self.transform.TransformPoint(tuple(point)) for point in points_mm @ _LPS]
-        found: Points = np.array(moved, dtype=np.float64).reshape(-1, 3) @ _LPS
-        return found
+        return _carried(self.transform, points_mm)
+
+    def carry_back(self, points_mm: Points) -> Points:
+        """Points (n 3) of the later scan as points of the earlier one, by the rigid part alone."""
+        return _carried(self.back, points_mm)
+
+
+def _carried(transform: Any, points_mm: Points) -> Points:
+    moved = [transform.TransformPoint(tuple(point)) for point in points_mm @ _LPS]
+    found: Points = np.array(moved, dtype=np.float64).reshape(-1, 3) @ _LPS
+    return found
+
+
+def share_within(points_mm: Points, grid: Grid) -> float:
+    """Share of points (n 3), RAS+ mm, that lie within a scan's field of view; 1.0 of none."""
+    if not len(points_mm):
+        return 1.0
+    index = (points_mm - grid.affine[:3, 3]) @ np.linalg.inv(grid.affine[:3, :3]).T
+    inside = ((index >= -0.5) & (index <= np.array(grid.shape) - 0.5)).all(axis=1)
+    return float(inside.mean())
 
 
 def align(earlier: Volume, later: Volume, *, deformable: bool = True, seed: int = 1) -> Alignment:
@@ -76,7 +99,18 @@ def align(earlier: Volume, later: Volume, *, deformable: bool = True, seed: int 
     before, after = (
         _similarity(fixed, moving, t, body, later) for t in (sitk.Transform(3, sitk.sitkIdentity), transform)
     )
-    return Alignment(before, after, _moved(fixed, transform, body), method, transform)
+    back = rigid.GetInverse()
+    later_body = sitk.GetArrayFromImage(moving) > _air(later)
+    return Alignment(
+        before,
+        after,
+        _moved(fixed, transform, body),
+        method,
+        transform,
+        back,
+        share_within(_carried(transform, _points(fixed, body)), later.grid),
+        share_within(_carried(back, _points(moving, later_body)), earlier.grid),
+    )
 
 
 def to_itk(array: npt.NDArray[Any], grid: Grid) -> Any:
@@ -150,6 +184,14 @@ def _similarity(fixed: Any, moving: Any, transform: Any, body: npt.NDArray[np.bo
         return 0.0
     one, other = sitk.GetArrayViewFromImage(fixed)[both], laid[both]
     return float(np.corrcoef(one, other)[0, 1]) if one.std() > 0 and other.std() > 0 else 0.0
+
+
+def _points(image: Any, body: npt.NDArray[np.bool_]) -> Points:
+    """Some voxel centres of the body, RAS+ mm."""
+    places = np.argwhere(body)[:: max(1, int(body.sum()) // 1000)]
+    points = [image.TransformIndexToPhysicalPoint([int(i) for i in place[::-1]]) for place in places]
+    found: Points = np.array(points, dtype=np.float64).reshape(-1, 3) @ _LPS
+    return found
 
 
 def _moved(fixed: Any, transform: Any, body: npt.NDArray[np.bool_]) -> float:

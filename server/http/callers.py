@@ -24,6 +24,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp
 
+from ...imaging.formats.private import make_folder
 from ...store.roots import Roots
 from ...tools.desk.desk import Desk
 from ..mcp.server import build_server
@@ -97,13 +98,13 @@ class Callers:
         first = self._desks.get(owner)
         if owner == "local":
             files = self.desk.store.folder / "uploads"
-            files.mkdir(exist_ok=True)
+            make_folder(files)
             self.desk.roots = Roots((*self.desk.roots.folders, files))
             first = self.desk
         if first is None:
             kept = self.desk.store.folder / "callers" / owner
             files = kept / "files"
-            files.mkdir(parents=True, exist_ok=True)
+            make_folder(files)
             roots = (files, *map(Path, self.http.shared_roots))
             settings = replace(self.desk.settings, store=kept / "store", roots=roots, toolsets=toolsets)
             first = Desk(settings, host=self.desk)

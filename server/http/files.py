@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from ...imaging.errors import BadCall, OstensorError
+from ...imaging.formats.private import open_private
 from ...imaging.formats.table import IMAGE_ENDINGS
 from ...tools.running import use
 from .callers import Caller
@@ -95,7 +96,7 @@ async def _received(chunks: AsyncIterator[bytes], folder: Path, name: str, limit
     part = folder / f".{secrets.token_hex(8)}.part"
     hasher, size = hashlib.sha256(), 0
     try:
-        async with await anyio.open_file(part, "wb") as file:
+        async with await anyio.open_file(part, "wb", opener=open_private) as file:
             while True:
                 with anyio.fail_after(_IDLE_S):
                     chunk = await anext(chunks, None)

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ...imaging.formats.private import make_private_file
+
 
 class RateLimit:
     """Token buckets in a small database beside the store, so that every worker process sees the same count.
@@ -24,6 +26,7 @@ class RateLimit:
         self.burst = max(1.0, per_minute / 4)
         self._clock = clock
         self._lock = threading.Lock()
+        make_private_file(file)
         self._database = sqlite3.connect(file, timeout=5, isolation_level=None, check_same_thread=False)
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = OFF")

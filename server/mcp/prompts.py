@@ -66,7 +66,7 @@ def add_prompts(server: MCPServer[Any], desk: Desk) -> None:
                 "'present' with render and ask me; never guess a lesion.",
                 "2. Call compare_studies with before_mask_ids and after_mask_ids; if the later scan shows no lesion, "
                 "pass after_mask_ids=[] and after_image_id.",
-                "3. If `similarity` is low or there are warnings, say first that the scans may not match.",
+                "3. If the category is 'cannot be compared', say why and name no response. Say warnings first.",
                 "4. Answer with a table of lesions (before_mm, after_mm, change_percent, state), then the category with "
                 "its reason; lesions that the edge of a scan cuts are marked as such.",
                 _RULES,

@@ -152,6 +152,7 @@ def test_graph_state_holds_handles_only(question: Question, folder: Path) -> Non
     question("Show me the liver", folder=folder)
     answered = question("Check this report", report="The liver is normal. " * 150, folder=folder)
     assert "150 findings: 150 supported" in answered.text
+    assert [path.name for path in (folder, *folder.iterdir()) if path.stat().st_mode & 0o077] == [], "reports lie there"
     with sqlite3.connect(folder / "checkpoints.sqlite") as database:
         sizes = [row[0] for row in database.execute("select length(checkpoint) from checkpoints")]
         writes = database.execute("select value from writes").fetchall()

@@ -1,5 +1,6 @@
 """The store keeps what it acknowledged, gives the same thing the same handle, and survives a kill."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ostensor.imaging.dicom.source import DicomSource, Instance
 from ostensor.imaging.errors import BadCall, Failed
 from ostensor.imaging.formats.atomic import write_atomically
 from ostensor.imaging.region import Region
@@ -232,3 +234,49 @@ def test_records_of_one_moment_are_ordered(tmp_path: Path) -> None:
     assert first.created <= second.created
     assert {job.job_id for job in store.jobs()} == {first.job_id, second.job_id}
     assert first.created.endswith("+00:00")
+
+
+def _open_to_others(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in (folder, *folder.rglob("*")) if p.lstat().st_mode & 0o077)
+
+
+SOURCE = DicomSource({"00100020": {"vr": "LO", "Value": ["4711"]}}, (Instance("1.2", "1.2.3"),) * SHAPE[2])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
+def test_everything_in_a_store_is_for_its_owner_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        store = Store(tmp_path / "s")
+        image = store.add_image(_volume(), source_name="a", source=SOURCE)
+        store.add_mask(_mask(), image_id=image.image_id)
+        store.create_job("segment", {})
+        store.write_audit("open_image", {}, "ok")
+        names = {path.name for path in store.folder.iterdir()}
+    finally:
+        os.umask(before)
+    assert {"catalogue.sqlite", "catalogue.sqlite-wal", "catalogue.sqlite-shm", "audit.jsonl", "sources"} <= names
+    assert _open_to_others(store.folder) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
+def test_a_store_of_an_earlier_version_is_closed_and_files_of_others_are_left(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    store.add_image(_volume(), source_name="a", source=SOURCE)
+    store.engine.dispose()
+    (store.folder / "notes.txt").write_text("mine", encoding="utf-8")
+    for path in (store.folder, *store.folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    Store(tmp_path / "s")
+    assert _open_to_others(store.folder) == ["notes.txt"]
+
+
+def test_a_forgotten_image_takes_its_identity_along_at_once(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    named = store.add_image(_volume(), source_name="a", source=SOURCE)
+    plain = store.add_image(_volume(), source_name="a")
+    assert store.sources.get(named.image_id) == SOURCE
+    assert store.sources.get(plain.image_id) is None
+    store.remove_image(named.image_id)
+    assert not list(tmp_path.rglob("*.json.gz"))
+    assert store.volume(plain.image_id).content_hash == named.content_hash

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ...imaging.formats.private import make_private_folder
 from ...store.roots import Roots
 from .settings import Settings
 
@@ -78,7 +79,7 @@ class Desk:
     """
 
     def __init__(self, settings: Settings, *, host: Desk | None = None) -> None:
-        settings.store.mkdir(parents=True, exist_ok=True)
+        make_private_folder(settings.store)
         self.settings = settings
         self.host = host
         self.roots = Roots(settings.roots)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from ...imaging.formats.private import close_to_others, make_folder, make_private_folder
 from ...retrieval.passages.corpus import bundled_passages
 from ...retrieval.passages.index import IndexUnusable, Manifest, build_index
 from ...retrieval.passages.search import Retriever
@@ -52,8 +53,12 @@ class Knowledge:
 def build(store: Path, *, threads: int | None = None, progress: Callable[[int], None] = lambda done: None) -> Manifest:
     """Encode every passage in a worker process and write the index of a store."""
     folder = index_folder(store)
+    make_private_folder(store)
+    make_folder(folder)
     worker = EncodingWorker(EncodingOptions(cache=folder, threads=threads))
     try:
         return build_index(bundled_passages(), worker.encode, ENCODER, folder, progress=progress)
     finally:
         worker.close()
+        for path in folder.iterdir():
+            close_to_others(path)

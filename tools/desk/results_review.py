@@ -28,7 +28,10 @@ class AssessResult(Result):
 
 
 class LesionRow(Result):
-    """Before and after are "mask_id#part", parts largest first; `size_is` tells of lesions at the scan's edge."""
+    """Before and after are "mask_id#part", parts largest first; `size_is` tells of lesions at the scan's edge.
+
+    State "not in view": the other scan does not show its place, so it is neither new nor gone.
+    """
 
     state: str
     before: str | None
@@ -48,10 +51,10 @@ class StudiesResult(Result):
     category: str
     reason: str
     sum_before_mm: float
-    sum_after_mm: float
+    sum_after_mm: float | None
     change_percent: float | None
     alignment: str
-    similarity: float
-    moved_mm: float
+    similarity: float | None
+    moved_mm: float | None
     warnings: list[str]
     provenance: Provenance

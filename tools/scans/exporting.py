@@ -13,7 +13,7 @@ from ...imaging.errors import BadCall
 from ...imaging.exports import Written, file_names, largest_offset_mm, smallest_dice, write_masks
 from ...imaging.formats.segments import Segment
 from ...imaging.formats.structure_codes import structure_code
-from ...imaging.formats.table import MASK_FORMATS
+from ...imaging.formats.table import MASK_FORMATS, mask_format
 from ...store.records import ImageRecord, MaskRecord
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import ExportResult, FileRow
@@ -61,7 +61,7 @@ def export(
             segments,
             image.grid,
             format=format,
-            source=_source(desk, image),
+            source=_source(desk, image, format),
             synthetic=image.synthetic,
             report=report,
         )
@@ -118,6 +118,13 @@ def _segment(desk: Desk, record: MaskRecord) -> Segment:
     )
 
 
-def _source(desk: Desk, image: ImageRecord) -> DicomSource:
-    known = desk.store.sources.get(image.content_hash)
+def _source(desk: Desk, image: ImageRecord, format: str) -> DicomSource:
+    """The identity this image was opened with, or a made-up one for a scan that was no DICOM."""
+    known = desk.store.sources.get(image.image_id)
+    if known is None and image.facts.get("format") == "dicom" and ".dcm" in mask_format(format).endings:
+        # Stores of earlier versions kept one identity for all openings of the same voxels.
+        raise BadCall(
+            f"The patient and study of {image.image_id} are not kept in this store. A DICOM file without them would "
+            "belong to nobody. Open the scan again and segment it, or export as nifti."
+        )
     return known or made_up_source(image.image_id, image.grid.shape[2], image.modality)

@@ -39,9 +39,7 @@ def open_image(
         return Answer(text + listed + ".", ImageResult(image_id=None, series=rows, format=opened.format))
     volume = opened.volume
     facts = {"warnings": list(opened.warnings), "format": opened.format, "unit": opened.unit}
-    record = desk.store.add_image(volume, source_name=found.name, facts=facts)
-    if opened.source is not None:
-        desk.store.sources.put(record.content_hash, opened.source)
+    record = desk.store.add_image(volume, source_name=found.name, facts=facts, source=opened.source)
     spacing = [round(s, 4) for s in volume.grid.spacing_mm] if volume.grid.spacing_known else None
     result = ImageResult(
         image_id=record.image_id,

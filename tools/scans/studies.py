@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, get_args
 
 from pydantic import Field
 
 from ... import __version__
-from ...imaging.errors import BadCall
-from ...imaging.masks.followup import Change, Lesion, changes, lesions_of, response
+from ...imaging.dicom.source import differing_patient
+from ...imaging.errors import BadCall, Failed
+from ...imaging.masks.followup import (
+    LEAST_VOXELS,
+    SPECK_MM,
+    Change,
+    Followed,
+    Lesion,
+    Parts,
+    State,
+    follow,
+    mark_unseen,
+    not_compared,
+    parts_of,
+    response,
+)
 from ...imaging.volume import Volume
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import Provenance
 from ..desk.results_review import LesionRow, StudiesResult
 
+if TYPE_CHECKING:  # loads SimpleITK, slowly
+    from ...imaging.masks.registration import Alignment
+
 WEAK = 0.5  # correlation of grey values below which the two scans are not called aligned; our choice
+SHARED = 0.5  # of each body, that the other scan must show for the scans to be compared; our choice
+MOSTLY_SHARED = 0.8  # below it, a warning; our choice
 Masks = list[str]
 
 
@@ -27,37 +47,41 @@ def compare_studies(
     after_mask_ids: Annotated[Masks, Field(description="Lesion masks, later image.")],
     after_image_id: Annotated[str | None, Field(description="Needed when the later image has no lesion.")] = None,
     allow_synthetic: Annotated[bool, Field(description="Compare synthetic images, too.")] = False,
+    allow_different_ids: Annotated[
+        bool, Field(description="Only if the user says that headers naming two patients mean one person.")
+    ] = False,
 ) -> Answer:
     """Follow lesions from an earlier to a later scan: match, new, gone, sizes (mm, ml), RECIST 1.1 category.
 
-    Sizes are measured in each scan as it is; the alignment only says which lesion is which.
+    Sizes are measured in each scan as it is; the alignment only says which lesion is which. Two patients are
+    refused. Category "cannot be compared": the scans do not match or show different parts; never call it a response.
     Example: compare_studies(before_mask_ids=["msk_0123456789ab"], after_mask_ids=["msk_ba9876543210"])
     """
     before, after = _image(desk, before_mask_ids, None), _image(desk, after_mask_ids, after_image_id)
-    if before == after:
+    if len({desk.store.image(image_id).content_hash for image_id in (before, after)}) == 1:
         raise BadCall("Both sides lie on the same image. Give masks of two scans; compare_masks compares within one.")
     volumes = [desk.store.volume(image_id) for image_id in (before, after)]
     _check(volumes, allow_synthetic=allow_synthetic)
-    from ...imaging.masks.registration import align  # SimpleITK's filters load slowly
-
+    identity = _same_patient(desk, before, after, allow_different_ids=allow_different_ids)
     call.report(0.05, "laying the scans over each other")
-    alignment = align(volumes[0], volumes[1])
+    alignment = _aligned(volumes)
     call.report(0.8, "matching lesions")
-    earlier, later = (lesions_of([desk.store.region(m) for m in ids]) for ids in (before_mask_ids, after_mask_ids))
-    found = changes(earlier, later, alignment)
-    outcome = response(found)
-    rows = [_row(change, before_mask_ids, after_mask_ids) for change in found]
+    earlier, later = (parts_of([desk.store.region(m) for m in ids]) for ids in (before_mask_ids, after_mask_ids))
+    hindered = _hindered(alignment)
+    followed = _followed(earlier, later, alignment, volumes, hindered)
+    outcome = response(followed.changes, hindered=hindered)
+    rows = [_row(change, before_mask_ids, after_mask_ids) for change in followed.changes]
     result = StudiesResult(
         lesions=rows,
         category=outcome.category,
         reason=outcome.reason,
         sum_before_mm=round(outcome.sum_before_mm, 1),
-        sum_after_mm=round(outcome.sum_after_mm, 1),
+        sum_after_mm=None if outcome.sum_after_mm is None else round(outcome.sum_after_mm, 1),
         change_percent=None if outcome.change_percent is None else round(outcome.change_percent, 1),
-        alignment=alignment.method,
-        similarity=round(alignment.similarity_after, 3),
-        moved_mm=round(alignment.moved_mm, 1),
-        warnings=_warnings(rows, alignment.similarity_after, volumes),
+        alignment=alignment.method if alignment else "failed",
+        similarity=round(alignment.similarity_after, 3) if alignment else None,
+        moved_mm=round(alignment.moved_mm, 1) if alignment else None,
+        warnings=[*identity, *_warnings(rows, alignment, volumes, followed)],
         provenance=Provenance(
             tool="compare_studies", version=__version__, inputs=[before, after, *before_mask_ids, *after_mask_ids]
         ),
@@ -83,6 +107,58 @@ def _check(volumes: list[Volume], *, allow_synthetic: bool) -> None:
         )
 
 
+def _same_patient(desk: Desk, before: str, after: str, *, allow_different_ids: bool) -> list[str]:
+    """What to say about whose scans these are; values of the headers are not among it."""
+    differing = differing_patient(desk.store.sources.get(before), desk.store.sources.get(after))
+    if differing is None:
+        return ["Whether both scans show one patient was not checked: not both carry a patient's ID or birth date."]
+    if not differing:
+        return []
+    if not allow_different_ids:
+        raise BadCall(
+            f"The two scans name different patients: they differ in {', '.join(differing)}. Only scans of one patient are "
+            "compared. Give another scan, or set allow_different_ids=true if the user says that it is one person."
+        )
+    return [f"The scans name different patients ({', '.join(differing)} differ): the user must vouch that it is one."]
+
+
+def _aligned(volumes: list[Volume]) -> Alignment | None:
+    """The later scan laid over the earlier one; None when the search finds no overlap."""
+    from ...imaging.masks.registration import align  # SimpleITK's filters load slowly
+
+    try:
+        return align(volumes[0], volumes[1])
+    except Failed:
+        return None
+
+
+def _hindered(alignment: Alignment | None) -> str:
+    """Why these scans cannot be compared as a whole; "" when they can."""
+    if alignment is None:
+        return "The scans could not be laid over each other; they may not show the same part of the body."
+    if alignment.similarity_after < WEAK:
+        return (
+            f"The scans do not match after alignment (correlation {alignment.similarity_after:.2f}, at least {WEAK:g} is "
+            "needed); they may show different parts or patients."
+        )
+    shown = min(alignment.shown_earlier, alignment.shown_later)
+    if shown < SHARED:
+        return (
+            f"The fields of view differ: one scan shows only {100 * shown:.0f} % of the body that the other shows "
+            f"(at least {100 * SHARED:g} % are needed)."
+        )
+    return ""
+
+
+def _followed(
+    earlier: Parts, later: Parts, alignment: Alignment | None, volumes: list[Volume], hindered: str
+) -> Followed:
+    if alignment is None or hindered:
+        return not_compared(earlier, later)
+    followed = follow(earlier, later, alignment)
+    return replace(followed, changes=mark_unseen(followed.changes, alignment, volumes[0].grid, volumes[1].grid))
+
+
 def _row(change: Change, before_ids: list[str], after_ids: list[str]) -> LesionRow:
     one, two = change.earlier, change.later
     percent = None
@@ -105,11 +181,20 @@ def _cut(lesion: Lesion | None) -> bool:
     return lesion is not None and lesion.at_edge
 
 
-def _warnings(rows: list[LesionRow], similarity: float, volumes: list[Volume]) -> list[str]:
+def _warnings(
+    rows: list[LesionRow], alignment: Alignment | None, volumes: list[Volume], followed: Followed
+) -> list[str]:
     found = []
-    if similarity < WEAK:
+    shown = min(alignment.shown_earlier, alignment.shown_later) if alignment else 0.0
+    if alignment is not None and shown < MOSTLY_SHARED:
         found.append(
-            f"The scans agree poorly after alignment (correlation {similarity:.2f}): check the matches by eye."
+            f"The fields of view differ: one scan shows {100 * shown:.0f} % of the body that the other shows. What lies "
+            "outside is not compared."
+        )
+    if followed.specks_before or followed.specks_after:
+        found.append(
+            f"Left out as too small to be lesions (shorter than {SPECK_MM:g} mm or fewer than {LEAST_VOXELS} voxels): "
+            f"{followed.specks_before} parts before, {followed.specks_after} after."
         )
     if any(row.size_is == "cut by the edge" for row in rows):
         found.append("A lesion reaches the edge of its scan, so its sizes are those of the part inside.")
@@ -123,12 +208,13 @@ def _warnings(rows: list[LesionRow], similarity: float, volumes: list[Volume]) -
 
 def _said(result: StudiesResult) -> str:
     states = [row.state for row in result.lesions]
-    counts = ", ".join(
-        f"{states.count(state)} {state}" for state in ("matched", "new", "gone", "merged") if state in states
-    )
+    counts = ", ".join(f"{states.count(state)} {state}" for state in get_args(State) if state in states)
     percent = "" if result.change_percent is None else f" ({result.change_percent:+.0f} %)"
-    text = (
-        f"RECIST 1.1: {result.category}. {result.reason} Targets {result.sum_before_mm:g} to {result.sum_after_mm:g} mm"
-        f"{percent}; lesions: {counts or 'none'}."
-    )
+    if result.sum_after_mm is None:
+        text = f"Cannot be compared: no response category. {result.reason} Lesions: {counts or 'none'}."
+    else:
+        text = (
+            f"RECIST 1.1: {result.category}. {result.reason} Targets {result.sum_before_mm:g} to "
+            f"{result.sum_after_mm:g} mm{percent}; lesions: {counts or 'none'}."
+        )
     return " ".join([text, *result.warnings])[:1500]

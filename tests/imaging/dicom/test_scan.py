@@ -405,3 +405,14 @@ def test_two_uids_never_share_an_alias(tmp_path: Path) -> None:
     uids = [generate_uid() for _ in range(12)]
     folder = save(tmp_path / "study", [ct_slice(0.0, SeriesInstanceUID=uid) for uid in uids])
     assert len({row.series for row in read_image(folder).series}) == 12
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID"])
+def test_a_series_of_two_patients_is_refused_by_the_elements_name(tmp_path: Path, keyword: str) -> None:
+    """An anonymised copy beside its original, with the same UIDs: the first file's identity would count for both."""
+    other = {"PatientBirthDate": "19000101", "StudyInstanceUID": "1.2.840.998.7"}.get(keyword, "ANON")
+    slices = [ct_slice(2.5 * n, SOPInstanceUID=f"1.2.840.998.{n}") for n in range(3)]
+    copies = [ct_slice(2.5 * n, SOPInstanceUID=f"1.2.840.998.{n}", **{keyword: other}) for n in range(3)]
+    with pytest.raises(BadCall, match=keyword) as refused:
+        read_image(save(tmp_path / "both", [*slices, *copies]))
+    assert not [value for value in (*SECRETS, other) if value in str(refused.value)]

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from ostensor.imaging.errors import BadCall
 from ostensor.imaging.geometry import resample
-from ostensor.imaging.masks.followup import Change, Lesion, changes, lesions_of, response
+from ostensor.imaging.masks.followup import Change, Lesion, changes, follow, lesions_of, parts_of, response
 from ostensor.imaging.masks.registration import Alignment, align
 from ostensor.imaging.phantoms import torso_ct
 from ostensor.imaging.region import Region
@@ -128,6 +128,19 @@ def test_a_lesion_that_grew_into_another_is_merged_not_gone() -> None:
     found = changes(lesions_of([Mask(two, grid)]), lesions_of([Mask(one, grid)]), still)
     assert sorted(c.state for c in found) == ["matched", "merged"]
     assert [c.earlier.part for c in found if c.earlier and c.state == "matched"] == [1], "the larger one keeps it"
+
+
+def test_a_speck_is_neither_new_nor_gone_but_a_lesion_that_shrank_to_one_is_left() -> None:
+    """Boxes of whole voxels of 1 x 1 x 2 mm: 9 mm are a lesion, 3 mm across are a speck, two voxels are noise."""
+    grid = Grid((61, 29, 13), np.diag([1.0, 1.0, 2.0, 1.0]))
+    before, after = np.zeros(grid.shape, bool), np.zeros(grid.shape, bool)
+    before[4:13, 5:14, 3:6] = before[40:43, 5:8, 4] = before[24:27, 20:23, 4] = True
+    after[7:10, 8:11, 4] = after[50:53, 20:23, 8] = after[58:60, 2, 1] = after[22:31, 18:27, 3:6] = True
+    still = Alignment(1, 1, 0, "", _Still())
+    found = follow(parts_of([Mask(before, grid)]), parts_of([Mask(after, grid)]), still)
+    assert [c.state for c in found.changes] == ["matched", "matched"], "shrunk to a speck, and grown from one"
+    assert (found.specks_before, found.specks_after) == (1, 2)
+    assert response(found.changes).category == "partial response"
 
 
 class _Still:

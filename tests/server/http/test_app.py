@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 
 import anyio
@@ -234,3 +235,23 @@ def test_without_authentication_everybody_on_this_machine_is_the_operator(desk: 
         status, made = sent(site, None, scan_bytes())
         assert status == 201
         assert not site.ask(None, "segment", image_id=made["image_id"], structures=["liver"]).is_error
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
+def test_uploads_exports_keys_and_limits_are_for_the_operator_alone(desk: Desk, tokens: dict[str, str]) -> None:
+    """What callers send and get lies in files that no other user of the machine may read, under an open umask, too."""
+    before = os.umask(0)
+    try:
+        with served(desk, auth="tokens") as site:
+            _, made = sent(site, tokens["ada"], scan_bytes())
+            found = site.ask(tokens["ada"], "segment", image_id=made["image_id"], structures=["liver"])
+            mask = found.structured_content["masks"][0]["mask_id"]
+            exported = site.ask(tokens["ada"], "export", mask_ids=[mask], format="dicom_seg")
+            assert exported.structured_content["smallest_dice"] == 1.0
+            paths = [desk.store.folder, *desk.store.folder.rglob("*")]
+            readable = [path.name for path in paths if path.lstat().st_mode & 0o077]
+    finally:
+        os.umask(before)
+    assert {made["path"], "limits.sqlite", "http.key", "tokens.json"} <= {path.name for path in paths}
+    assert any(path.suffix == ".dcm" for path in paths)
+    assert readable == []
