@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .dicom.scan import read_dicom
 from .errors import BadCall
 from .formats.table import IMAGE_ENDINGS, WRITTEN_ENDINGS, Raw, format_of, loaded
+from .hounsfield import unit_by_values
 from .opened import Opened, guess_modality, preflight
 from .volume import MODALITIES, Grid, Modality, Volume
 
@@ -50,8 +51,8 @@ def _open_dicom(path: Path, modality: Modality | Literal["auto"], series: str | 
     if found is None:
         return Opened(None, listed, (), "dicom")
     chosen = found.modality if modality == "auto" else modality
-    opened = _opened(found.array, found.grid, found.notes, chosen, "dicom", synthetic=found.synthetic)
-    return replace(opened, series=listed, unit=found.unit, source=found.source)
+    opened = _opened(found.array, found.grid, found.notes, chosen, "dicom", synthetic=found.synthetic, unit=found.unit)
+    return replace(opened, series=listed, source=found.source)
 
 
 def _opened(
@@ -62,7 +63,9 @@ def _opened(
     kind: str,
     *,
     synthetic: bool,
+    unit: str | None = None,
 ) -> Opened:
+    """A scan with its warnings; the unit of its values is looked for in them where no header says it."""
     if array.dtype.byteorder == ">":
         array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype in (np.float64, np.int64, np.uint64):
@@ -71,7 +74,9 @@ def _opened(
     if modality == "auto" and chosen == "ct" and kind != "dicom":
         notes = (*notes, "CT is guessed from the values (air near -1000); pass modality if that is wrong.")
     volume = Volume(array, grid, chosen, synthetic)
-    return Opened(volume, (), (*notes, *preflight(volume)), kind)
+    if unit is None:
+        unit = unit_by_values(volume)
+    return Opened(volume, (), (*notes, *preflight(volume, unit)), kind, unit)
 
 
 def _narrowed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from ..volume import Grid
 
+NO_ORIENTATION = "The file tells no orientation: which side is the patient's left is assumed, so sides are not certain."
+
 
 @dataclass(frozen=True)
 class Raw:

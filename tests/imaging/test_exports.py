@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import warnings
 from pathlib import Path
 
 import highdicom
@@ -111,6 +112,53 @@ def test_highdicom_reads_the_segmentation_with_codes_and_every_frame(tmp_path: P
     ).array
     np.testing.assert_array_equal(both[..., 0].T > 0, ring())
     np.testing.assert_array_equal(both[..., 1].T > 0, ~ring())
+
+
+@pytest.mark.parametrize("format", ["dicom_seg", "rtstruct"])
+def test_words_in_the_place_of_dates_and_numbers_are_left_out_and_said(tmp_path: Path, format: str) -> None:
+    study = {
+        "00080020": {"vr": "DA", "Value": ["Olive"]},
+        "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Secret^Name"}]},
+        "00100030": {"vr": "DA", "Value": ["20200230"]},
+        "00100040": {"vr": "CS", "Value": ["Olive"]},
+        "00101010": {"vr": "AS", "Value": ["57 years"]},
+        "0020000D": {"vr": "UI", "Value": ["no-uid"]},
+    }
+    source = dataclasses.replace(SOURCE, study={**SOURCE.study, **study})
+    (row,) = written(tmp_path, format, [segment(ring())], source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # pydicom warns of every value that is none
+        data = pydicom.dcmread(row.path)
+        assert [data.get(k) or "" for k in ("StudyDate", "PatientBirthDate", "PatientSex", "PatientAge")] == [""] * 4
+        assert data.StudyInstanceUID.is_valid
+    assert str(data.PatientName) == "Secret^Name", "what is sound is kept"
+    (note,) = row.receipt.warnings[:1]
+    for word in ("StudyDate", "PatientBirthDate", "PatientSex", "PatientAge", "StudyInstanceUID"):
+        assert word in note
+    assert "Olive" not in note
+
+
+@pytest.mark.parametrize("format", ["dicom_seg", "rtstruct"])
+def test_a_scan_of_a_class_of_its_own_is_referred_to_by_that_class(tmp_path: Path, format: str) -> None:
+    private = "1.2.826.0.1.3680043.2.1125.77.12"
+    source = dataclasses.replace(
+        SOURCE, instances=tuple(dataclasses.replace(i, sop_class=private) for i in SOURCE.instances)
+    )
+    (row,) = written(tmp_path, format, [segment(ring())], source)
+    own = {instance.sop_uid for instance in source.instances}
+    named = [
+        str(data.ReferencedSOPClassUID)
+        for data in _every_item(pydicom.dcmread(row.path))
+        if data.get("ReferencedSOPInstanceUID") in own
+    ]
+    assert named
+    assert set(named) == {private}
+    assert any("SOP class" in warning for warning in row.receipt.warnings)
+
+
+def _every_item(data: pydicom.Dataset) -> list[pydicom.Dataset]:
+    below = [one for element in data if element.VR == "SQ" for part in element.value for one in _every_item(part)]
+    return [data, *below]
 
 
 def test_frames_without_the_structure_are_left_out_only_when_asked(tmp_path: Path) -> None:
