@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,13 +19,16 @@ from .opened import Opened, guess_modality, preflight
 from .volume import MODALITIES, Grid, Modality, Volume
 
 
-def read_image(path: Path, *, modality: Modality | Literal["auto"] = "auto", series: str | None = None) -> Opened:
+def read_image(
+    path: Path, *, modality: Modality | Literal["auto"] = "auto", series: str | None = None, within: Sequence[Path] = ()
+) -> Opened:
     """The scan in a file or folder.
 
     Args:
         path: NIfTI, NRRD, MHA/MHD, PNG, JPEG, TIFF, or DICOM as folder, file or zip.
         modality: "auto" takes it from the DICOM header, or guesses CT from Hounsfield-like values.
         series: alias of one DICOM series, when the folder holds several.
+        within: folders that links in a DICOM folder may lead into, beside the folder itself.
 
     Raises:
         BadCall: missing, damaged, or not one 3-D grey image with usable geometry.
@@ -43,11 +47,11 @@ def read_image(path: Path, *, modality: Modality | Literal["auto"] = "auto", ser
         raise BadCall(
             f"'{path.name}' is of no supported kind. Supported: {', '.join(IMAGE_ENDINGS)}, and DICOM as file, folder or zip."
         )
-    return _open_dicom(path, modality, series)
+    return _open_dicom(path, modality, series, within)
 
 
-def _open_dicom(path: Path, modality: Modality | Literal["auto"], series: str | None) -> Opened:
-    found, listed = read_dicom(path, series)
+def _open_dicom(path: Path, modality: Modality | Literal["auto"], series: str | None, within: Sequence[Path]) -> Opened:
+    found, listed = read_dicom(path, series, within=within)
     if found is None:
         return Opened(None, listed, (), "dicom")
     chosen = found.modality if modality == "auto" else modality

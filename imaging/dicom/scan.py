@@ -23,7 +23,7 @@ from .frames import read_frames
 from .geometry import place
 from .pet import uptake
 from .pixels import is_inverted, rescaled, stored
-from .series import SAME_PLACE_MM, SeriesSummary, Stack, choose, discover, summaries
+from .series import SAME_PLACE_MM, SeriesSummary, Stack, choose, discover, refuse_mosaic, summaries
 from .source import DicomSource, Instance, source_of
 
 # Elements that written DICOM copies from the scan and that have a form of their own.
@@ -49,15 +49,20 @@ class DicomVolume:
     synthetic: bool = False
 
 
-def read_dicom(path: Path, series: str | None) -> tuple[DicomVolume | None, tuple[SeriesSummary, ...]]:
+def read_dicom(
+    path: Path, series: str | None, *, within: Sequence[Path] = ()
+) -> tuple[DicomVolume | None, tuple[SeriesSummary, ...]]:
     """The chosen volume, or None when there are several series and none is named; and what there is.
+
+    Args:
+        within: folders beside `path` that links may lead into.
 
     Raises:
         BadCall: no image, an unknown or mixed series, or one that makes no volume.
     """
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore")  # pydicom warns of every odd value; what matters is refused here
-        study = discover(path)
+        study = discover(path, within=within)
         listed = summaries(study)
         stack = choose(study, series)
         if stack is None:
@@ -67,10 +72,7 @@ def read_dicom(path: Path, series: str | None) -> tuple[DicomVolume | None, tupl
         if wrong:
             note = f"The header's {', '.join(wrong)} hold no valid value: written DICOM leaves them out."
             volume = replace(volume, notes=(*volume.notes, note))
-        if study.damaged:
-            note = f"{study.damaged} image files with damaged headers were left out."
-            volume = replace(volume, notes=(*volume.notes, note))
-        return volume, listed
+        return replace(volume, notes=(*volume.notes, *study.left_out)), listed
 
 
 def is_synthetic(header: Any) -> bool:
@@ -89,6 +91,7 @@ def assemble(stack: Stack) -> DicomVolume:
         BadCall: several slices at one place, no geometry, uneven gaps, colour, or pixels that cannot be decoded.
     """
     first = stack.parts[0]
+    refuse_mosaic(first.header)
     if first.head.frames > 1:
         return _from_frames(stack)
     if not first.head.is_placed:
