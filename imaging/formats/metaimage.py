@@ -22,6 +22,7 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _HEAD_BYTES = 1 << 20
 # Source: the MetaIO and NRRD formats: "ElementDataFile = NAME" and "data file: NAME" (also "datafile:").
 _DATA_FILE = re.compile(rb"^[ \t]*(?:ElementDataFile[ \t]*=|data ?file:)[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+_PLACE_LINES = (b"space:", b"space directions:", b"space origin:", b"kinds:")  # SimpleITK writes 1 mm in them
 SYNTHETIC_KEY = "ostensor_synthetic"
 
 
@@ -110,7 +111,7 @@ def itk_affine(image: sitk.Image) -> Affine:
 
 
 def write_nrrd(path: Path, array: npt.NDArray[Any], grid: Grid, *, synthetic: bool = False) -> None:
-    """Write `.nrrd` in one piece, compressed; booleans become 0 and 1.
+    """Write `.nrrd` in one piece, compressed; booleans become 0 and 1. A size nobody knows is not written.
 
     Raises:
         BadCall: the grid is sheared; SimpleITK can only write rotated ones.
@@ -131,4 +132,7 @@ def write_nrrd(path: Path, array: npt.NDArray[Any], grid: Grid, *, synthetic: bo
         temporary = Path(folder) / path.name
         sitk.WriteImage(image, str(temporary), useCompression=True)
         content = temporary.read_bytes()
+    if not grid.spacing_known:
+        head, body = content.split(b"\n\n", maxsplit=1)
+        content = b"\n".join(line for line in head.splitlines() if not line.startswith(_PLACE_LINES)) + b"\n\n" + body
     write_atomically(path, lambda file: file.write(content))
