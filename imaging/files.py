@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,18 +14,22 @@ import numpy.typing as npt
 from .dicom.scan import read_dicom
 from .errors import BadCall
 from .formats.table import IMAGE_ENDINGS, WRITTEN_ENDINGS, Raw, format_of, loaded
+from .hounsfield import unit_by_values
 from .opened import Opened, guess_modality, preflight
 from .volume import MODALITIES, Grid, Modality, Volume
 from .withheld import withhold_header_values
 
 
-def read_image(path: Path, *, modality: Modality | Literal["auto"] = "auto", series: str | None = None) -> Opened:
+def read_image(
+    path: Path, *, modality: Modality | Literal["auto"] = "auto", series: str | None = None, within: Sequence[Path] = ()
+) -> Opened:
     """The scan in a file or folder.
 
     Args:
         path: NIfTI, NRRD, MHA/MHD, PNG, JPEG, TIFF, or DICOM as folder, file or zip.
         modality: "auto" takes it from the DICOM header, or guesses CT from Hounsfield-like values.
         series: alias of one DICOM series, when the folder holds several.
+        within: folders that links in a DICOM folder may lead into, beside the folder itself.
 
     Raises:
         BadCall: missing, damaged, or not one 3-D grey image with usable geometry.
@@ -44,16 +49,16 @@ def read_image(path: Path, *, modality: Modality | Literal["auto"] = "auto", ser
         raise BadCall(
             f"'{path.name}' is of no supported kind. Supported: {', '.join(IMAGE_ENDINGS)}, and DICOM as file, folder or zip."
         )
-    return _open_dicom(path, modality, series)
+    return _open_dicom(path, modality, series, within)
 
 
-def _open_dicom(path: Path, modality: Modality | Literal["auto"], series: str | None) -> Opened:
-    found, listed = read_dicom(path, series)
+def _open_dicom(path: Path, modality: Modality | Literal["auto"], series: str | None, within: Sequence[Path]) -> Opened:
+    found, listed = read_dicom(path, series, within=within)
     if found is None:
         return Opened(None, listed, (), "dicom")
     chosen = found.modality if modality == "auto" else modality
-    opened = _opened(found.array, found.grid, found.notes, chosen, "dicom", synthetic=found.synthetic)
-    return replace(opened, series=listed, unit=found.unit, source=found.source)
+    opened = _opened(found.array, found.grid, found.notes, chosen, "dicom", synthetic=found.synthetic, unit=found.unit)
+    return replace(opened, series=listed, source=found.source)
 
 
 def _opened(
@@ -64,7 +69,9 @@ def _opened(
     kind: str,
     *,
     synthetic: bool,
+    unit: str | None = None,
 ) -> Opened:
+    """A scan with its warnings; the unit of its values is looked for in them where no header says it."""
     if array.dtype.byteorder == ">":
         array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype in (np.float64, np.int64, np.uint64):
@@ -73,7 +80,9 @@ def _opened(
     if modality == "auto" and chosen == "ct" and kind != "dicom":
         notes = (*notes, "CT is guessed from the values (air near -1000); pass modality if that is wrong.")
     volume = Volume(array, grid, chosen, synthetic)
-    return Opened(volume, (), (*notes, *preflight(volume)), kind)
+    if unit is None:
+        unit = unit_by_values(volume)
+    return Opened(volume, (), (*notes, *preflight(volume, unit)), kind, unit)
 
 
 def _narrowed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .dicom.series import SeriesSummary
 from .dicom.source import DicomSource
-from .volume import Modality, Volume
+from .volume import Grid, Modality, Volume
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,17 @@ class Opened:
     source: DicomSource | None = field(default=None, repr=False)
 
 
-def preflight(volume: Volume) -> tuple[str, ...]:
-    """Warnings about a scan that was read without error but may mislead."""
-    found = []
+# Source: our choice. The longest scanners see 2 m; no clinical voxel is longer than 10 cm or shorter than 5 micrometres.
+_MOST_VOXEL_MM, _LEAST_VOXEL_MM, _MOST_FIELD_MM = 100.0, 0.005, 5000.0
+
+
+def preflight(volume: Volume, unit: str = "") -> tuple[str, ...]:
+    """Warnings about a scan that was read without error but may mislead.
+
+    Args:
+        unit: of the values, "" when it is not known.
+    """
+    found = [*_odd_sizes(volume.grid)]
     if not volume.grid.spacing_known:
         found.append("The file tells no voxel size: lengths and volumes cannot be given in mm or ml.")
     spacing = volume.grid.spacing_mm
@@ -42,11 +50,31 @@ def preflight(volume: Volume) -> tuple[str, ...]:
     low, high = float(volume.array.min()), float(volume.array.max())
     if low == high:
         found.append(f"Every voxel has the value {low:g}: the scan is blank.")
+    elif volume.modality == "ct" and unit != "HU":
+        found.append(
+            f"The values run from {low:g} to {high:g} and are not in HU (the scan was scaled, or its offset is missing): "
+            "no HU are given, and models that need HU refuse it."
+        )
     elif volume.modality == "ct" and not volume.synthetic and (low > -500 or high > 32767):
         found.append(f"The values run from {low:g} to {high:g}; Hounsfield units of a CT begin near -1000 in air.")
     if volume.modality == "unknown":
         found.append("The modality is not known; pass modality='ct' or 'mr' if you know it.")
     return tuple(found)
+
+
+def _odd_sizes(grid: Grid) -> list[str]:
+    """A warning when the voxels are of a size that no scanner makes: the unit in the header is wrong."""
+    if not grid.spacing_known:
+        return []
+    spacing = grid.spacing_mm
+    field = max(n * s for n, s in zip(grid.shape, spacing, strict=True))
+    if max(spacing) <= _MOST_VOXEL_MM and min(spacing) >= _LEAST_VOXEL_MM and field <= _MOST_FIELD_MM:
+        return []
+    shown = " x ".join(f"{s:.4g}" for s in spacing)
+    return [
+        f"Voxels of {shown} mm ({field:.4g} mm in all) are of no patient: the unit in the header is likely wrong, "
+        "so no length or volume can be trusted."
+    ]
 
 
 def guess_modality(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Modality:

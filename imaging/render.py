@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from .errors import BadCall
 from .formats.raster import synthetic_text
 from .geometry import reorient_array
+from .hounsfield import unit_by_values
 from .planes import PLANES, Plane, cut
 from .volume import BoolArray, Mask, Volume
 
@@ -123,14 +124,15 @@ def window_of(volume: Volume, window: str | tuple[float, float]) -> tuple[float,
             raise BadCall(f"A window width of {width} is impossible. It must be above 0.")
         return float(centre), float(width)
     if window == "auto":
-        if volume.modality == "ct":
+        if unit_by_values(volume) == "HU":
             return WINDOWS_HU["soft_tissue"]
         low, high = (float(v) for v in np.percentile(volume.array, (1, 99)))
         return (low + high) / 2, max(high - low, 1e-6)
     if window not in WINDOWS_HU:
         raise BadCall(f"Unknown window '{window}'. Allowed: auto, {', '.join(WINDOWS_HU)}, or centre and width.")
-    if volume.modality != "ct":
-        raise BadCall(f"The window '{window}' is in Hounsfield units, but this is a {volume.modality} image. Use auto.")
+    if unit_by_values(volume) != "HU":
+        what = "a CT that is not in HU" if volume.modality == "ct" else f"a {volume.modality} image"
+        raise BadCall(f"The window '{window}' is in Hounsfield units, but this is {what}. Use auto.")
     return WINDOWS_HU[window]
 
 

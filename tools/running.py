@@ -12,6 +12,7 @@ from ..imaging.errors import BadCall, OstensorError, as_one_of_ours, log_crash
 from ..models.interface import Cancelled
 from ..retrieval.anatomy.structures import UnknownStructure
 from .desk.desk import Answer, Call, Desk
+from .desk.doubts import with_doubts
 from .desk.tool import Tool
 from .registry import tool
 
@@ -51,7 +52,7 @@ def run_tool(entry: Tool, desk: Desk, call: Call, arguments: Mapping[str, Any]) 
     """
     outcome, answer = "failed", None
     try:
-        answer = entry.function(desk, call, **arguments)
+        answer = with_doubts(desk, arguments, entry.function(desk, call, **arguments))
         outcome = "ok"
     except UnknownStructure as error:
         outcome = str(error)

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..imaging.errors import BadCall, Failed, Unavailable
+from ..imaging.hounsfield import check_hu
 from ..imaging.volume import Volume
 from ..models.inference.views import VIEWS, seen_as
 from ..models.interface import Cancelled, Decoded, Features, Predictor, Referred, Refers
@@ -199,8 +200,7 @@ class Host:
             self.features.move_to_end(key)
             return self.features[key], False
         self._tell(request, 0.05, "reading the image")
-        array: Any = np.load(request.array_path, mmap_mode="r", allow_pickle=False)
-        volume = Volume(array, request.grid, request.modality, request.synthetic)
+        volume = _volume(request, predictor)
         context: dict[str, Any] = {"context": request.context} if request.context else {}
         features = predictor.encode(
             volume,
@@ -214,8 +214,7 @@ class Host:
         return features, True
 
     def _under_views(self, predictor: Predictor, request: ViewsRequest) -> Sequence[Decoded]:
-        array: Any = np.load(request.array_path, mmap_mode="r", allow_pickle=False)
-        volume = Volume(array, request.grid, request.modality, request.synthetic)
+        volume = _volume(request, predictor)
         found = []
         for number, view in enumerate(VIEWS):
             self._tell(request, number / len(VIEWS), f"looking at the image, {view.name}")
@@ -234,6 +233,15 @@ class Host:
     def _stop_if_called_off(self, request: SegmentRequest | SynthesisRequest) -> None:
         if request.request_id in self.called_off:
             raise Cancelled
+
+
+def _volume(request: SegmentRequest, predictor: Predictor) -> Volume:
+    """The image a request is about, mapped; a CT that is not in HU is refused for a model that needs them."""
+    array: Any = np.load(request.array_path, mmap_mode="r", allow_pickle=False)
+    volume = Volume(array, request.grid, request.modality, request.synthetic)
+    if predictor.card.intensity == "ct-hu":
+        check_hu(volume, predictor.card.name)
+    return volume
 
 
 def _found(predictor: Predictor, features: Features, request: SegmentRequest) -> Sequence[Decoded]:

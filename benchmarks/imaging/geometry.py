@@ -29,7 +29,7 @@ from ...imaging.exports import write_masks
 from ...imaging.files import read_image
 from ...imaging.formats.segments import Segment
 from ...imaging.formats.structure_codes import structure_code
-from ...imaging.formats.table import MASK_FORMATS
+from ...imaging.formats.table import VOLUME_MASK_FORMATS
 from ...imaging.volume import Mask
 from ..machine import commit, described
 from .geometry_files import WRITERS, Affine, Places, places_in
@@ -113,7 +113,7 @@ def base_affine(case: Case) -> Affine:
     return affine
 
 
-def through(case: Case, folder: Path, targets: Sequence[str] = MASK_FORMATS) -> list[Outcome]:
+def through(case: Case, folder: Path, targets: Sequence[str] = VOLUME_MASK_FORMATS) -> list[Outcome]:
     """Run one scan through every format out."""
     values, inside = phantom()
     affine = base_affine(case)
@@ -206,16 +206,16 @@ def run(*, full: bool = True, kept: Path | None = None) -> str:
                 done[case] = through(case, Path(name))
             _keep(kept, done[case], here)
         outcomes += done[case]
-    lines = ["| in \\ out | " + " | ".join(MASK_FORMATS) + " |", "|---|" + "---|" * len(MASK_FORMATS)]
+    lines = ["| in \\ out | " + " | ".join(VOLUME_MASK_FORMATS) + " |", "|---|" + "---|" * len(VOLUME_MASK_FORMATS)]
     for source in WRITERS:
         cells = []
-        for target in MASK_FORMATS:
+        for target in VOLUME_MASK_FORMATS:
             rows = [o for o in outcomes if (o.case.source, o.target) == (source, target)]
             right = sum(o.is_right for o in rows)
             cells.append(f"{right}/{len(rows)}, {max(o.off_mm for o in rows):.1e} mm")
         lines.append(f"| {source} | " + " | ".join(cells) + " |")
     failed = [o for o in outcomes if not o.is_right]
-    lines += ["", f"{len(outcomes)} exports of {len(outcomes) // len(MASK_FORMATS)} scans, {len(failed)} failures. "
+    lines += ["", f"{len(outcomes)} exports of {len(outcomes) // len(VOLUME_MASK_FORMATS)} scans, {len(failed)} failures. "
               f"{len(ORDERS)} axis orders and flips, rotations of {', '.join(f'{n} {d}' for n, d in ROTATIONS.items())} degrees about z, y, x, "
               f"spacings {' and '.join(str(s) for s in SPACINGS)} mm, phantom of {SHAPE} voxels. {described()}."]  # fmt: skip
     lines += [f"- FAILED {o.case} -> {o.target}: {o.wrong} voxels, {o.off_mm} mm {o.error}" for o in failed[:20]]

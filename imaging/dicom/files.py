@@ -1,7 +1,8 @@
 """DICOM objects in a folder, a file or a zip archive: headers first, pixels only when asked for.
 
 Every value the rest of the reader needs is parsed here once, so that a damaged header is met
-here and nowhere else. Nothing is unpacked to disk; links are not followed.
+here and nowhere else. Nothing is unpacked to disk; a link is followed to a file of the folder itself or of
+another one that is allowed, and what it leads to elsewhere is counted as left out.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ..errors import BadCall
 from ..formats.limits import check_ratio, check_size
@@ -89,27 +90,40 @@ class Parts:
     Attributes:
         others: kinds of DICOM objects that are no images, such as "SEG".
         damaged: image files whose header could not be parsed.
+        links: links that lead nowhere, to a folder, or out of what may be read.
     """
 
     images: tuple[Part, ...]
     others: tuple[str, ...]
     damaged: int
+    links: int = 0
 
 
-def find_parts(path: Path) -> Parts:
+def find_parts(path: Path, *, within: Sequence[Path] = ()) -> Parts:
     """Every DICOM image of a folder (searched deep), a file or a zip archive.
+
+    Args:
+        within: folders beside `path` that links may lead into.
 
     Raises:
         BadCall: too many files, an archive that is encrypted, damaged or too large.
     """
     withhold_header_values()
     images, others, damaged = [], set(), 0
-    for opener in _openers(path):
-        found = _header(opener)
+    members, links = _members(path, within) if path.is_dir() else ((), 0)
+    for opener in (partial(_opened, member) for member in members) if path.is_dir() else _openers(path):
+        try:
+            found = _header(opener)
+        except UNREADABLE:
+            damaged += 1
+            continue
         if found is None:
             continue
         header, offset = found
         kind = str(header.get("Modality", "") or "")
+        if _is_cut(header, kind):
+            damaged += 1
+            continue
         if "Rows" not in header or kind in _NOT_IMAGES:
             others.add(kind if kind in (*_NOT_IMAGES, *_RARER) else "unnamed")
             continue
@@ -119,7 +133,16 @@ def find_parts(path: Path) -> Parts:
             )
         except UNREADABLE:
             damaged += 1
-    return Parts(tuple(images), tuple(sorted(others)), damaged)
+    return Parts(tuple(images), tuple(sorted(others)), damaged, links)
+
+
+def _is_cut(header: Any, kind: str) -> bool:
+    """True for an object that ends before it says what it shows: of a class of images, or of no class at all."""
+    if "Rows" in header or kind in _NOT_IMAGES:
+        return False
+    meta = getattr(header, "file_meta", {})
+    sop_class = str(header.get("SOPClassUID", "") or meta.get("MediaStorageSOPClassUID", "") or "")
+    return not sop_class or "Image Storage" in UID(sop_class).name
 
 
 def _parsed(header: Any) -> Head:
@@ -156,9 +179,16 @@ def _numbers(header: Any, keyword: str, count: int) -> tuple[float, ...] | None:
 
 
 def _header(opener: Callable[[], BinaryIO]) -> tuple[Any, int] | None:
-    """Header, and where the pixels begin in the file."""
+    """Header, and where the pixels begin in the file; None when the file is no DICOM.
+
+    Raises:
+        one of `UNREADABLE`: it says it is DICOM and cannot be read.
+    """
+    marked = False
     try:
         with opener() as file:
+            marked = file.read(132)[128:] == b"DICM"
+            file.seek(0)
             try:
                 return pydicom.dcmread(file, stop_before_pixels=True), file.tell()
             except InvalidDicomError:
@@ -169,6 +199,8 @@ def _header(opener: Callable[[], BinaryIO]) -> tuple[Any, int] | None:
                 header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
                 return (header, file.tell()) if "SOPClassUID" in header else None
     except UNREADABLE:
+        if marked:
+            raise
         return None
 
 
@@ -183,17 +215,30 @@ def _whole(opener: Callable[[], BinaryIO]) -> Any:
 
 
 def _openers(path: Path) -> Iterator[Callable[[], BinaryIO]]:
-    if path.is_dir():
-        members = [p for p in sorted(path.rglob("*")) if p.is_file() and not p.is_symlink()]
-        if len(members) > _FILES_LIMIT:
-            raise BadCall(
-                f"'{path.name}' holds {len(members)} files. At most {_FILES_LIMIT} are searched. Give the folder of one study."
-            )
-        yield from (partial(_opened, member) for member in members)
-    elif zipfile.is_zipfile(path):
+    if zipfile.is_zipfile(path):
         yield from _zip_openers(path)
     else:
         yield partial(_opened, path)
+
+
+def _members(path: Path, within: Sequence[Path]) -> tuple[list[Path], int]:
+    """The files of a folder, links that may be followed among them, and how many links were left out."""
+    allowed = [folder.resolve() for folder in (path, *within)]
+    members, links = [], 0
+    for member in sorted(path.rglob("*")):
+        if not member.is_symlink():
+            members += [member] if member.is_file() else []
+            continue
+        target = member.resolve()
+        if target.is_file() and any(target.is_relative_to(folder) for folder in allowed):
+            members.append(target)
+        else:
+            links += 1
+    if len(members) > _FILES_LIMIT:
+        raise BadCall(
+            f"'{path.name}' holds {len(members)} files. At most {_FILES_LIMIT} are searched. Give the folder of one study."
+        )
+    return members, links
 
 
 def _plain(opener: Callable[[], BinaryIO], header: Any, offset: int) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from .files import Part
 from .geometry import Placement, place
 from .pixels import stored
 
+_RESCALE = ("RescaleSlope", "RescaleIntercept")
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -21,11 +24,14 @@ class Frames:
     Attributes:
         array: (x y z), rescaled.
         order: frame number in the file (from 0) of each z.
+        rescale_types: what the file calls the values of its frames after their rescale, each once; "" where a
+            frame has a rescale without a type, and None where it has no rescale.
     """
 
     array: npt.NDArray[Any]
     order: npt.NDArray[np.intp]
     placement: Placement
+    rescale_types: tuple[str | None, ...]
 
 
 def read_frames(part: Part) -> Frames:
@@ -60,14 +66,33 @@ def read_frames(part: Part) -> Frames:
     thickness = None if measures is None else float(measures.get("SliceThickness") or 0) or None
     placement = place(positions, directions[0].tolist(), spacings[0].tolist(), thickness_mm=thickness, what="frames")
     pixels = stored(part).reshape(len(frames), part.head.rows, part.head.columns)
-    array = _rescaled(pixels, frames, shared)[placement.order]
-    return Frames(array.transpose(2, 1, 0), placement.order, placement)
+    changes = [_change(frame, shared, part.header) for frame in frames]
+    array = _rescaled(pixels, changes)[placement.order]
+    kinds = [None if change is None else str(change.get("RescaleType", "") or "") for change in changes]
+    return Frames(array.transpose(2, 1, 0), placement.order, placement, tuple(dict.fromkeys(kinds)))
 
 
-def _rescaled(pixels: npt.NDArray[Any], frames: Any, shared: Any) -> npt.NDArray[Any]:
+def _change(frame: Any, shared: Any, header: Any) -> Any | None:
+    """What holds the rescale of a frame: its functional group, or the top level, where some programs leave it.
+
+    Raises:
+        BadCall: a slope without intercept, or the other way round.
+    """
+    for holder in (_group(frame, shared, "PixelValueTransformationSequence"), header):
+        there = [holder is not None and holder.get(key) not in (None, "") for key in _RESCALE]
+        if all(there):
+            return holder
+        if any(there):
+            raise BadCall("A frame has half a rescale (slope or intercept). Nothing is guessed. Export it again.")
+    return None
+
+
+def _rescaled(pixels: npt.NDArray[Any], changes: Sequence[Any | None]) -> npt.NDArray[Any]:
     """(frame row column): each frame by its own slope and intercept."""
-    changes = [_group(frame, shared, "PixelValueTransformationSequence") for frame in frames]
-    steps = [(1.0, 0.0) if c is None else (float(c.RescaleSlope), float(c.RescaleIntercept)) for c in changes]
+    try:
+        steps = [(1.0, 0.0) if c is None else (float(c.RescaleSlope), float(c.RescaleIntercept)) for c in changes]
+    except (TypeError, ValueError) as error:
+        raise BadCall("A frame's rescale is no number. Nothing is guessed. Export it again.") from error
     if not np.isfinite(steps).all() or any(slope == 0 for slope, _ in steps):
         raise BadCall("A frame's rescale is not finite or zero. Nothing is guessed. Export it again.")
     if all(slope == 1 and intercept == int(intercept) for slope, intercept in steps):

@@ -18,6 +18,9 @@ from .series import SAME_PLACE_MM
 
 UNEVEN = 0.05
 """Share of the slice distance by which a slice may be off its place before the series counts as uneven."""
+# Half a tenth along each of three axes, for the slice itself and for the two ends of the line it is measured against.
+_ROUNDED = 2 * 0.05 * 3**0.5 + 1e-6
+_MOST_ROUNDED = 0.3  # of a step; a missing slice moves its neighbour by half a step at least
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _TILT_DEG = 0.05  # below this the drift is rounding in the header
 
@@ -62,7 +65,8 @@ def place(
     along = points @ normal
     order = np.argsort(along, kind="stable")
     points, gaps = points[order], np.diff(along[order])
-    _check_gaps(gaps, what)
+    rounded = _rounding(points)
+    _check_gaps(gaps, what, points, rounded)
     lps = np.eye(4)
     lps[:3, 0], lps[:3, 1] = row * spacing[1], column * spacing[0]  # x runs along a row, from column to column
     lps[:3, 3] = points[0]
@@ -70,7 +74,7 @@ def place(
     if len(gaps):
         step = (points[-1] - points[0]) / len(gaps)
         lps[:3, 2] = step
-        notes += _notes(points, step, normal, thickness_mm)
+        notes += _notes(points, step, normal, thickness_mm, rounded)
     else:
         lps[:3, 2] = normal * (thickness_mm or 1.0)
         notes.append(
@@ -91,7 +95,20 @@ def _directions(orientation: Sequence[float]) -> tuple[npt.NDArray[np.float64], 
     return row / lengths[0], column / lengths[1]
 
 
-def _check_gaps(gaps: npt.NDArray[np.float64], what: str) -> None:
+def _rounding(points: npt.NDArray[np.float64]) -> float:
+    """How far off its place, in mm, a slice may be because the header rounds places to tenths; 0 where it does not."""
+    return _ROUNDED if np.allclose(points * 10, np.round(points * 10), atol=1e-6) else 0.0
+
+
+def _is_rounded_line(points: npt.NDArray[np.float64], rounded: float) -> bool:
+    """Whether evenly spaced slices, rounded, give these places. A missing slice moves one by half a step or more."""
+    line = points[0] + np.arange(len(points))[:, None] * (points[-1] - points[0]) / max(len(points) - 1, 1)
+    off = float(np.linalg.norm(points - line, axis=1).max())
+    step = float(np.linalg.norm(points[-1] - points[0])) / max(len(points) - 1, 1)
+    return off <= min(rounded, _MOST_ROUNDED * step)
+
+
+def _check_gaps(gaps: npt.NDArray[np.float64], what: str, points: npt.NDArray[np.float64], rounded: float) -> None:
     if not len(gaps):
         return
     if gaps.min() < SAME_PLACE_MM:
@@ -101,7 +118,7 @@ def _check_gaps(gaps: npt.NDArray[np.float64], what: str) -> None:
         )
     usual = float(np.sort(gaps)[(len(gaps) - 1) // 2])
     off = np.abs(gaps - usual)
-    if off.max() > UNEVEN * usual:
+    if off.max() > UNEVEN * usual and not _is_rounded_line(points, rounded):
         where = int(off.argmax())
         raise BadCall(
             f"Slices are missing or unevenly spaced: {gaps[where]:.2f} mm after slice {where + 1}, usually {usual:.2f} mm. "
@@ -114,12 +131,13 @@ def _notes(
     step: npt.NDArray[np.float64],
     normal: npt.NDArray[np.float64],
     thickness_mm: float | None,
+    rounded: float,
 ) -> list[str]:
     """Warnings; refuses slices that do not lie on one straight line."""
     notes = []
     distance = float(step @ normal)
     off = np.linalg.norm(points - (points[0] + np.arange(len(points))[:, None] * step), axis=1)
-    if off.max() > max(UNEVEN * distance, 0.02):
+    if off.max() > max(UNEVEN * distance, 0.02) and not _is_rounded_line(points, rounded):
         where = int(off.argmax())
         raise BadCall(
             f"The slices do not lie on one straight line: slice {where + 1} is {off[where]:.2f} mm off. "

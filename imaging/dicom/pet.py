@@ -18,6 +18,10 @@ _UNITS = (
     "CNTS", "NONE", "CM2", "CM2ML", "PCNT", "CPS", "BQML", "MGMINML", "UMOLMINML", "MLMING", "MLG", "1CM", "UMOLML",
     "PROPCNTS", "PROPCPS", "MLMINML", "MLML", "GML", "STDDEV",
 )  # fmt: skip
+# What is possible. Source: our choice, wide: from a newborn to the heaviest patients known; from a tenth of the
+# smallest dose given to children to ten times that of rubidium; from 82-Rb (76 s) to 124-I (4.2 days) with room.
+_WEIGHT_KG, _DOSE_BQ, _HALF_LIFE_S = (0.3, 650.0), (1e5, 2e10), (20.0, 2e6)
+_MOST_HALVINGS = 12  # the dose is then below a 4000th, and nothing could be imaged
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,12 @@ def _body_weight_factor(headers: Sequence[Any]) -> float:
     corrected = first.get("CorrectedImage") or []
     if "DECY" not in corrected or "ATTN" not in corrected:
         raise _NoSuvError("the images are not corrected for attenuation and decay")
-    weight_kg = _number(first, "PatientWeight")
+    weight_kg = _number(first, "PatientWeight", _WEIGHT_KG, "kg")
     doses = first.get("RadiopharmaceuticalInformationSequence") or []
     if len(doses) != 1:
         raise _NoSuvError(f"the header describes {len(doses)} injections")
-    dose_bq, half_life_s = _number(doses[0], "RadionuclideTotalDose"), _number(doses[0], "RadionuclideHalfLife")
+    dose_bq = _number(doses[0], "RadionuclideTotalDose", _DOSE_BQ, "Bq")
+    half_life_s = _number(doses[0], "RadionuclideHalfLife", _HALF_LIFE_S, "s")
     correction = str(first.get("DecayCorrection", "") or "")
     if correction == "ADMIN":
         left_bq = dose_bq
@@ -80,7 +85,10 @@ def _body_weight_factor(headers: Sequence[Any]) -> float:
         delay = _scan_start(headers) - _injection(doses[0], first)
         if not timedelta(0) <= delay <= _MAX_DELAY:
             raise _NoSuvError("injection and scan times do not fit")
-        left_bq = dose_bq * 2.0 ** (-delay.total_seconds() / half_life_s)
+        halvings = delay.total_seconds() / half_life_s
+        if halvings > _MOST_HALVINGS:
+            raise _NoSuvError(f"a half-life of {half_life_s:g} s leaves nothing of the dose at the time of the scan")
+        left_bq = dose_bq * 2.0**-halvings
     else:
         raise _NoSuvError("the decay is not corrected to a known time")
     return weight_kg * 1000.0 / left_bq
@@ -121,7 +129,12 @@ def _missing() -> datetime:
     raise _NoSuvError("the header lacks a date or time")
 
 
-def _number(data: Any, keyword: str) -> float:
+def _number(data: Any, keyword: str, possible: tuple[float, float], unit: str) -> float:
+    """A number above 0, in its DICOM unit.
+
+    Raises:
+        _NoSuvError: it is missing, or of a size that only another unit explains.
+    """
     words = {"PatientWeight": "the patient's weight", "RadionuclideTotalDose": "the dose"}
     try:
         value = float(data.get(keyword))
@@ -129,6 +142,9 @@ def _number(data: Any, keyword: str) -> float:
         value = 0.0
     if not 0 < value < 1e15:
         raise _NoSuvError(f"{words.get(keyword, 'the half-life')} is missing")
+    if not possible[0] <= value <= possible[1]:
+        said = words.get(keyword, "the half-life")
+        raise _NoSuvError(f"{said} of {value:g} {unit} is impossible (the header is likely in another unit)")
     return value
 
 

@@ -21,10 +21,11 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from ..errors import BadCall, Failed
 from ..formats.atomic import write_atomically
+from ..formats.elements import mended_header
 from ..formats.segments import Segment, colour, lps_affine
 from ..volume import BoolArray, Grid
 from .contours import fill, outline
-from .seg import check_placeable
+from .seg import STRANGE_CLASS, check_placeable, strange_classes
 from .source import DicomSource
 
 _RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -71,7 +72,7 @@ def write_rtstruct(
     """Write all segments as regions of one structure set.
 
     Returns:
-        Warnings by mask handle: contours that were dropped, regions without any.
+        Warnings by mask handle: header elements left out, contours that were dropped, regions without any.
 
     Raises:
         BadCall: the voxel size is not known, rows and columns are not perpendicular, or a mask is not on `grid`.
@@ -79,11 +80,12 @@ def write_rtstruct(
     check_placeable(grid, "RTSTRUCT")
     if len(source.instances) != grid.shape[2]:
         raise Failed(f"The scan has {len(source.instances)} source slices but {grid.shape[2]} in its grid.")
-    data = _header(path.name, source, synthetic)
+    data, mended = _header(path.name, source, synthetic)
     data.StructureSetROISequence, data.ROIContourSequence, data.RTROIObservationsSequence = [], [], []
     warnings = {}
     for number, segment in enumerate(segments, start=1):
-        contours, warnings[segment.mask_id] = _contours(segment, grid, source)
+        contours, notes = _contours(segment, grid, source)
+        warnings[segment.mask_id] = (*mended, *notes)
         data.StructureSetROISequence.append(_region(number, segment, data.FrameOfReferenceUID))
         drawn = pydicom.Dataset()
         drawn.ROIDisplayColor, drawn.ReferencedROINumber = list(colour(number)), number
@@ -138,8 +140,10 @@ def _reference(source: DicomSource, z: int) -> Any:
     return item
 
 
-def _header(name: str, source: DicomSource, synthetic: bool) -> Any:
-    data, now = source.header, datetime.now(UTC)
+def _header(name: str, source: DicomSource, synthetic: bool) -> tuple[Any, tuple[str, ...]]:
+    """What stands above the regions, and what of the scan's header could not be kept."""
+    (data, mended), now = mended_header(source), datetime.now(UTC)
+    mended = (*mended, *([STRANGE_CLASS] if strange_classes(source) else []))
     modality = data.get("Modality", "OT")
     del data.Modality
     data.file_meta = pydicom.dataset.FileMetaDataset()
@@ -171,7 +175,7 @@ def _header(name: str, source: DicomSource, synthetic: bool) -> Any:
     study.RTReferencedSeriesSequence = [series]
     frame.FrameOfReferenceUID, frame.RTReferencedStudySequence = data.FrameOfReferenceUID, [study]
     data.ReferencedFrameOfReferenceSequence = [frame]
-    return data
+    return data, mended
 
 
 def _region(number: int, segment: Segment, frame_of_reference: str) -> Any:

@@ -6,7 +6,7 @@ Nothing is guessed: what cannot be placed or decoded is refused with its reason.
 from __future__ import annotations
 
 import warnings as python_warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import BadCall
+from ..formats.elements import unsound_elements
+from ..hounsfield import may_be_hu
 from ..volume import Grid, Modality
 from .files import Part
 from .frames import read_frames
 from .geometry import place
 from .pet import uptake
 from .pixels import is_inverted, rescaled, stored
-from .series import SAME_PLACE_MM, SeriesSummary, Stack, choose, discover, summaries
+from .series import SAME_PLACE_MM, SeriesSummary, Stack, choose, discover, refuse_mosaic, summaries
 from .source import DicomSource, Instance, check_one_patient, source_of
 
+# Elements that written DICOM copies from the scan and that have a form of their own.
+_COPIED = ("PatientBirthDate", "PatientSex", "PatientAge", "PatientSize", "PatientWeight", "StudyDate", "StudyTime")
 _CM = 3  # PhysicalUnitsXDirection of an ultrasound region (PS3.3 C.8.5.5.1.15)
 
 
@@ -45,24 +49,30 @@ class DicomVolume:
     synthetic: bool = False
 
 
-def read_dicom(path: Path, series: str | None) -> tuple[DicomVolume | None, tuple[SeriesSummary, ...]]:
+def read_dicom(
+    path: Path, series: str | None, *, within: Sequence[Path] = ()
+) -> tuple[DicomVolume | None, tuple[SeriesSummary, ...]]:
     """The chosen volume, or None when there are several series and none is named; and what there is.
+
+    Args:
+        within: folders beside `path` that links may lead into.
 
     Raises:
         BadCall: no image, an unknown or mixed series, or one that makes no volume.
     """
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore")  # pydicom warns of every odd value; what matters is refused here
-        study = discover(path)
+        study = discover(path, within=within)
         listed = summaries(study)
         stack = choose(study, series)
         if stack is None:
             return None, listed
         volume = replace(assemble(stack), synthetic=is_synthetic(stack.parts[0].header))
-        if study.damaged:
-            note = f"{study.damaged} image files with damaged headers were left out."
+        wrong = unsound_elements(stack.parts[0].header, _COPIED)
+        if wrong:
+            note = f"The header's {', '.join(wrong)} hold no valid value: written DICOM leaves them out."
             volume = replace(volume, notes=(*volume.notes, note))
-        return volume, listed
+        return replace(volume, notes=(*volume.notes, *study.left_out)), listed
 
 
 def is_synthetic(header: Any) -> bool:
@@ -82,6 +92,7 @@ def assemble(stack: Stack) -> DicomVolume:
     """
     check_one_patient([part.header for part in stack.parts])
     first = stack.parts[0]
+    refuse_mosaic(first.header)
     if first.head.frames > 1:
         return _from_frames(stack)
     if not first.head.is_placed:
@@ -127,14 +138,26 @@ def _in_units(
     array: npt.NDArray[Any], parts: Sequence[Part], modality: Modality
 ) -> tuple[npt.NDArray[Any], str, tuple[str, ...]]:
     if modality == "ct":
-        kind = str(parts[0].header.get("RescaleType", "") or "HU")
-        known = "RescaleIntercept" in parts[0].header and kind in ("HU", "US")
-        return array, "HU" if known else "", () if known else ("The header does not say that the values are HU.",)
+        headers = [part.header for part in parts]
+        kinds = {str(h.get("RescaleType", "") or "") if "RescaleIntercept" in h else None for h in headers}
+        return array, *_ct_unit(array, kinds)
     if modality != "pet":
         return array, "", ()
     found = uptake([part.header for part in parts])
     notes = (found.note,) if found.note else ()
     return array if found.factor == 1 else array.astype(np.float32) * np.float32(found.factor), found.unit, notes
+
+
+def _ct_unit(array: npt.NDArray[Any], kinds: Collection[str | None]) -> tuple[str, tuple[str, ...]]:
+    """The unit of a CT's values, and what to say about it.
+
+    Args:
+        kinds: RescaleType of the slices; "" where it is left out, which stands for HU when the values agree
+            (PS3.3 C.8.2.1.1.4); None where there is no rescale at all.
+    """
+    if not set(kinds) <= {"HU", "", "US"}:
+        return "", ("The header does not say that the values are HU.",)
+    return ("HU" if may_be_hu(array) else ""), ()
 
 
 def _incomplete(parts: Sequence[Part]) -> tuple[str, ...]:
@@ -157,7 +180,7 @@ def _from_frames(stack: Stack) -> DicomVolume:
     array, unit = frames.array, ""
     remarks: tuple[str, ...] = ()
     if stack.modality == "ct":
-        unit = "HU"
+        unit, remarks = _ct_unit(array, frames.rescale_types)
     elif stack.modality == "pet":
         found = uptake([part.header])
         array = array if found.factor == 1 else array.astype(np.float32) * np.float32(found.factor)

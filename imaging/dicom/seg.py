@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings as python_warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pydicom
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
 from ..errors import BadCall, Failed
 from ..formats.atomic import write_atomically
+from ..formats.elements import mended_header
 from ..formats.segments import Segment, array_on, colour, lps_affine
 from ..formats.structure_codes import Code
 from ..volume import BoolArray, Grid
 from .source import DicomSource
 
+_STAND_IN = "1.2.840.10008.5.1.4.1.1.7"  # Secondary Capture Image Storage
+STRANGE_CLASS = "The scan's SOP class is none in force for images; the file refers to it by that class all the same."
 _PLACE_VOXELS = 0.01  # how far, in voxels, a frame may be off its slice when read back
 _EMPTY = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
@@ -37,8 +40,8 @@ def write_masks(
     path: Path, segments: Sequence[Segment], grid: Grid, *, source: DicomSource, synthetic: bool = False
 ) -> Mapping[str, tuple[str, ...]]:
     """Write the masks; see `write_dicom_seg`."""
-    write_dicom_seg(path, segments, grid, source=source, synthetic=synthetic)
-    return {}
+    notes = write_dicom_seg(path, segments, grid, source=source, synthetic=synthetic)
+    return {segment.mask_id: notes for segment in segments}
 
 
 def read_masks(path: Path, segments: Sequence[Segment], grid: Grid) -> list[Callable[[], BoolArray]]:
@@ -61,8 +64,8 @@ def write_dicom_seg(
     source: DicomSource,
     omit_empty_frames: bool = False,
     synthetic: bool = False,
-) -> None:
-    """Write one file with all segments.
+) -> tuple[str, ...]:
+    """Write one file with all segments; answers what of the scan's header could not be kept.
 
     Args:
         source: what the scan shares with the file; one instance per slice of `grid`.
@@ -78,7 +81,8 @@ def write_dicom_seg(
         raise Failed(f"The scan has {len(source.instances)} source slices but {grid.shape[2]} in its grid.")
     seed = [path.name, *(instance.sop_uid for instance in source.instances[:1])]
     pixels = _pixels(segments, grid)
-    images, order = _source_images(source, grid)
+    shown, notes = _sound(source)
+    images, order = _source_images(shown, grid)
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore")  # highdicom warns of one-part names, which we must copy
         made = highdicom.seg.Segmentation(
@@ -100,7 +104,46 @@ def write_dicom_seg(
             transfer_syntax_uid=ExplicitVRLittleEndian,
         )
         del pixels, images
+        _name_classes_(made, source, shown)
         write_atomically(path, lambda file: pydicom.dcmwrite(file, made, enforce_file_format=True))
+    return notes
+
+
+def _sound(source: DicomSource) -> tuple[DicomSource, tuple[str, ...]]:
+    """The source as highdicom takes it, and what had to be mended for that.
+
+    It refuses values that are none, and images of a class it does not know: those stand as secondary captures until
+    the file is made, when `_name_classes_` gives them their own class back.
+    """
+    header, notes = mended_header(source)
+    strange = strange_classes(source)
+    notes = (*notes, *([STRANGE_CLASS] if strange else []))
+    instances = [replace(i, sop_class=_STAND_IN) if i.sop_class in strange else i for i in source.instances]
+    return replace(source, study=header.to_json_dict(), instances=tuple(instances)), notes
+
+
+def strange_classes(source: DicomSource) -> set[str]:
+    """SOP classes of the source that are none in force for images, as private ones and those an anonymiser made up."""
+    return {uid for uid in {instance.sop_class for instance in source.instances} if not _is_image_class(uid)}
+
+
+def _is_image_class(sop_class: str) -> bool:
+    uid = UID(sop_class)
+    listed = not uid.is_private and uid.type == "SOP Class" and not uid.is_retired
+    return listed and "Image Storage" in uid.name and not uid.name.startswith(("DICOS", "Eddy"))  # of luggage, of metal
+
+
+def _name_classes_(made: Any, source: DicomSource, shown: DicomSource) -> None:
+    """Refer to the source's images by the class their files have, where another stood in for it."""
+    if shown.instances == source.instances:
+        return
+    own = {instance.sop_uid: instance.sop_class for instance in source.instances}
+
+    def rename(data: Any, element: Any) -> None:
+        if element.keyword == "ReferencedSOPClassUID" and data.get("ReferencedSOPInstanceUID") in own:
+            element.value = own[data.ReferencedSOPInstanceUID]
+
+    made.walk(rename)
 
 
 def check_placeable(grid: Grid, kind: str) -> None:

@@ -10,7 +10,9 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +24,11 @@ _MODALITIES: dict[str, Modality] = {
     "CT": "ct", "MR": "mr", "PT": "pet", "US": "us", "CR": "xr", "DX": "xr", "XA": "xr", "RF": "xr", "MG": "xr",
 }  # fmt: skip
 SAME_PLACE_MM = 1e-3
+_SIEMENS = "SIEMENS MR HEADER"  # creator of private elements
+# Times that may run on from slice to slice; slices at one place are told apart by their order.
+_RUNNING = ("TriggerTime", "AcquisitionTime", "ContentTime", "InstanceNumber")
+# What may cover other places in one group than in the next, as two acquisitions do.
+_UNEVEN = ("EchoTime", "EchoNumbers", "AcquisitionNumber", "ImageType")
 # What tells slices at one place apart, likeliest first: keyword, our words, and whether the value itself may be shown.
 _TELLING = (
     ("EchoTime", "echo time", True),
@@ -73,10 +80,22 @@ class Study:
 
     Attributes:
         damaged: image files left out because their header could not be parsed.
+        links: links left out; see `files.Parts`.
     """
 
     series: tuple[Series, ...]
     damaged: int
+    links: int = 0
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What was passed over, a sentence each."""
+        notes = [f"{self.damaged} image files with damaged headers were left out."] if self.damaged else []
+        if self.links:
+            notes.append(
+                f"{self.links} links were left out: they lead nowhere, to a folder, or out of the allowed roots."
+            )
+        return tuple(notes)
 
     @property
     def stacks(self) -> tuple[Stack, ...]:
@@ -85,19 +104,27 @@ class Study:
         return tuple(sorted(every, key=lambda stack: (-_slices(stack), stack.alias)))
 
 
-def discover(path: Path) -> Study:
+def discover(path: Path, *, within: Sequence[Path] = ()) -> Study:
     """The series of a DICOM folder, file or zip archive.
+
+    Args:
+        within: folders beside `path` that links may lead into.
 
     Raises:
         BadCall: nothing in it is a DICOM image.
     """
-    found = find_parts(path)
+    found = find_parts(path, within=within)
     if not found.images:
         if found.damaged:
             raise BadCall(f"'{path.name}' holds {found.damaged} DICOM images with damaged headers. Export them again.")
         if found.others:
             raise BadCall(
                 f"'{path.name}' holds DICOM of kind {', '.join(found.others)}, no DICOM image. Give the scan it belongs to."
+            )
+        if found.links:
+            raise BadCall(
+                f"'{path.name}' holds {found.links} links that lead nowhere, to a folder, or out of the allowed roots, and "
+                "no DICOM image beside them. Copy the files, or allow the folder they lie in as a root."
             )
         raise BadCall(f"'{path.name}' holds no DICOM image. Give a folder, file or zip with image slices.")
     by_uid: dict[str, list[Part]] = defaultdict(list)
@@ -106,7 +133,7 @@ def discover(path: Path) -> Study:
     series = tuple(
         _split("ser_" + hashlib.sha256(uid.encode()).hexdigest()[:8], parts) for uid, parts in by_uid.items()
     )
-    return Study(series, found.damaged)
+    return Study(series, found.damaged, found.links)
 
 
 def choose(study: Study, alias: str | None) -> Stack | None:
@@ -124,12 +151,35 @@ def choose(study: Study, alias: str | None) -> Stack | None:
         if alias in (None, one.alias):
             if len(one.stacks) == 1:
                 return one.stacks[0]
+            refuse_mosaic(one.stacks[0].parts[0].header)
             listed = "; ".join(f"{s.alias}: {describe(s)}, {_slices(s)} slices" for s in one.stacks[:8])
             raise BadCall(
                 f"The series mixes slices of different {one.mixed}. One volume needs slices of one kind. "
                 f"Open one part of it with series set to one of {len(one.stacks)}: {listed}."
             )
     raise BadCall(f"There is no series '{str(alias)[:40]}'. Choose one of: {', '.join(stacks)}.")
+
+
+def refuse_mosaic(header: Any) -> None:
+    """Refuse a picture that is many slices tiled side by side: read as one slice, its places and sizes are wrong.
+
+    Siemens says so in Image Type, and in its private number of images per mosaic (0019,100A).
+    Source: the mosaic format as read by rordenlab/dcm2niix (console/nii_dicom.cpp, BSD-2-Clause).
+
+    Raises:
+        BadCall: it is one.
+    """
+    kinds = [str(kind).upper() for kind in header.get("ImageType") or []]
+    try:
+        count = int(header.private_block(0x0019, _SIEMENS)[0x0A].value)
+    except (KeyError, TypeError, ValueError, IndexError):
+        count = 0
+    if "MOSAIC" in kinds or count > 1:
+        held = f"{count} slices" if count > 1 else "several slices"
+        raise BadCall(
+            f"The DICOM picture is a mosaic: {held} tiled side by side in one image of {header.get('Rows')} x "
+            f"{header.get('Columns')} pixels. Read as one slice it would be wrong. Convert it first (dcm2niix makes NIfTI of it)."
+        )
 
 
 def summaries(study: Study) -> tuple[SeriesSummary, ...]:
@@ -215,21 +265,62 @@ def _by_direction(stack: Stack) -> list[Stack]:
 
 
 def _by_time(stack: Stack) -> list[Stack]:
-    """Echoes, time points and the like, where one of them alone makes every place unique."""
+    """Echoes, time points and the like, where one of them alone makes every place unique.
+
+    Groups cover the same places, or else are acquisitions of several slices each. Where every slice has a time of its
+    own, the first, second, third of each place belong together.
+    """
     if not stack.parts[0].head.is_placed or len({p.head.sop_uid for p in stack.parts}) == 1 or _unique(stack):
         return [stack]
+    uneven: list[Stack] = []
     for keyword, words, shown in _TELLING:
         values = [str(part.header.get(keyword, "")) for part in stack.parts]
         if "" in values or len(set(values)) == 1:
             continue
         wanted = dict(zip((id(part) for part in stack.parts), values, strict=True))
         groups = _grouped(stack, lambda part: wanted[id(part)])  # noqa: B023  # used within this turn only
-        if all(_unique(group) for group in groups):
+        if not all(_unique(group) for group in groups):
+            continue
+        named = [
+            replace(group, differs=f"{words} {wanted[id(group.parts[0])] if shown else number}")
+            for number, group in enumerate(groups, start=1)
+        ]
+        if len({tuple(sorted(_places(group))) for group in groups}) == 1:
+            return named
+        if not uneven and keyword in _UNEVEN and min(len(group.parts) for group in groups) > 1:
+            uneven = named
+    return _by_order(stack) or uneven or [stack]
+
+
+def _by_order(stack: Stack) -> list[Stack]:
+    """The first, second, third slice of each place by a time that runs on; empty where places differ in their number."""
+    once = list({part.head.sop_uid: part for part in stack.parts}.values())
+    at: dict[int, list[Part]] = defaultdict(list)
+    for part, place in zip(once, _places(replace(stack, parts=tuple(once))), strict=True):
+        at[place].append(part)
+    counts = {len(parts) for parts in at.values()}
+    if len(counts) != 1 or len(at) < 2:
+        return []
+    for keyword in _RUNNING:
+        try:
+            ordered = [sorted(parts, key=lambda part: _number_of(part, keyword)) for parts in at.values()]
+        except (TypeError, ValueError):
+            continue
+        if all(_number_of(a, keyword) < _number_of(b, keyword) for parts in ordered for a, b in pairwise(parts)):
             return [
-                replace(group, differs=f"{words} {wanted[id(group.parts[0])] if shown else number}")
-                for number, group in enumerate(groups, start=1)
+                replace(stack, parts=tuple(parts[n] for parts in ordered), differs=f"time point {n + 1}")
+                for n in range(max(counts))
             ]
-    return [stack]
+    return []
+
+
+def _number_of(part: Part, keyword: str) -> float:
+    return float(part.header.get(keyword))
+
+
+def _places(stack: Stack) -> tuple[int, ...]:
+    """Where each slice lies along the normal, in steps of `SAME_PLACE_MM`."""
+    return tuple(round(float(height) / SAME_PLACE_MM) for height in heights(stack.parts))
 
 
 def _unique(stack: Stack) -> bool:

@@ -14,13 +14,15 @@ import SimpleITK as sitk
 from ..errors import BadCall
 from ..volume import Affine, Grid
 from .atomic import write_atomically
+from .header_text import said_of_place
 from .limits import check_size
-from .table import Raw
+from .table import NO_ORIENTATION, Raw
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _HEAD_BYTES = 1 << 20
 # Source: the MetaIO and NRRD formats: "ElementDataFile = NAME" and "data file: NAME" (also "datafile:").
 _DATA_FILE = re.compile(rb"^[ \t]*(?:ElementDataFile[ \t]*=|data ?file:)[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+_PLACE_LINES = (b"space:", b"space directions:", b"space origin:", b"kinds:")  # SimpleITK writes 1 mm in them
 SYNTHETIC_KEY = "ostensor_synthetic"
 
 
@@ -30,7 +32,9 @@ def read_itk(path: Path) -> Raw:
     Raises:
         BadCall: damaged, colour or vector voxels, or not 2-D or 3-D.
     """
-    _refuse_files_elsewhere(path)
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    _refuse_files_elsewhere(path, head)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -53,25 +57,30 @@ def read_itk(path: Path) -> Raw:
         ) from error
     if "complex" in image.GetPixelIDTypeAsString():
         raise BadCall(f"'{path.name}' holds complex voxels. Real values are needed. Store the magnitude.")
+    if dimension > 3:
+        image = sitk.Extract(image, [*size[:3], *([0] * (dimension - 3))])
     array = sitk.GetArrayFromImage(image).T
+    said = said_of_place(head)
     if image.GetDimension() == 2:
         affine = np.eye(4)
         affine[:2, :2] = np.array(image.GetDirection()).reshape(2, 2) * np.array(image.GetSpacing())
         affine[:2, 3] = image.GetOrigin()
         grid = Grid((*array.shape, 1), _LPS_TO_RAS @ affine, spacing_known=False)
         note = "A 2-D file: its slice thickness is not known, so no volume can be given."
-        return Raw(array[..., None], grid, (note,), SYNTHETIC_KEY in keys)
-    return Raw(array, Grid(array.shape, itk_affine(image)), (), SYNTHETIC_KEY in keys)
+        return Raw(array[..., None], grid, (note, NO_ORIENTATION), SYNTHETIC_KEY in keys)
+    affine = itk_affine(image)
+    if said.scale_mm != 1:
+        affine[:3] *= said.scale_mm
+    grid = Grid(array.shape, affine, spacing_known=said.spacing)
+    return Raw(array, grid, () if said.orientation else (NO_ORIENTATION,), SYNTHETIC_KEY in keys)
 
 
-def _refuse_files_elsewhere(path: Path) -> None:
+def _refuse_files_elsewhere(path: Path, head: bytes) -> None:
     """A header may name the file its voxels are in; only a neighbour of its own is read, never one elsewhere.
 
     Raises:
         BadCall: it names a path, a list or a pattern, or a link that leads out of the folder.
     """
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
     named = [match.group(1).decode("utf-8", "replace").strip() for match in _DATA_FILE.finditer(head)]
     for name in named:
         if name.upper() == "LOCAL":
@@ -102,7 +111,7 @@ def itk_affine(image: sitk.Image) -> Affine:
 
 
 def write_nrrd(path: Path, array: npt.NDArray[Any], grid: Grid, *, synthetic: bool = False) -> None:
-    """Write `.nrrd` in one piece, compressed; booleans become 0 and 1.
+    """Write `.nrrd` in one piece, compressed; booleans become 0 and 1. A size nobody knows is not written.
 
     Raises:
         BadCall: the grid is sheared; SimpleITK can only write rotated ones.
@@ -123,4 +132,7 @@ def write_nrrd(path: Path, array: npt.NDArray[Any], grid: Grid, *, synthetic: bo
         temporary = Path(folder) / path.name
         sitk.WriteImage(image, str(temporary), useCompression=True)
         content = temporary.read_bytes()
+    if not grid.spacing_known:
+        head, body = content.split(b"\n\n", maxsplit=1)
+        content = b"\n".join(line for line in head.splitlines() if not line.startswith(_PLACE_LINES)) + b"\n\n" + body
     write_atomically(path, lambda file: file.write(content))

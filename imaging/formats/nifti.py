@@ -6,6 +6,7 @@ import gzip
 import io
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ..errors import BadCall
 from ..volume import Affine, Grid
 from .atomic import write_atomically
 from .limits import MOST_BYTES, check_size
-from .table import Raw
+from .table import NO_ORIENTATION, Raw
 
 SYNTHETIC_NOTE = b"synthetic image (ostensor)"
 _COMMENT = 6  # code of a header extension in plain text (nifti1.h, NIFTI_ECODE_COMMENT)
@@ -41,6 +42,7 @@ def read_nifti(path: Path) -> Raw:
         raise BadCall(
             f"'{name}' is cut short or damaged (gzip: {type(error).__name__}). Copy or download it again."
         ) from error
+    raw, moved = _with_offset(raw, name)
     image = _parse(raw, name)
     header = image.header
     if header.get_data_dtype().fields is not None:
@@ -64,11 +66,11 @@ def read_nifti(path: Path) -> Raw:
             f"'{name}' is cut short: fewer voxels than its header of shape {shape} says. Copy it again."
         ) from error
     array = array.reshape((*shape[:3], *([1] * (3 - len(shape[:3])))))
-    affine, warnings = _geometry(header, name)
-    known = affine is not None and len(shape) > 2
+    place = _geometry(header, _sizes_said(raw, header), name)
+    known, warnings = place.spacing_known and len(shape) > 2, (*moved, *place.warnings)
     if len(shape) == 2:
         warnings = (*warnings, "A 2-D file: its slice thickness is not known, so no volume can be given.")
-    grid = Grid(array.shape, affine if affine is not None else np.eye(4), spacing_known=known)
+    grid = Grid(array.shape, place.affine, spacing_known=known)
     return Raw(array, grid, warnings, _is_synthetic(header))
 
 
@@ -87,7 +89,7 @@ def _unpacked(path: Path) -> bytes:
         try:
             header = kind(head[: kind.template_dtype.itemsize], check=False)
             shape, voxel_bytes = header.get_data_shape(), header.get_data_dtype().itemsize
-            start = min(max(0, int(header["vox_offset"])), MOST_BYTES)
+            start = min(max(kind.single_vox_offset, int(header["vox_offset"])), MOST_BYTES)
         except (HeaderDataError, WrapStructError, KeyError, ValueError, OverflowError):
             return head  # no header: `_parse` says so
         needed = start + check_size(path.name, shape, voxel_bytes)
@@ -122,8 +124,55 @@ def _parse(raw: bytes, name: str) -> Any:
         ) from error
 
 
-def _geometry(header: Any, name: str) -> tuple[Affine | None, tuple[str, ...]]:
-    """The affine in mm, or None when the file has none; sform before qform, as nibabel."""
+def _with_offset(raw: bytes, name: str) -> tuple[bytes, tuple[str, ...]]:
+    """The file with the place of its voxels put right when its header says they begin within the header.
+
+    nibabel would take the header's own bytes for voxels. Source: nifti1.h, "vox_offset": at least 352 in a single file.
+
+    Raises:
+        BadCall: extensions follow, so that where the voxels begin cannot be told.
+    """
+    for size, place, kind in ((348, "f4", nibabel.Nifti1Header), (540, "i8", nibabel.Nifti2Header)):
+        for order in "<>":
+            if len(raw) < kind.single_vox_offset or raw[:4] != np.array(size, f"{order}i4").tobytes():
+                continue
+            at = kind.template_dtype.fields["vox_offset"][1]
+            told = float(np.frombuffer(raw, f"{order}{place}", count=1, offset=at)[0])
+            if 0 <= told < kind.single_vox_offset or np.isnan(told):
+                if raw[size] != 0:
+                    raise BadCall(
+                        f"'{name}' says its voxels begin at byte {told:g}, within the header, and extensions follow it. "
+                        "Where they begin cannot be told. Export the file again."
+                    )
+                right = np.array(kind.single_vox_offset, f"{order}{place}").tobytes()
+                note = f"The header says the voxels begin at byte {told:g}, within itself; they are read from byte {kind.single_vox_offset}."
+                return raw[:at] + right + raw[at + len(right) :], (note,)
+    return raw, ()
+
+
+def _sizes_said(raw: bytes, header: Any) -> npt.NDArray[np.float64]:
+    """Voxel sizes as they stand in the file: nibabel mends a missing size to 1. Up to three, nan where impossible."""
+    kind = type(header)
+    plain = kind(raw[: kind.template_dtype.itemsize], endianness=header.endianness, check=False)
+    sizes = np.array(plain["pixdim"][1 : 1 + min(3, len(header.get_data_shape()))], dtype=np.float64)
+    return np.where(np.isfinite(sizes) & (sizes != 0), np.abs(sizes), np.nan)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Affine in mm (sizes of 1 stand in where none are known), and what to say about it."""
+
+    affine: Affine
+    spacing_known: bool
+    warnings: tuple[str, ...]
+
+
+def _geometry(header: Any, sizes: npt.NDArray[np.float64], name: str) -> _Place:
+    """Where the voxels lie; sform before qform, as nibabel.
+
+    Args:
+        sizes: of the voxels as the file says, nan where it does not.
+    """
     unit = header.get_xyzt_units()[0]
     scale = {"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)
     sform, scode = header.get_sform(coded=True)
@@ -131,19 +180,19 @@ def _geometry(header: Any, name: str) -> tuple[Affine | None, tuple[str, ...]]:
         qform, qcode = header.get_qform(coded=True)
     except (ValueError, HeaderDataError) as error:
         raise BadCall(f"The orientation (qform) in '{name}' is damaged. Export the file again.") from error
-    warnings = []
-    if scode and qcode and not np.allclose(sform, qform, atol=1e-2):
+    warnings: list[str] = []
+    sized = len(sizes) == 3 and bool(np.isfinite(sizes).all())
+    if scode and qcode and sized and not np.allclose(sform, qform, atol=1e-2):
         warnings.append("The file's two geometries (sform and qform) differ; the sform is used.")
     chosen = sform if scode else qform if qcode else None
     if chosen is None:
-        zooms = np.array(header.get_zooms()[:3], dtype=np.float64)
-        if len(zooms) == 3 and (zooms > 0).all() and not np.allclose(zooms, 1.0):
+        if sized and not np.allclose(sizes, 1.0):
             warnings.append("The file has voxel sizes but no orientation; RAS is assumed, so sides are not certain.")
-            return np.diag([*(zooms * scale), 1.0]), tuple(warnings)
-        return None, tuple(warnings)
+            return _Place(np.diag([*(sizes * scale), 1.0]), True, tuple(warnings))
+        return _Place(np.eye(4), False, (*warnings, NO_ORIENTATION))
     affine = np.array(chosen, dtype=np.float64)
     affine[:3] *= scale
-    return affine, tuple(warnings)
+    return _Place(affine, bool(scode) or sized, tuple(warnings))
 
 
 def write_nifti(path: Path, array: npt.NDArray[Any], grid: Grid, *, synthetic: bool = False) -> None:

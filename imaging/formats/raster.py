@@ -1,17 +1,19 @@
-"""PNG, JPEG and TIFF: one grey slice without a place in the patient."""
+"""PNG, JPEG and TIFF: one grey slice without a place in the patient; masks of a slice as PNG."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from ..errors import BadCall
-from ..volume import Grid
+from ..errors import BadCall, Failed
+from ..volume import BoolArray, Grid
 from .atomic import write_atomically
+from .segments import Segment
 from .table import Raw
 
 Grey = npt.NDArray[np.uint8 | np.uint16 | np.int32 | np.float32]
@@ -34,6 +36,38 @@ def write_png(path: Path, grey: npt.NDArray[np.uint8]) -> None:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(grey.T)).save(buffer, "PNG", pnginfo=synthetic_text())
     write_atomically(path, lambda file: file.write(buffer.getvalue()))
+
+
+def write_masks(
+    path: Path, segments: Sequence[Segment], grid: Grid, *, source: object, synthetic: bool = False
+) -> Mapping[str, tuple[str, ...]]:
+    """Write the one mask of a slice as 0 and 255, rows running down as in the picture it was drawn on.
+
+    Raises:
+        BadCall: the mask has several slices.
+    """
+    (segment,) = segments
+    if not grid.is_2d:
+        raise BadCall(f"The mask has {grid.shape[2]} slices, and a PNG holds one. Export as nifti, nrrd or dicom_seg.")
+    inside = np.ascontiguousarray(segment.load().array[:, :, 0].T)
+    buffer = io.BytesIO()
+    picture = Image.fromarray(inside.astype(np.uint8) * 255)
+    picture.save(buffer, "PNG", **({"pnginfo": synthetic_text()} if synthetic else {}))
+    write_atomically(path, lambda file: file.write(buffer.getvalue()))
+    note = ("A PNG holds neither voxel size nor orientation.",) if grid.spacing_known else ()
+    return {segment.mask_id: note}
+
+
+def read_masks(path: Path, segments: Sequence[Segment], grid: Grid) -> list[Callable[[], BoolArray]]:
+    """A reader of the mask.
+
+    Raises:
+        Failed: it has another size than it was written with.
+    """
+    found = read_raster(path)
+    if found.grid.shape != grid.shape:
+        raise Failed("reads back with another size than it was written with")
+    return [lambda: found.array > 0]
 
 
 def read_raster(path: Path) -> Raw:

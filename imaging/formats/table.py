@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from ..volume import Grid
 
+NO_ORIENTATION = "The file tells no orientation: which side is the patient's left is assumed, so sides are not certain."
+
 
 @dataclass(frozen=True)
 class Raw:
@@ -41,6 +43,7 @@ class Format:
         exact: masks come back to the voxel.
         together: the masks of a scan go into one file.
         overlap: masks of one file may share voxels whatever their number and size.
+        flat: a file holds a mask of a single slice only.
     """
 
     name: str
@@ -51,13 +54,14 @@ class Format:
     exact: bool = True
     together: bool = False
     overlap: bool = True
+    flat: bool = False
 
 
 FORMATS: tuple[Format, ...] = (
     Format("nifti", (".nii.gz", ".nii"), "formats.nifti:read_nifti", "formats.nifti:write_nifti", "formats.voxels"),
     Format("nrrd", (".nrrd",), "formats.metaimage:read_itk", "formats.metaimage:write_nrrd", "formats.voxels"),
     Format("metaimage", (".mha", ".mhd"), "formats.metaimage:read_itk"),
-    Format("png", (".png",), "formats.raster:read_raster"),
+    Format("png", (".png",), "formats.raster:read_raster", masks="formats.raster", flat=True),
     Format("jpeg", (".jpg", ".jpeg"), "formats.raster:read_raster"),
     Format("tiff", (".tif", ".tiff"), "formats.raster:read_raster"),
     Format("dicom_seg", (".dcm",), masks="dicom.seg", together=True, overlap=False),
@@ -67,6 +71,7 @@ FORMATS: tuple[Format, ...] = (
 IMAGE_ENDINGS: tuple[str, ...] = tuple(end for row in FORMATS if row.read for end in row.endings)
 WRITTEN_ENDINGS: tuple[str, ...] = tuple(end for row in FORMATS if row.write for end in row.endings)
 MASK_FORMATS: tuple[str, ...] = tuple(row.name for row in FORMATS if row.masks)
+VOLUME_MASK_FORMATS: tuple[str, ...] = tuple(row.name for row in FORMATS if row.masks and not row.flat)
 
 
 def format_of(name: str) -> Format | None:

@@ -25,12 +25,18 @@ def write_masks(
 def read_masks(path: Path, segments: Sequence[Segment], grid: Grid) -> list[Callable[[], BoolArray]]:
     """A reader of the mask.
 
+    Without a voxel size there is no place to compare: then the shape must be the same, and the size still unknown.
+
     Raises:
         Failed: it lies on another grid than it was written on.
     """
     row = format_of(path.name)
     assert row is not None
     found = loaded(row.read)(path)
-    if not found.grid.same_as(grid):
+    if found.grid.spacing_known != grid.spacing_known or not _alike(found.grid, grid):
         raise Failed("reads back on another grid than it was written on")
     return [lambda: found.array > 0]
+
+
+def _alike(found: Grid, grid: Grid) -> bool:
+    return found.same_as(grid) if grid.spacing_known else found.shape == grid.shape

@@ -13,6 +13,7 @@ import cc3d
 import fill_voids
 import numpy as np
 
+from ..hounsfield import unit_by_values
 from ..masks import measures
 from ..region import Region, shared_voxels, slices
 from ..volume import Mask, Volume
@@ -128,6 +129,8 @@ def _parts(region: Region, structure: str, priors: Priors) -> list[Check]:
 def _grey(region: Region, structure: str, image: Volume | None, priors: Priors) -> Check:
     if image is None or image.modality != "ct":
         return unknown("intensity", "Grey values have a fixed meaning in CT only.")
+    if unit_by_values(image) != "HU":
+        return unknown("intensity", "The CT's values are not in HU.")
     known = priors.get(structure, "median_hu")
     if known is None:
         return unknown("intensity", f"No usual Hounsfield units are on file for '{structure}'.")

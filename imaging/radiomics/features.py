@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ..errors import BadCall
 from ..geometry import Box
+from ..hounsfield import unit_by_values
 from ..masks.measures import EMPTY, NO_SPACING
 from ..volume import Mask, Volume
 from .intensity import PEAK_RADIUS_MM, histogram, local_peaks, statistics, volume_histogram
@@ -47,8 +48,8 @@ class Settings:
 
     @classmethod
     def usual(cls, volume: Volume) -> Settings:
-        """25 HU bins for CT, 32 bins over the region's range for anything else."""
-        if volume.modality == "ct":
+        """25 HU bins for CT in HU, 32 bins over the region's range for anything else."""
+        if unit_by_values(volume) == "HU":
             return cls(bin_width=CT_BIN_HU)
         return cls(bin_count=OTHER_BINS, whole_units=False)
 

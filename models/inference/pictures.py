@@ -16,6 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from ...imaging.geometry import reorient_array
+from ...imaging.hounsfield import may_be_hu
 from ...imaging.volume import BoolArray, Grid, Modality, Volume
 from .preprocess import CT_WINDOW_HU, normalised
 
@@ -44,12 +45,15 @@ class Frame:
 def windowed(array: npt.NDArray[np.generic], modality: Modality) -> Float:
     """Values in [0, 1]: CT by level 40 and width 400 HU, everything else by its 0.5 and 99.5 percentiles.
 
-    An image of unknown modality is taken for CT whose unit was lost; air and soft tissue are guessed.
+    An image of unknown modality is taken for CT whose unit was lost, as is a CT that cannot be in HU; air and soft tissue are guessed.
     """
     values = np.asarray(array, dtype=np.float32)
     if modality in ("ct", "unknown"):
         low, high = CT_WINDOW_HU
-        scaled = normalised(values, "ct", calibrated=modality == "ct") * ((high - low) / 4) + (low + high) / 2
+        scaled = (
+            normalised(values, "ct", calibrated=modality == "ct" and may_be_hu(values)) * ((high - low) / 4)
+            + (low + high) / 2
+        )
         return window_hu(scaled)
     low, high = np.percentile(values.ravel()[:: max(1, values.size // 200_000)], (0.5, 99.5))
     return np.asarray(np.clip((values - low) / max(float(high - low), 1e-6), 0, 1), dtype=np.float32)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ...imaging.errors import BadCall
 from ...imaging.geometry import Box, crop, reorient_array, resample, respaced_grid
+from ...imaging.hounsfield import check_hu, unit_by_values
 from ...imaging.volume import BoolArray, FloatArray, Grid, Volume
 
 Intensity = Literal["ct", "mr", "pet"]
@@ -77,7 +78,7 @@ def prepare(volume: Volume, how: Preparation) -> Prepared:
     """The scan on the network's grid, with the network's intensities.
 
     Raises:
-        BadCall: a 3-D network and a 2-D image, or no known spacing where one is needed.
+        BadCall: a 3-D network and a 2-D image, no known spacing where one is needed, or a 3-D CT that is not in HU.
     """
     if how.dims == 3 and volume.grid.is_2d:
         raise BadCall(
@@ -87,9 +88,12 @@ def prepare(volume: Volume, how: Preparation) -> Prepared:
         raise BadCall(
             "The file tells no voxel size. This model needs it in mm. Open a file with spacing, such as DICOM or NIfTI."
         )
+    if how.intensity == "ct":
+        check_hu(volume, "This model")
     array, grid = reorient_array(volume.array, volume.grid, "RAS") if how.canonical else (volume.array, volume.grid)
     target = working_grid(grid, how)
-    values = normalised(np.asarray(array), how.intensity, calibrated=volume.modality == "ct", noisy_air=how.noisy_air)
+    calibrated = unit_by_values(volume) == "HU"
+    values = normalised(np.asarray(array), how.intensity, calibrated=calibrated, noisy_air=how.noisy_air)
     return Prepared(resample(values, grid, target).astype(np.float32), target, volume.grid, how.canonical)
 
 

@@ -2,12 +2,14 @@
 
 import dataclasses
 import os
+import warnings
 from pathlib import Path
 
 import highdicom
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from ostensor.imaging import exports
@@ -19,7 +21,7 @@ from ostensor.imaging.exports import write_masks
 from ostensor.imaging.files import read_image
 from ostensor.imaging.formats.segments import Segment, receipt, split_overlapping
 from ostensor.imaging.formats.structure_codes import structure_code
-from ostensor.imaging.formats.table import MASK_FORMATS
+from ostensor.imaging.formats.table import VOLUME_MASK_FORMATS
 from ostensor.imaging.volume import Grid, Mask
 
 from .made_dicom import COLUMNS, ROWS, ct_slice, enhanced_mr, save
@@ -51,7 +53,7 @@ def written(folder: Path, format: str, segments: list[Segment], source: DicomSou
     return write_masks(folder, segments, grid, format=format, source=source)
 
 
-@pytest.mark.parametrize("format", MASK_FORMATS)
+@pytest.mark.parametrize("format", VOLUME_MASK_FORMATS)
 def test_the_receipt_says_that_the_mask_came_back(tmp_path: Path, format: str) -> None:
     rows = written(tmp_path, format, [segment(ring()), segment(np.roll(ring(), 1, axis=0), "spleen")])
     assert [row.receipt.dice for row in rows] == [1.0, 1.0]
@@ -111,6 +113,53 @@ def test_highdicom_reads_the_segmentation_with_codes_and_every_frame(tmp_path: P
     ).array
     np.testing.assert_array_equal(both[..., 0].T > 0, ring())
     np.testing.assert_array_equal(both[..., 1].T > 0, ~ring())
+
+
+@pytest.mark.parametrize("format", ["dicom_seg", "rtstruct"])
+def test_words_in_the_place_of_dates_and_numbers_are_left_out_and_said(tmp_path: Path, format: str) -> None:
+    study = {
+        "00080020": {"vr": "DA", "Value": ["Olive"]},
+        "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Secret^Name"}]},
+        "00100030": {"vr": "DA", "Value": ["20200230"]},
+        "00100040": {"vr": "CS", "Value": ["Olive"]},
+        "00101010": {"vr": "AS", "Value": ["57 years"]},
+        "0020000D": {"vr": "UI", "Value": ["no-uid"]},
+    }
+    source = dataclasses.replace(SOURCE, study={**SOURCE.study, **study})
+    (row,) = written(tmp_path, format, [segment(ring())], source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # pydicom warns of every value that is none
+        data = pydicom.dcmread(row.path)
+        assert [data.get(k) or "" for k in ("StudyDate", "PatientBirthDate", "PatientSex", "PatientAge")] == [""] * 4
+        assert data.StudyInstanceUID.is_valid
+    assert str(data.PatientName) == "Secret^Name", "what is sound is kept"
+    (note,) = row.receipt.warnings[:1]
+    for word in ("StudyDate", "PatientBirthDate", "PatientSex", "PatientAge", "StudyInstanceUID"):
+        assert word in note
+    assert "Olive" not in note
+
+
+@pytest.mark.parametrize("format", ["dicom_seg", "rtstruct"])
+def test_a_scan_of_a_class_of_its_own_is_referred_to_by_that_class(tmp_path: Path, format: str) -> None:
+    private = "1.2.826.0.1.3680043.2.1125.77.12"
+    source = dataclasses.replace(
+        SOURCE, instances=tuple(dataclasses.replace(i, sop_class=private) for i in SOURCE.instances)
+    )
+    (row,) = written(tmp_path, format, [segment(ring())], source)
+    own = {instance.sop_uid for instance in source.instances}
+    named = [
+        str(data.ReferencedSOPClassUID)
+        for data in _every_item(pydicom.dcmread(row.path))
+        if data.get("ReferencedSOPInstanceUID") in own
+    ]
+    assert named
+    assert set(named) == {private}
+    assert any("SOP class" in warning for warning in row.receipt.warnings)
+
+
+def _every_item(data: pydicom.Dataset) -> list[pydicom.Dataset]:
+    below = [one for element in data if element.VR == "SQ" for part in element.value for one in _every_item(part)]
+    return [data, *below]
 
 
 def test_frames_without_the_structure_are_left_out_only_when_asked(tmp_path: Path) -> None:
@@ -214,7 +263,7 @@ def test_a_tilted_gantry_survives_dicom_and_is_refused_by_nrrd(tmp_path: Path) -
         written(tmp_path, "nrrd", [segment(array, grid=opened.volume.grid)], opened.source)
 
 
-@pytest.mark.parametrize("format", MASK_FORMATS)
+@pytest.mark.parametrize("format", VOLUME_MASK_FORMATS)
 def test_a_mask_from_another_grid_of_the_same_shape_is_refused(tmp_path: Path, format: str) -> None:
     moved = AFFINE.copy()
     moved[:3, 3] += (0, 0, 2.0)
@@ -234,8 +283,53 @@ def test_formats_in_mm_refuse_scans_without_voxel_size(tmp_path: Path, format: s
             written(tmp_path, format, [segment(ring(), grid=Grid(SHAPE, sheared))])
 
 
+FLAT = ring()[:, :, 3:4]
+PLACELESS = Grid(FLAT.shape, np.diag([-1.0, -1.0, 1.0, 1.0]), spacing_known=False)
+
+
+@pytest.mark.parametrize("format", ["nifti", "nrrd", "png"])
+def test_a_mask_on_a_picture_leaves_exactly_and_claims_no_size(tmp_path: Path, format: str) -> None:
+    (row,) = written(tmp_path, format, [segment(FLAT, grid=PLACELESS)])
+    assert row.receipt.dice == 1.0
+    assert row.receipt.centroid_offset_mm is None
+    back = read_image(row.path)
+    assert back.volume is not None
+    assert not back.volume.grid.spacing_known
+    np.testing.assert_array_equal(back.volume.array > 0, FLAT)
+    if format == "png":
+        picture = np.asarray(Image.open(row.path))
+        np.testing.assert_array_equal(picture, FLAT[:, :, 0].T * 255, err_msg="rows run down, as in the picture")
+
+
+@pytest.mark.parametrize("format", ["nifti", "nrrd"])
+def test_a_mask_on_a_scan_without_voxel_size_leaves_exactly(tmp_path: Path, format: str) -> None:
+    (row,) = written(tmp_path, format, [segment(ring(), grid=Grid(SHAPE, np.eye(4), spacing_known=False))])
+    back = read_image(row.path).volume
+    assert back is not None
+    assert (row.receipt.dice, back.grid.spacing_known) == (1.0, False)
+    np.testing.assert_array_equal(back.array > 0, ring())
+
+
+@pytest.mark.parametrize("format", ["nifti", "nrrd", "png"])
+def test_a_mask_of_one_placed_slice_leaves_exactly(tmp_path: Path, format: str) -> None:
+    (row,) = written(tmp_path, format, [segment(FLAT, grid=Grid(FLAT.shape, AFFINE))])
+    assert row.receipt.dice == 1.0
+    assert bool(row.receipt.warnings) == (format == "png"), "what a PNG cannot hold is said"
+
+
+def test_a_png_holds_one_slice_and_marks_what_is_synthetic(tmp_path: Path) -> None:
+    with pytest.raises(BadCall, match="7 slices"):
+        written(tmp_path, "png", [segment(ring())])
+    assert not list(tmp_path.iterdir())
+    made = segment(FLAT, grid=PLACELESS)
+    row = write_masks(tmp_path, [made], PLACELESS, format="png", source=SOURCE, synthetic=True)[0]
+    back = read_image(row.path).volume
+    assert back is not None
+    assert back.synthetic
+
+
 def test_the_mark_of_synthetic_scans_is_in_every_format(tmp_path: Path) -> None:
-    for format in MASK_FORMATS:
+    for format in VOLUME_MASK_FORMATS:
         row = write_masks(tmp_path, [segment(ring())], GRID, format=format, source=SOURCE, synthetic=True)[0]
         if format in ("nifti", "nrrd"):
             back = read_image(row.path).volume

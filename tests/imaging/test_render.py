@@ -74,7 +74,11 @@ def test_the_picture_is_a_png_of_bounded_size_in_every_view() -> None:
 
 
 def test_windows() -> None:
-    assert window_of(_scan(), "lung") == WINDOWS_HU["lung"]
+    in_hu = Volume(np.where(np.arange(np.prod(GRID.shape)).reshape(GRID.shape) % 2, 60, -1000), GRID, "ct")
+    assert window_of(in_hu, "lung") == WINDOWS_HU["lung"]
+    assert window_of(in_hu, "auto") == WINDOWS_HU["soft_tissue"]
+    with pytest.raises(BadCall, match="a CT that is not in HU"):
+        window_of(Volume(in_hu.array > 0, GRID, "ct"), "lung")
     assert window_of(_scan(), (10, 20)) == (10, 20)
     with pytest.raises(BadCall, match="Hounsfield"):
         window_of(_scan("mr"), "bone")

@@ -30,7 +30,7 @@ class Toy:
         self.card = Card(
             name=name, title="toy", system="toy", paper="", task="segment", modalities=("ct",), dimensions=(3,),
             memory_mb=1000, licence="none", purpose="any", weights="none", weights_file="", fidelity="library",
-            text_encoder="", intensity="ct-hu", region=(), sha256="0" * 64,
+            text_encoder="", intensity="percentile", region=(), sha256="0" * 64,
         )  # fmt: skip
 
     def encode(self, volume: Volume, *, progress: Callable[[float], None], cancelled: Callable[[], bool]) -> Any:

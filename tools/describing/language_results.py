@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ..desk.results import Provenance, Result, Verdict
+from ..desk.results import ImageAnswer, Provenance, Result, Verdict
 
 
 class PromptRow(Result):
@@ -50,7 +50,7 @@ class StressRow(Result):
     reason: str
 
 
-class StressResult(Result):
+class StressResult(ImageAnswer):
     """How stable a description is on a scan; shares are null where no sentence of the kind could be made."""
 
     image_id: str

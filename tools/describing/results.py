@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ..desk.results import Provenance, Result, Verdict
+from ..desk.results import ImageAnswer, Provenance, Result, Verdict
 
 
 class Candidate(Result):
@@ -28,7 +28,7 @@ class Candidate(Result):
     provenance: Provenance
 
 
-class DescribedResult(Result):
+class DescribedResult(ImageAnswer):
     """Candidates, best first; or why there is none; or the job to wait for."""
 
     image_id: str

@@ -19,6 +19,16 @@ class Result(BaseModel):
     model_config = ConfigDict(allow_inf_nan=False, extra="forbid")
 
 
+class ImageAnswer(Result):
+    """Base of answers that rest on opened images.
+
+    Attributes:
+        image_warnings: what opening left in doubt of the images this rests on, filled in for every tool by `doubts.py`.
+    """
+
+    image_warnings: list[str] = []
+
+
 class SeriesRow(Result):
     """A DICOM series to choose."""
 
@@ -139,7 +149,7 @@ class MaskRow(Result):
     provenance: Provenance
 
 
-class JobResult(Result):
+class JobResult(ImageAnswer):
     """A job as it stands; `result` is what its tool would have answered."""
 
     job_id: str
@@ -152,7 +162,7 @@ class JobResult(Result):
     error: str | None = None
 
 
-class SegmentResult(Result):
+class SegmentResult(ImageAnswer):
     """Masks, or the job to wait for when they take longer than `wait_s`."""
 
     image_id: str
@@ -222,13 +232,13 @@ class Measurement(Result):
     provenance: Provenance
 
 
-class MeasureResult(Result):
+class MeasureResult(ImageAnswer):
     """Measurements in the order of the masks."""
 
     measurements: list[Measurement]
 
 
-class CompareResult(Result):
+class CompareResult(ImageAnswer):
     """Agreement of two masks; null values have a reason."""
 
     dice: float
@@ -247,7 +257,7 @@ class CompareResult(Result):
     reasons: list[str]
 
 
-class EditResult(Result):
+class EditResult(ImageAnswer):
     """The new mask."""
 
     mask_id: str
@@ -259,7 +269,7 @@ class EditResult(Result):
     provenance: Provenance
 
 
-class RenderResult(Result):
+class RenderResult(ImageAnswer):
     """What the picture shows; the picture itself is image content."""
 
     image_id: str
@@ -282,7 +292,7 @@ class FileRow(Result):
     warnings: list[str] = []
 
 
-class ExportResult(Result):
+class ExportResult(ImageAnswer):
     """Files, with paths relative to their root, and the worst of all read back."""
 
     files: list[FileRow]

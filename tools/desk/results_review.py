@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .results import Provenance, Result
+from .results import ImageAnswer, Provenance, Result
 
 
 class CheckRow(Result):
@@ -16,7 +16,7 @@ class CheckRow(Result):
     reason: str
 
 
-class AssessResult(Result):
+class AssessResult(ImageAnswer):
     """`plausible` null: nothing could be asked; `entropy_image_id`: where views of the scan disagree, in nats."""
 
     mask_id: str
@@ -44,7 +44,7 @@ class LesionRow(Result):
     size_is: str
 
 
-class StudiesResult(Result):
+class StudiesResult(ImageAnswer):
     """RECIST 1.1; `alignment` says how, how well (correlation) and how far the body moved."""
 
     lesions: list[LesionRow]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ..desk.results import Provenance, Result
+from ..desk.results import ImageAnswer, Provenance, Result
 
 Reason = Literal["age", "disease", "modality", "missing_fields", "synthetic_image", "no_evidence", "horizon"]
 
@@ -45,7 +45,7 @@ class CohortCard(Result):
     purpose: str
 
 
-class PrognosisResult(Result):
+class PrognosisResult(ImageAnswer):
     """A survival curve, or the reason there is none (`refused`; then numbers are null)."""
 
     refused: str | None = None

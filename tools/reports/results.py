@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from ..desk.results import Provenance, Result
+from ..desk.results import ImageAnswer, Provenance, Result
 
 # Checked here, but shown to callers without their fields: the list of tools must stay short (DESIGN §4).
 _ROWS = WithJsonSchema({"type": "array", "items": {"type": "object"}})
@@ -70,7 +70,7 @@ class NotChecked(Result):
     reason: str
 
 
-class ReportResult(Result):
+class ReportResult(ImageAnswer):
     """Every finding judged, or the job to wait for."""
 
     image_id: str

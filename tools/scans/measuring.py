@@ -17,6 +17,7 @@ from ...imaging.masks.overlap import compare
 from ...imaging.region import Region
 from ...imaging.volume import Volume
 from ..desk.desk import Answer, Call, Desk
+from ..desk.doubts import grey_unit
 from ..desk.results import CUT, CompareResult, Greys, Lengths, Level, Measurement, MeasureResult, Provenance, Shape
 
 What = Literal["volume", "diameters", "intensity", "shape", "radiomics"]
@@ -90,7 +91,7 @@ def _measured(task: _Task, mask_id: str) -> Measurement:
     volume = measures.volume_ml(region) if "volume" in wanted else None
     lengths = measures.diameters(region) if "diameters" in wanted else None
     greys = measures.intensity(region, image) if "intensity" in wanted else None
-    unit = "HU" if image.modality == "ct" else "image units"
+    unit = grey_unit(desk.store.image(record.image_id), image) or "image units"
     reason = measures.no_number(region)
     level, level_reason = _level(task, region, record.image_id)
     features, notes = _radiomics(task, mask_id, image)

@@ -31,7 +31,7 @@ def open_image(
     call.report(0.1, "reading")
     from ...imaging.files import read_image  # its formats load slowly
 
-    opened = read_image(found, modality=modality, series=series)
+    opened = read_image(found, modality=modality, series=series, within=desk.roots.folders)
     rows = [SeriesRow(**vars(row)) for row in opened.series]
     if opened.volume is None:
         text = f"{len(rows)} series found. Call open_image again with series set to one of: "

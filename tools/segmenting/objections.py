@@ -10,7 +10,6 @@ from ...imaging.region import Region
 from ...imaging.volume import Mask, Volume
 from ...retrieval.anatomy.structures import StructureTable
 
-
 SIZE = ("volume",)  # an unusual size is what people look for: it warns, and is never a veto
 VETO = ("overlap",)  # one is enough: two structures cannot be at one place
 TOGETHER = 2  # so many other checks must object; of good held-out masks one objected to 2 % (docs/plausibility.md)

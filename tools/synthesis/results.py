@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ..desk.results import Provenance, Result
+from ..desk.results import ImageAnswer, Provenance, Result
 
 
 class MadeMask(Result):
@@ -24,7 +24,7 @@ class MadeMask(Result):
     median: float
 
 
-class SynthesisResult(Result):
+class SynthesisResult(ImageAnswer):
     """A synthetic image, or the job that makes it (`image_id` null).
 
     Attributes:

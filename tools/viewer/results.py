@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..desk.results import Result
+from ..desk.results import ImageAnswer, Result
 
 
 class ViewerPlane(Result):
@@ -31,7 +31,7 @@ class ViewerMask(Result):
     verdict: str
 
 
-class ViewerResult(Result):
+class ViewerResult(ImageAnswer):
     """A scan as the viewer opens it."""
 
     image_id: str

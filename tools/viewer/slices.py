@@ -13,11 +13,13 @@ from pydantic import Field
 
 from ...imaging.errors import BadCall
 from ...imaging.geometry import reorient_array
+from ...imaging.hounsfield import unit_by_values
 from ...imaging.planes import PLANES, Plane, RegionPlanes, cut
 from ...imaging.render import COLOURS, WINDOWS_HU, window_of
 from ...imaging.volume import Grid
 from ...store.records import MaskRecord
 from ..desk.desk import Answer, Call, Desk
+from ..desk.doubts import grey_unit
 from .results import PointResult, SlicesResult, ViewerMask, ViewerPlane, ViewerResult, ViewerSlice
 
 MOST_MASKS = 20
@@ -40,12 +42,12 @@ def viewer_open(
     grid = reorient_array(volume.array, volume.grid, "RAS")[1]
     every = desk.store.masks_of(image_id)
     chosen = [_mask(desk, image_id, mask_id) for mask_id in mask_ids] if mask_ids else list(every[-MOST_MASKS:])
-    presets = {name: list(window) for name, window in WINDOWS_HU.items()} if volume.modality == "ct" else {}
+    presets = {name: list(window) for name, window in WINDOWS_HU.items()} if unit_by_values(volume) == "HU" else {}
     middle = _middle(desk, chosen, grid.shape)
     result = ViewerResult(
         image_id=image_id,
         modality=volume.modality,
-        unit=str(desk.store.image(image_id).facts.get("unit") or ("HU" if volume.modality == "ct" else "")),
+        unit=grey_unit(desk.store.image(image_id), volume),
         synthetic=volume.synthetic,
         shape=list(grid.shape),
         spacing_known=grid.spacing_known,

@@ -16,6 +16,7 @@ import torch
 
 from ....imaging.errors import BadCall
 from ....imaging.geometry import Box, reorient_array, resample, respaced_grid
+from ....imaging.hounsfield import check_hu
 from ....imaging.volume import Volume
 from ...card import Card
 from ...inference.preprocess import Prepared, restore
@@ -151,6 +152,7 @@ def prepared_scan(volume: Volume, window: tuple[int, int, int] = WINDOW) -> SatS
         raise BadCall("This is a 2-D image (one slice). SAT needs a 3-D scan. Open the whole series.")
     if not volume.grid.spacing_known:
         raise BadCall("The file tells no voxel size. SAT needs it in mm. Open a file with spacing, such as NIfTI.")
+    check_hu(volume, "SAT")
     array, grid = reorient_array(volume.array, volume.grid, "RAS")
     target = respaced_grid(grid, SPACING_MM)
     values = resample(np.asarray(array, dtype=np.float32), grid, target)

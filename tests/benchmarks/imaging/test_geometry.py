@@ -8,13 +8,13 @@ import pytest
 from ostensor.benchmarks.imaging import geometry
 from ostensor.benchmarks.imaging.geometry import ORDERS, Case, cases, phantom, through
 from ostensor.imaging import files
-from ostensor.imaging.formats.table import MASK_FORMATS
+from ostensor.imaging.formats.table import VOLUME_MASK_FORMATS
 
 
 @pytest.mark.parametrize("case", list(cases(full=False)), ids=lambda c: f"{c.order}-{c.rotation}-{c.source}")
 def test_every_axis_order_and_flip_keeps_every_voxel_in_its_place(tmp_path: Path, case: Case) -> None:
     outcomes = through(case, tmp_path)
-    assert [o.target for o in outcomes] == list(MASK_FORMATS)
+    assert [o.target for o in outcomes] == list(VOLUME_MASK_FORMATS)
     assert all(o.is_right for o in outcomes), outcomes
 
 

@@ -9,7 +9,9 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom.data import get_testdata_file
+from pydicom.dataelem import RawDataElement
 from pydicom.encaps import encapsulate
+from pydicom.tag import Tag
 from pydicom.uid import MPEG2MPML, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless, generate_uid
 
 from ostensor.imaging.errors import BadCall
@@ -416,3 +418,79 @@ def test_a_series_of_two_patients_is_refused_by_the_elements_name(tmp_path: Path
     with pytest.raises(BadCall, match=keyword) as refused:
         read_image(save(tmp_path / "both", [*slices, *copies]))
     assert not [value for value in (*SECRETS, other) if value in str(refused.value)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "fact"),
+    [
+        ({"PatientWeight": "70000"}, "weight of 70000 kg is impossible"),
+        ({"dose": "370"}, "dose of 370 Bq is impossible"),
+        ({"dose": "370000000000"}, "dose of 3.7e+11 Bq is impossible"),
+        ({"half_life": "109.8"}, "leaves nothing of the dose"),
+        ({"half_life": "1.83"}, "half-life of 1.83 s is impossible"),
+    ],
+)
+def test_a_pet_header_in_a_wrong_unit_gives_no_suv(tmp_path: Path, changes: dict[str, str], fact: str) -> None:
+    given = dict(changes)
+    dose, half_life = given.pop("dose", None), given.pop("half_life", None)
+    slices = [pet_slice(h, **given) for h in HEIGHTS]
+    for data in slices:
+        injection = data.RadiopharmaceuticalInformationSequence[0]
+        injection.RadionuclideTotalDose = dose or injection.RadionuclideTotalDose
+        injection.RadionuclideHalfLife = half_life or injection.RadionuclideHalfLife
+    opened = read_image(save(tmp_path / "pet", slices))
+    assert opened.unit == "BQML"
+    assert fact in " ".join(opened.warnings)
+
+
+def enhanced_ct(top: dict[str, object], shared: pydicom.Dataset | None) -> pydicom.Dataset:
+    """Two frames of stored values 0 to 59, times 30 in the file; a rescale at the top, in the shared group, or none."""
+    data = enhanced_mr([0.0, 3.0], Modality="CT", **top)
+    data.PixelData = (np.arange(60) * 30).astype(np.uint16).tobytes()
+    for frame in data.PerFrameFunctionalGroupsSequence:
+        del frame.PixelValueTransformationSequence
+    if shared is not None:
+        data.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence = [shared]
+    return data
+
+
+@pytest.mark.parametrize("shared", [None, item()])
+@pytest.mark.parametrize("kind", ["HU", None])
+def test_a_rescale_at_the_top_of_a_multi_frame_ct_is_honoured(
+    tmp_path: Path, shared: pydicom.Dataset | None, kind: str | None
+) -> None:
+    top = {"RescaleSlope": 1, "RescaleIntercept": -1024, "RescaleType": kind}
+    opened = read_image(save(tmp_path / "ct", [enhanced_ct(top, shared)]))
+    assert opened.volume is not None
+    assert (opened.unit, int(opened.volume.array.min()), int(opened.volume.array.max())) == (
+        "HU",
+        -1024,
+        59 * 30 - 1024,
+    )
+
+
+def test_a_multi_frame_ct_without_a_rescale_is_not_called_hu(tmp_path: Path) -> None:
+    opened = read_image(save(tmp_path / "ct", [enhanced_ct({}, item())]))
+    assert opened.unit == ""
+    assert "not in HU" in " ".join(opened.warnings)
+
+
+@pytest.mark.parametrize("half", [{"RescaleSlope": 1}, {"RescaleIntercept": -1024}])
+def test_half_a_rescale_is_refused(tmp_path: Path, half: dict[str, object]) -> None:
+    with pytest.raises(BadCall, match="half a rescale"):
+        read_image(save(tmp_path / "ct", [enhanced_ct({}, item(**half))]))
+
+
+def test_words_in_the_place_of_numbers_are_named_when_the_scan_is_opened(tmp_path: Path) -> None:
+    slices = [ct_slice(h) for h in HEIGHTS]
+    for data in slices:
+        for tag, kind, value in (
+            (0x00101030, "DS", b"Olive "),
+            (0x00101020, "DS", b"1,75"),
+            (0x00080020, "DA", b"Olive "),
+        ):
+            data[tag] = RawDataElement(Tag(tag), kind, len(value), value, 0, False, True)
+    folder = save(tmp_path / "ct", slices)
+    (note,) = [w for w in read_image(folder).warnings if "no valid value" in w]
+    assert all(word in note for word in ("PatientWeight", "PatientSize", "StudyDate"))
+    assert "Olive" not in note

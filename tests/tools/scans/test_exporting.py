@@ -7,9 +7,11 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from ostensor.imaging.volume import Mask
 from ostensor.tools.desk.desk import Desk
 from ostensor.tools.desk.settings import Settings
 from ostensor.tools.running import use
@@ -188,3 +190,19 @@ def test_a_stored_source_goes_with_its_image(ask: Ask, desk: Desk, liver: str) -
     desk.store.remove_image(desk.store.mask_record(liver).image_id)
     assert desk.store.gc(older_than_s=0) > 0
     assert not list(folder.glob("??/*.json.gz"))
+
+
+def test_a_mask_drawn_on_a_picture_is_exported_as_png_and_as_nifti(ask: Ask, desk: Desk, root: Path) -> None:
+    grey = np.random.default_rng(0).integers(0, 255, (19, 23)).astype(np.uint8)
+    Image.fromarray(grey).save(root / "slice.png")
+    image = ask("open_image", path="slice.png", modality="xr").result["image_id"]
+    array = np.zeros((23, 19, 1), bool)
+    array[3:9, 2:5] = True
+    mask = Mask(array, desk.store.image(image).grid)
+    handle = desk.store.add_mask(mask, image_id=image, structure="liver", made_by="test").mask_id
+    for format in ("png", "nifti", "nrrd"):
+        reply = ask("export", mask_ids=[handle], folder=".", format=format)
+        assert not reply.is_error, reply.text
+        assert reply.result["smallest_dice"] == 1.0
+    png = root / next(root.glob("liver_*.png")).name
+    np.testing.assert_array_equal(np.asarray(Image.open(png)) > 0, array[:, :, 0].T)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ostensor.imaging.volume import Grid, Mask, Volume
+from ostensor.imaging.volume import Grid, Mask, Modality, Volume
 from ostensor.tools.desk.desk import Desk
 
 from ...toys.desks import Ask
@@ -39,6 +39,29 @@ def test_every_number_of_a_block_is_known(ask: Ask, desk: Desk, studied: str) ->
     inside = desk.store.volume(studied).array[4:14, 5:12, 3:8]
     assert row["intensity"]["median"] == pytest.approx(np.median(inside), abs=1e-3)
     assert (row["radiomics"], row["level"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("facts", "scale", "modality", "unit"),
+    [
+        ({}, 1.0, "ct", "HU"),
+        ({"unit": "HU"}, 1.0, "ct", "HU"),
+        ({}, 0.004, "ct", "image units"),
+        ({"unit": ""}, 1.0, "ct", "image units"),
+        ({"unit": "SUV"}, 0.05, "pet", "SUV"),
+        ({"unit": "BQML"}, 1.0, "pet", "BQML"),
+        ({}, 1.0, "mr", "image units"),
+    ],
+)
+def test_grey_values_bear_the_unit_of_the_image_and_no_other(
+    ask: Ask, desk: Desk, facts: dict[str, str], scale: float, modality: Modality, unit: str
+) -> None:
+    values = (np.random.default_rng(0).integers(-80, 200, GRID.shape) * scale).astype(np.float32)
+    image = desk.store.add_image(Volume(values, GRID, modality), source_name="x", facts=facts).image_id
+    block = keep(desk, image, "liver", slice(4, 14), slice(5, 12), slice(3, 8))
+    reply = ask("measure", mask_ids=[block])
+    assert reply.result["measurements"][0]["intensity"]["unit"] == unit
+    assert ("HU" in reply.text.split("mean")[1][:20]) == (unit == "HU")
 
 
 def test_radiomics_are_given_when_asked_for_with_their_settings(ask: Ask, desk: Desk, studied: str) -> None:
