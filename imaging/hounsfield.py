@@ -34,12 +34,15 @@ def check_hu(volume: Volume, model: str) -> None:
     A single slice passes: pictures keep no unit, and models for slices were taught to guess it.
 
     Raises:
-        BadCall: a 3-D CT, scaled or without its offset.
+        BadCall: a 3-D CT, or a scan of unknown modality, scaled or without its offset.
     """
-    if volume.modality != "ct" or volume.synthetic or volume.grid.is_2d or may_be_hu(volume.array):
+    if volume.modality not in ("ct", "unknown") or volume.synthetic or volume.grid.is_2d or may_be_hu(volume.array):
         return
     low, high = float(volume.array.min()), float(volume.array.max())
+    if low == high:  # blank: there is nothing to see in any unit, and opening it said so
+        return
     raise BadCall(
-        f"The CT's values run from {low:g} to {high:g}, which are no Hounsfield units (HU: air -1000, water 0). "
-        f"{model} needs HU. Open the CT as the scanner wrote it, before it was scaled or clipped."
+        f"The scan's values run from {low:g} to {high:g}, which are no Hounsfield units (HU: air -1000, water 0). "
+        f"{model} needs HU. Open the CT as the scanner wrote it, before it was scaled or clipped"
+        + (", or say what the scan is: modality='mr'." if volume.modality == "unknown" else ".")
     )

@@ -33,6 +33,8 @@ SCALED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 @pytest.mark.parametrize("name", SCALED)
 def test_a_scaled_ct_is_refused_where_hu_are_needed_and_said_to_be_none(name: str) -> None:
     volume = Volume(SCALED[name](body()).astype(np.float32), GRID, "ct")
+    with pytest.raises(BadCall, match="modality='mr'"):
+        check_hu(Volume(volume.array, GRID, "unknown"), "the model")
     assert not may_be_hu(volume.array)
     for refused in (
         lambda: check_hu(volume, "the model"),
