@@ -28,7 +28,7 @@ from langgraph.types import Command
 
 from ..imaging.errors import BadCall, Failed, Unavailable
 from ..imaging.formats.atomic import write_atomically
-from ..imaging.formats.private import make_private_file, make_private_folder
+from ..imaging.guards.private import make_private_file, make_private_folder
 from .intents import permitted
 from .ledger import Problem, check, without
 from .offline import OfflineModel, calls_of, prompt

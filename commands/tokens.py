@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..imaging.errors import BadCall
-from ..imaging.formats.private import make_private_folder
+from ..imaging.guards.private import make_private_folder
 from ..tools.desk.settings import DEFAULT_TOOLSETS, default_store
 from .options import StoreOption
 

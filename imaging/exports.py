@@ -18,8 +18,8 @@ from .dicom.source import DicomSource
 from .errors import Failed
 from .formats.segments import Receipt, Segment, array_on, receipt, split_overlapping
 from .formats.table import Format, loaded, mask_format
+from .guards.withheld import withhold_header_values
 from .volume import BoolArray, Grid, Mask
-from .withheld import withhold_header_values
 
 _LOWEST_DICE = 0.95  # below it an outline or surface has lost the mask, and the file is not left behind
 

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from .dicom.scan import read_dicom
 from .errors import BadCall
 from .formats.table import IMAGE_ENDINGS, WRITTEN_ENDINGS, Raw, format_of, loaded
+from .guards.withheld import withhold_header_values
 from .hounsfield import unit_by_values
 from .opened import Opened, guess_modality, preflight
 from .volume import MODALITIES, Grid, Modality, Volume
-from .withheld import withhold_header_values
 
 
 def read_image(

@@ -21,8 +21,8 @@ from isal.igzip_lib import IsalError
 
 from ..imaging.errors import Failed
 from ..imaging.formats.atomic import write_atomically
-from ..imaging.formats.private import make_folder
 from ..imaging.geometry import Box
+from ..imaging.guards.private import make_folder
 from ..imaging.region import Region, slices
 from ..imaging.volume import BoolArray, FloatArray, Grid
 

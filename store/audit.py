@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..imaging.formats.private import open_private
+from ..imaging.guards.private import open_private
 from .records import now
 
 _OUTCOME = 2000  # characters kept of how a call ended

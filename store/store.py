@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from ..imaging.dicom.source import DicomSource
 from ..imaging.errors import BadCall, Failed
-from ..imaging.formats.private import close_to_others, make_private_file, make_private_folder
+from ..imaging.guards.private import close_to_others, make_private_file, make_private_folder
 from ..imaging.region import Region
 from ..imaging.volume import Mask, Volume
 from .arrays import ArrayFiles

@@ -23,7 +23,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 
 from ..errors import BadCall
 from ..formats.limits import check_ratio, check_size
-from ..withheld import withhold_header_values
+from ..guards.withheld import withhold_header_values
 
 _FILES_LIMIT = 20_000
 _ZIP_LIMIT_BYTES = 8 * 1024**3

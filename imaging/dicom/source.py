@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import BadCall
+from ..guards.withheld import withhold_header_values
 from ..volume import Modality
-from ..withheld import withhold_header_values
 
 # Patient and study modules, frame of reference: what a derived object shares with its source (PS3.3 A.51, A.19).
 _KEPT = (

@@ -24,7 +24,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp
 
-from ...imaging.formats.private import make_folder
+from ...imaging.guards.private import make_folder
 from ...store.roots import Roots
 from ...tools.desk.desk import Desk
 from ..mcp.server import build_server

@@ -16,8 +16,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from ...imaging.errors import BadCall, OstensorError
-from ...imaging.formats.private import open_private
 from ...imaging.formats.table import IMAGE_ENDINGS
+from ...imaging.guards.private import open_private
 from ...tools.running import use
 from .callers import Caller
 from .limits import bytes_kept

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ...imaging.formats.private import make_private_file
+from ...imaging.guards.private import make_private_file
 
 
 class RateLimit:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...imaging.formats.private import make_private_folder
+from ...imaging.guards.private import make_private_folder
 from ...store.roots import Roots
 from .settings import Settings
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from ...imaging.formats.private import close_to_others, make_folder, make_private_folder
+from ...imaging.guards.private import close_to_others, make_folder, make_private_folder
 from ...retrieval.passages.corpus import bundled_passages
 from ...retrieval.passages.index import IndexUnusable, Manifest, build_index
 from ...retrieval.passages.search import Retriever

@@ -11,9 +11,9 @@ import pytest
 from pydicom.dataelem import RawDataElement
 from pydicom.misc import warn_and_log
 
-from ostensor.imaging.withheld import withhold_header_values, without_values
+from ostensor.imaging.guards.withheld import withhold_header_values, without_values
 
-from .made_dicom import ct_slice
+from ..made_dicom import ct_slice
 
 # Bytes that no value of the element may have: keyword, value representation, and what a log must not say.
 BAD = (

@@ -1,0 +1,1 @@
+"""What keeps files private and header values out of logs."""
