@@ -27,7 +27,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.types import Command
 
 from ..imaging.errors import BadCall, Failed, Unavailable
-from ..imaging.formats.atomic import write_atomically
+from ..imaging.guards.atomic import write_atomically
 from ..imaging.guards.private import make_private_file, make_private_folder
 from .intents import permitted
 from .ledger import Problem, check, without

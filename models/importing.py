@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors.torch import save
 
 from ..imaging.errors import BadCall
-from ..imaging.formats.atomic import write_atomically
+from ..imaging.guards.atomic import write_atomically
 from .card import Card
 from .catalogue import USER_FOLDER, card, forget_cards
 from .systems import SYSTEMS, System, system_of

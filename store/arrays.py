@@ -20,8 +20,8 @@ from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
 from ..imaging.errors import Failed
-from ..imaging.formats.atomic import write_atomically
 from ..imaging.geometry import Box
+from ..imaging.guards.atomic import write_atomically
 from ..imaging.guards.private import make_folder
 from ..imaging.region import Region, slices
 from ..imaging.volume import BoolArray, FloatArray, Grid

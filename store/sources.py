@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..imaging.dicom.source import DicomSource, Instance
 from ..imaging.errors import Failed
-from ..imaging.formats.atomic import write_atomically
+from ..imaging.guards.atomic import write_atomically
 
 
 class SourceFiles:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..imaging.formats.atomic import write_atomically
+from ..imaging.guards.atomic import write_atomically
 
 
 def write_section(title: str, body: str, path: Path) -> None:

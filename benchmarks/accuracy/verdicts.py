@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...imaging.formats.atomic import write_atomically
+from ...imaging.guards.atomic import write_atomically
 from ...imaging.masks.dice import dice
 from ...imaging.volume import BoolArray
 from ...tools.desk.desk import Desk

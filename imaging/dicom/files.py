@@ -22,7 +22,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ..errors import BadCall
-from ..formats.limits import check_ratio, check_size
+from ..guards.limits import check_ratio, check_size
 from ..guards.withheld import withhold_header_values
 
 _FILES_LIMIT = 20_000

@@ -20,9 +20,9 @@ import pydicom
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from ..errors import BadCall, Failed
-from ..formats.atomic import write_atomically
 from ..formats.elements import mended_header
 from ..formats.segments import Segment, colour, lps_affine
+from ..guards.atomic import write_atomically
 from ..volume import BoolArray, Grid
 from .contours import fill, outline
 from .seg import STRANGE_CLASS, check_placeable, strange_classes

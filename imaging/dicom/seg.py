@@ -20,10 +20,10 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
 from ..errors import BadCall, Failed
-from ..formats.atomic import write_atomically
 from ..formats.elements import mended_header
 from ..formats.segments import Segment, array_on, colour, lps_affine
 from ..formats.structure_codes import Code
+from ..guards.atomic import write_atomically
 from ..volume import BoolArray, Grid
 from .source import DicomSource
 

@@ -12,10 +12,10 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from ..errors import BadCall
+from ..guards.atomic import write_atomically
+from ..guards.limits import check_size
 from ..volume import Affine, Grid
-from .atomic import write_atomically
 from .header_text import said_of_place
-from .limits import check_size
 from .table import NO_ORIENTATION, Raw
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -20,9 +20,9 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
 from ..errors import BadCall
+from ..guards.atomic import write_atomically
+from ..guards.limits import MOST_BYTES, check_size
 from ..volume import Affine, Grid
-from .atomic import write_atomically
-from .limits import MOST_BYTES, check_size
 from .table import NO_ORIENTATION, Raw
 
 SYNTHETIC_NOTE = b"synthetic image (ostensor)"

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from ..errors import BadCall, Failed
+from ..guards.atomic import write_atomically
 from ..volume import BoolArray, Grid
-from .atomic import write_atomically
 from .segments import Segment
 from .table import Raw
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from ..errors import BadCall
 from ..geometry import Box
+from ..guards.atomic import write_atomically
 from ..volume import BoolArray, Grid, Mask
-from .atomic import write_atomically
 from .segments import Segment, lps_affine
 
 Triangles = npt.NDArray[np.float64]

@@ -1,1 +1,1 @@
-"""What keeps files private and header values out of logs."""
+"""What keeps files whole, small enough and private, and header values out of logs."""

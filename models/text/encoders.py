@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...imaging.errors import BadCall, Unavailable
-from ...imaging.formats.atomic import write_atomically
+from ...imaging.guards.atomic import write_atomically
 from ..weights import __file__ as _weights_init
 
 Vector = npt.NDArray[np.float32]

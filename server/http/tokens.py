@@ -18,7 +18,7 @@ import jwt
 from mcp.server.auth.provider import AccessToken, principal_components
 
 from ...imaging.errors import BadCall
-from ...imaging.formats.atomic import write_atomically
+from ...imaging.guards.atomic import write_atomically
 from ...tools.desk.settings import TOOLSETS
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ostensor.imaging.errors import BadCall
 from ostensor.imaging.files import read_image
-from ostensor.imaging.formats import limits
+from ostensor.imaging.guards import limits
 
 from ..imaging.made_dicom import ct_slice
 from ..imaging.made_dicom import save as save_dicom

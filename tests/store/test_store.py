@@ -13,7 +13,7 @@ import pytest
 
 from ostensor.imaging.dicom.source import DicomSource, Instance
 from ostensor.imaging.errors import BadCall, Failed
-from ostensor.imaging.formats.atomic import write_atomically
+from ostensor.imaging.guards.atomic import write_atomically
 from ostensor.imaging.region import Region
 from ostensor.imaging.volume import Grid, Mask, Volume
 from ostensor.store.arrays import read_bits, write_bits

@@ -61,7 +61,9 @@ def case(patient: str = "p0", array: np.ndarray | None = None) -> Case:
     labels[LIVER] = 1
     if array is None:
         array = np.where(labels == 1, LIVER_HU, BODY_HU)
-    return Case(patient, f"scan of {patient}", Volume(array.astype(np.float32), GRID, "ct"), labels, GRID)
+    return Case(
+        patient, f"scan of {patient}", Volume(array.astype(np.float32), GRID, "ct", synthetic=True), labels, GRID
+    )
 
 
 def cases(_folder: Path) -> Iterator[Case]:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 
 from ...imaging.errors import Unavailable
-from ...imaging.formats.atomic import write_atomically
+from ...imaging.guards.atomic import write_atomically
 from ...models.catalogue import forget_cards
 from ...models.language.referring.predictor import ReferringPredictor
 from ...models.load import load_predictor

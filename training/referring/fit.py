@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ...imaging.errors import BadCall, Unavailable
-from ...imaging.formats.atomic import write_atomically
+from ...imaging.guards.atomic import write_atomically
 from ...models.language.flans import network as flans
 from ...models.language.flans.image import Trunk
 from ...models.language.lsms import network as lsms

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...imaging.formats.atomic import write_atomically
+from ...imaging.guards.atomic import write_atomically
 from ...models.language.referring.predictor import ReferringPredictor
 from . import pairs as referring
 from .cases import Subject, stacks, subjects

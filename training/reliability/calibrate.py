@@ -20,8 +20,8 @@ from rich.progress import track
 from scipy import ndimage, optimize, stats
 
 from ...imaging.errors import BadCall
-from ...imaging.formats.atomic import write_atomically
 from ...imaging.geometry import Box, crop
+from ...imaging.guards.atomic import write_atomically
 from ...imaging.masks.dice import dice
 from ...imaging.volume import Volume
 from ...models.catalogue import card
@@ -107,7 +107,12 @@ def halved(case: Case, rng: np.random.Generator) -> Case:
     box = Box((first, 0, 0), (first + wide // 2, deep, high))
     array, grid = crop(np.asarray(case.volume.array), case.grid, box)
     labels, _ = crop(case.labels, case.grid, box)
-    return replace(case, volume=Volume(array, grid, case.volume.modality), labels=labels, grid=grid)
+    return replace(
+        case,
+        volume=Volume(array, grid, case.volume.modality, synthetic=case.volume.synthetic),
+        labels=labels,
+        grid=grid,
+    )
 
 
 CHANGES: Mapping[str, Change] = {

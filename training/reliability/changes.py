@@ -34,7 +34,12 @@ def _turned(codes: str) -> Change:
         assert case.volume is not None
         array, grid = reorient_array(np.asarray(case.volume.array), case.grid, codes)
         labels, _ = reorient_array(case.labels, case.grid, codes)
-        return replace(case, volume=Volume(array, grid, case.volume.modality), labels=labels, grid=grid)
+        return replace(
+            case,
+            volume=Volume(array, grid, case.volume.modality, synthetic=case.volume.synthetic),
+            labels=labels,
+            grid=grid,
+        )
 
     return change
 
@@ -45,7 +50,12 @@ def _respaced(*spacing_mm: float) -> Change:
         target = respaced_grid(case.grid, spacing_mm)
         array = resample(np.asarray(case.volume.array, dtype=np.float32), case.grid, target)
         labels = resample(case.labels.astype(np.uint8), case.grid, target, order=0)
-        return replace(case, volume=Volume(array, target, case.volume.modality), labels=labels, grid=target)
+        return replace(
+            case,
+            volume=Volume(array, target, case.volume.modality, synthetic=case.volume.synthetic),
+            labels=labels,
+            grid=target,
+        )
 
     return change
 
@@ -60,7 +70,12 @@ def cropped(case: Case, rng: np.random.Generator) -> Case:
     box = Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
     array, grid = crop(np.asarray(case.volume.array), case.grid, box)
     labels, _ = crop(case.labels, case.grid, box)
-    return replace(case, volume=Volume(array, grid, case.volume.modality), labels=labels, grid=grid)
+    return replace(
+        case,
+        volume=Volume(array, grid, case.volume.modality, synthetic=case.volume.synthetic),
+        labels=labels,
+        grid=grid,
+    )
 
 
 def noisy(share: float) -> Change:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from ...imaging.formats.atomic import write_atomically
+from ...imaging.guards.atomic import write_atomically
 from ...imaging.masks.dice import dice
 from ...imaging.volume import BoolArray
 from ...models.language.satmini.predictor import SatMiniPredictor

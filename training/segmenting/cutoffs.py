@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...imaging.formats.atomic import write_atomically
+from ...imaging.guards.atomic import write_atomically
 from ...imaging.masks.dice import dice_of_counts
 from ...models.language.satmini.fixed_classes import FixedClasses
 from ...models.language.satmini.network import SatMini

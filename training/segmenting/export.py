@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 
 from ...imaging.errors import BadCall, Unavailable
-from ...imaging.formats.atomic import write_atomically
+from ...imaging.guards.atomic import write_atomically
 from ...models.inference.decisions import Decisions
 from ..folders import Folders
 from ..report_sections import CARD, write_card

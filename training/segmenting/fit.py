@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ...imaging.errors import BadCall
-from ...imaging.formats.atomic import write_atomically
+from ...imaging.guards.atomic import write_atomically
 from ...models.language.satmini.network import SatMini
 from ..data.datasets import APPEARANCES
 from ..folders import Folders

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...imaging.formats.atomic import write_atomically
+from ...imaging.guards.atomic import write_atomically
 from ...imaging.masks.dice import dice
 from ...imaging.volume import Grid, Modality, Volume
 from ...models.catalogue import WEIGHTS_FOLDER, catalogue

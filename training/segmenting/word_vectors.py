@@ -11,7 +11,7 @@ import csv
 
 import numpy as np
 
-from ...imaging.formats.atomic import write_atomically
+from ...imaging.guards.atomic import write_atomically
 from ...models.text.encoders import KNOWN, MiniLmEncoder, normalised_term
 from ...retrieval.anatomy.structures import TABLE, StructureTable
 from ...retrieval.building.sources import OWN

@@ -18,7 +18,7 @@ import torch
 from scipy import ndimage
 
 from ...imaging.errors import BadCall
-from ...imaging.formats.atomic import write_atomically
+from ...imaging.guards.atomic import write_atomically
 from ...imaging.masks.dice import dice
 from ...models.language.satmini.fixed_classes import ClassesConfig, FixedClasses
 from ...models.synthesis.networks.denoiser import Denoiser

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from ...imaging.formats.atomic import write_atomically
+from ...imaging.guards.atomic import write_atomically
 from ..folders import Folders
 from .evaluate import SEED, SEGMENTERS, STEPS, SynthesisScore, trained
 from .run import SynthesisRun

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...imaging.formats.atomic import write_atomically
 from ...imaging.geometry import reorient_array, resample
+from ...imaging.guards.atomic import write_atomically
 from ...models.synthesis.networks.denoiser import Denoiser
 from ...models.synthesis.networks.gan import Generator
 from ...models.synthesis.networks.samplers import Sampler

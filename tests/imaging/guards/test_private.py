@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ostensor.imaging.formats.atomic import write_atomically
+from ostensor.imaging.guards.atomic import write_atomically
 from ostensor.imaging.guards.private import close_to_others, make_folder, make_private_file, make_private_folder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from ..guards.private import is_private, make_folder, open_private
+from .private import is_private, make_folder, open_private
 
 
 def write_atomically(path: Path, fill: Callable[[BinaryIO], object]) -> None:
