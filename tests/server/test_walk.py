@@ -203,3 +203,16 @@ def test_nothing_is_absent_in_a_scan_of_unknown_kind(ask: Ask, root: Path) -> No
     known = ask("open_image", path="kind.nii.gz", modality="ct").result["image_id"]
     rows = ask("segment", image_id=known, structures=["liver", "spleen"], wait_s=60).result["masks"]
     assert [row["verdict"] for row in rows] == ["present", "absent"]
+
+
+def test_a_scan_that_is_not_in_hu_is_unsupported_row_by_row(ask: Ask, root: Path) -> None:
+    """A CT scaled to 0..255: no model that reads HU is asked, and the call says so instead of failing."""
+    scan = toy_scan(liver=(slice(8, 25), slice(10, 30), slice(5, 17)))
+    save(root / "scaled.nii.gz", ((scan + 1000) * (255 / 1200)).astype(np.uint8))
+    image = ask("open_image", path="scaled.nii.gz", modality="ct").result["image_id"]
+    found = ask("segment", image_id=image, structures=["liver", "xyzzy"], wait_s=60)
+    assert not found.is_error
+    liver, unknown = found.result["masks"]
+    assert (liver["verdict"], unknown["verdict"]) == ("unsupported", "unsupported")
+    assert "no Hounsfield units" in liver["reason"]
+    assert ask("segment", image_id=image, structures=["liver"], model="toy-ct", wait_s=60).is_error

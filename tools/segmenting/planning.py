@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...imaging.errors import BadCall, Unavailable
+from ...imaging.hounsfield import check_hu
 from ...imaging.masks import measures
 from ...models import catalogue
 from ...models.card import Card
@@ -14,6 +15,7 @@ from ...store.records import ImageRecord
 from ..desk.desk import Desk, allowed_use
 from ..desk.settings import MAX_STRUCTURES
 
+NEEDS_HU = "ct-hu"  # intensity of cards whose networks read Hounsfield units
 MAX_WORDS = 80  # of an unknown word that is repeated in the answer
 
 
@@ -132,7 +134,18 @@ def _model_for(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -
     dims = 2 if image.grid.is_2d else 3
     models = catalogue.models_for(name, image.modality, dims, extent_mm=extent_mm(image), purpose=allowed_use(desk))
     models = tuple(card for card in models if image.grid.spacing_known or card.spacing_mm is None)
+    if any(card.intensity == NEEDS_HU for card in models) and not _bears_hu(desk, image):
+        models = tuple(card for card in models if card.intensity != NEEDS_HU)
     return models[0] if models else None
+
+
+def _bears_hu(desk: Desk, image: ImageRecord) -> bool:
+    """Whether models that read Hounsfield units take the scan (`hounsfield.check_hu`)."""
+    try:
+        check_hu(desk.store.volume(image.image_id), "a model")
+    except BadCall:
+        return False
+    return True
 
 
 def _why_not(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -> str:
@@ -141,6 +154,8 @@ def _why_not(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -> 
     able = [card for card in catalogue.segmenters() if card.is_ready and name in card.claimed]
     if not able:
         return f"No model here segments the {name}. list_models shows what can be segmented."
+    if all(card.intensity == NEEDS_HU for card in able) and not _bears_hu(desk, image):
+        return f"The values of this scan are no Hounsfield units, which models of the {name} read. Open the CT as it was written."
     needs = "; ".join(
         f"{card.name} takes {'/'.join(card.modalities)}, {'/'.join(f'{d}-D' for d in card.dimensions)}, {card.purpose}"
         + (f", {card.field_mm[0]:g} to {card.field_mm[1]:g} mm long" if card.field_mm[0] else "")
