@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...imaging.plausibility.assess import assess
-from ...imaging.region import Region
+from ...imaging.region import Region, shared_voxels
 from ...imaging.volume import Mask, Volume
 from ...retrieval.anatomy.structures import StructureTable
 
 SIZE = ("volume",)  # an unusual size is what people look for: it warns, and is never a veto
-VETO = ("overlap",)  # one is enough: two structures cannot be at one place
+OVERLAP, OWN_SHARE = (
+    "overlap",
+    0.25,
+)  # of a mask inside another that cannot be there; a small one in a large one spoils only itself
 TOGETHER = 2  # so many other checks must object; of good held-out masks one objected to 2 % (docs/plausibility.md)
 
 
@@ -41,10 +44,14 @@ def objections(table: StructureTable, image: Volume, masks: Mapping[str, Mask]) 
         others = {other: one for other, one in regions.items() if other not in kin}
         failed = [check for check in assess(region, name, image=image, others=others).checks if check.passed is False]
         if failed:
-            telling = [check.name for check in failed if check.name not in SIZE]
-            vetoes = len(telling) >= TOGETHER or any(check in VETO for check in telling)
+            telling = [check.name for check in failed if check.name not in (*SIZE, OVERLAP)]
+            vetoes = len(telling) >= TOGETHER or _inside_another(region, others)
             found[name] = Objection(vetoes, tuple(check.reason for check in failed))
     return found
+
+
+def _inside_another(region: Region, others: Mapping[str, Region]) -> bool:
+    return any(shared_voxels(region, other) >= OWN_SHARE * region.voxels for other in others.values())
 
 
 def relatives(table: StructureTable, name: str) -> set[str]:
