@@ -95,8 +95,11 @@ def test_a_scaled_ct_is_refused_by_a_model_that_needs_hu(ask: Ask, root: Path, s
     array = (toy_scan(liver=(slice(8, 25), slice(10, 30), slice(5, 17))).astype(np.float32) + 1024) * scale
     nibabel.save(nibabel.Nifti1Image(array, np.diag([0.8, 0.9, 3.0, 1.0])), root / "scaled.nii.gz")
     image = ask("open_image", path="scaled.nii.gz", modality="ct").result["image_id"]
-    reply = ask("segment", image_id=image, structures=["liver"], wait_s=120)
-    assert reply.is_error
+    (row,) = ask("segment", image_id=image, structures=["liver"], wait_s=120).result["masks"]
+    assert row["verdict"] == "unsupported"
+    assert "no Hounsfield units" in row["reason"]
+    reply = ask("segment", image_id=image, structures=["liver"], model="toy-ct", wait_s=120)
+    assert reply.is_error, "asked by name the model refuses"
     assert "no Hounsfield units" in reply.text
 
 
