@@ -14,7 +14,7 @@ from .grammar.entries import Entry, Memory, Place
 from .grammar.hosts import place_of
 from .grammar.items import read_items
 from .grammar.shorthand import Word, read_words
-from .lexicon import Phrases, report_words
+from .lexicon import phrases_of, report_words
 from .mentions import named_structure
 from .sizes import Bound
 from .text import CHECKABLE, ReportText, Sentence
@@ -161,7 +161,7 @@ def _finding(entry: Entry, entries: Sequence[Entry], read: _Read, table: Structu
         bound=next((size.bound for size in sizes if size.bound), ""),
         count=entry.count if presence != "absent" else None,
         location=_location(words),
-        change=next((m.value for m in _phrases("change").find(words)), ""),
+        change=next((m.value for m in phrases_of("change").find(words)), ""),
         inherited=entry.inherited,
         start=read.words[begin].start,
         end=read.words[end - 1].end,
@@ -246,9 +246,4 @@ def _cutting() -> frozenset[str]:
 
 
 def _location(words: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(" ".join(words[m.first : m.last]) for m in _phrases("location").find(words)))
-
-
-@cache
-def _phrases(kind: str) -> Phrases[str]:
-    return Phrases(report_words()[kind])
+    return tuple(dict.fromkeys(" ".join(words[m.first : m.last]) for m in phrases_of("location").find(words)))

@@ -99,6 +99,12 @@ def report_words() -> dict[str, tuple[tuple[str, str], ...]]:
 
 
 @cache
+def phrases_of(kind: str) -> Phrases[str]:
+    """The terms of one kind of `report_words.tsv`, with their values."""
+    return Phrases(report_words()[kind])
+
+
+@cache
 def context_rules() -> tuple[tuple[str, str, str], ...]:
     """(phrase, category, direction) of `context_rules.tsv`."""
     return tuple((line["phrase"], line["category"], line["direction"]) for line in _rows("context_rules.tsv"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .clause import JOINTS, SMALL_WORDS, into
+from .entries import Entry
 from .sides import Sides
 
 
@@ -25,13 +26,13 @@ class Amounts(Sides):
         return k + 1
 
     def _side_follows(self, k: int) -> bool:
-        nxt = self.items[k + 1] if k + 1 < len(self.items) else None
+        nxt = self.next(k)
         return nxt is not None and nxt.sort == "side" and set(self.before(k + 1)) <= (SMALL_WORDS - {",", "and", "or"})
 
     def _state(self, k: int) -> int:
         item = self.items[k]
         at = (item.name, item.first, item.last)
-        nxt = self.items[k + 1] if k + 1 < len(self.items) else None
+        nxt = self.next(k)
         if (
             nxt is not None
             and self._direct(k + 1)
@@ -77,34 +78,8 @@ class Amounts(Sides):
         base = [e for e in self.current if e.lesion] or [e for e in self.memory.current if e.lesion]
         if not base or set(near) & {"larger", "largest", "smaller", "smallest", "bigger", "biggest"}:
             return k + 1
-        counted_out = ":" in self.before(k) and item.name != "none" and self._noun_left_out(k)
-        if ":" in self.before(k) and item.name != "none" and not counted_out:
-            base[0].count = item.count
+        if self._counts_known(k, base, near):
             return k + 1
-        trailing = self.before(k) == [","] and (
-            self.after(k)[:1] == [","] or (not self.after(k) and k + 1 == len(self.items))
-        )
-        if set(near) & {"least", "fewer", "than", "x", "n"} or trailing:
-            base[0].count = item.count
-            return k + 1
-        if item.name.isdigit() and base[0].sizes and base[0].count is None:
-            if self._side_follows(k) and set(self.before(k)) & {"and", ","}:
-                last = base[0].sizes[-1]
-                mm = (float(item.name),)
-                self.pending.append(replace(last, mm=mm, parts=(mm,)))
-            return k + 1
-        if item.name.isdigit() and not self._noun_left_out(k):
-            return k + 1
-        if item.name == "none" and ":" in self.before(k):
-            return k + 1
-        if (
-            item.name == "one"
-            and ((base[0].count or 0) > 1 or base[0].plural)
-            and not self._noun_left_out(k)
-            and not self._side_named_next(k)
-        ):
-            self.current = base
-            return k + 1  # "One measures 2 cm, the other 4 cm."
         copies = [entry.copy((item.first, item.last)) for entry in base[:1]]
         for entry in copies:
             entry.sentence, entry.count = (
@@ -117,13 +92,43 @@ class Amounts(Sides):
                 entry.side = ""
                 entry.place = replace(entry.place, side="") if entry.place is not None else None
         self._flush()
-        base[0].template = base[0].template or (counted_out and base[0].sentence == self.sentence)
+        base[0].template = base[0].template or (self._counted_out(k) and base[0].sentence == self.sentence)
         self.entries += copies
         self.current = copies
         return k + 1
 
+    def _counted_out(self, k: int) -> bool:
+        """ "Stones: 2 on the right …": a total is dealt out over what follows."""
+        return ":" in self.before(k) and self.items[k].name != "none" and self._noun_left_out(k)
+
+    def _counts_known(self, k: int, base: list[Entry], near: list[str]) -> bool:
+        """Whether the count is one of what was named last, which takes it, or of nothing that is named anew."""
+        item, before = self.items[k], self.before(k)
+        if ":" in before and item.name != "none" and not self._counted_out(k):
+            base[0].count = item.count
+            return True
+        trailing = before == [","] and (self.after(k)[:1] == [","] or (not self.after(k) and k + 1 == len(self.items)))
+        if set(near) & {"least", "fewer", "than", "x", "n"} or trailing:
+            base[0].count = item.count
+            return True
+        if item.name.isdigit() and base[0].sizes and base[0].count is None:
+            if self._side_follows(k) and set(before) & {"and", ","}:
+                last = base[0].sizes[-1]
+                mm = (float(item.name),)
+                self.pending.append(replace(last, mm=mm, parts=(mm,)))
+            return True
+        if item.name.isdigit() and not self._noun_left_out(k):
+            return True
+        if item.name == "none" and ":" in before:
+            return True
+        several = (base[0].count or 0) > 1 or base[0].plural
+        if item.name == "one" and several and not self._noun_left_out(k) and not self._side_named_next(k):
+            self.current = base
+            return True  # "One measures 2 cm, the other 4 cm."
+        return False
+
     def _noun_left_out(self, k: int) -> bool:
-        nxt = self.items[k + 1] if k + 1 < len(self.items) else None
+        nxt = self.next(k)
         return nxt is not None and nxt.sort in ("side", "organ") and bool(set(self.before(k + 1)) & into())
 
     def _side_named_next(self, k: int) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from ...anatomy.structures import StructureTable
-from ..lexicon import Phrases, report_words
+from ..lexicon import Phrases, phrases_of, report_words
 from ..sizes import Size
 from .entries import OTHER, Entry, Memory, Place
 from .items import Item
@@ -53,6 +53,10 @@ class Clause:
         self.compound: list[Place] = []
         self.compound_order: tuple[str, ...] = ()
         self.adjective = False
+
+    def next(self, k: int) -> Item | None:
+        """The item behind this one."""
+        return self.items[k + 1] if k + 1 < len(self.items) else None
 
     def before(self, k: int) -> list[str]:
         """Words between the item before and this one."""
@@ -153,22 +157,19 @@ def clause_words() -> frozenset[str]:
     return _words("clause")
 
 
-@cache
 def landmarks() -> Phrases[str]:
     """Words whose structure only says how something lies to it."""
-    return Phrases(report_words()["landmark"])
+    return phrases_of("landmark")
 
 
-@cache
 def identities() -> Phrases[str]:
     """Words between what is seen and what it is said to be."""
-    return Phrases(report_words()["identity"])
+    return phrases_of("identity")
 
 
-@cache
 def denials() -> Phrases[str]:
     """Words behind a colon that deny what stands before it."""
-    return Phrases(report_words()["denial"])
+    return phrases_of("denial")
 
 
 @cache

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Literal
 
 from ...anatomy.structures import Structure, StructureTable
-from ..lexicon import Match, Phrases, report_words
+from ..lexicon import Match, Phrases, phrases_of, report_words
 from ..mentions import is_lesion, whole
 from ..sizes import Size
 from .shorthand import Word
@@ -73,7 +73,7 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
     found = [item for item in found if item.how != "adjective" or item.first not in named]
     taken |= named
     for kind in ("sides", "status"):
-        for match in _phrases(kind).find(plain):
+        for match in phrases_of(kind).find(plain):
             span = set(range(match.first, match.last))
             if not span & taken:
                 sort: Sort = "side" if kind == "sides" else "state"
@@ -178,11 +178,6 @@ def _counts(words: Sequence[Word], taken: set[int]) -> list[Item]:
         elif word.text in ("another", "none"):
             found.append(Item("count", word.text, n, n + 1))
     return found
-
-
-@cache
-def _phrases(kind: str) -> Phrases[str]:
-    return Phrases(report_words()[kind])
 
 
 @cache

@@ -18,68 +18,18 @@ class Lesions(Organs):
     """Reads lesions."""
 
     def _lesion(self, k: int) -> int:
-        item = self.items[k]
-        before = self.before(k)
-        here = self._lesions_here()
-        if identities().find(before) and here:
-            for entry in here:
-                if entry.group == here[-1].group:
-                    entry.lesion, entry.affirmed = item.name, True
-            self._reset()
+        if self._is_no_other_lesion(k):
             return k + 1
-        nxt = self.items[k + 1] if k + 1 < len(self.items) else None
-        if (
-            nxt is not None
-            and nxt.sort == "lesion"
-            and nxt.first == item.last
-            and nxt.how == "name"
-            and item.how == "name"
-        ):
-            return k + 1  # "ground-glass nodule": the first only says of what kind
-        if item.name in ("uptake", "activity") and "physiological" in self.words[max(0, item.first - 3) : item.first]:
-            self.pre_state = ("normal", item.first, item.last)
-            return k + 1
-        label = self._label_again(item)
-        if label is not None:
-            label.count = self.pre_count if self.pre_count is not None else label.count
-            for size in self.pre_sizes:
-                self._attach_to([label], size)
-            self._reset()
-            self.current = [label]
-            return k + 1
-        joined = (
-            bool(here)
-            and bool(set(before) & {",", "and", "or", "/", "nor", "versus", "vs"})
-            and not set(before) & (verbs() | {"with", "but"})
-        )
-        joined = (
-            joined
-            and not here[-1].sizes
-            and (here[-1].open or here[-1].weak or bool(self.compound))
-            and not self.pre_sizes
-        )
-        if not joined:
-            self._groups += 1
-        group = here[-1].group if joined else self._groups
+        item, here = self.items[k], self._lesions_here()
+        group = self._group_of(k, here)
         self._flush()
         side = self._meant_side(self.pre_side) or (
             self.front_side if not self.compound or not self.compound[0].side else ""
         )
-        places: list[Place | None] = list(self.compound)
-        weak = False
-        usual = usual_place(" ".join(self.words[item.first : item.last]), item.name)
-        spoken = here[-1].place if here and here[-1].place is not None and not here[-1].weak else None
         told = " ".join(self.words[item.first : item.last])
-        named = usual_place(told, "")
+        usual, named = usual_place(told, item.name), usual_place(told, "")
         its_own = " " in told and bool(named) and named != usual_place("", item.name)  # "biliary dilatation"
-        if not places and self.subject and item.name not in always() and not its_own:
-            places, weak = list(self.subject), True
-            if spoken is not None and self.subject[0] in self.memory.label and spoken.organ != self.subject[0].organ:
-                places = [replace(spoken, side="")]
-            if item.how == "predicate" and "dash" in before:
-                self._speak_of_organs(self.subject)
-        elif places and self.adjective:
-            weak = True
+        places, weak = self._places_of(k, here, its_own=its_own)
         made = []
         for place in places or [None]:
             if place is not None and side and place.side in ("", "plural"):
@@ -103,6 +53,55 @@ class Lesions(Organs):
         for size in sizes:
             self._attach(size)
         return k + 1
+
+    def _is_no_other_lesion(self, k: int) -> bool:
+        """Whether the noun says more of a lesion that is named already, or of one that comes; it is then taken in."""
+        item, nxt, here = self.items[k], self.next(k), self._lesions_here()
+        if identities().find(self.before(k)) and here:
+            for entry in here:
+                if entry.group == here[-1].group:
+                    entry.lesion, entry.affirmed = item.name, True
+            self._reset()
+            return True
+        touches = nxt is not None and nxt.sort == "lesion" and nxt.first == item.last
+        if nxt is not None and touches and nxt.how == item.how == "name":
+            return True  # "ground-glass nodule": the first only says of what kind
+        if item.name in ("uptake", "activity") and "physiological" in self.words[max(0, item.first - 3) : item.first]:
+            self.pre_state = ("normal", item.first, item.last)
+            return True
+        label = self._label_again(item)
+        if label is None:
+            return False
+        label.count = self.pre_count if self.pre_count is not None else label.count
+        for size in self.pre_sizes:
+            self._attach_to([label], size)
+        self._reset()
+        self.current = [label]
+        return True
+
+    def _group_of(self, k: int, here: Sequence[Entry]) -> int:
+        """The group of the list the lesion goes on with, else a new one."""
+        before = set(self.before(k))
+        joined = bool(here) and bool(before & {",", "and", "or", "/", "nor", "versus", "vs"})
+        joined = joined and not before & (verbs() | {"with", "but"}) and not here[-1].sizes and not self.pre_sizes
+        if joined and (here[-1].open or here[-1].weak or self.compound):
+            return here[-1].group
+        self._groups += 1
+        return self._groups
+
+    def _places_of(self, k: int, here: Sequence[Entry], *, its_own: bool) -> tuple[list[Place | None], bool]:
+        """The structures the lesion is in, and whether a later word may say better."""
+        item = self.items[k]
+        places: list[Place | None] = list(self.compound)
+        if places or not self.subject or item.name in always() or its_own:
+            return places, bool(places) and self.adjective
+        spoken = here[-1].place if here and here[-1].place is not None and not here[-1].weak else None
+        places = list(self.subject)
+        if spoken is not None and self.subject[0] in self.memory.label and spoken.organ != self.subject[0].organ:
+            places = [replace(spoken, side="")]
+        if item.how == "predicate" and "dash" in self.before(k):
+            self._speak_of_organs(self.subject)
+        return places, True
 
     def _label_again(self, item: Item) -> Entry | None:
         """ "Stone burden: 4 calculi", "index lesion" after "metastases": the same finding named once more."""

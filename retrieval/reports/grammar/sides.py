@@ -18,25 +18,9 @@ class Sides(Lesions):
     """Reads sides; a second side makes another finding of the same kind."""
 
     def _side(self, k: int) -> int:
-        item = self.items[k]
+        item, nxt = self.items[k], self.next(k)
         side = self._meant_side(item.name)
-        nxt = self.items[k + 1] if k + 1 < len(self.items) else None
-        if nxt is not None and nxt.sort == "side" and self._shares_noun(k) and {side, nxt.name} == {"left", "right"}:
-            split = len(self.before(k + 1)) > 2 or self.before(k + 1)[-1] not in (*JOINTS, "the")
-            self.items[k + 1] = replace(
-                nxt, name="both", both_named=(side, nxt.name), first=item.first, how="split" if split else "name"
-            )
-            return k + 1
-        if nxt is not None and self._direct(k + 1) and nxt.sort in ("organ", "lesion"):
-            self.pre_side, self.pre_order, self.split = side, item.both_named, item.how == "split"
-            return k + 1
-        if (
-            nxt is not None
-            and nxt.sort in ("size", "count")
-            and self._direct(k + 1)
-            and self._chain(k + 1, ("size", "count", "organ")) is not None
-        ):
-            self.pre_side, self.pre_order = side, item.both_named
+        if self._waits_for_next(k, side):
             return k + 1
         if self._greater(k) or (self.words[item.first : item.last] in (["both"], ["neither"])):
             return k + 1
@@ -50,44 +34,58 @@ class Sides(Lesions):
             self._lean_on(side)  # "The right one contains a stone"
             self.current, self.last_side = [], side
             return k + 2
-        starts = set(self._near_before(k)) <= SMALL_WORDS
-        between = self.after(k)
-        if between[:1] == [":"] and nxt is not None and nxt.sort not in ("size", "count"):
-            self.front_side = side
-            self._lean_on(side)
-            self.current = []
-            self.last_side = side if side in OTHER else self.last_side
+        if self._opens(k, side):
             return k + 1
-        leads = (
-            nxt is not None
-            and nxt.sort == "lesion"
-            and (":" in between or bool(set(between) & verbs()) or "," in between)
-            and ";" not in between
-        )
-        if (
-            starts
-            and leads
-            and not (
-                self.current and self.current[0].lesion and self.before(k) and k and self.items[k - 1].sort == "lesion"
-            )
-        ):
-            self.front_side = side
-            self._lean_on(side)
-            self.last_side = side if side in OTHER else self.last_side
-            return k + 1
-        if (
-            nxt is not None
-            and nxt.sort == "state"
-            and nxt.name != "present"
-            and side in OTHER
-            and self._counterpart(side, item)
-        ):
-            self.last_side = side
-            return k + 1
-        self._put_side(side, (item.first, item.last))
+        says_otherwise = nxt is not None and nxt.sort == "state" and nxt.name != "present" and side in OTHER
+        if not (says_otherwise and self._counterpart(side, item)):
+            self._put_side(side, (item.first, item.last))
         if side in OTHER:
             self.last_side = side
         return k + 1
+
+    def _waits_for_next(self, k: int, side: str) -> bool:
+        """Whether the side is that of the next noun, or half of "right and left"."""
+        item, nxt = self.items[k], self.next(k)
+        if nxt is None:
+            return False
+        if nxt.sort == "side" and self._shares_noun(k) and {side, nxt.name} == {"left", "right"}:
+            split = len(self.before(k + 1)) > 2 or self.before(k + 1)[-1] not in (*JOINTS, "the")
+            self.items[k + 1] = replace(
+                nxt, name="both", both_named=(side, nxt.name), first=item.first, how="split" if split else "name"
+            )
+            return True
+        if not self._direct(k + 1):
+            return False
+        if nxt.sort in ("organ", "lesion"):
+            self.pre_side, self.pre_order, self.split = side, item.both_named, item.how == "split"
+            return True
+        if nxt.sort in ("size", "count") and self._chain(k + 1, ("size", "count", "organ")) is not None:
+            self.pre_side, self.pre_order = side, item.both_named
+            return True
+        return False
+
+    def _opens(self, k: int, side: str) -> bool:
+        """Whether the side stands in front of what is said of it: "Right: …", "On the left there is a cyst"."""
+        nxt, between = self.next(k), self.after(k)
+        labels = between[:1] == [":"] and nxt is not None and nxt.sort not in ("size", "count")
+        if not labels and not self._leads(k, between):
+            return False
+        self.front_side = side
+        self._lean_on(side)
+        if labels:
+            self.current = []
+        self.last_side = side if side in OTHER else self.last_side
+        return True
+
+    def _leads(self, k: int, between: list[str]) -> bool:
+        """Whether a clause begins with the side and goes on to a lesion."""
+        nxt = self.next(k)
+        if nxt is None or nxt.sort != "lesion" or ";" in between or not set(self._near_before(k)) <= SMALL_WORDS:
+            return False
+        behind = bool(self.current) and bool(self.current[0].lesion) and bool(self.before(k))
+        if behind and k and self.items[k - 1].sort == "lesion":
+            return False
+        return ":" in between or "," in between or bool(set(between) & verbs())
 
     def _counterpart(self, side: str, item: Item) -> bool:
         """ "adenoma on the right, left normal": a structure again, not another adenoma."""
