@@ -131,6 +131,19 @@ class StructureTable:
         parts = tuple(row.name for row in self._children.get(name, ()))
         return parts or (name,)
 
+    def kin(self, name: str) -> set[str]:
+        """The structure, what holds it and what it holds, however far: those may share voxels."""
+        kin, above = {name}, self._by_name.get(name)
+        while above is not None and above.parent and above.parent not in kin:
+            kin.add(above.parent)
+            above = self._by_name.get(above.parent)
+        below = [name]
+        while below:
+            fresh = [row.name for row in self._children.get(below.pop(), ()) if row.name not in kin]
+            kin.update(fresh)
+            below += fresh
+        return kin
+
     def partner(self, name: str) -> str | None:
         """The same structure on the other side, or None."""
         row = self.get(name)

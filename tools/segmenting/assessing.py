@@ -25,7 +25,6 @@ from ...workers.protocol import ViewsRequest
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import Provenance
 from ..desk.results_review import AssessResult, CheckRow
-from .objections import relatives
 from .second_opinions import opinion_of_another
 
 Method = Literal["plausibility", "second_opinion", "agreement"]
@@ -104,7 +103,7 @@ def _case(desk: Desk, call: Call, mask_id: str, structure: str | None) -> Case:
         nearest = ", ".join(found.name for found, _score in desk.table.search(structure, 3))
         raise BadCall(f"Unknown structure '{structure[:60]}'. Closest: {nearest}. Call find_structures to search.")
     canonical = row.name if row is not None else name
-    kin = relatives(desk.table, canonical)
+    kin = desk.table.kin(canonical)
     others = {
         other.structure: desk.store.region(other.mask_id)
         for other in desk.store.masks_of(record.image_id)

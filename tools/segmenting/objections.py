@@ -11,10 +11,8 @@ from ...imaging.volume import Mask, Volume
 from ...retrieval.anatomy.structures import StructureTable
 
 SIZE = ("volume",)  # an unusual size is what people look for: it warns, and is never a veto
-OVERLAP, OWN_SHARE = (
-    "overlap",
-    0.25,
-)  # of a mask inside another that cannot be there; a small one in a large one spoils only itself
+OVERLAP = "overlap"  # told apart below: a small mask in a large one spoils only itself
+OWN_SHARE = 0.25  # of a mask inside another that cannot be there
 TOGETHER = 2  # so many other checks must object; of good held-out masks one objected to 2 % (docs/plausibility.md)
 
 
@@ -40,7 +38,7 @@ def objections(table: StructureTable, image: Volume, masks: Mapping[str, Mask]) 
     regions = {name: Region.of(mask) for name, mask in masks.items()}
     found = {}
     for name, region in regions.items():
-        kin = relatives(table, name)
+        kin = table.kin(name)
         others = {other: one for other, one in regions.items() if other not in kin}
         failed = [check for check in assess(region, name, image=image, others=others).checks if check.passed is False]
         if failed:
@@ -52,17 +50,3 @@ def objections(table: StructureTable, image: Volume, masks: Mapping[str, Mask]) 
 
 def _inside_another(region: Region, others: Mapping[str, Region]) -> bool:
     return any(shared_voxels(region, other) >= OWN_SHARE * region.voxels for other in others.values())
-
-
-def relatives(table: StructureTable, name: str) -> set[str]:
-    """The structure, what holds it and what it holds: those may overlap it."""
-    kin, rows = {name}, {row.name: row for row in table.rows}
-    parent = rows[name].parent if name in rows else ""
-    while parent and parent not in kin:
-        kin.add(parent)
-        parent = rows[parent].parent if parent in rows else ""
-    fresh = {name}
-    while fresh:
-        fresh = {row.name for row in table.rows if row.parent in fresh} - kin
-        kin |= fresh
-    return kin

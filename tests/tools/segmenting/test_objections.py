@@ -6,7 +6,7 @@ import pytest
 from ostensor.imaging.phantoms import torso_ct
 from ostensor.imaging.volume import Mask
 from ostensor.retrieval.anatomy.structures import StructureTable
-from ostensor.tools.segmenting.objections import objections, relatives
+from ostensor.tools.segmenting.objections import objections
 
 from ...toys.desks import Ask
 
@@ -44,9 +44,9 @@ def test_an_unusual_size_warns_and_is_no_veto(torso) -> None:  # type: ignore[no
 
 
 def test_what_holds_a_structure_is_its_kin() -> None:
-    assert {"right kidney", "left kidney"} <= relatives(TABLE, "kidneys")
-    assert "kidneys" in relatives(TABLE, "left kidney")
-    assert "spleen" not in relatives(TABLE, "left kidney")
+    assert {"right kidney", "left kidney"} <= TABLE.kin("kidneys")
+    assert "kidneys" in TABLE.kin("left kidney")
+    assert "spleen" not in TABLE.kin("left kidney")
 
 
 def test_warnings_of_the_checks_stand_in_the_answer_of_segment(ask: Ask, image_id: str) -> None:
