@@ -28,19 +28,26 @@ def unit_by_values(volume: Volume) -> str:
     return "HU" if volume.modality == "ct" and (volume.synthetic or may_be_hu(volume.array)) else ""
 
 
-def check_hu(volume: Volume, model: str) -> None:
-    """Refuse a CT scan whose values are no Hounsfield units, for a model that reads them as such.
+def bears_hu(volume: Volume) -> bool:
+    """Whether a model that reads Hounsfield units may look at a scan.
 
-    A single slice passes: pictures keep no unit, and models for slices were taught to guess it.
+    A single slice passes: pictures keep no unit, and models for slices were taught to guess it. So does a blank scan:
+    there is nothing to see in any unit, and opening it said so.
+    """
+    if volume.modality not in ("ct", "unknown") or volume.synthetic or volume.grid.is_2d or may_be_hu(volume.array):
+        return True
+    return bool(volume.array.min() == volume.array.max())
+
+
+def check_hu(volume: Volume, model: str) -> None:
+    """Refuse a CT scan whose values are no Hounsfield units, for a model that reads them as such; see `bears_hu`.
 
     Raises:
         BadCall: a 3-D CT, or a scan of unknown modality, scaled or without its offset.
     """
-    if volume.modality not in ("ct", "unknown") or volume.synthetic or volume.grid.is_2d or may_be_hu(volume.array):
+    if bears_hu(volume):
         return
     low, high = float(volume.array.min()), float(volume.array.max())
-    if low == high:  # blank: there is nothing to see in any unit, and opening it said so
-        return
     raise BadCall(
         f"The scan's values run from {low:g} to {high:g}, which are no Hounsfield units (HU: air -1000, water 0). "
         f"{model} needs HU. Open the CT as the scanner wrote it, before it was scaled or clipped"

@@ -15,13 +15,14 @@ _MOST = 4000  # entries of each kind; a row is a few kilobytes
 
 @dataclass
 class Seen:
-    """Answers of `segment` and measured places, by what they are about. Thread-safe; the oldest entry goes first.
+    """Answers of `segment`, measured places and whether scans bear HU, by what they are about. Thread-safe; the oldest entry goes first.
 
     Weights do not change while a process runs, so an answer stays true; masks lie in the store.
     """
 
     _rows: OrderedDict[tuple[str, str], tuple[MaskRow, ...]] = field(default_factory=OrderedDict)
     _places: OrderedDict[str, tuple[Place, float]] = field(default_factory=OrderedDict)
+    _hu: OrderedDict[str, bool] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def rows(self, image_id: str, name: str) -> tuple[MaskRow, ...] | None:
@@ -45,6 +46,17 @@ class Seen:
         with self._lock:
             self._places[mask_id] = (place, grey)
             _shorten(self._places)
+
+    def bears_hu(self, image_id: str) -> bool | None:
+        """Whether models that read Hounsfield units take the scan; None when nobody looked."""
+        with self._lock:
+            return self._hu.get(image_id)
+
+    def keep_bears_hu(self, image_id: str, bears: bool) -> None:
+        """Remember what the values of a scan told."""
+        with self._lock:
+            self._hu[image_id] = bears
+            _shorten(self._hu)
 
 
 def _shorten(entries: OrderedDict[Any, Any]) -> None:

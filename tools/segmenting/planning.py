@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...imaging.errors import BadCall, Unavailable
-from ...imaging.hounsfield import check_hu
+from ...imaging.hounsfield import bears_hu
 from ...imaging.masks import measures
 from ...models import catalogue
 from ...models.card import Card
@@ -140,12 +140,12 @@ def _model_for(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -
 
 
 def _bears_hu(desk: Desk, image: ImageRecord) -> bool:
-    """Whether models that read Hounsfield units take the scan (`hounsfield.check_hu`)."""
-    try:
-        check_hu(desk.store.volume(image.image_id), "a model")
-    except BadCall:
-        return False
-    return True
+    """Whether models that read Hounsfield units take the scan; its voxels are looked at once."""
+    known = desk.seen.bears_hu(image.image_id)
+    if known is None:
+        known = bears_hu(desk.store.volume(image.image_id))
+        desk.seen.keep_bears_hu(image.image_id, known)
+    return known
 
 
 def _why_not(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -> str:

@@ -11,10 +11,11 @@ import numpy as np
 from pydantic import Field
 
 from ... import __version__
-from ...imaging.volume import Grid, Mask
+from ...imaging.volume import Grid, Mask, Volume
 from ...models import catalogue
 from ...models.card import Card
 from ...models.inference.calibration import METHOD, calibration_of
+from ...retrieval.anatomy.structures import StructureTable
 from ...workers.local import Segmented, SegmentedMask
 from ...workers.protocol import SegmentRequest
 from ..desk.desk import Answer, Call, Desk
@@ -23,7 +24,7 @@ from ..desk.results import CUT, MaskRow, Provenance, SegmentResult, receipt
 from .landmarks import company_of, placed_by
 from .objections import objections
 from .planning import Wish, plan
-from .verdicts import WRONG_HEIGHT, Judged, Sureness, View, judge, judge_missing
+from .verdicts import WRONG_HEIGHT, Sureness, View, judge, judge_missing
 
 MEMORY_PER_VOXEL_BYTES = 90  # features, copies and masks of one voxel of the image, rounded up
 _LANDMARKS = 12  # other structures asked for when one is missing, to see what the scan shows
@@ -71,6 +72,7 @@ def segment(
 def look(job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "") -> SegmentResult:
     """Ask the worker, one model after the other, and judge what comes back."""
     desk, rows, drawn = job.desk, dict[str, MaskRow](), dict[str, _Drawn]()
+    image = desk.store.volume(image_id)
     cards = list(dict.fromkeys(wish.card for wish in wishes if wish.card is not None))
 
     def looking(card: Card, names: Sequence[str]) -> Segmented:
@@ -89,12 +91,12 @@ def look(job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "") 
                 seen += [mask.structure for mask in more.masks if mask.array.any()]
         view = View(tuple(seen), placed, company_of(card, desk.store.image(image_id), looking))
         for wish, mask in zip(mine, found.masks, strict=True):
-            made = _row(desk, image_id, wish, mask, found, view)
+            made = _row(desk.table, image, image_id, wish, mask, found, view)
             if isinstance(made, _Drawn):
                 drawn[wish.structure] = made
             else:
                 rows[wish.structure] = made
-    rows |= _kept(desk, image_id, drawn)
+    rows |= _kept(desk, image, image_id, drawn)
     for wish in wishes:
         if wish.card is None:
             rows[wish.structure] = MaskRow(
@@ -139,13 +141,12 @@ class _Drawn:
 
     mask: Mask
     row: MaskRow
-    judged: Judged
+    side_checked: bool
     made_by: str
 
 
-def _kept(desk: Desk, image_id: str, drawn: Mapping[str, _Drawn]) -> dict[str, MaskRow]:
+def _kept(desk: Desk, image: Volume, image_id: str, drawn: Mapping[str, _Drawn]) -> dict[str, MaskRow]:
     """Put masks into the store; one that our checks object to is not called present."""
-    image = desk.store.volume(image_id)
     against = objections(desk.table, image, {name: one.mask for name, one in drawn.items()})
     rows = {}
     for name, one in drawn.items():
@@ -164,12 +165,14 @@ def _kept(desk: Desk, image_id: str, drawn: Mapping[str, _Drawn]) -> dict[str, M
             "warnings": list(row.warnings),
         }
         record = desk.store.add_mask(one.mask, image_id=image_id, structure=name, made_by=one.made_by, facts=facts)
-        geometry = receipt(one.mask.grid, image.grid, side_checked=one.judged.side_checked)
+        geometry = receipt(one.mask.grid, image.grid, side_checked=one.side_checked)
         rows[name] = row.model_copy(update={"mask_id": record.mask_id, "geometry": geometry})
     return rows
 
 
-def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segmented, view: View) -> MaskRow | _Drawn:
+def _row(
+    table: StructureTable, image: Volume, image_id: str, wish: Wish, mask: SegmentedMask, found: Segmented, view: View
+) -> MaskRow | _Drawn:
     card = wish.card
     assert card is not None
     provenance = Provenance(
@@ -185,7 +188,6 @@ def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segm
     row = MaskRow(
         structure=wish.structure, asked_as=wish.asked_as, verdict="absent", confidence=0.0, provenance=provenance
     )
-    image = desk.store.volume(image_id)
     if not mask.array.any():
         verdict, reason = judge_missing(wish.structure, mask.peak, view, image)
         return row.model_copy(
@@ -198,7 +200,7 @@ def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segm
         )
     placed = Mask(mask.array, image.grid)
     sure = sureness(card, wish.structure, mask)
-    judged = judge(wish.structure, placed, image, sure, card, desk.table, view)
+    judged = judge(wish.structure, placed, image, sure, card, table, view)
     row = row.model_copy(update={"verdict": judged.verdict, "reason": judged.reason})
     if judged.verdict in ("outside_view", "absent"):
         elsewhere = judged.fits < WRONG_HEIGHT
@@ -224,7 +226,7 @@ def _row(desk: Desk, image_id: str, wish: Wish, mask: SegmentedMask, found: Segm
             "warnings": list(judged.warnings),
         }
     )
-    return _Drawn(placed, row, judged, made_by)
+    return _Drawn(placed, row, judged.side_checked, made_by)
 
 
 def sureness(card: Card, structure: str, mask: SegmentedMask) -> Sureness:

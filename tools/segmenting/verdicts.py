@@ -129,9 +129,7 @@ def judge(
         )
     if volume is not None and volume > _plausible(structure, card)[1]:
         doubts.append("The volume is above what any known body suggests.")
-    gone, why = _gone(structure, confidence, view, where)
-    if gone == "absent" and image.modality == "unknown":
-        gone, why = None, ""
+    gone, why = _gone(structure, confidence, view, where, image)
     return Judged(
         verdict=gone or ("unsure" if doubts else "present"),
         reason=why or " ".join(doubts),
@@ -154,8 +152,13 @@ class _Elsewhere:
     fits: float
 
 
-def _gone(structure: str, confidence: Sureness, view: View, where: _Elsewhere) -> tuple[Verdict | None, str]:
-    """`outside_view` or `absent` with the reason, where a mask stands for nothing; else None."""
+def _gone(
+    structure: str, confidence: Sureness, view: View, where: _Elsewhere, image: Volume
+) -> tuple[Verdict | None, str]:
+    """`outside_view` or `absent` with the reason, where a mask stands for nothing; else None.
+
+    Nothing is absent in a scan of unknown kind.
+    """
     if where.certain:
         return "outside_view", where.certain
     shown = view.placed.in_view.get(structure, 1.0) if view.placed is not None else 1.0
@@ -164,6 +167,8 @@ def _gone(structure: str, confidence: Sureness, view: View, where: _Elsewhere) -
     told = f"What little was marked as {structure} (confidence {confidence.value:.2f}) is no evidence of it"
     if shown < HARDLY_SHOWN:
         return "outside_view", f"{told}, and by the other structures found the scan shows {shown:.0%} of it."
+    if image.modality == "unknown":
+        return None, ""
     return "absent", f"{told}: below {confidence.absent_below:g} masks of held-out patients were mostly false."
 
 
