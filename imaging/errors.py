@@ -63,19 +63,18 @@ def as_one_of_ours(error: Exception, doing: str) -> OstensorError:
 
 def log_crash(log: logging.Logger, doing: str, error: Exception) -> None:
     """Write where an exception came from, without the words of any library, which may name a patient or a path."""
-    frames = "\n".join(f"  {_short(frame.filename)}:{frame.lineno} in {frame.name}" for frame in _frames(error))
+    frames = "\n".join(
+        f"  {_short(frame.filename)}:{frame.lineno} in {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    )
     log.error("%s: %s\n%s", doing, type(error).__name__, frames)
-
-
-def _frames(error: Exception) -> traceback.StackSummary:
-    return traceback.extract_tb(error.__traceback__)
 
 
 def _place(error: Exception) -> str:
     """The innermost function of ours that the exception passed, as `module:line`."""
-    ours = [frame for frame in _frames(error) if __package__ and _short(frame.filename).startswith("ostensor/")]
-    last = ours[-1] if ours else next(iter(reversed(_frames(error))), None)
-    return f"{_short(last.filename)}:{last.lineno}" if last else "an unknown place"
+    places = [f"{_short(frame.filename)}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    ours = [place for place in places if place.startswith("ostensor/")]
+    return (ours or places or ["an unknown place"])[-1]
 
 
 def _short(path: str) -> str:
