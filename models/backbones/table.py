@@ -5,13 +5,13 @@ To add one: a module with `build(dims, channels, **options)`, its row here, a TO
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...imaging.errors import BadCall
+from ..rows import row_of
 
 if TYPE_CHECKING:
     import torch
@@ -91,8 +91,4 @@ def backbone(name: str) -> Backbone:
     Raises:
         BadCall: there is none; the nearest is offered.
     """
-    known = {row.name: row for row in BACKBONES}
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-        raise BadCall(f"Unknown backbone '{name}'. Closest: '{near}'. Known: {', '.join(known)}.")
-    return known[name]
+    return row_of(BACKBONES, name, "backbone")

@@ -6,12 +6,11 @@ a test.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ...imaging.errors import BadCall
+from ...models.rows import row_of
 from ..objective import Objective
 
 
@@ -65,8 +64,4 @@ def objective_row(name: str) -> ObjectiveRow:
     Raises:
         BadCall: there is none; the nearest is offered.
     """
-    known = {row.name: row for row in OBJECTIVES}
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-        raise BadCall(f"Unknown objective '{name}'. Closest: '{near}'. Known: {', '.join(known)}.")
-    return known[name]
+    return row_of(OBJECTIVES, name, "objective")
