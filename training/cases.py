@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +30,11 @@ class Case:
     volume: Volume | None
     labels: LabelMap
     grid: Grid
+
+    def on(self, grid: Grid, array: npt.NDArray[Any], labels: LabelMap) -> Case:
+        """The same scan with its voxels and labels on another grid; what else is known of it stays."""
+        assert self.volume is not None
+        return replace(self, volume=replace(self.volume, array=array, grid=grid), labels=labels, grid=grid)
 
 
 @dataclass(frozen=True)

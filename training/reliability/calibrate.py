@@ -23,7 +23,6 @@ from ...imaging.errors import BadCall
 from ...imaging.geometry import Box, crop
 from ...imaging.guards.atomic import write_atomically
 from ...imaging.masks.dice import dice
-from ...imaging.volume import Volume
 from ...models.catalogue import card
 from ...models.inference.calibration import SIGNS, Calibration, Signs, expected_calibration_error, path_of, way_of
 from ...models.language.satmini.predictor import SatMiniPredictor
@@ -107,12 +106,7 @@ def halved(case: Case, rng: np.random.Generator) -> Case:
     box = Box((first, 0, 0), (first + wide // 2, deep, high))
     array, grid = crop(np.asarray(case.volume.array), case.grid, box)
     labels, _ = crop(case.labels, case.grid, box)
-    return replace(
-        case,
-        volume=Volume(array, grid, case.volume.modality, synthetic=case.volume.synthetic),
-        labels=labels,
-        grid=grid,
-    )
+    return case.on(grid, array, labels)
 
 
 CHANGES: Mapping[str, Change] = {

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ...imaging.geometry import Box, crop, reorient_array, resample, respaced_grid
-from ...imaging.volume import Volume
 from ..cases import Case
 
 Change = Callable[[Case, np.random.Generator], Case]
@@ -34,12 +33,7 @@ def _turned(codes: str) -> Change:
         assert case.volume is not None
         array, grid = reorient_array(np.asarray(case.volume.array), case.grid, codes)
         labels, _ = reorient_array(case.labels, case.grid, codes)
-        return replace(
-            case,
-            volume=Volume(array, grid, case.volume.modality, synthetic=case.volume.synthetic),
-            labels=labels,
-            grid=grid,
-        )
+        return case.on(grid, array, labels)
 
     return change
 
@@ -50,12 +44,7 @@ def _respaced(*spacing_mm: float) -> Change:
         target = respaced_grid(case.grid, spacing_mm)
         array = resample(np.asarray(case.volume.array, dtype=np.float32), case.grid, target)
         labels = resample(case.labels.astype(np.uint8), case.grid, target, order=0)
-        return replace(
-            case,
-            volume=Volume(array, target, case.volume.modality, synthetic=case.volume.synthetic),
-            labels=labels,
-            grid=target,
-        )
+        return case.on(target, array, labels)
 
     return change
 
@@ -70,12 +59,7 @@ def cropped(case: Case, rng: np.random.Generator) -> Case:
     box = Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
     array, grid = crop(np.asarray(case.volume.array), case.grid, box)
     labels, _ = crop(case.labels, case.grid, box)
-    return replace(
-        case,
-        volume=Volume(array, grid, case.volume.modality, synthetic=case.volume.synthetic),
-        labels=labels,
-        grid=grid,
-    )
+    return case.on(grid, array, labels)
 
 
 def noisy(share: float) -> Change:
