@@ -53,6 +53,12 @@ def normalised_term(text: str) -> str:
     return " ".join(text.lower().split())
 
 
+def tokens_of(tokenizer: Any, terms: Sequence[str], most: int) -> Any:
+    """The batch of terms as a published tower takes it: padded, cut after `most` tokens."""
+    texts = [normalised_term(term) for term in terms]
+    return tokenizer(texts, padding=True, truncation=True, max_length=most, return_tensors="pt")
+
+
 @cache
 def known_vectors() -> dict[str, Vector]:
     """Unit MiniLM vectors (384) of every term networks are trained on and of every name written by hand."""
@@ -141,13 +147,7 @@ class TransformerEncoder:
         """See `TextEncoder`."""
         import torch
 
-        tokens = self._loaded.tokenizer(
-            [normalised_term(term) for term in terms],
-            padding=True,
-            truncation=True,
-            max_length=self.MAX_TOKENS,
-            return_tensors="pt",
-        )
+        tokens = tokens_of(self._loaded.tokenizer, terms, self.MAX_TOKENS)
         with torch.inference_mode():
             hidden = self._loaded.network(**tokens).last_hidden_state
         mask = tokens["attention_mask"][..., None].float()

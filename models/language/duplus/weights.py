@@ -14,7 +14,7 @@ from ...card import Card
 from ...checkpoints import Tensors, read_checkpoint
 from ...interface import Running
 from ...parity import Fixture
-from ...text.encoders import CachedEncoder, Vector, normalised_term
+from ...text.encoders import CachedEncoder, Vector, tokens_of
 from .network import load_duplus
 from .predictor import DuplusPredictor
 
@@ -60,13 +60,7 @@ class ClipTextEncoder:
 
     def encode(self, terms: Sequence[str]) -> Vector:
         """See `TextEncoder`."""
-        tokens = self._tokenizer(
-            [normalised_term(term) for term in terms],
-            padding=True,
-            truncation=True,
-            max_length=self.MAX_TOKENS,
-            return_tensors="pt",
-        )
+        tokens = tokens_of(self._tokenizer, terms, self.MAX_TOKENS)
         with torch.inference_mode():
             pooled: Vector = self._model(**tokens).pooler_output.numpy()
         return pooled
