@@ -114,13 +114,11 @@ class Followed:
     specks_after: int
 
 
-def lesions_of(masks: Sequence[Mask | Region]) -> list[Lesion]:
-    """Connected parts of at least `LEAST_VOXELS` voxels with their sizes; masks without voxel size have none."""
-    return parts_of(masks).lesions
-
-
 def parts_of(masks: Sequence[Mask | Region]) -> Parts:
-    """The same, and how many smaller ones there were."""
+    """Connected parts of at least `LEAST_VOXELS` voxels with their sizes, and how many smaller ones there were.
+
+    Masks without voxel size have none.
+    """
     found, noise = [], 0
     for number, mask in enumerate(masks):
         whole = Region.of(mask)

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from ostensor.imaging.errors import BadCall
 from ostensor.imaging.geometry import resample
-from ostensor.imaging.masks.followup import Change, Lesion, changes, follow, lesions_of, parts_of, response
+from ostensor.imaging.masks.followup import Change, Lesion, changes, follow, parts_of, response
 from ostensor.imaging.masks.registration import Alignment, align
 from ostensor.imaging.phantoms import torso_ct
 from ostensor.imaging.region import Region
@@ -71,7 +71,7 @@ def test_points_are_carried_to_where_the_patient_lies_now() -> None:
 
 def test_lesions_are_matched_and_measured_in_their_own_scans() -> None:
     before, after, alignment = studies()
-    found = changes(lesions_of(before.masks), lesions_of(after.masks), alignment)
+    found = changes(parts_of(before.masks).lesions, parts_of(after.masks).lesions, alignment)
     states = {(c.earlier.mask if c.earlier else None, c.later.mask if c.later else None): c.state for c in found}
     assert states == {(0, 0): "matched", (1, 1): "matched", (2, None): "gone", (None, 2): "new"}
     grown = next(c for c in found if c.earlier and c.earlier.mask == 0)
@@ -125,7 +125,7 @@ def test_a_lesion_that_grew_into_another_is_merged_not_gone() -> None:
     two[4:10, 5:12, 3:6] = two[14:18, 5:12, 3:6] = True
     one[4:18, 5:12, 3:6] = True
     still = Alignment(1, 1, 0, "", _Still())
-    found = changes(lesions_of([Mask(two, grid)]), lesions_of([Mask(one, grid)]), still)
+    found = changes(parts_of([Mask(two, grid)]).lesions, parts_of([Mask(one, grid)]).lesions, still)
     assert sorted(c.state for c in found) == ["matched", "merged"]
     assert [c.earlier.part for c in found if c.earlier and c.state == "matched"] == [1], "the larger one keeps it"
 
