@@ -33,6 +33,15 @@ def full_precision(path: Path) -> Tensors:
     return {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
 
 
+def half_precision(net: torch.nn.Module) -> Tensors:
+    """A network's weights as our files hold them: floating ones as float16, without counters of batches."""
+    return {
+        key: (value.half() if value.is_floating_point() else value).contiguous()
+        for key, value in net.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+
+
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a file, a pickle of torch or safetensors whatever its ending.
 

@@ -39,12 +39,24 @@ class Configuration:
         Raises:
             BadCall: there is one; the nearest known key is offered.
         """
-        for key in sorted(set(self.values) - set(known)):
-            near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.0)
+        unknown = sorted(set(self.values) - set(known))
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], sorted(known), n=1, cutoff=0.0)
             raise BadCall(
-                f"The key '{key}' of '{self.stem}' is not known. Closest: '{near[0]}'. "
+                f"The key '{unknown[0]}' of '{self.stem}' is not known. Closest: '{near[0]}'. "
                 f"Keys of a {self.kind} run: {', '.join(sorted(known))}."
             )
+
+    def start(self) -> str:
+        """Name of the bundled weights the run begins with; "" for random ones.
+
+        Raises:
+            BadCall: `start` says something else.
+        """
+        start = self.values.get("start", "random")
+        if start not in ("random", "bundled"):
+            raise BadCall(f"'{start}' is not among random, bundled. Change `start`.")
+        return str(self.values["name"]) if start == "bundled" else ""
 
     @contextmanager
     def read_as_wrong(self) -> Iterator[None]:
@@ -89,7 +101,7 @@ def _find(config: str | Path, beside: Path) -> Path:
     given = beside / config
     if given.is_file():
         return given
-    known = {path.stem: path for path in CONFIGS.rglob("*.toml")}
+    known = bundled()
     if str(config) in known:
         return known[str(config)]
     near = difflib.get_close_matches(str(config), sorted(known), n=3, cutoff=0.4) or sorted(known)

@@ -70,6 +70,7 @@ def varied(run: Any, *, seed: int | None = None, steps: int | None = None) -> An
         run = replace(run, schedule=replace(run.schedule, steps=steps))
     if seed is None:
         return run
-    owner = run if hasattr(run, "seed") else run.schedule
-    changed = {"seed": seed} if owner is run else {"schedule": replace(run.schedule, seed=seed)}
-    return replace(run, name=f"{run.name}-seed{seed}", **changed)
+    run = replace(run, name=f"{run.name}-seed{seed}")
+    if hasattr(run, "seed"):
+        return replace(run, seed=seed)
+    return replace(run, schedule=replace(run.schedule, seed=seed))

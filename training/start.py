@@ -1,6 +1,8 @@
-"""Weights a run may begin with."""
+"""Weights a run may begin with, and those it has come to."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -30,3 +32,18 @@ def bundled_weights(name: str) -> dict[str, torch.Tensor]:
             f"There are no bundled weights of '{name}' to start from. Train it first, or set start = \"random\"."
         )
     return full_precision(path)
+
+
+def averaged_weights(checkpoint: Path, name: str, fit: str) -> dict[str, torch.Tensor]:
+    """The averaged weights of a run.
+
+    Args:
+        fit: what comes behind `ostensor fit` to train it.
+
+    Raises:
+        Unavailable: it has no checkpoint yet.
+    """
+    if not checkpoint.exists():
+        raise Unavailable(f"'{name}' has not been trained here. Run `{f'ostensor fit {fit}'.strip()}` first.")
+    weights: dict[str, torch.Tensor] = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
+    return weights

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from ...imaging.errors import BadCall, Unavailable
+from ...imaging.errors import BadCall
 from ...models.uncertainty.probunet import ProbUnet, ProbUnetConfig
 from ..cases import Case
 from ..configuration import Configuration
@@ -25,6 +25,7 @@ from ..objective import Batch
 from ..report_sections import write_section
 from ..sampling import View, draw
 from ..scores import patient_interval
+from ..start import averaged_weights
 from ..trainer import Schedule, Stream, Trainer
 from .judged import RATERS, Judged, judged_slices
 from .pulaski import Distance, Pulaski, raters_of
@@ -183,11 +184,9 @@ def trained(run: RatersRun, distance: Distance, runs: Path) -> ProbUnet:
     Raises:
         Unavailable: it has not been trained here.
     """
-    path = run.folder(distance, runs) / "checkpoint.pt"
-    if not path.exists():
-        raise Unavailable(f"'{run.name}' has not been trained here. Run `ostensor fit {run.name}` first.")
+    weights = averaged_weights(run.folder(distance, runs) / "checkpoint.pt", run.name, run.name)
     net = ProbUnet(run.network)
-    net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
+    net.load_state_dict(weights)
     return net.eval()
 
 

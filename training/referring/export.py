@@ -14,6 +14,7 @@ from safetensors.torch import save
 from ...imaging.errors import Unavailable
 from ...imaging.guards.atomic import write_atomically
 from ...models.catalogue import forget_cards
+from ...models.checkpoints import half_precision
 from ...models.language.referring.predictor import ReferringPredictor
 from ...models.load import load_predictor
 from ..folders import Folders
@@ -34,12 +35,7 @@ def export_weights(run: ReferringRun, folders: Folders) -> Path:
     """Write `<name>.safetensors` (half precision) and `<name>.json` of a finished run; answers the weights file."""
     folder = folders.weights
     net = trained(run, folders.runs)
-    half = {
-        key: (value.half() if value.is_floating_point() else value).contiguous()
-        for key, value in net.state_dict().items()
-        if not key.endswith("num_batches_tracked")
-    }
-    content = save(half)
+    content = save(half_precision(net))
     path = folder / f"{run.name}.safetensors"
     write_atomically(path, lambda file: file.write(content))
     checkpoint = torch.load(folders.checkpoint(run.name), map_location="cpu", weights_only=True)

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ...imaging.errors import BadCall, Unavailable
+from ...imaging.errors import BadCall
 from ...imaging.guards.atomic import write_atomically
 from ...models.language.flans import network as flans
 from ...models.language.flans.image import Trunk
@@ -22,7 +22,7 @@ from ..configuration import Configuration
 from ..folders import Folders
 from ..kinds import How
 from ..objective import Objective
-from ..start import bundled_weights
+from ..start import averaged_weights, bundled_weights
 from ..trainer import Schedule, Trainer
 from .objective import FlansObjective, LsmsObjective, Vocabulary
 from .pairs import every_sentence
@@ -75,11 +75,7 @@ def read(given: Configuration) -> ReferringRun:
     """
     given.refuse_unknown({field.name for field in fields(ReferringRun)})
     values = given.values
-    start = values.get("start", "random")
-    if start not in ("random", "bundled"):
-        raise BadCall(f"'{start}' is not among random, bundled. Change `start`.")
-    begins = values["name"] if start == "bundled" else ""
-    run = ReferringRun(**{**values, "start": begins, "schedule": Schedule(**values["schedule"])})
+    run = ReferringRun(**{**values, "start": given.start(), "schedule": Schedule(**values["schedule"])})
     if run.network == "flans" and run.size != flans.MINI.encoder.size:
         raise BadCall(f"FLanS takes pictures of {flans.MINI.encoder.size} pixels, not {run.size}. Change `size`.")
     missing = set(run.data) - set(DATASETS)
@@ -174,9 +170,7 @@ def trained(run: ReferringRun, runs: Path) -> flans.Flans | lsms.Lsms:
     Raises:
         Unavailable: the run has no checkpoint yet.
     """
-    path = runs / run.name / "checkpoint.pt"
-    if not path.exists():
-        raise Unavailable(f"'{run.name}' has not been trained here. Run `ostensor fit {run.network}` first.")
+    weights = averaged_weights(runs / run.name / "checkpoint.pt", run.name, run.network)
     net = run.untrained()
-    net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
+    net.load_state_dict(weights)
     return net.eval()

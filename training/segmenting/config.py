@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import torch
+
 from ...imaging.errors import BadCall
 from ...models.inference.preprocess import Preparation
 from ...models.language.satmini.fixed_classes import ClassesConfig, FixedClasses
@@ -109,7 +111,6 @@ def read(given: Configuration) -> RunConfig:
         )
     if network.neighbours and network.dims != 2:
         raise BadCall("Only 2-D networks see neighbours beside a slice. Set neighbours = 0.")
-    start = _one_of(values.get("start", "random"), ("random", "bundled"))
     view: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in values["view"].items()
     }
@@ -132,20 +133,17 @@ def read(given: Configuration) -> RunConfig:
         along_mm=float(values.get("along_mm", 0.0)),
         mirrored_edge=int(values.get("mirrored_edge", 0)),
         objective=row.name,
-        start=values["name"] if start == "bundled" else "",
+        start=given.start(),
         missed=str(values.get("missed", "")),
     )
 
 
-def _one_of(value: Any, allowed: tuple[Any, ...]) -> Any:
-    if value not in allowed:
-        raise BadCall(f"'{value}' is not among {', '.join(allowed)}. Change the configuration.")
-    return value
-
-
 def stride_of(network: SatMiniConfig | ClassesConfig) -> int:
     """What the sides of a patch must be multiples of."""
-    return network.stride if isinstance(network, SatMiniConfig) else FixedClasses(network, ("any",)).config.stride
+    if isinstance(network, SatMiniConfig):
+        return network.stride
+    with torch.device("meta"):  # its shape alone is asked for
+        return FixedClasses(network, ("any",)).config.stride
 
 
 def network_of(plan: RunConfig) -> SatMini | FixedClasses:

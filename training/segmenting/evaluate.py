@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from rich.progress import track
 
-from ...imaging.errors import Unavailable
 from ...imaging.masks.dice import Counts, counts_of, dice_of_counts
 from ...imaging.volume import Grid
 from ...models.catalogue import card
@@ -25,6 +23,7 @@ from ...models.load import load_predictor
 from ..cases import Case, Dataset
 from ..folders import Folders
 from ..scores import patient_interval
+from ..start import averaged_weights
 from .atlas import best_atlas, copied, placed
 from .config import RunConfig, network_of
 from .cutoffs import cutoffs_of
@@ -63,17 +62,15 @@ class Score:
         return self.dice > self.atlas and self.dice >= LEAST_DICE
 
 
-def trained_model(plan: RunConfig, runs: Path) -> SatMini | FixedClasses:
+def trained_model(plan: RunConfig, folders: Folders) -> SatMini | FixedClasses:
     """The averaged weights of a run.
 
     Raises:
         Unavailable: the run has no checkpoint yet.
     """
-    path = runs / plan.name / "checkpoint.pt"
-    if not path.exists():
-        raise Unavailable(f"'{plan.name}' has not been trained here. Run `ostensor fit` first.")
+    weights = averaged_weights(folders.checkpoint(plan.name), plan.name, "")
     model = network_of(plan)
-    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
+    model.load_state_dict(weights)
     return model.eval()
 
 
@@ -96,7 +93,7 @@ def predictor_of(plan: RunConfig, folders: Folders, threads: int | None = None) 
         loaded = load_predictor(plan.name, threads=threads)
         assert isinstance(loaded, SatMiniPredictor)
         return loaded
-    net = trained_model(plan, folders.runs)
+    net = trained_model(plan, folders)
     return SatMiniPredictor(net, plan.preparation, entry, threads=threads, decisions=decisions_of(plan, net, folders))
 
 

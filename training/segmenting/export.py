@@ -13,6 +13,7 @@ from safetensors.torch import save
 
 from ...imaging.errors import BadCall, Unavailable
 from ...imaging.guards.atomic import write_atomically
+from ...models.checkpoints import half_precision
 from ...models.inference.decisions import Decisions
 from ..folders import Folders
 from ..report_sections import CARD, write_card
@@ -37,13 +38,8 @@ def write(plan: RunConfig, found: Sequence[Score], folders: Folders) -> Path:
     folder = folders.weights
     if not folders.checkpoint(plan.name).exists():
         return _remeasured(plan, found, folder)
-    model = trained_model(plan, folders.runs)
-    half = {
-        key: (value.half() if value.is_floating_point() else value).contiguous()
-        for key, value in model.state_dict().items()
-        if not key.endswith("num_batches_tracked")
-    }
-    content = save(half)
+    model = trained_model(plan, folders)
+    content = save(half_precision(model))
     weights = folder / f"{plan.name}.safetensors"
     write_atomically(weights, lambda file: file.write(content))
     facts = _facts(plan, found, hashlib.sha256(content).hexdigest(), folders, decisions_of(plan, model, folders))

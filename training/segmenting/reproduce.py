@@ -15,14 +15,13 @@ import numpy as np
 from ...imaging.guards.atomic import write_atomically
 from ...imaging.masks.dice import dice
 from ...imaging.volume import Grid, Modality, Volume
-from ...models.catalogue import WEIGHTS_FOLDER, catalogue
+from ...models.catalogue import catalogue
 from ...models.language.satmini.predictor import SatMiniPredictor
 from ...models.load import load_predictor
 from ..configuration import read_configuration
 from .config import RunConfig, read
 from .evaluate import complete_region
 
-EXPECTED = WEIGHTS_FOLDER / "expected.json"
 FIRST = 2  # held-out cases compared
 
 

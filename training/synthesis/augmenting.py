@@ -54,7 +54,7 @@ def compare(
     """Train every arm, write the table, and answer its file; what is in `results.json` already is not done again."""
     if run.task != "synthesize":
         raise BadCall(f"'{run.name}' paints no masks. Use paint-hippocampus.")
-    network = trained(run, folders.runs)
+    network = trained(run, folders)
     assert isinstance(network, Denoiser)
     train, test = cases_of(run, "train", folders.data), _tested(cases_of(run, "test", folders.data))
     folder = folders.runs / f"augment-{run.name}"

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ...imaging.errors import BadCall, Unavailable
+from ...imaging.errors import BadCall
 from ...imaging.masks.dice import dice
 from ...imaging.volume import Grid, Volume
 from ...models.interface import Predictor
@@ -29,6 +28,7 @@ from ...models.synthesis.quality import fsim, jitter, nearest_distance, psnr, ss
 from ...models.synthesis.scales import Float, from_unit
 from ..configuration import read_configuration
 from ..folders import Folders
+from ..start import averaged_weights
 from .fit import cases_of, network_of
 from .run import Slices, SynthesisRun, padded, read
 
@@ -61,17 +61,15 @@ class SynthesisScore:
     jitter: float | None
 
 
-def trained(run: SynthesisRun, runs: Path) -> Denoiser | Generator:
+def trained(run: SynthesisRun, folders: Folders) -> Denoiser | Generator:
     """The averaged weights of a run.
 
     Raises:
         Unavailable: it has not been trained here.
     """
-    path = runs / run.name / "checkpoint.pt"
-    if not path.exists():
-        raise Unavailable(f"'{run.name}' has not been trained here. Run `ostensor fit {run.name}` first.")
+    weights = averaged_weights(folders.checkpoint(run.name), run.name, run.name)
     net = network_of(run)
-    net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
+    net.load_state_dict(weights)
     return net.eval()
 
 
@@ -85,11 +83,11 @@ def evaluate(run: SynthesisRun, folders: Folders, *, most: int = 10) -> list[Syn
         raise BadCall(f"'{run.name}' is a rival. It is measured beside the run that names it as `rival`.")
     train = cases_of(run, "train", folders.data)
     test = _first_patients(cases_of(run, "test", folders.data), most)
-    makers: dict[str, Maker] = {"diffusion": _diffusion(trained(run, folders.runs), run)}
+    makers: dict[str, Maker] = {"diffusion": _diffusion(trained(run, folders), run)}
     makers["prior fill"] = _fill(train) if run.task == "synthesize" else _lookup(train)
     if run.rival and folders.checkpoint(run.rival).exists():
         rival = read(read_configuration(run.rival))
-        makers[rival.objective] = _one_pass(trained(rival, folders.runs))
+        makers[rival.objective] = _one_pass(trained(rival, folders))
     makers["real image"] = lambda case: case.pictures
     segmenter = load_predictor(SEGMENTERS[run.data]) if run.data in SEGMENTERS else None
     windows = [_window(picture, run) for case in train for picture in case.pictures[:: _thin(train)]]

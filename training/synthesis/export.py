@@ -28,12 +28,12 @@ memorised patients. Images are synthetic for life, for training, testing and tea
 
 def write(run: SynthesisRun, scores: Sequence[SynthesisScore], folders: Folders) -> Path:
     """Write `<name>.safetensors`, `<name>.json` and the network's section of SYNTHESIS.md."""
-    runs, folder = folders.runs, folders.weights
-    net = trained(run, runs)
+    folder = folders.weights
+    net = trained(run, folders)
     content = save({key: value.half().contiguous() for key, value in net.state_dict().items()})
     path = folder / f"{run.name}.safetensors"
     write_atomically(path, lambda file: file.write(content))
-    record = json.loads((runs / run.name / "run.json").read_text(encoding="utf-8"))
+    record = json.loads((folders.runs / run.name / "run.json").read_text(encoding="utf-8"))
     dataset = run.dataset
     facts = {
         "name": run.name,

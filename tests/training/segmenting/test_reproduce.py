@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from ostensor.models.catalogue import card
+from ostensor.models.catalogue import WEIGHTS_FOLDER, card
 from ostensor.models.load import load_predictor
-from ostensor.training.segmenting.reproduce import EXPECTED, bundled, on_data, on_phantom
+from ostensor.training.segmenting.reproduce import bundled, on_data, on_phantom
 
 # OpenVINO traces the network through torch.jit, which torch calls deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
-WANTED = json.loads(EXPECTED.read_text(encoding="utf-8"))
+WANTED = json.loads((WEIGHTS_FOLDER / "expected.json").read_text(encoding="utf-8"))
 
 
 def test_every_bundled_network_has_an_expectation_of_its_very_file() -> None:

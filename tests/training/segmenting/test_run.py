@@ -101,7 +101,7 @@ def test_a_run_may_start_from_bundled_weights(folders: Folders, tiny: ModuleType
     plan = replace(tiny.plan(), name=known.name, network=known.network, view=view, schedule=schedule, start=known.name)
     fit(plan, folders, How())
     values = load_file(catalogue.WEIGHTS_FOLDER / f"{known.name}.safetensors")
-    found = trained_model(plan, folders.runs).state_dict()
+    found = trained_model(plan, folders).state_dict()
     assert np.array_equal(found["text.0.weight"].numpy(), values["text.0.weight"].float().numpy())
     with pytest.raises(Unavailable, match="no bundled weights of 'none'"):
         fit(replace(plan, name="other", start="none"), folders, How())
@@ -122,7 +122,7 @@ def test_bundled_weights_that_saw_single_slices_begin_a_run_that_sees_neighbours
 
 def test_an_untrained_run_says_what_to_do(folders: Folders, tiny: ModuleType) -> None:
     with pytest.raises(Unavailable, match="ostensor fit"):
-        trained_model(replace(tiny.plan(), name="none"), folders.runs)
+        trained_model(replace(tiny.plan(), name="none"), folders)
 
 
 @pytest.mark.parametrize("name", bundled("segmenting"))
