@@ -62,12 +62,17 @@ def as_one_of_ours(error: Exception, doing: str) -> OstensorError:
 
 
 def log_crash(log: logging.Logger, doing: str, error: Exception) -> None:
-    """Write where an exception came from, without the words of any library, which may name a patient or a path."""
+    """Write where an exception came from; see `bare_trace`."""
+    log.error("%s: %s", doing, bare_trace(error))
+
+
+def bare_trace(error: BaseException) -> str:
+    """The type of an exception and its frames, without the words of any library, which may name a patient or a path."""
     frames = "\n".join(
         f"  {_short(frame.filename)}:{frame.lineno} in {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)
     )
-    log.error("%s: %s\n%s", doing, type(error).__name__, frames)
+    return f"{type(error).__name__}\n{frames}"
 
 
 def _place(error: Exception) -> str:

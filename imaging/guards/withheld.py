@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import re
 import sys
-import traceback
 import warnings
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, TextIO
+
+from ..errors import bare_trace
 
 LIBRARIES = ("pydicom", "highdicom", "nibabel")
 _WORD = re.compile(r"[A-Z][A-Za-z0-9]{3,}")
@@ -104,13 +105,6 @@ class _Records:
             category = _CATEGORY.match(record.getMessage())
             kept = without_values(record.getMessage())
             record.msg, record.args = f"{category[1]}: {kept}" if category else kept, None
-            record.exc_text = _bare_trace(record)
-            record.exc_info = None
+            error = record.exc_info[1] if record.exc_info else None
+            record.exc_text, record.exc_info = (bare_trace(error) if error is not None else None), None
         return record
-
-
-def _bare_trace(record: logging.LogRecord) -> str | None:
-    """Where an exception came from and its type, without its message."""
-    if not record.exc_info or record.exc_info[0] is None:
-        return None
-    return "".join([*traceback.format_tb(record.exc_info[2]), record.exc_info[0].__name__])
