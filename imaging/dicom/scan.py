@@ -143,6 +143,10 @@ def _in_units(
         return array, *_ct_unit(array, kinds)
     if modality != "pet":
         return array, "", ()
+    return _pet_units(array, parts)
+
+
+def _pet_units(array: npt.NDArray[Any], parts: Sequence[Part]) -> tuple[npt.NDArray[Any], str, tuple[str, ...]]:
     found = uptake([part.header for part in parts])
     notes = (found.note,) if found.note else ()
     return array if found.factor == 1 else array.astype(np.float32) * np.float32(found.factor), found.unit, notes
@@ -182,9 +186,7 @@ def _from_frames(stack: Stack) -> DicomVolume:
     if stack.modality == "ct":
         unit, remarks = _ct_unit(array, frames.rescale_types)
     elif stack.modality == "pet":
-        found = uptake([part.header])
-        array = array if found.factor == 1 else array.astype(np.float32) * np.float32(found.factor)
-        unit, remarks = found.unit, (found.note,) if found.note else ()
+        array, unit, remarks = _pet_units(array, [part])
     notes = (*frames.placement.notes, *remarks)
     return DicomVolume(array, grid, notes, stack.modality, unit, source_of(part.header, instances))
 
