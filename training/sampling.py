@@ -13,11 +13,14 @@ import torch
 import torch.nn.functional as F
 
 from ..imaging.geometry import reorient_array, resample
-from ..models.inference.preprocess import Preparation, prepare, working_grid
+from ..models.inference.preprocess import BODY_SHARE, Preparation, normalised, prepare, working_grid
 from ..models.inference.windows import beside
 from .bodies.appearance import Appearance, synthesise
+from .bodies.swelling import ball_of, swollen
 from .cases import Case
 
+SWELL = 2.5  # along each axis
+FAT = 0.4  # share of the body's points that a window may show as black, as one for the liver does with fat
 ALONE = 0.1  # share of samples in which a slice has no neighbours, as a single picture
 
 
@@ -33,6 +36,8 @@ class View:
         turn: rotate freely in the plane (2-D stacks of unknown orientation).
         coarse: probability of imitating thick slices.
         noise, bias, gamma: strength of intensity changes; 0 switches one off.
+        window: probability of cutting grey values off as a screen's window does.
+        swell: probability of an organ up to `SWELL` times as large or as small.
     """
 
     patch: tuple[int, ...]
@@ -48,6 +53,8 @@ class View:
     bias: float = 0.2
     gamma: float = 0.3
     foreground: float = 0.5
+    window: float = 0.0
+    swell: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -134,8 +141,18 @@ def _random_grid(ready: Ready, view: View, rng: np.random.Generator) -> torch.Te
         points = points + _elastic(view, rng)
     matrix = torch.from_numpy((rotation * zoom).astype(np.float32))
     points = points @ matrix.T + torch.from_numpy(centre.astype(np.float32))
+    if view.swell and rng.random() < view.swell:
+        points = _swollen(points, ready.labels.numpy(), rng)
     scaled = (2 * points + 1) / torch.from_numpy(shape.astype(np.float32)) - 1
     return scaled.flip(-1)[None]
+
+
+def _swollen(points: torch.Tensor, labels: Any, rng: np.random.Generator) -> torch.Tensor:
+    values = np.unique(labels[labels > 0])
+    if not len(values):
+        return points
+    centre, radius = ball_of(labels == values[int(rng.integers(len(values)))])
+    return swollen(points, centre, radius, float(np.exp(rng.uniform(-1, 1) * np.log(SWELL))))
 
 
 def _centre(ready: Ready, view: View, rng: np.random.Generator, shape: Any, patch: Any) -> Any:
@@ -175,6 +192,8 @@ def _elastic(view: View, rng: np.random.Generator) -> torch.Tensor:
 
 def _vary(image: torch.Tensor, view: View, rng: np.random.Generator) -> torch.Tensor:
     """Contrast, bias field, blur or thick slices, and noise on a normalised image (channels ...)."""
+    if view.window and rng.random() < view.window:
+        image = _windowed(image, rng)
     if view.gamma and rng.random() < 0.5:
         low, high = image.min(), image.max()
         unit = (image - low) / (high - low + 1e-6)
@@ -189,6 +208,25 @@ def _vary(image: torch.Tensor, view: View, rng: np.random.Generator) -> torch.Te
         level = float(view.noise * rng.uniform(0, 1))
         image = image + level * torch.from_numpy(rng.standard_normal(tuple(image.shape)).astype(np.float32))
     return image
+
+
+def _windowed(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """The image as a screen shows it: darkest and brightest values cut off, then normalised as `prepare` does."""
+    low, high = float(image.min()), float(image.max())
+    body = image[image > low + BODY_SHARE * (high - low)]
+    if body.numel() < 16:
+        return image
+    sample = body[:: max(1, body.numel() // 5000)]
+    darkest = float(torch.quantile(sample, float(FAT * rng.random() ** 2)))
+    brightest = float(torch.quantile(sample, float(1 - 0.1 * rng.random() ** 2)))
+    if rng.random() < 0.5:  # anywhere between the scan's own end and the body's
+        darkest = low + float(rng.random()) * (darkest - low)
+    if rng.random() < 0.5:
+        brightest = high - float(rng.random()) * (high - brightest)
+    if brightest - darkest < 0.05 * (high - low):
+        return image
+    cut = normalised(image.clamp(darkest, brightest).numpy(), "mr", calibrated=False)
+    return torch.from_numpy(cut)
 
 
 def coarsened(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
