@@ -22,7 +22,8 @@ from ...tools.desk.results import MaskRow, SegmentResult
 from ...tools.desk.settings import Settings
 from ...tools.running import use
 from ..machine import commit
-from .verdicts_data import LEAST_VOXELS, Question, questions
+from .verdicts_changed import LEAST_VOXELS, Question
+from .verdicts_data import questions
 
 SHOWN = 0.25  # share of a structure in the scan from which it must be found
 WHOLE = 0.95

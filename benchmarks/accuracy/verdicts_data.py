@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,28 +16,8 @@ from ...imaging.volume import BoolArray, Modality, Volume
 from ...models.catalogue import segmenters
 from ...training.cases import Case, Dataset
 from ...training.data import acdc, brain, btcv, example_ct, hippocampus, sarcoma_pet
-from ...training.reliability.calibrate import halves
-
-Kind = Literal["as it is", "cut", "other region"]
-LEAST_VOXELS = 30  # a truth of fewer voxels is a sliver that nobody must see
-
-
-@dataclass(frozen=True)
-class Question:
-    """A scan and what is truly in it.
-
-    Attributes:
-        truth: structure -> its voxels (None: certainly not in the scan).
-        share: structure -> share of the structure that lies in the scan, 0 to 1.
-        whose: patient; figures over patients need it.
-    """
-
-    name: str
-    kind: Kind
-    volume: Volume
-    truth: Mapping[str, BoolArray | None]
-    share: Mapping[str, float]
-    whose: str
+from ...training.reliability.calibrate import halves, spread
+from .verdicts_changed import Question, resized_hearts, slices, told_kind, whole
 
 
 def claimed_by(modality: str, dims: int) -> tuple[str, ...]:
@@ -55,7 +35,8 @@ def questions(data: Path, *, seed: int = 0) -> Iterator[Question]:
     """Every scan, always in the same order."""
     rng = np.random.default_rng(seed)
     yield from _trunk(data, rng)
-    yield from _held_out(data, btcv.DATASET, most=16)
+    yield from slices(data)
+    yield from resized_hearts(data)
     yield from _held_out(data, acdc.DATASET, most=4)
     yield from _held_out(data, hippocampus.DATASET, most=8)
     yield from _held_out(data, sarcoma_pet.DATASET, most=4)
@@ -63,18 +44,10 @@ def questions(data: Path, *, seed: int = 0) -> Iterator[Question]:
     yield from _other_regions(data)
 
 
-def _whole(case: Case, names: Mapping[str, tuple[int, ...]], absent: tuple[str, ...] = ()) -> Question:
-    assert case.volume is not None
-    truth: dict[str, BoolArray | None] = {name: np.isin(case.labels, values) for name, values in names.items()}
-    truth |= dict.fromkeys(absent)
-    share = {name: float(one is not None and bool(one.any())) for name, one in truth.items()}
-    return Question(case.name, "as it is", case.volume, truth, share, case.patient)
-
-
 def _held_out(data: Path, dataset: Dataset, *, most: int) -> Iterator[Question]:
     every = halves(dataset.cases(data, "test"))[1]  # the others set the limits
     for n in np.unique(np.linspace(0, len(every) - 1, min(most, len(every))).round().astype(int)):
-        yield _whole(every[n], dataset.structures)
+        yield whole(every[n], dataset.structures)
 
 
 def _part(question: Question, box: Box, name: str) -> Question:
@@ -82,13 +55,13 @@ def _part(question: Question, box: Box, name: str) -> Question:
     array, grid = crop(np.asarray(question.volume.array), question.volume.grid, box)
     truth: dict[str, BoolArray | None] = {}
     share: dict[str, float] = {}
-    for structure, whole in question.truth.items():
-        if whole is None:
+    for structure, every in question.truth.items():
+        if every is None:
             truth[structure], share[structure] = None, 0.0
             continue
-        kept = crop(whole, question.volume.grid, box)[0]
+        kept = crop(every, question.volume.grid, box)[0]
         truth[structure] = kept
-        share[structure] = float(kept.sum()) / max(1, int(whole.sum()))
+        share[structure] = float(kept.sum()) / max(1, int(every.sum()))
     volume = replace(question.volume, array=array, grid=grid)
     return replace(question, name=f"{question.name}, {name}", kind="cut", volume=volume, truth=truth, share=share)
 
@@ -97,18 +70,18 @@ def _trunk(data: Path, rng: np.random.Generator) -> Iterator[Question]:
     """The abdomen-pelvis CT, whole, in stacks of slices, and one half; and the DICOM series of the liver."""
     case = example_ct.DATASET.cases(data, "test")[0]
     names = {name: values for name, values in example_ct.STRUCTURES.items() if name in claimed_by("ct", 3)}
-    whole = _whole(case, names)
-    yield whole
+    uncut = whole(case, names)
+    yield uncut
     wide, deep, high = case.grid.shape
     for low, top in ((0, 45), (0, 70), (20, 56), (45, 80), (60, high), (75, high), *_stacks(high, rng, count=2)):
-        yield _part(whole, Box((0, 0, low), (wide, deep, top)), f"slices {low} to {top}")
-    yield _part(whole, Box((0, 0, 0), (wide // 2, deep, high)), "its left half")
+        yield _part(uncut, Box((0, 0, low), (wide, deep, top)), f"slices {low} to {top}")
+    yield _part(uncut, Box((0, 0, 0), (wide // 2, deep, high)), "its left half")
     opened = read_image(data / "totalsegmentator_example" / "example_ct_dicom").volume
     assert opened is not None
     seg = read_image(data / "totalsegmentator_example" / "example_seg_dicom.nii.gz").volume
     assert seg is not None
     labels = resample(np.asarray(seg.array), seg.grid, opened.grid, order=0).astype(np.uint8)
-    yield _whole(Case("dicom", "example_ct_dicom", opened, labels, opened.grid), names)
+    yield whole(Case("dicom", "example_ct_dicom", opened, labels, opened.grid), names)
 
 
 def _stacks(high: int, rng: np.random.Generator, *, count: int) -> list[tuple[int, int]]:
@@ -134,7 +107,8 @@ def _cut_held_out(data: Path, rng: np.random.Generator) -> Iterator[Question]:
         low = bool(rng.integers(2))
         box = Box((0, 0, 0), (wide, deep // 2, high)) if low else Box((0, deep // 2, 0), (wide, deep, high))
         yield _part(question, box, "its back half" if low else "its front half")
-    for question in _held_out(data, btcv.DATASET, most=6):
+    for case in spread(halves(btcv.DATASET.cases(data, "test"))[1], 6):
+        question = whole(told_kind(case, "ct"), btcv.DATASET.structures)
         wide, deep, _ = question.volume.grid.shape
         yield _part(question, Box((0, 0, 0), (wide // 2, deep, 1)), "one half")
 

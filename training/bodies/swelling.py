@@ -13,15 +13,21 @@ REACH = 1.5  # radii of the organ, beyond its changed border, within which the s
 _EDGE = 0.95  # share of the organ's points that lie within its radius
 
 
-def ball_of(inside: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], float]:
-    """Centre and radius, in voxels, of the ball that holds an organ but for a few points that stick out."""
-    points = np.argwhere(inside).astype(np.float64)
+def ball_of(
+    inside: npt.NDArray[np.bool_], spacing: tuple[float, ...] | None = None
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Centre and radius of the ball that holds an organ but for a few points that stick out.
+
+    Args:
+        spacing: of the voxels along each axis; None answers in voxels.
+    """
+    points = np.argwhere(inside).astype(np.float64) * np.array(spacing or (1.0,) * inside.ndim)
     centre = points.mean(axis=0)
     return centre, max(1.0, float(np.quantile(np.linalg.norm(points - centre, axis=1), _EDGE)))
 
 
 def swollen(points: torch.Tensor, centre: npt.NDArray[np.float64], radius: float, factor: float) -> torch.Tensor:
-    """Where each point (... dims) of the changed picture looks in the unchanged one, in voxels.
+    """Where each point (... dims) of the changed picture looks in the unchanged one, all in the ball's unit.
 
     Within `factor * radius` of the centre the picture is enlarged `factor` times; from there distances grow evenly
     until, at `REACH` radii more, nothing moves.

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from scipy import ndimage
 
 from ...imaging.geometry import Box, crop, reorient_array, resample, respaced_grid
+from ...imaging.hounsfield import may_be_hu
+from ...models.inference.preprocess import AIR_HU
+from ..bodies.swelling import ball_of, swollen
 from ..cases import Case
 
 Change = Callable[[Case, np.random.Generator], Case]
@@ -74,6 +79,66 @@ def bent(power: float) -> Change:
         low = float(np.min(np.asarray(case.volume.array))) if case.volume else 0.0
         span = _span(case) + 1e-6
         return changed_greys(case, lambda a: np.clip((a - low) / span, 0, None) ** power * span + low)
+
+    return change
+
+
+SCREEN_HU = {"abdomen": (-160.0, 240.0), "mediastinum": (-125.0, 225.0), "liver": (-45.0, 105.0)}
+"""Windows in which CT is looked at on screens (level 40 width 400, 50 and 350, 30 and 150), as lowest and highest HU."""
+
+ORGANS_HU = 100.0  # liver, spleen and kidneys when contrast medium has reached the veins; only to make pictures
+FIELD = 0.95  # radius of the round field of view as a share of the picture's half width: beyond it scanners write what they like
+
+
+def on_screen(window: str) -> Change:
+    """A CT as a picture taken off a screen: the window's ends are black and white, 256 grey values between.
+
+    Where the values are not HU, air is put at -1000 and the labelled organs at `ORGANS_HU`.
+    """
+    low, high = SCREEN_HU[window]
+
+    def change(case: Case, rng: np.random.Generator) -> Case:
+        assert case.volume is not None
+        values = np.asarray(case.volume.array, dtype=np.float32)
+        if case.volume.modality != "ct" or not may_be_hu(values):
+            x, y = (np.linspace(-1, 1, n, dtype=np.float32)[:, None] for n in values.shape[:2])
+            air = float(np.percentile(values[x**2 + y.T**2 < FIELD**2], 2))
+            organs = float(np.median(values[case.labels > 0])) if (case.labels > 0).any() else float(values.max()) / 2
+            values = (values - air) / max(organs - air, 1e-6) * (ORGANS_HU - AIR_HU) + AIR_HU
+        return changed_greys(case, lambda _: np.round(255 * (np.clip(values, low, high) - low) / (high - low)))
+
+    return change
+
+
+def resized(values: Sequence[int], factor: float) -> Change:
+    """The case with one organ, of these labels, of `factor` times its area or volume; its surroundings make room."""
+
+    def change(case: Case, rng: np.random.Generator) -> Case:
+        assert case.volume is not None
+        inside = np.isin(case.labels, values)
+        if not inside.any():
+            return case
+        flat = case.grid.is_2d
+        spacing = (1.0, 1.0, 1.0) if flat or not case.grid.spacing_known else case.grid.spacing_mm
+        centre, radius = ball_of(inside, spacing)
+        axes = [torch.arange(n, dtype=torch.float32) * step for n, step in zip(case.grid.shape, spacing, strict=True)]
+        points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+        looked = np.moveaxis(swollen(points, centre, radius, factor ** (1 / (2 if flat else 3))).numpy(), -1, 0)
+        at = looked / np.array(spacing, dtype=np.float32)[:, None, None, None]
+        array = np.asarray(case.volume.array, dtype=np.float32)
+        moved = ndimage.map_coordinates(array, at, order=1, mode="nearest")
+        labels = ndimage.map_coordinates(case.labels, at, order=0, mode="constant", cval=0)
+        return case.on(case.grid, moved, labels)
+
+    return change
+
+
+def any_resized(factor: float) -> Change:
+    """One organ of the case, drawn at random, of `factor` times its area or volume."""
+
+    def change(case: Case, rng: np.random.Generator) -> Case:
+        values = np.unique(case.labels[case.labels > 0])
+        return resized([int(rng.choice(values))], factor)(case, rng) if len(values) else case
 
     return change
 
