@@ -18,8 +18,6 @@ Progress = Callable[[float], None]
 Backend = Literal["auto", "openvino", "torch"]
 Precision = Literal["auto", "fp32", "bf16"]
 
-CONFIDENCE = "mean sigmoid inside the mask"
-
 
 @dataclass(frozen=True)
 class Running:

@@ -82,7 +82,7 @@ def _wants_pieces(description: Description) -> bool:
 def _joined(finder: Finder, name: str, whole: Mask) -> Found:
     rows = finder.rows(name)
     with_mask = [row for row in rows if row.mask_id is not None]
-    certainty = min(row.confidence or 0.0 for row in with_mask)
+    certainty = min(row.sureness for row in with_mask)
     thing = finder.thing(name, whole, certainty)
     assert thing is not None
     verdict: Verdict = (
@@ -126,7 +126,7 @@ def _part(finder: Finder, description: Description) -> list[Found] | Nothing:
     whole = finder.union(name)
     if whole is None:
         return finder.missing(name)
-    sure = min([row.confidence or 0.0 for row in finder.rows(name) if row.mask_id is not None], default=0.0)
+    sure = min([row.sureness for row in finder.rows(name) if row.mask_id is not None], default=0.0)
     if description.part.endswith("lobe"):
         lobe = finder.lobe(description.part.split()[0])
         assert lobe is not None

@@ -189,9 +189,7 @@ class Finder:
             mask = self.mask_of(row)
             whole = row if self.slice_index is None else None
             mask_id = whole.mask_id if whole is not None else None
-            thing = (
-                self.thing(row.structure, mask, row.confidence or 0.0, mask_id=mask_id) if mask is not None else None
-            )
+            thing = self.thing(row.structure, mask, row.sureness, mask_id=mask_id) if mask is not None else None
             if thing is not None:
                 made.append(
                     Found(thing, row.verdict, f"segmented by {row.provenance.model}", whole, row.provenance.model or "")

@@ -152,7 +152,7 @@ def subject(job: Job, ask: Ask) -> tuple[Finder, Subject]:
         record = desk.store.mask_record(ask.mask_id)
         finder = Finder(job, record.image_id)
         name = record.structure or "unnamed structure"
-        sure = float(record.facts.get("confidence", 1.0))
+        sure = float(record.facts.get("confidence") or record.facts.get("mean_sigmoid") or 1.0)
         thing = finder.thing(name, desk.store.mask(ask.mask_id), sure, mask_id=ask.mask_id)
         assert thing is not None
         return finder, Subject(ask.mask_id, Found(thing, "present", "given"))

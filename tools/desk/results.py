@@ -130,14 +130,19 @@ class Provenance(Result):
 
 
 class MaskRow(Result):
-    """One structure: a verdict first, numbers after; `nearest` are names to try where the word is not known."""
+    """One structure: a verdict first, numbers after; `nearest` are names to try where the word is not known.
+
+    `confidence` is calibrated on held-out patients, and null where nothing is; `mean_sigmoid` is what the network
+    says of its own mask.
+    """
 
     structure: str
     asked_as: str
     verdict: Verdict
     mask_id: str | None = None
-    confidence: float | None
-    confidence_is: str = "mean sigmoid inside the mask"
+    confidence: float | None = None
+    confidence_is: str = ""
+    mean_sigmoid: float | None = None
     volume_ml: float | None = None
     volume_is: Literal["complete", "cut by the edge", "not given"] = "not given"
     truncated_at: list[str] = []
@@ -147,6 +152,12 @@ class MaskRow(Result):
     warnings: list[str] = []
     geometry: Geometry | None = None
     provenance: Provenance
+
+    @property
+    def sureness(self) -> float:
+        """How sure the mask is, for ranking: calibrated where that is known, else the network's own word, else 0."""
+        known = self.confidence if self.confidence is not None else self.mean_sigmoid
+        return known if known is not None else 0.0
 
 
 class JobResult(ImageAnswer):

@@ -24,7 +24,7 @@ from ..desk.results import CUT, MaskRow, Provenance, SegmentResult, receipt
 from .landmarks import company_of, placed_by
 from .objections import objections
 from .planning import Wish, plan
-from .verdicts import WRONG_HEIGHT, Sureness, View, judge, judge_missing
+from .verdicts import Sureness, View, judge, judge_missing
 
 MEMORY_PER_VOXEL_BYTES = 90  # features, copies and masks of one voxel of the image, rounded up
 _LANDMARKS = 12  # other structures asked for when one is missing, to see what the scan shows
@@ -103,8 +103,6 @@ def look(job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "") 
                 structure=wish.structure,
                 asked_as=wish.asked_as,
                 verdict="unsupported",
-                confidence=None,
-                confidence_is="none: nothing was looked for",
                 reason=wish.reason,
                 nearest=list(wish.nearest),
                 provenance=Provenance(tool="segment", version=__version__, inputs=[image_id]),
@@ -160,6 +158,7 @@ def _kept(desk: Desk, image: Volume, image_id: str, drawn: Mapping[str, _Drawn])
             "verdict": row.verdict,
             "confidence": row.confidence,
             "confidence_is": row.confidence_is,
+            "mean_sigmoid": row.mean_sigmoid,
             "model": row.provenance.model,
             "provenance": row.provenance.model_dump(mode="json"),
             "warnings": list(row.warnings),
@@ -185,36 +184,22 @@ def _row(
         purpose=card.purpose,
         engine=found.engine,
     )
-    row = MaskRow(
-        structure=wish.structure, asked_as=wish.asked_as, verdict="absent", confidence=0.0, provenance=provenance
-    )
+    row = MaskRow(structure=wish.structure, asked_as=wish.asked_as, verdict="absent", provenance=provenance)
     if not mask.array.any():
         verdict, reason = judge_missing(wish.structure, mask.peak, view, image)
-        return row.model_copy(
-            update={
-                "verdict": verdict,
-                "reason": reason,
-                "confidence": round(1 - mask.peak, 4),
-                "confidence_is": "one minus the greatest sigmoid in the scan",
-            }
-        )
+        return row.model_copy(update={"verdict": verdict, "reason": reason})
     placed = Mask(mask.array, image.grid)
     sure = sureness(card, wish.structure, mask)
     judged = judge(wish.structure, placed, image, sure, card, table, view)
     row = row.model_copy(update={"verdict": judged.verdict, "reason": judged.reason})
     if judged.verdict in ("outside_view", "absent"):
-        elsewhere = judged.fits < WRONG_HEIGHT
-        return row.model_copy(
-            update={
-                "confidence": round(1 - (judged.fits if elsewhere else sure.value), 4),
-                "confidence_is": f"one minus the {'share of the mask at heights where the structure may be' if elsewhere else sure.method}",
-            }
-        )
+        return row
     made_by = hashlib.sha256(f"segment {card.name} {found.weights_sha256}".encode()).hexdigest()
     row = row.model_copy(
         update={
-            "confidence": round(sure.value, 4),
-            "confidence_is": sure.method,
+            "confidence": round(sure.value, 4) if sure.calibrated else None,
+            "confidence_is": METHOD if sure.calibrated else "",
+            "mean_sigmoid": round(mask.confidence, 4),
             "volume_ml": None if judged.volume_ml is None else round(judged.volume_ml, 2),
             "volume_is": "not given"
             if judged.volume_ml is None
@@ -235,7 +220,7 @@ def sureness(card: Card, structure: str, mask: SegmentedMask) -> Sureness:
     if found is None or not mask.signs:
         return Sureness(mask.confidence)
     value = found.expected_dice(structure, mask.signs)
-    return Sureness(value, METHOD, found.absent_below, found.sure_from)
+    return Sureness(value, found.absent_below, found.sure_from, calibrated=True)
 
 
 def say_result(result: SegmentResult) -> str:

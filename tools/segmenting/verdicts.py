@@ -12,7 +12,6 @@ from ...imaging.plausibility.priors import Priors
 from ...imaging.region import Region
 from ...imaging.volume import Mask, Volume
 from ...models.card import Card
-from ...models.interface import CONFIDENCE
 from ...retrieval.anatomy.structures import StructureTable
 from ..desk.results import Verdict
 
@@ -53,21 +52,20 @@ class Sureness:
     """How good a mask is thought to be.
 
     Attributes:
-        value: 0 to 1.
-        method: what the value is, in words.
+        value: 0 to 1; the Dice to expect, or without a calibration the mean sigmoid inside the mask.
         absent_below: less is no evidence of the structure.
         sure_from: from here on the structure counts as present.
     """
 
     value: float
-    method: str = f"{CONFIDENCE}, not calibrated"
     absent_below: float = 0.0
     sure_from: float = SURE
+    calibrated: bool = False
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict and everything it rests on; `fits` is the share of the mask that lies where the structure may be."""
+    """A verdict and everything it rests on."""
 
     verdict: Verdict
     reason: str
@@ -77,7 +75,6 @@ class Judged:
     side: str | None
     side_checked: bool
     warnings: tuple[str, ...]
-    fits: float = 1.0
 
 
 def judge(
@@ -104,7 +101,8 @@ def judge(
     if image.modality == "unknown":
         warnings.append(UNKNOWN_KIND)
     if confidence.value < confidence.sure_from:
-        doubts.append(f"Confidence {confidence.value:.2f} is below {confidence.sure_from:g}.")
+        what = "The Dice to expect" if confidence.calibrated else "The mean sigmoid inside the mask"
+        doubts.append(f"{what}, {confidence.value:.2f}, is below {confidence.sure_from:g}.")
     checked, wrong_side = _side(structure, side, mask, table)
     if wrong_side:
         doubts.append(wrong_side)
@@ -139,17 +137,15 @@ def judge(
         side=side,
         side_checked=checked,
         warnings=tuple(warnings),
-        fits=where.fits,
     )
 
 
 @dataclass(frozen=True)
 class _Elsewhere:
-    """Why a mask is certainly something else ("" if it need not be), what else is doubtful, what share of it fits."""
+    """Why a mask is certainly something else ("" if it need not be), and what else is doubtful."""
 
     certain: str
-    doubts: tuple[str, ...]
-    fits: float
+    doubts: tuple[str, ...] = ()
 
 
 def _gone(
@@ -164,7 +160,7 @@ def _gone(
     shown = view.placed.in_view.get(structure, 1.0) if view.placed is not None else 1.0
     if confidence.value >= (confidence.sure_from if shown < HARDLY_SHOWN else confidence.absent_below):
         return None, ""
-    told = f"What little was marked as {structure} (confidence {confidence.value:.2f}) is no evidence of it"
+    told = f"What little was marked as {structure} (Dice to expect {confidence.value:.2f}) is no evidence of it"
     if shown < HARDLY_SHOWN:
         return "outside_view", f"{told}, and by the other structures found the scan shows {shown:.0%} of it."
     if image.modality == "unknown":
@@ -176,26 +172,22 @@ def _elsewhere(structure: str, mask: Mask, view: View) -> _Elsewhere:
     placed = view.placed
     if view.company is not None and view.company < LEAST_COMPANY:
         told = f"Only {view.company:.0%} of what the model knows came out in a plausible size"
-        return _Elsewhere(f"{told}, so the scan seems to show another part of the body than a head.", (), 0.0)
+        return _Elsewhere(f"{told}, so the scan seems to show another part of the body than a head.")
     if placed is None:
-        return _Elsewhere("", (), 1.0)
-    fits = placed.at_right_height(structure, Region.of(mask))
+        return _Elsewhere("")
     if not placed.has_order:
         return _Elsewhere(
             f"Something was marked as {structure}, but nothing that was found lies as in the trunk of a body: the scan "
-            "seems to show another region or to be of another kind.",
-            (),
-            0.0 if fits is None else fits,
+            "seems to show another region or to be of another kind."
         )
+    fits = placed.at_right_height(structure, Region.of(mask))
     if fits is None or fits >= WRONG_HEIGHT:
-        return _Elsewhere("", (), 1.0 if fits is None else fits)
+        return _Elsewhere("")
     shown = placed.in_view[structure]
     told = f"{1 - fits:.0%} of what was marked lies at heights of the body where no {structure} is"
     if shown < HARDLY_SHOWN:
-        return _Elsewhere(
-            f"{told}, and by the other structures found the scan shows {shown:.0%} of it.", (), fits
-        )  # fmt: skip
-    return _Elsewhere("", (f"{told}.",), fits)
+        return _Elsewhere(f"{told}, and by the other structures found the scan shows {shown:.0%} of it.")
+    return _Elsewhere("", (f"{told}.",))
 
 
 def judge_missing(structure: str, peak: float, view: View, image: Volume) -> tuple[Verdict, str]:
