@@ -25,6 +25,9 @@ LEAST_HU = 12.0  # and at least so many HU in CT
 _RIM_MM = 3.0  # the organ's border is mixed with its surroundings and starts no region
 _SMOOTH_MM = 1.2
 _LEAST_VOXELS = {2: 12, 3: 20}
+SPOT_SPREADS, SPOT_HU = 8.0, 130.0  # a spot too small for an area stands out by so much
+# Source of 130 HU, from which voxels count as calcium: Agatston et al. 1990, J Am Coll Cardiol 15:827.
+_LEAST_SPOT = 2  # voxels; a single one may be noise
 _MOST = 24
 
 
@@ -34,7 +37,7 @@ class Area:
 
     Attributes:
         kind: "low" is darker, "high" brighter than the organ.
-        median, organ_median: smoothed grey values inside it and in the organ.
+        median, organ_median: grey values inside it (smoothed, but for spots) and in the organ.
         spread: robust standard deviation of the organ's grey values.
         contrast: difference in spreads; its sign is that of `kind`.
     """
@@ -55,7 +58,8 @@ def different_areas(image: Volume, organ: Mask, kind: Kind = "any") -> tuple[Are
     """Areas inside an organ whose grey value differs, largest first; at most 24.
 
     Seeds lie at least 3 mm inside the organ and differ by 3 robust standard deviations (12 HU in CT);
-    each is grown to half its depth, the usual place of a blurred border.
+    each is grown to half its depth, the usual place of a blurred border. Spots too small for that, such as stones and
+    plaques, count when they stand out by 8 spreads (130 HU in CT); dark ones only inside the rim.
 
     Args:
         organ: on the image's grid; holes are filled first, as networks leave lesions out.
@@ -67,7 +71,8 @@ def different_areas(image: Volume, organ: Mask, kind: Kind = "any") -> tuple[Are
     cut = tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))
     inside = np.ascontiguousarray(whole[cut])
     step = image.grid.spacing_mm if image.grid.spacing_known else (1.0, 1.0, 1.0)
-    values = _smoothed(np.asarray(image.array[cut], dtype=np.float32), inside, step)
+    raw = np.asarray(image.array[cut], dtype=np.float32)
+    values = _smoothed(raw, inside, step)
     core = _core(inside, step)
     middle = float(np.median(values[core]))
     spread = 1.4826 * float(np.median(np.abs(values[core] - middle)))  # MAD of a normal distribution
@@ -76,11 +81,19 @@ def different_areas(image: Volume, organ: Mask, kind: Kind = "any") -> tuple[Are
     for sign, name in ((-1.0, "low"), (1.0, "high")):
         if kind not in (name, "any"):
             continue
-        depth = sign * (values - middle)
-        for area in _areas(depth, inside, core, SPREADS * spread):
+        depth = sign * (raw - middle)
+        stands_out = depth > max(SPOT_SPREADS * spread, SPOT_HU if image.modality == "ct" else 0.0)
+        stands_out &= inside if sign > 0 else core
+        areas = [
+            area
+            for area in _areas(sign * (values - middle), inside, core, SPREADS * spread)
+            if not _is_halo(area, stands_out, depth, spread)
+        ]
+        spots = _spots(stands_out, areas)
+        for area, greys in [*((one, values) for one in areas), *((one, raw) for one in spots)]:
             kept = np.zeros(image.grid.shape, dtype=np.bool_)
             kept[cut] = area
-            median = float(np.median(values[area]))
+            median = float(np.median(greys[area]))
             found.append(Area(Mask(kept, image.grid), "low" if sign < 0 else "high", median, middle, spread))
     found.sort(key=lambda region: -int(np.count_nonzero(region.mask.array)))
     return tuple(found[:_MOST])
@@ -112,6 +125,21 @@ def _areas(depth: npt.NDArray[np.float32], inside: BoolArray, core: BoolArray, l
             grown.append(area & ~taken)
             taken |= area
     return grown
+
+
+def _is_halo(area: BoolArray, stands_out: BoolArray, depth: npt.NDArray[np.float32], spread: float) -> bool:
+    """Whether an area is but a spot and what smoothing spread of it."""
+    around = area & ~stands_out
+    return bool((area & stands_out).any()) and (not around.any() or float(np.median(depth[around])) < spread)
+
+
+def _spots(stands_out: BoolArray, areas: list[BoolArray]) -> list[BoolArray]:
+    """Connected voxels that stand out and touch no area, largest first."""
+    labels, count = cc3d.connected_components(np.ascontiguousarray(stands_out), return_N=True)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    known = np.unique(labels[np.logical_or.reduce(areas)]) if areas else np.zeros(0, dtype=int)
+    order = [n for n in np.argsort(-sizes[1:]) + 1 if sizes[n] >= _LEAST_SPOT and n not in known]
+    return [np.asarray(labels == n) for n in order[:_MOST]]
 
 
 def _smoothed(

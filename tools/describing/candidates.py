@@ -9,14 +9,17 @@ from ...imaging.masks import relations
 from ...imaging.masks.areas import different_areas
 from ...imaging.volume import Mask
 from ...models import catalogue
+from ...retrieval.anatomy.lesions import names_lesion
 from ...retrieval.descriptions.description import Claim, Description
 from ..desk.results import Verdict
+from ..segmenting.planning import lesions_here
 from .finding import Finder, Found, Nothing
 
 AREA_CERTAINTY = 0.6  # at most: an area that differs is no confirmed lesion
 _CLEAR = 6.0  # spreads from which an area is as certain as it gets
 PART_CERTAINTY = 0.6  # at most: an end is cut by convention, a lobe by landmarks
 _BONES = ("bone", "bones")
+NO_PROOF = "That proves nothing: no model of such lesions looked."
 
 
 def candidates(finder: Finder, description: Description) -> list[Found] | Nothing:
@@ -30,7 +33,7 @@ def candidates(finder: Finder, description: Description) -> list[Found] | Nothin
         return _areas(finder, description)
     found = everything(finder)
     if not found:
-        return Nothing("absent", "No structure that a model here knows was found on this scan.")
+        return Nothing("unsure", "No structure that a model here knows was found on this scan.")
     held = {one.structure for claim in description.claims for one in claim.of}
     return [one for one in found if one.thing.name not in held]
 
@@ -155,6 +158,10 @@ def _organ_of(finder: Finder, name: str) -> str:
 
 def _areas(finder: Finder, description: Description) -> list[Found] | Nothing:
     hosts = [one.structure for claim in description.claims if _is_in(claim) for one in claim.of]
+    looked = lesions_here(finder.desk, finder.image_id) if names_lesion(description.text) else ()
+    lesions = [piece for one in finder.structures(looked) for piece in _pieces(finder, one)]
+    if lesions or (looked and not hosts):
+        return lesions or finder.missing(looked[0])
     if hosts:
         return _areas_in(finder, hosts[0], description.density)
     found: list[Found] = []
@@ -163,7 +170,9 @@ def _areas(finder: Finder, description: Description) -> list[Found] | Nothing:
             found += _areas_of(finder, one.thing.name, one.thing.mask, description.density)
     if found:
         return found
-    return Nothing("absent", "No area of any structure found on this scan differs clearly from its structure.")
+    return Nothing(
+        "unsure", f"No area of any structure found on this scan differs clearly from its structure. {NO_PROOF}"
+    )
 
 
 def _is_in(claim: Claim) -> bool:
@@ -179,7 +188,7 @@ def _areas_in(finder: Finder, host: str, density: str) -> list[Found] | Nothing:
     shade = {"low": "darker", "high": "brighter"}.get(density, "darker or brighter")
     if found:
         return found
-    return Nothing("absent", f"No area inside the {host} is clearly {shade} than the rest of it.")
+    return Nothing("unsure", f"No area inside the {host} is clearly {shade} than the rest of it. {NO_PROOF}")
 
 
 def _areas_of(finder: Finder, host: str, mask: Mask, density: str) -> list[Found]:

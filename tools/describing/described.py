@@ -124,7 +124,7 @@ def describe(job: Job, wanted: Wanted) -> DescribedResult:
     result = result.model_copy(update={"engine": choice.engine, "engine_reason": choice.reason})
     found = find(finder, description, choice)
     if isinstance(found, Nothing) or not found:
-        nothing = found if isinstance(found, Nothing) else Nothing("absent", "Nothing was found.")
+        nothing = found if isinstance(found, Nothing) else Nothing("unsure", "Nothing was found.")
         return result.model_copy(update={"verdict": nothing.verdict, "reason": nothing.reason})
     return result.model_copy(update=_judged(finder, wanted, choice, found))
 
@@ -164,7 +164,8 @@ def _judged(finder: Finder, wanted: Wanted, choice: Choice, found: list[Found]) 
         if not failed:
             sure = f"{best.thing.certainty:.2f}, which is too little to show"
             reason = f"{len(order)} looked at. Something was marked as {best.thing.name}, with a certainty of {sure}."
-        return {"verdict": "absent", "reason": reason}
+        sure = description.kind != "region" and all(one.verdict == "present" for one in found)
+        return {"verdict": "absent" if sure else "unsure", "reason": reason}
     rows = [_candidate(finder, wanted, choice, one, by_thing[id(one.thing)]) for one in kept[: wanted.max_candidates]]
     ambiguous = _ambiguous(kept, description)
     reason = "Nothing fits every claim; see what failed." if rows[0].failed else ""

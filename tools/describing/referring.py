@@ -46,7 +46,7 @@ def refer(finder: Finder, description: Description, card: Card) -> list[Found] |
     notes = [*one.notes, f"It was never taught the {unknown}."] if unknown else one.notes
     if not one.array.any():
         marked = f"'{card.name}' marked nothing (highest {one.peak:.2f})."
-        return Nothing("unsupported" if unknown else "absent", " ".join([marked, *notes]))
+        return Nothing("unsupported" if unknown else "unsure", " ".join([marked, *notes]))
     known = description.kind == "structure" and not unknown
     verdict: Verdict = "present" if known and one.confidence >= SURE else "unsure"
     how = " ".join([f"marked by {card.name}, which read the sentence.", *notes])

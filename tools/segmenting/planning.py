@@ -10,6 +10,7 @@ from ...imaging.hounsfield import bears_hu
 from ...imaging.masks import measures
 from ...models import catalogue
 from ...models.card import Card
+from ...retrieval.anatomy.lesions import is_generic_lesion, lesion_rows
 from ...retrieval.anatomy.structures import Structure, UnknownStructure
 from ...store.records import ImageRecord
 from ..desk.desk import Desk, allowed_use
@@ -71,7 +72,9 @@ def plan(desk: Desk, image_id: str, structures: Sequence[str], model: str, *, co
             row = desk.table.resolve(asked)
         except UnknownStructure as error:
             words = " ".join(asked.split())[:MAX_WORDS] or "(nothing)"
-            wishes.setdefault(words, Wish(asked, words, None, str(error), error.nearest))
+            found = _lesions(desk, asked, chosen, image) if is_generic_lesion(asked) else ()
+            for wish in found or (Wish(asked, words, None, str(error), error.nearest),):
+                wishes.setdefault(wish.structure, wish)
             continue
         for wish in _wishes(desk, asked, row, chosen, image):
             wishes.setdefault(wish.structure, wish)
@@ -126,6 +129,33 @@ def _wishes(desk: Desk, asked: str, row: Structure, chosen: Card | None, image: 
                 Wish(asked, name, card, "" if card else _why_not(desk, name, chosen, image)) for name, card in found
             ]
     return [Wish(asked, row.name, None, _why_not(desk, row.name, chosen, image))]
+
+
+def _lesions(desk: Desk, asked: str, chosen: Card | None, image: ImageRecord) -> tuple[Wish, ...]:
+    """Every lesion that a model here looks for on this image; words that say no more than "tumour" mean them all."""
+    able = [(row.name, _model_for(desk, row.name, chosen, image)) for row in lesion_rows(desk.table)]
+    found = tuple(Wish(asked, name, card, "") for name, card in able if card is not None)
+    if found:
+        return found
+    known = sorted({name for card in catalogue.segmenters() if card.is_ready for name in card.claimed})
+    known = [row.name for row in lesion_rows(desk.table) if row.name in known]
+    why = f"No model here looks for lesions on this kind of image ({image.modality})."
+    told = f" On other images: {', '.join(known)}." if known else ""
+    return (
+        Wish(
+            asked,
+            asked,
+            None,
+            f"{why}{told} Say which lesion, or call segment_described with the organ it lies in.",
+            tuple(known),
+        ),
+    )
+
+
+def lesions_here(desk: Desk, image_id: str) -> tuple[str, ...]:
+    """Lesions that a model here looks for on this image."""
+    image = desk.store.image(image_id)
+    return tuple(row.name for row in lesion_rows(desk.table) if _model_for(desk, row.name, None, image) is not None)
 
 
 def _model_for(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -> Card | None:

@@ -12,6 +12,7 @@ from ...imaging.plausibility.priors import Priors
 from ...imaging.region import Region
 from ...imaging.volume import Mask, Volume
 from ...models.card import Card
+from ...retrieval.anatomy.lesions import is_lesion
 from ...retrieval.anatomy.structures import StructureTable
 from ..desk.results import Verdict
 
@@ -113,6 +114,8 @@ def judge(
         warnings.append(measures.NO_SPACING)
     if image.synthetic:
         warnings.append("The image is synthetic, so no volume is given; measure with allow_synthetic=true to get one.")
+    if is_lesion(table, structure) and card.notes:
+        warnings.append(card.notes)
     if faces:
         warnings.append(
             f"The structure reaches the {', '.join(faces)} edge of the scan: its volume is that of the part inside."
