@@ -11,6 +11,7 @@ from typing import Literal
 
 import nibabel
 import numpy as np
+import numpy.typing as npt
 
 from ...imaging.files import read_image
 from ...imaging.geometry import reorient_array
@@ -126,12 +127,53 @@ def heads(data: Path) -> Iterator[Labelled]:
     names = _simple(brain.DATASET.structures)
     for case in brain.DATASET.load(data / "brain_t1"):
         if case.volume is not None:
-            merged = np.zeros(case.labels.shape, dtype=np.int16)
-            table = {}
-            for number, (name, values) in enumerate(names.items(), start=1):
-                merged[np.isin(case.labels, values)] = number
-                table[number] = name
+            merged, table = _merged(case.labels, names)
             yield _labelled("head T1", "brain", case.volume, merged, case.grid, table)
+
+
+HALVES = {"L": "left", "R": "right"}
+AAL = {"Hippocampus": "hippocampus", "Amygdala": "amygdala", "Caudate": "caudate nucleus", "Putamen": "putamen",
+       "Pallidum": "pallidum", "Thalamus": "thalamus"}  # fmt: skip
+
+
+def head_maps(data: Path) -> Iterator[Labelled]:
+    """Label maps of whole heads: fifteen with FreeSurfer's labels, one with an atlas drawn by hand on it."""
+    paths = sorted((data / "brain_labels_synthseg").glob("*.nii.gz"))
+    for path in [*paths, data / "brain_t1_more" / "ecog_aparc+aseg.nii.gz"]:
+        labels, grid = _map(path)
+        ours, table = _merged(brain.from_freesurfer(labels), _simple(brain.DATASET.structures))
+        yield _labelled(path.name, f"heads-{path.name.split('.')[0]}", None, ours, grid, table)
+    labels, grid = _map(data / "brain_t1_more" / "colin27_aal.nii.gz")
+    names: dict[int, str] = {}
+    for line in (data / "brain_t1_more" / "colin27_aal.txt").read_text(encoding="utf-8").splitlines():
+        number, _, parcel = line.partition(" ")
+        stem, _, side = parcel.split(" ")[0].rpartition("_")
+        if stem in AAL:
+            names[int(number)] = f"{HALVES[side]} {AAL[stem]}"
+    yield _labelled("colin27_aal", "heads-colin27", None, labels, grid, names)
+
+
+def icrp_bodies(data: Path) -> Iterator[Labelled]:
+    """The two reference bodies of ICRP 110; to check ranges against, not to make them from (licence)."""
+    for sex in ("male", "female"):
+        labels, grid = _map(data / "icrp110_phantom" / f"icrp110_{sex}.nii.gz")
+        facts = json.loads((data / "icrp110_phantom" / f"icrp110_{sex}.json").read_text(encoding="utf-8"))
+        groups = {our_name(name): tuple(group["ids"]) for name, group in facts["groups"].items()}
+        del groups["trachea"]  # its wall without the air
+        ours, table = _merged(labels, groups)
+        yield _labelled(f"ICRP 110, {sex}", f"icrp-{sex}", None, ours, grid, table)
+
+
+def _merged(
+    labels: np.ndarray, structures: Mapping[str, tuple[int, ...]]
+) -> tuple[npt.NDArray[np.int16], dict[int, str]]:
+    """A map with one value a structure, and the structures by it; none may overlap another."""
+    merged = np.zeros(labels.shape, dtype=np.int16)
+    table = {}
+    for number, (name, values) in enumerate(structures.items(), start=1):
+        merged[np.isin(labels, values)] = number
+        table[number] = name
+    return merged, table
 
 
 def _simple(structures: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
@@ -190,6 +232,11 @@ SETS: dict[str, Callable[[Path], Iterator[Labelled]]] = {
     "AMOS label maps": amos,
     "atlas bodies": atlas_bodies,
     "KiTS kidneys": kidneys,
+}
+CHECKING: dict[str, Callable[[Path], Iterator[Labelled]]] = {  # whom ranges of healthy sizes must not shut out
+    **SETS,
+    "head label maps": head_maps,
+    "ICRP bodies": icrp_bodies,
 }
 SETTING: dict[str, Callable[[Path], Iterator[Labelled]]] = {  # what limits were set on
     "CT example": example_ct,

@@ -1,4 +1,5 @@
-"""Makes `imaging/plausibility/priors.tsv`, `places.tsv` and `heights.tsv` from open label maps: `python -m ostensor.benchmarks.accuracy.priors DATA imaging/plausibility`.
+"""Makes `imaging/plausibility/priors.tsv`, `places.tsv` and `heights.tsv` from open label maps: `python -m ostensor.benchmarks.accuracy.priors DATA imaging/plausibility`;
+without a folder to write into, it tells which labelled structures the ranges shut out.
 
 Volumes: the extremes over the reference bodies, widened by a factor, and UKBOB's published windows.
 Hounsfield units: the median in one plain-to-portal-venous CT, widened. Only data under licences that
@@ -10,18 +11,20 @@ from __future__ import annotations
 import csv
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ...imaging.masks import measures
 from ...imaging.plausibility.levels import BIN_MM
+from ...imaging.plausibility.priors import Priors
 from ...imaging.region import slices
-from .plausibility_data import Labelled, atlas_bodies, example_ct, heads, hippocampi
+from .plausibility_data import CHECKING, Labelled, atlas_bodies, example_ct, head_maps, heads, hippocampi
 
-WIDEN = 2.5  # from three bodies to adults in general; our choice
-WIDEN_MANY = 1.3  # from the extremes of many patients
+WIDEN = (2.5, 1.9)  # down and up, from three bodies to adults in general; so that none of CHECKING is shut out
+WIDEN_MANY = (1.3, 1.3)  # from the extremes of many patients
 HU_BELOW, HU_ABOVE = 70.0, 170.0  # plain scan below, arterial contrast above; our choice
 
 # Source: released organ filter of UKBOB (organ_filtering.py, MIT): volume windows in cm3, joined with ours.
@@ -29,6 +32,10 @@ UKBOB_ML = {"spleen": (100, 300), "left kidney": (80, 200), "right kidney": (80,
 
 # The atlas's ventricles hold their walls, everyone else's are the cavities.
 WALLED = ("left ventricle", "right ventricle")
+
+# Structures whose size in the bodies at hand tells nothing of other people's: the prostate doubles with age, and the
+# atlas's "heart" is what is left of it beside its chambers (14 and 36 ml; ICRP 110 says 587 and 795).
+UNKNOWN = ("prostate", "heart")
 
 # Structures that end in a plane by convention, not by anatomy.
 FLAT = {
@@ -62,6 +69,7 @@ PARTS = {
 def rows(scans: list[Labelled], many: list[Labelled]) -> list[tuple[str, str, float, float, str]]:
     """Every row of `priors.tsv`: structure, quantity, low, high, source."""
     made = _volumes(scans, WIDEN) | _volumes(many, WIDEN_MANY)
+    made = {key: one for key, one in made.items() if key[0] not in UNKNOWN}
     made |= {
         (name, "volume_ml"): _joined(made.get((name, "volume_ml")), low, high) for name, (low, high) in UKBOB_ML.items()
     }
@@ -79,6 +87,33 @@ def rows(scans: list[Labelled], many: list[Labelled]) -> list[tuple[str, str, fl
     return [(name, quantity, *made[name, quantity]) for name, quantity in sorted(made)]
 
 
+@dataclass(frozen=True)
+class ShutOut:
+    """A healthy or expertly outlined structure whose volume in ml lies outside the range of `priors.tsv`."""
+
+    scan: str
+    structure: str
+    volume_ml: float
+    low: float
+    high: float
+    source: str
+
+
+def shut_out(scans: Iterable[Labelled], priors: Priors) -> tuple[int, list[ShutOut]]:
+    """How many whole structures were compared with their range, and those outside it."""
+    compared, found = 0, []
+    for scan in scans:
+        for name, region in scan.regions.items():
+            known = priors.get(name, "volume_ml")
+            volume = measures.volume_ml(region)
+            if known is None or volume is None or name in WALLED or measures.truncated_faces(region, scan.image):
+                continue
+            compared += 1
+            if not known.low <= volume <= known.high:
+                found.append(ShutOut(scan.name, name, volume, known.low, known.high, known.source))
+    return compared, found
+
+
 def _joined(ours: tuple[float, float, str] | None, low: float, high: float) -> tuple[float, float, str]:
     source = f"UKBOB organ filter {low:g} to {high:g} ml"
     if ours is None:
@@ -86,7 +121,7 @@ def _joined(ours: tuple[float, float, str] | None, low: float, high: float) -> t
     return min(low, ours[0]), max(high, ours[1]), f"{source}; {ours[2]}"
 
 
-def _volumes(scans: list[Labelled], widen: float) -> dict[tuple[str, str], tuple[float, float, str]]:
+def _volumes(scans: list[Labelled], widen: tuple[float, float]) -> dict[tuple[str, str], tuple[float, float, str]]:
     found: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for scan in scans:
         for name, region in scan.regions.items():
@@ -94,12 +129,14 @@ def _volumes(scans: list[Labelled], widen: float) -> dict[tuple[str, str], tuple
             if volume is not None and not measures.truncated_faces(region, scan.image):
                 found[name].append((volume, scan.patient))
     made = {}
+    down, up = widen
     for name, seen in found.items():
         volumes = [volume for volume, _patient in seen]
         patients = sorted({patient for _volume, patient in seen})
-        named = ", ".join(patients) if len(patients) < 5 else f"{len(patients)} patients of {patients[0].split('-')[0]}"
-        source = f"{min(volumes):.3g} to {max(volumes):.3g} ml in {named}, widened {widen:g} times"
-        made[name, "volume_ml"] = (min(volumes) / widen, max(volumes) * widen, source)
+        sets = ", ".join(dict.fromkeys(patient.split("-")[0] for patient in patients))
+        named = ", ".join(patients) if len(patients) < 5 else f"{len(patients)} patients of {sets}"
+        source = f"{min(volumes):.3g} to {max(volumes):.3g} ml in {named}, widened {down:g} and {up:g} times"
+        made[name, "volume_ml"] = (min(volumes) / down, max(volumes) * up, source)
     return made
 
 
@@ -127,12 +164,24 @@ def heights(scans: list[Labelled]) -> list[tuple[str, str, float, str]]:
     return made
 
 
+def check(data: Path) -> None:
+    """Print every structure of the labelled scans at hand whose volume the ranges shut out, and how many were compared."""
+    for kind, load in CHECKING.items():
+        compared, found = shut_out(load(data), Priors.bundled())
+        print(f"{kind}: {compared} volumes, {len(found)} outside")
+        for one in found:
+            print(
+                f"  {one.scan}: {one.structure} {one.volume_ml:.3g} ml, range {one.low:g} to {one.high:g} ({one.source})"
+            )
+
+
 def main(data: Path, into: Path) -> None:
     """Write the three files into a folder."""
     atlas = list(atlas_bodies(data))
     bodies = [*atlas, *example_ct(data)]
-    head, many = list(heads(data)), list(hippocampi(data, part="train", count=1000))
-    _write(into / "priors.tsv", ("structure", "quantity", "low", "high", "source"), rows([*bodies, *head], many))
+    head = list(heads(data))
+    many = [*hippocampi(data, part="train", count=1000), *head, *head_maps(data)]
+    _write(into / "priors.tsv", ("structure", "quantity", "low", "high", "source"), rows(bodies, many))
     _write(into / "places.tsv", ("body", "structure", "r_mm", "a_mm", "s_mm"), places([*bodies, *head]))
     _write(into / "heights.tsv", ("body", "structure", "low_mm", "ml_per_bin"), heights(atlas))
 
@@ -149,4 +198,7 @@ def _write(
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    if len(sys.argv) == 2:
+        check(Path(sys.argv[1]))
+    else:
+        main(Path(sys.argv[1]), Path(sys.argv[2]))

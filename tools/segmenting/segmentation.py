@@ -23,6 +23,7 @@ from ..desk.job import Job, answer_job, run_job
 from ..desk.results import CUT, MaskRow, Provenance, SegmentResult, receipt
 from .landmarks import company_of, placed_by
 from .objections import objections
+from .pairs import facts_of, halves_of, pair_of, with_halves
 from .planning import Wish, plan
 from .verdicts import Sureness, View, judge, judge_missing
 
@@ -80,12 +81,13 @@ def look(job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "") 
 
     placed = placed_by(desk, desk.store.image(image_id), cards, looking)
     for number, card in enumerate(cards):
-        mine = [wish for wish in wishes if wish.card is card]
+        mine = with_halves(desk.table, [wish for wish in wishes if wish.card is card])
         part = job.part(number / len(cards), (number + 1) / len(cards))
         found = ask_model(part, image_id, card, [wish.structure for wish in mine], context)
         seen = [mask.structure for mask in found.masks if mask.array.any()]
         if len(seen) < len(mine):
-            others = [name for name in card.claimed if name not in {wish.structure for wish in mine}][:_LANDMARKS]
+            asked = {wish.structure for wish in mine} | {wish.structure for wish in wishes}
+            others = [name for name in card.claimed if name not in asked][:_LANDMARKS]
             if others:
                 more = ask_model(job.quiet(), image_id, card, others, context)
                 seen += [mask.structure for mask in more.masks if mask.array.any()]
@@ -97,6 +99,9 @@ def look(job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "") 
             else:
                 rows[wish.structure] = made
     rows |= _kept(desk, image, image_id, drawn)
+    for wish in wishes:
+        if halves_of(desk.table, wish):
+            rows[wish.structure] = pair_of(desk, image, image_id, wish, rows)
     for wish in wishes:
         if wish.card is None:
             rows[wish.structure] = MaskRow(
@@ -154,16 +159,9 @@ def _kept(desk: Desk, image: Volume, image_id: str, drawn: Mapping[str, _Drawn])
             row = row.model_copy(update={"verdict": "unsure", "reason": reason})
         elif name in against:
             row = row.model_copy(update={"warnings": list(dict.fromkeys([*row.warnings, *against[name].reasons]))})
-        facts = {
-            "verdict": row.verdict,
-            "confidence": row.confidence,
-            "confidence_is": row.confidence_is,
-            "mean_sigmoid": row.mean_sigmoid,
-            "model": row.provenance.model,
-            "provenance": row.provenance.model_dump(mode="json"),
-            "warnings": list(row.warnings),
-        }
-        record = desk.store.add_mask(one.mask, image_id=image_id, structure=name, made_by=one.made_by, facts=facts)
+        record = desk.store.add_mask(
+            one.mask, image_id=image_id, structure=name, made_by=one.made_by, facts=facts_of(row)
+        )
         geometry = receipt(one.mask.grid, image.grid, side_checked=one.side_checked)
         rows[name] = row.model_copy(update={"mask_id": record.mask_id, "geometry": geometry})
     return rows

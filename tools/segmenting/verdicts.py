@@ -23,7 +23,6 @@ WRONG_HEIGHT = 0.3  # less of the mask than this at heights where the structure 
 HARDLY_SHOWN = 0.1  # less of the structure than this inside the scan: hardly to be found there
 SLIVER = 0.1  # a piece at the scan's edge below this share of the smallest plausible volume tells nothing
 CUT_SHARE = 0.5  # share of a side face inside the body from which the scan counts as cut there
-LARGEST = 0.64  # priors.tsv widens the volumes of known bodies 2.5 times; 1.6 times is as much as goes without a doubt
 LEAST_COMPANY = 0.3  # 4 to 8 % in two limbs, 68 and 76 % in two heads
 AIR_HU, AIR_SHARE = -300.0, 0.15  # brighter is body: in HU, and else as a share of the grey values' range
 UNKNOWN_KIND = (
@@ -108,7 +107,7 @@ def judge(
     if wrong_side:
         doubts.append(wrong_side)
     odd = _odd_size(structure, volume, bool(faces), card)
-    if odd:
+    if odd:  # what people look for: never a veto
         warnings.append(odd)
     if not mask.grid.spacing_known:
         warnings.append(measures.NO_SPACING)
@@ -120,16 +119,12 @@ def judge(
         warnings.append(
             f"The structure reaches the {', '.join(faces)} edge of the scan: its volume is that of the part inside."
         )
-    if _far_too_small(structure, volume, bool(faces), card):
-        doubts.append("The volume is less than a fifth of the smallest plausible one.")
     if faces and volume is not None and volume < SLIVER * _plausible(structure, card)[0]:
         doubts.append("Only a sliver reaches into the scan, too little to tell what it belongs to.")
     if _is_half(structure, card) and _cut_on_one_side(image):
         doubts.append(
             "The body is cut off at one side of the scan, so its middle, which tells left from right, is unsure."
         )
-    if volume is not None and volume > _plausible(structure, card)[1]:
-        doubts.append("The volume is above what any known body suggests.")
     gone, why = _gone(structure, confidence, view, where, image)
     return Judged(
         verdict=gone or ("unsure" if doubts else "present"),
@@ -219,10 +214,13 @@ def judge_missing(structure: str, peak: float, view: View, image: Volume) -> tup
 
 
 def _plausible(structure: str, card: Card) -> tuple[float, float]:
-    """Smallest and largest volume in ml: of the model's training bodies and the table of priors together."""
+    """Smallest and largest volume in ml: of the model's training bodies and the table of priors together.
+
+    A network that was taught on one head knows no other; the table has more.
+    """
     ranges = [card.plausible_ml[structure]] if structure in card.plausible_ml else []
     known = Priors.bundled().get(structure, "volume_ml")
-    ranges += [(known.low, LARGEST * known.high)] if known is not None else []
+    ranges += [(known.low, known.high)] if known is not None else []
     return min((low for low, _high in ranges), default=0.0), max((high for _low, high in ranges), default=float("inf"))
 
 
@@ -259,15 +257,9 @@ def _side(structure: str, found: str | None, mask: Mask, table: StructureTable) 
 
 
 def _odd_size(structure: str, volume: float | None, truncated: bool, card: Card) -> str:
-    if volume is None or structure not in card.plausible_ml:
+    low, high = _plausible(structure, card)
+    if volume is None:
         return ""
-    low, high = card.plausible_ml[structure]
     if volume > high or (volume < low and not truncated):
         return f"{volume:.1f} ml is outside the plausible {low:g} to {high:g} ml."
     return ""
-
-
-def _far_too_small(structure: str, volume: float | None, truncated: bool, card: Card) -> bool:
-    if volume is None or truncated or structure not in card.plausible_ml:
-        return False
-    return volume < card.plausible_ml[structure][0] / 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import edt
 import nibabel
@@ -113,13 +114,19 @@ APPEARANCE = Appearance(
 )
 
 
-def _labels(path: Path) -> tuple[npt.NDArray[np.uint8], Grid]:
-    image = nibabel.load(path)
-    raw = np.asarray(image.dataobj).astype(np.int32)
+def from_freesurfer(raw: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
+    """Our label values of FreeSurfer's; what has none of ours stays 0."""
     ours = np.zeros(raw.shape, dtype=np.uint8)
     ours[(raw >= 1000) | (raw == 3) | (raw == 42)] = CORTEX
     for value, theirs in FREESURFER.items():
         ours[np.isin(raw, theirs)] = value
+    return ours
+
+
+def _labels(path: Path) -> tuple[npt.NDArray[np.uint8], Grid]:
+    image = nibabel.load(path)
+    raw = np.asarray(image.dataobj).astype(np.int32)
+    ours = from_freesurfer(raw)
     distance = edt.edt(raw == 0, anisotropy=tuple(np.linalg.norm(image.affine[:3, :3], axis=0)))
     shell = np.ceil(distance / SHELL_MM).astype(np.int32)
     near = (raw == 0) & (shell <= SHELLS)
