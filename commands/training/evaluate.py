@@ -131,10 +131,13 @@ def _reliability(
 
 
 def _calibrate(run: RunConfig, folders: Folders, threads: int | None) -> None:
-    from ...training.reliability.calibrate import calibrate, write
+    from ...models.catalogue import segmenters
+    from ...training.reliability.calibrate import calibrate
+    from ...training.reliability.calibration_report import write, write_sizes
 
     found = calibrate(run, folders, threads=threads)
     write(run.name, found, folders.docs / "uncertainty.md")
+    write_sizes(segmenters(folders.weights), folders.weights, folders.docs / "uncertainty.md")
     table = Table("scan", "masks", "ECE of the mean sigmoid", "ECE of the expected Dice")
     for change, one in found.items():
         table.add_row(change, str(one.masks), f"{one.ece_raw:.3f}", f"{one.ece:.3f}")

@@ -63,6 +63,15 @@ def signs_of(logit: npt.NDArray[np.float32], largest_share: float, *, by_slice: 
     )
 
 
+EMPTY_BELOW = 0.05  # for networks without a calibration; our choice
+LEAST_DOUBT = 0.02  # even of the best mask's size
+
+
+def doubt_of(expected_dice: float) -> float:
+    """What the logarithm of a size errs in proportion to."""
+    return max(LEAST_DOUBT, 1 - expected_dice)
+
+
 @dataclass(frozen=True)
 class Calibration:
     """A fitted regression and its record.
@@ -74,6 +83,9 @@ class Calibration:
         offsets: structure -> what is added to the bias.
         absent_below: expected Dice below which a mask is no evidence of the structure.
         sure_from: expected Dice from which a structure counts as present.
+        empty_below: greatest sigmoid below which an empty mask is evidence that the structure is not there.
+        spread: logarithms of true by said size, each divided by one minus the expected Dice, between which nine of ten
+            present masks lie; () where too few were measured.
         record: data, patients, errors, correlations.
     """
 
@@ -86,6 +98,8 @@ class Calibration:
     offsets: Mapping[str, float]
     absent_below: float
     sure_from: float
+    empty_below: float = EMPTY_BELOW
+    spread: tuple[float, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
 
     def expected_dice(self, structure: str, signs: Signs) -> float:
@@ -95,6 +109,17 @@ class Calibration:
         x = (np.array(signs) - self.centre) / self.scale
         z = float(x @ np.array(self.weights)) + self.bias + self.offsets.get(structure, 0.0)
         return float(1 / (1 + np.exp(-np.clip(z, -30, 30))))
+
+    def interval(self, size: float, expected: float) -> tuple[float, float] | None:
+        """Where nine of ten true sizes of present masks lie, in the unit of `size`; None where that is not known.
+
+        Args:
+            expected: Dice of the mask.
+        """
+        if not self.spread:
+            return None
+        low, high = (size * float(np.exp(one * doubt_of(expected))) for one in self.spread)
+        return low, high
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the file beside the weights."""

@@ -10,7 +10,8 @@ from ostensor.models.card import Card
 from ostensor.retrieval.anatomy.structures import StructureTable
 from ostensor.store.records import ImageRecord
 from ostensor.tools.segmenting.landmarks import LEAST_COMPANY, ROOM, company_of
-from ostensor.tools.segmenting.verdicts import Sureness, View, judge, judge_missing
+from ostensor.tools.segmenting.missing import Missed, judge_missing
+from ostensor.tools.segmenting.verdicts import Sureness, View, judge
 from ostensor.workers.local import Segmented, SegmentedMask
 
 GRID = Grid((43, 37, 29), np.diag([-2.0, 2.5, 4.0, 1.0]))  # 0.02 ml per voxel
@@ -84,8 +85,21 @@ def test_a_sure_mask_in_poor_company_shows_another_part_of_the_body(company: flo
 
 def test_a_missing_structure_in_poor_company_is_outside_the_view_not_absent() -> None:
     known, strange = (Volume(np.zeros(GRID.shape, np.int16), GRID, kind) for kind in ("mr", "unknown"))
-    assert judge_missing("brain stem", 0.1, View(seen=NAMES[:2], company=0.05), known)[0] == "outside_view"
-    assert judge_missing("brain stem", 0.1, View(seen=NAMES[:2], company=0.7), known)[0] == "absent"
-    verdict, reason = judge_missing("brain stem", 0.1, View(seen=NAMES[:2], company=0.7), strange)
+    poor, good = View(seen=NAMES[:2], company=0.05), View(seen=NAMES[:2], company=0.7)
+    table, missed = StructureTable.bundled(), Missed(0.01, 0.05)
+    assert judge_missing("brain stem", missed, poor, known, table)[0] == "outside_view"
+    assert judge_missing("brain stem", missed, good, known, table)[0] == "absent"
+    verdict, reason = judge_missing("brain stem", missed, good, strange, table)
     assert verdict == "unsure"
     assert "Say modality ('ct'" in reason
+
+
+def test_what_was_nearly_marked_and_what_may_be_small_is_not_absent() -> None:
+    scan = Volume(np.zeros(GRID.shape, np.int16), GRID, "mr")
+    table, view = StructureTable.bundled(), View(seen=NAMES[:3], company=0.7)
+    verdict, reason = judge_missing("brain stem", Missed(0.31, 0.05), view, scan, table)
+    assert verdict == "unsure"
+    assert "0.31, came too near" in reason
+    verdict, reason = judge_missing("soft tissue sarcoma", Missed(0.0, 0.05), view, scan, table)
+    assert verdict == "unsure"
+    assert "Small and faint ones are missed" in reason

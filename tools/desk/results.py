@@ -133,7 +133,7 @@ class MaskRow(Result):
     """One structure: a verdict first, numbers after; `nearest` are names to try where the word is not known.
 
     `confidence` is calibrated on held-out patients, and null where nothing is; `mean_sigmoid` is what the network
-    says of its own mask.
+    says of its own mask. Nine of ten true volumes lie within `volume_90_ml`, where the model's were measured.
     """
 
     structure: str
@@ -145,6 +145,7 @@ class MaskRow(Result):
     mean_sigmoid: float | None = None
     volume_ml: float | None = None
     volume_is: Literal["complete", "cut by the edge", "not given"] = "not given"
+    volume_90_ml: list[float] | None = None
     truncated_at: list[str] = []
     side: str | None = None
     reason: str = ""

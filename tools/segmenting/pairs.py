@@ -68,6 +68,7 @@ def pair_of(desk: Desk, image: Volume, image_id: str, wish: Wish, rows: Mapping[
             "confidence": _least([row.confidence for row in drawn]),
             "mean_sigmoid": _least([row.mean_sigmoid for row in drawn]),
             "volume_ml": None if volume is None else round(volume, 2),
+            "volume_90_ml": _summed([row.volume_90_ml for row in drawn]),
             "volume_is": "not given" if volume is None else "cut by the edge" if cut else "complete",
             "truncated_at": list(dict.fromkeys(cut)),
             "warnings": list(dict.fromkeys(warnings)),
@@ -92,6 +93,14 @@ def facts_of(row: MaskRow) -> dict[str, object]:
         "provenance": row.provenance.model_dump(mode="json"),
         "warnings": list(row.warnings),
     }
+
+
+def _summed(intervals: Sequence[list[float] | None]) -> list[float] | None:
+    """Lower and upper ends together: no narrower than the pair's own interval would be."""
+    known = [one for one in intervals if one is not None]
+    return (
+        [round(sum(ends), 2) for ends in zip(*known, strict=True)] if known and len(known) == len(intervals) else None
+    )
 
 
 def _least(values: Sequence[float | None]) -> float | None:

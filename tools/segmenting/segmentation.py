@@ -14,7 +14,7 @@ from ... import __version__
 from ...imaging.volume import Grid, Mask, Volume
 from ...models import catalogue
 from ...models.card import Card
-from ...models.inference.calibration import METHOD, calibration_of
+from ...models.inference.calibration import EMPTY_BELOW, METHOD, calibration_of
 from ...retrieval.anatomy.structures import StructureTable
 from ...workers.local import Segmented, SegmentedMask
 from ...workers.protocol import SegmentRequest
@@ -22,10 +22,11 @@ from ..desk.desk import Answer, Call, Desk
 from ..desk.job import Job, answer_job, run_job
 from ..desk.results import CUT, MaskRow, Provenance, SegmentResult, receipt
 from .landmarks import company_of, placed_by
+from .missing import Missed, judge_missing
 from .objections import objections
 from .pairs import facts_of, halves_of, pair_of, with_halves
 from .planning import Wish, plan
-from .verdicts import Sureness, View, judge, judge_missing
+from .verdicts import Judged, Sureness, View, judge
 
 MEMORY_PER_VOXEL_BYTES = 90  # features, copies and masks of one voxel of the image, rounded up
 _LANDMARKS = 12  # other structures asked for when one is missing, to see what the scan shows
@@ -184,7 +185,9 @@ def _row(
     )
     row = MaskRow(structure=wish.structure, asked_as=wish.asked_as, verdict="absent", provenance=provenance)
     if not mask.array.any():
-        verdict, reason = judge_missing(wish.structure, mask.peak, view, image)
+        known = calibration_of(card, catalogue.WEIGHTS_FOLDER)
+        limit = EMPTY_BELOW if known is None else known.empty_below
+        verdict, reason = judge_missing(wish.structure, Missed(mask.peak, limit), view, image, table)
         return row.model_copy(update={"verdict": verdict, "reason": reason})
     placed = Mask(mask.array, image.grid)
     sure = sureness(card, wish.structure, mask)
@@ -204,6 +207,7 @@ def _row(
             else "complete"
             if judged.complete
             else "cut by the edge",
+            "volume_90_ml": interval_of(card, sure, judged),
             "truncated_at": list(judged.truncated_at),
             "side": judged.side,
             "warnings": list(judged.warnings),
@@ -219,6 +223,15 @@ def sureness(card: Card, structure: str, mask: SegmentedMask) -> Sureness:
         return Sureness(mask.confidence)
     value = found.expected_dice(structure, mask.signs)
     return Sureness(value, found.absent_below, found.sure_from, calibrated=True)
+
+
+def interval_of(card: Card, sure: Sureness, judged: Judged) -> list[float] | None:
+    """Volumes in ml between which nine of ten true ones lie; None for masks that are not present, and where it is not known."""
+    found = calibration_of(card, catalogue.WEIGHTS_FOLDER)
+    if found is None or judged.volume_ml is None or judged.verdict != "present":
+        return None
+    ends = found.interval(judged.volume_ml, sure.value)
+    return None if ends is None else [round(end, 2) for end in ends]
 
 
 def say_result(result: SegmentResult) -> str:

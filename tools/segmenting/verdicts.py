@@ -125,7 +125,7 @@ def judge(
         doubts.append(
             "The body is cut off at one side of the scan, so its middle, which tells left from right, is unsure."
         )
-    gone, why = _gone(structure, confidence, view, where, image)
+    gone, why = _gone(structure, confidence, view, where, image, table)
     return Judged(
         verdict=gone or ("unsure" if doubts else "present"),
         reason=why or " ".join(doubts),
@@ -147,11 +147,11 @@ class _Elsewhere:
 
 
 def _gone(
-    structure: str, confidence: Sureness, view: View, where: _Elsewhere, image: Volume
+    structure: str, confidence: Sureness, view: View, where: _Elsewhere, image: Volume, table: StructureTable
 ) -> tuple[Verdict | None, str]:
     """`outside_view` or `absent` with the reason, where a mask stands for nothing; else None.
 
-    Nothing is absent in a scan of unknown kind.
+    Nothing is absent in a scan of unknown kind, and no lesion is.
     """
     if where.certain:
         return "outside_view", where.certain
@@ -161,7 +161,7 @@ def _gone(
     told = f"What little was marked as {structure} (Dice to expect {confidence.value:.2f}) is no evidence of it"
     if shown < HARDLY_SHOWN:
         return "outside_view", f"{told}, and by the other structures found the scan shows {shown:.0%} of it."
-    if image.modality == "unknown":
+    if image.modality == "unknown" or is_lesion(table, structure):
         return None, ""
     return "absent", f"{told}: below {confidence.absent_below:g} masks of held-out patients were mostly false."
 
@@ -186,31 +186,6 @@ def _elsewhere(structure: str, mask: Mask, view: View) -> _Elsewhere:
     if shown < HARDLY_SHOWN:
         return _Elsewhere(f"{told}, and by the other structures found the scan shows {shown:.0%} of it.")
     return _Elsewhere("", (f"{told}.",))
-
-
-def judge_missing(structure: str, peak: float, view: View, image: Volume) -> tuple[Verdict, str]:
-    """The verdict on an empty mask; `unsure` where nothing can be said of a kind of scan that is not known.
-
-    Args:
-        peak: greatest sigmoid anywhere.
-        view: nothing seen by the same model means that it looks elsewhere.
-    """
-    placed = view.placed
-    strange = view.company is not None and view.company < LEAST_COMPANY
-    if not view.seen or strange or (placed is not None and placed.found and not placed.has_order):
-        return "outside_view", (
-            f"The model found neither the {structure} nor anything else it knows where it should be, so the scan "
-            "probably shows another part of the body or is of another kind."
-        )
-    near = ", ".join(view.seen[:3])
-    if image.modality == "unknown":
-        return "unsure", f"No {structure} was found. {UNKNOWN_KIND}"
-    if placed is not None and placed.in_view.get(structure, 1.0) < HARDLY_SHOWN:
-        return "outside_view", (
-            f"No {structure} was found, and the heights of what was found ({near}) tell that the scan shows "
-            f"{placed.in_view[structure]:.0%} of it."
-        )
-    return "absent", f"No voxel reached the threshold (highest {peak:.2f}), while {near} were found in the same scan."
 
 
 def _plausible(structure: str, card: Card) -> tuple[float, float]:

@@ -11,51 +11,41 @@ import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from rich.progress import track
-from scipy import ndimage, optimize, stats
+from scipy import optimize, stats
 
 from ...imaging.errors import BadCall
-from ...imaging.geometry import Box, crop
 from ...imaging.guards.atomic import write_atomically
 from ...imaging.masks.dice import dice
 from ...models.catalogue import card
-from ...models.inference.calibration import SIGNS, Calibration, Signs, expected_calibration_error, path_of, way_of
+from ...models.inference.calibration import SIGNS, Calibration, expected_calibration_error, path_of, way_of
 from ...models.language.satmini.predictor import SatMiniPredictor
 from ...models.load import load_predictor
 from ..cases import Case, Dataset
 from ..folders import Folders
-from ..report_sections import write_section
 from ..segmenting.config import RunConfig
-from .changes import Change, changed_greys, cropped, noisy
+from .changes import (
+    SCREEN_HU,
+    Change,
+    any_resized,
+    bent,
+    blurred_by_motion,
+    cropped,
+    halved,
+    inverted,
+    low_dose,
+    noisy,
+    on_screen,
+)
+from .limits import HONEST, Row, coverage, empty_limit, limits, spread_of_sizes
 from .wrong_scans import wrong_scans
 
 MOST_CASES, MOST_SLICES = 12, 60  # per side; evenly spread; slices that come one by one are quickly asked
 RIDGE = 1.0  # of the regression, on centred and scaled signs
-LEAST_VOXELS = 30  # a truth of fewer says neither there nor not there
-GOOD_DICE = 0.5
-LIMITS = np.arange(0.05, 0.96, 0.05)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One mask: what it looked like and how good it was.
-
-    Attributes:
-        change: how the scan was spoilt; "wrong kind" for a scan that cannot contain the structure.
-        voxels: of the truth.
-    """
-
-    patient: str
-    structure: str
-    change: str
-    signs: Signs
-    dice: float
-    voxels: int
 
 
 @dataclass(frozen=True)
@@ -76,39 +66,6 @@ class Quality:
     spearman: float | None
 
 
-def blurred_by_motion(case: Case, rng: np.random.Generator) -> Case:
-    """Breathing: the scan averaged with itself moved by up to 6 % of its width along its second axis."""
-    length = case.grid.shape[1]
-    steps = [round(share * length) for share in (-0.06, -0.03, 0.0, 0.03, 0.06)]
-    return changed_greys(
-        case, lambda a: np.mean([ndimage.shift(a, (0, n, 0), order=0, mode="nearest") for n in steps], axis=0)
-    )
-
-
-def low_dose(case: Case, rng: np.random.Generator) -> Case:
-    """Few photons: strong noise whose grain is two voxels wide, as after a smooth reconstruction."""
-    assert case.volume is not None
-    low, high = np.percentile(case.volume.array, (1, 99))
-    grain = ndimage.gaussian_filter(rng.standard_normal(case.grid.shape), (1, 1, 0))
-    return changed_greys(case, lambda a: a + 0.2 * float(high - low) * grain / grain.std())
-
-
-def inverted(case: Case, rng: np.random.Generator) -> Case:
-    """Another modality: dark becomes bright."""
-    return changed_greys(case, lambda a: a.max() + a.min() - a)
-
-
-def halved(case: Case, rng: np.random.Generator) -> Case:
-    """One half along the first axis, the case's name says which, so that structures leave the view partly or wholly."""
-    assert case.volume is not None
-    wide, deep, high = case.grid.shape
-    first = wide // 2 * (zlib.crc32(case.name.encode()) % 2)
-    box = Box((first, 0, 0), (first + wide // 2, deep, high))
-    array, grid = crop(np.asarray(case.volume.array), case.grid, box)
-    labels, _ = crop(case.labels, case.grid, box)
-    return case.on(grid, array, labels)
-
-
 CHANGES: Mapping[str, Change] = {
     "none": lambda case, rng: case,
     "noise": noisy(0.1),
@@ -116,6 +73,10 @@ CHANGES: Mapping[str, Change] = {
     "motion": blurred_by_motion,
     "crop": cropped,
     "half": halved,
+    "window": lambda case, rng: on_screen(str(rng.choice(list(SCREEN_HU))))(case, rng),
+    "contrast": lambda case, rng: bent(float(rng.choice([0.7, 1.4])))(case, rng),
+    "larger": any_resized(3.0),
+    "smaller": any_resized(0.5),
     "wrong modality": inverted,
 }
 
@@ -132,8 +93,11 @@ def rows_of(
 ) -> Iterator[Row]:
     """Every claimed structure in every case under every change."""
     for case in track(list(cases), description=predictor.card.name, disable=not sys.stderr.isatty(), transient=True):
-        for change, apply in CHANGES.items():
-            yield from _asked(predictor, apply(case, np.random.default_rng(0)), dataset.structures, names, change)
+        for number, (change, apply) in enumerate(CHANGES.items()):
+            if change == "window" and predictor.card.modalities != ("ct",):
+                continue  # a CT's windows
+            rng = np.random.default_rng([zlib.crc32(case.name.encode()), number])
+            yield from _asked(predictor, apply(case, rng), dataset.structures, names, change)
 
 
 def _asked(
@@ -144,7 +108,8 @@ def _asked(
     for found in predictor.decode(features, names):
         truth = np.isin(case.labels, truths.get(found.structure, ()))
         right = dice(found.array, truth) if found.signs else 0.0
-        yield Row(case.patient, found.structure, change, found.signs, right, int(truth.sum()))
+        sizes = int(truth.sum()), int(found.array.sum())
+        yield Row(case.patient, found.structure, change, found.signs, right, *sizes, found.peak)
 
 
 def fit(rows: Sequence[Row], weights_sha256: str, way: str) -> Calibration:
@@ -180,27 +145,9 @@ def fit(rows: Sequence[Row], weights_sha256: str, way: str) -> Calibration:
         absent_below=0.0,
         sure_from=1.0,
     )
-    return limits(made, [row for row in marked if row.change in ("none", "crop", "half", "wrong kind")])
-
-
-def limits(made: Calibration, rows: Sequence[Row]) -> Calibration:
-    """The limits of fewest wrong verdicts over masks of scans that are not spoilt.
-
-    Wrong is, as in `benchmarks/accuracy/verdicts.py`: present or unsure where nothing is, absent where something is, and unsure of
-    a good mask. Present where nothing is counts twice, as it misleads. Of equal limits the lower ones, which hide least.
-    """
-    said = np.array([made.expected_dice(row.structure, row.signs) for row in rows])
-    there = np.array([row.voxels >= LEAST_VOXELS for row in rows])
-    none = np.array([row.voxels == 0 for row in rows])
-    bad = there & (np.array([row.dice for row in rows]) < GOOD_DICE)
-    best = (np.inf, 0.0, 1.0)
-    for low in LIMITS:
-        for high in LIMITS[low <= LIMITS]:
-            present, absent = said >= high, said < low
-            unsure = ~present & ~absent
-            cost = ((2 * present + unsure) * none).sum() + (absent & there).sum() + (unsure & there & ~bad).sum()
-            best = min(best, (float(cost), float(low), float(high)))
-    return replace(made, absent_below=round(best[1], 2), sure_from=round(best[2], 2))
+    honest = [row for row in rows if row.change in HONEST]
+    made = replace(limits(made, [row for row in honest if row.signs]), empty_below=empty_limit(honest))
+    return replace(made, spread=spread_of_sizes(made, honest))
 
 
 def quality(made: Calibration, rows: Sequence[Row]) -> Quality:
@@ -259,7 +206,9 @@ def calibrate(plan: RunConfig, folders: Folders, *, threads: int | None = None) 
         some = [row for row in rows["report"] if row.change == change]
         if any(row.signs for row in some):
             found[change] = quality(made, some)
+    honest = [row for row in rows["report"] if row.change in HONEST]
     record: dict[str, Any] = {
+        "sizes": dict(zip(("masks", "covered", "width"), coverage(made, honest), strict=True)),
         "dataset": dataset.name,
         "fitted_on": sorted({case.patient for case in mine}),
         "reported_on": len({row.patient for row in rows["report"] if row.change == "none"}),
@@ -275,14 +224,3 @@ def calibrate(plan: RunConfig, folders: Folders, *, threads: int | None = None) 
 def spread(cases: Sequence[Case], most: int) -> list[Case]:
     """At most so many cases, evenly spread."""
     return [cases[i] for i in np.unique(np.linspace(0, len(cases) - 1, min(most, len(cases))).round().astype(int))]
-
-
-def write(name: str, found: Mapping[str, Quality], path: Path) -> None:
-    """Put a model's table into the report, in place of its old one."""
-    lines = ["| scan | masks | ECE before | after | Brier before | after | Spearman before | after |", f"|{'---|' * 8}"]
-    for change, one in found.items():
-        ranks = ["-" if value is None else f"{value:.2f}" for value in (one.spearman_raw, one.spearman)]
-        lines.append(
-            f"| {change} | {one.masks} | {one.ece_raw:.3f} | {one.ece:.3f} | {one.brier_raw:.3f} | {one.brier:.3f} | {ranks[0]} | {ranks[1]} |"
-        )
-    write_section(f"confidence of {name}", "\n".join(lines), path)

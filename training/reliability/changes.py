@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -81,6 +82,39 @@ def bent(power: float) -> Change:
         return changed_greys(case, lambda a: np.clip((a - low) / span, 0, None) ** power * span + low)
 
     return change
+
+
+def blurred_by_motion(case: Case, rng: np.random.Generator) -> Case:
+    """Breathing: the scan averaged with itself moved by up to 6 % of its width along its second axis."""
+    length = case.grid.shape[1]
+    steps = [round(share * length) for share in (-0.06, -0.03, 0.0, 0.03, 0.06)]
+    return changed_greys(
+        case, lambda a: np.mean([ndimage.shift(a, (0, n, 0), order=0, mode="nearest") for n in steps], axis=0)
+    )
+
+
+def low_dose(case: Case, rng: np.random.Generator) -> Case:
+    """Few photons: strong noise whose grain is two voxels wide, as after a smooth reconstruction."""
+    assert case.volume is not None
+    low, high = np.percentile(case.volume.array, (1, 99))
+    grain = ndimage.gaussian_filter(rng.standard_normal(case.grid.shape), (1, 1, 0))
+    return changed_greys(case, lambda a: a + 0.2 * float(high - low) * grain / grain.std())
+
+
+def inverted(case: Case, rng: np.random.Generator) -> Case:
+    """Another modality: dark becomes bright."""
+    return changed_greys(case, lambda a: a.max() + a.min() - a)
+
+
+def halved(case: Case, rng: np.random.Generator) -> Case:
+    """One half along the first axis, the case's name says which, so that structures leave the view partly or wholly."""
+    assert case.volume is not None
+    wide, deep, high = case.grid.shape
+    first = wide // 2 * (zlib.crc32(case.name.encode()) % 2)
+    box = Box((first, 0, 0), (first + wide // 2, deep, high))
+    array, grid = crop(np.asarray(case.volume.array), case.grid, box)
+    labels, _ = crop(case.labels, case.grid, box)
+    return case.on(grid, array, labels)
 
 
 SCREEN_HU = {"abdomen": (-160.0, 240.0), "mediastinum": (-125.0, 225.0), "liver": (-45.0, 105.0)}
