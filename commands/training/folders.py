@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from ...training.folders import Folders
 
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(str(resources.files("ostensor")))
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Folder of the data sets; default: OSTENSOR_DATA, else ../shared/data.")
 ]

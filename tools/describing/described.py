@@ -164,8 +164,8 @@ def _judged(finder: Finder, wanted: Wanted, choice: Choice, found: list[Found]) 
         if not failed:
             sure = f"{best.thing.certainty:.2f}, which is too little to show"
             reason = f"{len(order)} looked at. Something was marked as {best.thing.name}, with a certainty of {sure}."
-        sure = description.kind != "region" and all(one.verdict == "present" for one in found)
-        return {"verdict": "absent" if sure else "unsure", "reason": reason}
+        certain = description.kind != "region" and all(one.verdict == "present" for one in found)
+        return {"verdict": "absent" if certain else "unsure", "reason": reason}
     rows = [_candidate(finder, wanted, choice, one, by_thing[id(one.thing)]) for one in kept[: wanted.max_candidates]]
     ambiguous = _ambiguous(kept, description)
     reason = "Nothing fits every claim; see what failed." if rows[0].failed else ""

@@ -157,7 +157,7 @@ def _kept(desk: Desk, image: Volume, image_id: str, drawn: Mapping[str, _Drawn])
         row = one.row
         if name in against and against[name].vetoes:
             reason = f"{row.reason} Our own checks object: {' '.join(against[name].reasons[:3])}".strip()
-            row = row.model_copy(update={"verdict": "unsure", "reason": reason})
+            row = row.model_copy(update={"verdict": "unsure", "reason": reason, "volume_90_ml": None})
         elif name in against:
             row = row.model_copy(update={"warnings": list(dict.fromkeys([*row.warnings, *against[name].reasons]))})
         record = desk.store.add_mask(

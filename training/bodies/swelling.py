@@ -39,4 +39,5 @@ def swollen(points: torch.Tensor, centre: npt.NDArray[np.float64], radius: float
     end = max(border, radius) + REACH * radius
     beyond = radius + (distance - border) * (end - radius) / (end - border)
     looked = torch.where(distance <= border, distance / factor, torch.where(distance < end, beyond, distance))
-    return middle + offset * (looked / distance)
+    found: torch.Tensor = middle + offset * (looked / distance)
+    return found
