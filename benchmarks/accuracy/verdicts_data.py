@@ -15,8 +15,9 @@ from ...imaging.geometry import Box, crop, resample, respaced_grid
 from ...imaging.volume import BoolArray, Modality, Volume
 from ...models.catalogue import segmenters
 from ...training.cases import Case, Dataset
-from ...training.data import acdc, brain, btcv, example_ct, hippocampus, sarcoma_pet
+from ...training.data import acdc, brain, btcv, example_ct, hippocampus, sarcoma
 from ...training.reliability.calibrate import halves, spread
+from ...training.reliability.wrong_scans import of_other_kinds
 from .verdicts_changed import Question, resized_hearts, slices, told_kind, whole
 
 
@@ -39,7 +40,7 @@ def questions(data: Path, *, seed: int = 0) -> Iterator[Question]:
     yield from resized_hearts(data)
     yield from _held_out(data, acdc.DATASET, most=4)
     yield from _held_out(data, hippocampus.DATASET, most=8)
-    yield from _held_out(data, sarcoma_pet.DATASET, most=4)
+    yield from _held_out(data, sarcoma.PET, most=4)
     yield from _cut_held_out(data, rng)
     yield from _other_regions(data)
 
@@ -131,6 +132,12 @@ def _other_regions(data: Path) -> Iterator[Question]:
     yield _none(data / "ibsi" / "ct_phantom_image.nii.gz", "ct", lower, "chest CT")
     yield _none(data / "pyradiomics" / "breast1_image.nrrd", "unknown", trunk, "breast MR")
     yield from _head_crops(data)
+    slices = tuple(name for name in btcv.DATASET.structures if name in claimed_by("ct", 2))
+    for case in of_other_kinds(data, "report"):
+        assert case.volume is not None
+        yield Question(
+            case.name, "other region", case.volume, dict.fromkeys(slices), dict.fromkeys(slices, 0.0), case.patient
+        )
 
 
 def _is_low(name: str) -> bool:

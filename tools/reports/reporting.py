@@ -138,6 +138,7 @@ def _judged(desk: Desk, parsed: ReportText, number: int, finding: Finding, groun
         side=finding.side,
         presence=finding.presence,
         status=finding.status,
+        volume_ml=finding.volume_ml,
         size_mm=finding.size_mm,
         count=finding.count,
         location=list(finding.location),

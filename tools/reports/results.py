@@ -45,6 +45,7 @@ class ReportFinding(Result):
     presence: str
     status: str
     size_mm: float | None
+    volume_ml: float | None = None
     count: int | None
     location: list[str]
     change: str

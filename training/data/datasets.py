@@ -17,26 +17,27 @@ from . import (
     kits_masks,
     mni_meshnet,
     mni_template,
-    sarcoma_mr,
-    sarcoma_pet,
+    other_kinds,
+    sarcoma,
 )
 
 DATASETS: Mapping[str, Dataset] = {
-    module.DATASET.name: module.DATASET
-    for module in (
-        acdc,
-        amos_maps,
-        brain,
-        btcv,
-        example_ct,
-        hippocampus,
-        hra_phantom,
-        kits_masks,
-        mni_meshnet,
-        mni_template,
-        sarcoma_mr,
-        sarcoma_pet,
-        torso_phantom,
+    dataset.name: dataset
+    for dataset in (
+        acdc.DATASET,
+        amos_maps.DATASET,
+        brain.DATASET,
+        btcv.DATASET,
+        example_ct.DATASET,
+        hippocampus.DATASET,
+        hra_phantom.DATASET,
+        kits_masks.DATASET,
+        mni_meshnet.DATASET,
+        mni_template.DATASET,
+        other_kinds.DATASET,
+        sarcoma.MR,
+        sarcoma.PET,
+        torso_phantom.DATASET,
     )
 }
 

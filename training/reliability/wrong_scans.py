@@ -13,7 +13,7 @@ from ...imaging.files import read_image
 from ...imaging.geometry import Box, crop
 from ...imaging.volume import Grid, Volume
 from ..cases import Case
-from ..data import acdc, brain, btcv
+from ..data import acdc, brain, btcv, other_kinds
 
 COUNT = 6
 
@@ -37,6 +37,12 @@ def wrong_scans(data: Path, dataset: str, *, part: str) -> Iterator[Case]:
             array = np.ascontiguousarray(np.asarray(case.volume.array)[:, :, middle : middle + 1])
             grid = Grid(array.shape, np.eye(4), spacing_known=False)
             yield _unlabelled(replace(case, volume=Volume(array, grid, "unknown"), grid=grid), "unknown")
+        yield from of_other_kinds(data, part)
+
+
+def of_other_kinds(data: Path, part: str, count: int = 25) -> list[Case]:
+    """X-rays, heads, knees and breasts that no network was taught on; at most so many, every second one for each part."""
+    return other_kinds.DATASET.cases(data, "test")[part == "report" :: 2][:count]
 
 
 def _heads(data: Path, part: str) -> Iterator[Case]:

@@ -1,4 +1,4 @@
-"""Soft-tissue sarcoma of the extremities in FDG PET (SUV): the first lesion, outlined by people."""
+"""Soft-tissue sarcoma of the extremities in FDG PET (SUV) and in T1 MR of the same patients, outlined by people."""
 
 from __future__ import annotations
 
@@ -43,4 +43,5 @@ def sarcoma(name: str, load_series: Callable[[Path], Iterator[Case]]) -> Dataset
     )
 
 
-DATASET = sarcoma("sarcoma_pet", partial(load, series="PET", modality="pet"))
+PET = sarcoma("sarcoma_pet", partial(load, series="PET", modality="pet"))
+MR = sarcoma("sarcoma_mr", partial(load, series="MR_T1", modality="mr"))
