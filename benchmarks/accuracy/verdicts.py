@@ -22,7 +22,7 @@ from ...tools.desk.results import MaskRow, SegmentResult
 from ...tools.desk.settings import Settings
 from ...tools.running import use
 from ..machine import commit
-from .verdicts_changed import LEAST_VOXELS, Question
+from .verdicts_changed import LEAST_PIXELS, LEAST_VOXELS, Question
 from .verdicts_data import questions
 
 SHOWN = 0.25  # share of a structure in the scan from which it must be found
@@ -41,6 +41,7 @@ class Outcome:
         dice: of the mask with the truth; None without either.
         right: None for slivers, which nobody must see, and where no model looks.
         fault: called present with more than 5 ml (or 500 voxels without a voxel size) where it cannot be.
+        hidden: called absent or outside the view though more than 5 ml (or 400 voxels) of it are there.
     """
 
     scan: str
@@ -53,6 +54,7 @@ class Outcome:
     dice: float | None
     right: bool | None
     fault: bool
+    hidden: bool = False
 
 
 def outcomes(data: Path, *, seed: int = 0, threads: int = 1, every: int = 1) -> Iterator[Outcome]:
@@ -98,20 +100,27 @@ def _outcome(question: Question, row: MaskRow, mask: BoolArray | None) -> Outcom
         verdict=row.verdict,
         confidence=row.confidence or 0.0,
         dice=alike,
-        right=is_right(shown, row.verdict, alike),
+        right=is_right(shown, row.verdict, alike, told=question.volume.modality != "unknown"),
         fault=shown == "not" and row.verdict == "present" and size > MOST_ML,
+        hidden=row.verdict in ("absent", "outside_view") and _is_much(voxels, question),
     )
 
 
-def is_right(shown: str, verdict: str, dice: float | None) -> bool | None:
+def _is_much(voxels: int, question: Question) -> bool:
+    grid = question.volume.grid
+    return voxels * grid.voxel_ml > MOST_ML if grid.spacing_known else voxels >= LEAST_PIXELS
+
+
+def is_right(shown: str, verdict: str, dice: float | None, *, told: bool = True) -> bool | None:
     """Whether a verdict is right; None where there is no right one.
 
-    In view: present, or unsure of a mask that is indeed bad. Not in view: absent or outside the view.
+    In view: present, or unsure of a mask that is indeed bad. Not in view: absent or outside the view; where the kind of
+    scan was not told, unsure too.
     """
     if shown == "sliver" or verdict == "unsupported":
         return None
     if shown == "not":
-        return verdict in ("absent", "outside_view")
+        return verdict in ("absent", "outside_view") or (verdict == "unsure" and not told)
     return verdict == "present" or (verdict == "unsure" and dice is not None and dice < GOOD_DICE)
 
 
@@ -119,8 +128,8 @@ def table(found: Iterable[Outcome], *, seed: int = 0) -> str:
     """A Markdown table: by kind of scan and what it shows, and by model."""
     rows = list(found)
     lines = [
-        f"| scans | structure in view | asked | right, % | {' | '.join(VERDICTS[:4])} | present > 5 ml in error |",
-        f"|{'---|' * 9}",
+        f"| scans | structure in view | asked | right, % | {' | '.join(VERDICTS[:4])} | present > 5 ml in error | absent > 5 ml in error |",
+        f"|{'---|' * 10}",
     ]
     groups: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
     for row in rows:
@@ -130,8 +139,8 @@ def table(found: Iterable[Outcome], *, seed: int = 0) -> str:
         lines.append(_line(f"{kind} | {shown}", group))
     judged = [row for row in rows if row.right is not None]
     lines.append(_line("**all** | ", judged))
-    lines += ["", f"| model | structure in view | asked | right, % | {' | '.join(VERDICTS[:4])} | present > 5 ml in error |"]  # fmt: skip
-    lines.append(f"|{'---|' * 9}")
+    lines += ["", f"| model | structure in view | asked | right, % | {' | '.join(VERDICTS[:4])} | present > 5 ml in error | absent > 5 ml in error |"]  # fmt: skip
+    lines.append(f"|{'---|' * 10}")
     for model in sorted({row.model for row in judged}):
         for label, seen in (("in view", ("whole", "partly")), ("not in view", ("not",))):
             group = [row for row in judged if row.model == model and row.shown in seen]
@@ -152,7 +161,7 @@ def _line(head: str, group: list[Outcome]) -> str:
     counts = Counter(row.verdict for row in group)
     right = 100 * sum(bool(row.right) for row in group) / len(group)
     cells = " | ".join(str(counts[name]) for name in VERDICTS[:4])
-    return f"| {head} | {len(group)} | {right:.1f} | {cells} | {sum(row.fault for row in group)} |"
+    return f"| {head} | {len(group)} | {right:.1f} | {cells} | {sum(row.fault for row in group)} | {sum(row.hidden for row in group)} |"
 
 
 def main(data: Path, seed: int = 0, every: int = 1, write: Path | None = None, details: bool = False) -> None:
