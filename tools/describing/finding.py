@@ -170,16 +170,8 @@ class Finder:
             grey=grey,
             side=relations.side_of(where) if wide else side,
             contrast=region.contrast if region is not None else None,
-            ancestors=self._ancestors(name),
+            ancestors=self.desk.table.above(name),
         )
-
-    def _ancestors(self, name: str) -> tuple[str, ...]:
-        found: list[str] = []
-        row = self.desk.table.get(name)
-        while row is not None and row.parent and row.parent not in found:
-            found.append(row.parent)
-            row = self.desk.table.get(row.parent)
-        return tuple(found)
 
     def structures(self, names: Sequence[str]) -> list[Found]:
         """Candidates that are whole structures."""
