@@ -39,7 +39,8 @@ def extents(mask: Mask | Region) -> Extents | None:
     points = outer_points(region.array, long or (0, 1, 2)) @ region.axes_mm.T
     reach: list[float | None] = [float(length) for length in np.ptp(points, axis=0)]
     if len(long) == 2:
-        normal = np.cross(*(region.axes_mm[:, axis] for axis in long))
+        one, other = (region.axes_mm[:, axis] for axis in long)
+        normal = np.cross(one, other)
         reach[int(np.abs(normal).argmax())] = None
     transverse, anteroposterior, craniocaudal = reach
     return Extents(craniocaudal, transverse, anteroposterior)

@@ -75,7 +75,7 @@ def lines_across(depth: Depth, point: Points, along: Points, diameter_mm: float)
     labels, _count = scipy.ndimage.label(depth.at(point + u[..., None] * one + v[..., None] * other) > 0)
     mine = labels == labels[90, 90]
     step = float(ticks[1] - ticks[0])
-    return greatest_distance(np.argwhere(mine) * step) + step, perpendicular(mine, step * np.eye(2))
+    return greatest_distance(np.argwhere(mine).astype(np.float64) * step) + step, perpendicular(mine, step * np.eye(2))
 
 
 def _frame(along: Points) -> tuple[Points, Points]:
