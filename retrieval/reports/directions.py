@@ -8,6 +8,8 @@ from typing import Literal
 # "length" is along the thing itself, "short" at right angles to its longest line in a slice.
 Direction = Literal["", "craniocaudal", "transverse", "anteroposterior", "length", "short"]
 
+NOWHERE: Direction = ""
+
 _WORDS: dict[Direction, str] = {
     "craniocaudal": r"(?i:cranio-?caudal(?:ly)?|cephalo-?caud(?:al|ad)(?:ly)?|supero-?inferior(?:ly)?|height|span|tall)|CC|SI",
     "transverse": r"(?i:transverse(?:ly)?|medio-?lateral(?:ly)?|width)|TR|TV|TRV|LR|ML",

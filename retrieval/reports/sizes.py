@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from .directions import Direction, direction_before, directions
+from .directions import NOWHERE, Direction, direction_before, directions
 
 # 1,482 (thousands), 11,4 (decimal comma), .8 and 1·2 (decimal point as dot or middle dot)
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:[.,·]\d+)?|(?<![\w.])\.\d+|(?<![\w-])(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|half\s+an?)(?=[\s-](?:mm|cm|milli|centi)))"
@@ -82,8 +82,7 @@ class Size:
     @property
     def ways(self) -> tuple[Direction, ...]:
         """`along`, as many as `mm`, also of a size that was taken out of a list."""
-        none: tuple[Direction, ...] = ("",) * len(self.mm)
-        return self.along if len(self.along) == len(self.mm) else none
+        return self.along if len(self.along) == len(self.mm) else (NOWHERE,) * len(self.mm)
 
 
 def sizes(text: str) -> list[Size]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from ...retrieval.reports.directions import Direction
+from ...retrieval.reports.directions import NOWHERE, Direction
 from ...retrieval.reports.findings import Finding
 from ..desk.results import Lengths
 from .results import Evidence, Judgement
@@ -59,8 +59,7 @@ def judge_length(finding: Finding, row: Evidence) -> tuple[Judgement, str] | Non
 
 def _said(finding: Finding) -> list[tuple[float, Direction]]:
     """The numbers that are compared: every dimension of one size, the longest of several sizes."""
-    none: tuple[Direction, ...] = ("",) * len(finding.sizes_mm)
-    along = finding.along or none
+    along = finding.along or (NOWHERE,) * len(finding.sizes_mm)
     numbers = list(zip(finding.sizes_mm, along, strict=True))
     return numbers if any(along) else numbers[: finding.dimensions]
 
