@@ -123,12 +123,17 @@ def described(call: Done) -> Reply:
         kind = "refusal" if call.result.get("verdict") == "unsupported" else "answer"
         return say(kind, call.text or "Nothing in the scan matches that description.", call)
     if call.result.get("ambiguous"):
-        listed = ", ".join(row["mask_id"] for row in rows[:4])
+        listed = ", ".join(_which(row) for row in rows[:4])
         return say("question", f"Several candidates fit; which one is meant: {listed}?", call)
     best = rows[0]
     cite = Cite(call_id=call.call_id, handle=best["mask_id"])
     text = f"The best candidate is {best['mask_id']}, its verdict is {str(best.get('verdict', 'unsure')).replace('_', ' ')}."
     return Reply(kind="answer", statements=[Statement(text=text, cites=[cite])])
+
+
+def _which(row: dict[str, Any]) -> str:
+    size = f", {row['volume_ml']:g} ml" if row.get("volume_ml") is not None else ""
+    return f"the {row['structure']}{size} ({row['mask_id']})" if row.get("structure") else str(row["mask_id"])
 
 
 def report(call: Done) -> Reply:

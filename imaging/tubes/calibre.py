@@ -12,7 +12,7 @@ import numpy as np
 import scipy
 
 from ..masks.measures import EMPTY, NO_SPACING
-from ..region import Region
+from ..region import Region, connected, slices
 from ..volume import Mask
 from .depth import Depth, Points, depth_of
 from .lines import Branch, branches_of
@@ -102,6 +102,22 @@ def calibre(mask: Mask | Region) -> Calibre | NoCalibre:
         length_mm=lines[0].length_mm,
         branches=len(lines),
     )
+
+
+def stretch(mask: Mask, section: Section) -> Mask:
+    """The piece of a tube around a section, half its diameter to either side along the tube's direction there."""
+    grid = mask.grid
+    index = np.argwhere(mask.array)
+    away = index @ grid.affine[:3, :3].T + grid.affine[:3, 3] - section.point_mm
+    near = np.abs(away @ np.array(section.along)) <= section.diameter_mm / 2
+    near &= np.linalg.norm(away, axis=1) <= 2 * section.diameter_mm  # a bend does not come back into it
+    piece = np.zeros(mask.array.shape, dtype=np.bool_)
+    piece[tuple(index[near].T)] = True
+    kept = np.zeros_like(piece)
+    for part in connected(Region.of(Mask(piece, grid)))[:1]:
+        assert part.box is not None
+        kept[slices(part.box)] = part.array
+    return Mask(kept, grid)
 
 
 def _sections(depth: Depth, line: Branch, forks: Sequence[Points]) -> list[Section]:

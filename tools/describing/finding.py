@@ -12,6 +12,7 @@ from ...imaging.masks.areas import Area
 from ...imaging.masks.relations import only_slice
 from ...imaging.volume import Mask, Volume
 from ...models import catalogue
+from ...models.inference.calibration import METHOD
 from ...retrieval.descriptions.description import Reference
 from ..desk.desk import Desk, allowed_use
 from ..desk.job import Job
@@ -19,7 +20,7 @@ from ..desk.results import MaskRow, Provenance, Verdict
 from ..segmenting.planning import extent_mm, plan
 from ..segmenting.segmentation import look
 from ..segmenting.verdicts import SIDE_FIELD_MM
-from .matching import Thing
+from .things import Thing
 
 _SIDE_FIELD_VOXELS = 64  # narrower pictures of unknown voxel size show no sides
 
@@ -145,12 +146,20 @@ class Finder:
         return Nothing(row.verdict, row.reason)
 
     def thing(
-        self, name: str, mask: Mask, certainty: float, region: Area | None = None, *, mask_id: str | None = None
+        self,
+        name: str,
+        mask: Mask,
+        certainty: float,
+        region: Area | None = None,
+        *,
+        mask_id: str | None = None,
+        dice: float | None = None,
     ) -> Thing | None:
         """Measure a mask as a candidate; None when it is empty.
 
         Args:
             mask_id: of a whole mask of the store; it is measured once.
+            dice: how well the mask is expected to fit the truth.
         """
         known = self.desk.seen.place(mask_id) if mask_id is not None else None
         where = relations.place(mask) if known is None else known[0]
@@ -171,6 +180,8 @@ class Finder:
             side=relations.side_of(where) if wide else side,
             contrast=region.contrast if region is not None else None,
             ancestors=self.desk.table.above(name),
+            dice=dice,
+            is_tube=self.desk.table.is_tube(name),
         )
 
     def structures(self, names: Sequence[str]) -> list[Found]:
@@ -181,9 +192,8 @@ class Finder:
             mask = self.mask_of(row)
             whole = row if self.slice_index is None else None
             mask_id = whole.mask_id if whole is not None else None
-            thing = (
-                self.thing(row.structure, mask, row.confidence or 0.0, mask_id=mask_id) if mask is not None else None
-            )
+            sure, dice = row.confidence or 0.0, _expected_dice(row)
+            thing = self.thing(row.structure, mask, sure, mask_id=mask_id, dice=dice) if mask is not None else None
             if thing is not None:
                 made.append(
                     Found(thing, row.verdict, f"segmented by {row.provenance.model}", whole, row.provenance.model or "")
@@ -203,3 +213,12 @@ class Finder:
             )
         }
         return sorted(name for name in able if not set(self.desk.table.expand(name)) - {name} & able)
+
+
+def _expected_dice(row: MaskRow) -> float | None:
+    """The mask's calibrated Dice where its network is calibrated, else the network's on held-out scans; None without either."""
+    if row.confidence_is == METHOD:
+        return row.confidence
+    card = catalogue.card(row.provenance.model) if row.provenance.model else None
+    measured = card.measured.get(row.structure) if card is not None else None
+    return measured.dice if measured is not None else None

@@ -12,6 +12,7 @@ from ...imaging.volume import Grid
 CUT = " inside the scan, which cuts it"  # said behind a size of a structure that goes on outside
 # Checked here, but shown to callers without their fields: the list of tools must stay short (DESIGN §4).
 _ROWS = WithJsonSchema({"type": "array", "items": {"type": "object"}})
+_ROW = WithJsonSchema({"type": ["object", "null"]})
 Verdict = Literal["present", "absent", "outside_view", "unsupported", "unsure"]
 
 
@@ -257,7 +258,7 @@ class Measurement(Result):
     volume_is: Literal["complete", "cut by the edge", "not given"]
     truncated_at: list[str]
     diameters: Lengths | None = None
-    across: Across | None = None
+    across: Annotated[Across | None, _ROW] = None
     parts: Annotated[list[PartRow], _ROWS] = []
     intensity: Greys | None = None
     shape: Shape | None = None

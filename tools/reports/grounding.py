@@ -46,7 +46,7 @@ class Grounds:
     described: dict[int, list[Evidence]] = field(default_factory=dict)
 
 
-def ground(job: Job, image_id: str, findings: Sequence[Finding], text: str) -> Grounds:
+def ground(job: Job, image_id: str, findings: Sequence[Finding]) -> Grounds:
     """Segment what the findings name and what models know besides; measure what has a size; describe lesions."""
     desk = job.desk
     wanted = _wanted(desk, image_id, findings)
@@ -63,7 +63,7 @@ def ground(job: Job, image_id: str, findings: Sequence[Finding], text: str) -> G
     sized |= {desk.table.partner(name) or name for name in sized}
     rows = {name: _evidence(desk, row, lengths=name in sized or is_lesion(name)) for name, row in masks.items()}
     job.report(0.8, "measured")
-    return Grounds(rows, masks, _described(job.part(0.8, 1.0), image_id, findings, text, masks))
+    return Grounds(rows, masks, _described(job.part(0.8, 1.0), image_id, findings, masks))
 
 
 def parts(table: StructureTable, name: str) -> tuple[str, ...]:
@@ -150,7 +150,7 @@ def _fullest_slice(desk: Desk, mask_id: str) -> int:
 
 
 def _described(
-    job: Job, image_id: str, findings: Sequence[Finding], text: str, masks: dict[str, MaskRow]
+    job: Job, image_id: str, findings: Sequence[Finding], masks: dict[str, MaskRow]
 ) -> dict[int, list[Evidence]]:
     """Candidates for lesions said to be there, as `segment_described` finds them."""
     desk = job.desk
@@ -159,7 +159,7 @@ def _described(
     found: dict[int, list[Evidence]] = {}
     for done, number in enumerate(lesions):
         finding = findings[number]
-        words = " ".join(text[finding.start : finding.end].split())[:200]
+        words = f"{finding.lesion} in the {finding.structure}" if finding.structure else finding.lesion
         try:
             answer = describe(
                 job.part(done / len(lesions), (done + 1) / len(lesions)),
