@@ -71,16 +71,28 @@ def _numbers(row: dict[str, Any]) -> str:
     parts = []
     if row.get("volume_ml") is not None:
         parts.append(f"{row['volume_ml']:g} ml{CUT if row.get('truncated_at') else ''}")
-    if row.get("diameters"):
-        lengths = row["diameters"]
-        parts.append(
-            f"{lengths['longest_axial_mm']:g} mm by {lengths['perpendicular_mm']:g} mm in its largest axial slice"
-        )
+    parts += _lengths(row)
     if row.get("intensity") and row["intensity"]["unit"] == "HU":
         parts.append(f"mean {row['intensity']['mean']:g} HU")
     if not parts:
         return f"The {name} could not be measured: {' '.join(row.get('reasons', []))}"
     return f"The {name} measures {', '.join(parts)}."
+
+
+def _lengths(row: dict[str, Any]) -> list[str]:
+    """A vessel's width across its course; of what has several parts each one's; else in its slice and along the body."""
+    lengths, across = row.get("diameters"), row.get("across")
+    parts = [part["lengths"]["longest_3d_mm"] for part in row.get("parts") or () if part["lengths"]]
+    if across:
+        return [f"{across['median_mm']:g} mm across its centre line, {across['widest_mm']:g} mm at its widest"]
+    if len(parts) > 1:
+        return [f"the longest diameters of its {len(parts)} parts {', '.join(f'{mm:g}' for mm in parts[:4])} mm"]
+    if not lengths:
+        return []
+    said = [f"{lengths['longest_axial_mm']:g} mm by {lengths['perpendicular_mm']:g} mm in its largest axial slice"]
+    if lengths.get("craniocaudal_mm") is not None:
+        said.append(f"{lengths['craniocaudal_mm']:g} mm craniocaudally")
+    return said
 
 
 def _larger(call: Done) -> list[Statement]:
@@ -111,12 +123,17 @@ def described(call: Done) -> Reply:
         kind = "refusal" if call.result.get("verdict") == "unsupported" else "answer"
         return say(kind, call.text or "Nothing in the scan matches that description.", call)
     if call.result.get("ambiguous"):
-        listed = ", ".join(row["mask_id"] for row in rows[:4])
+        listed = ", ".join(_which(row) for row in rows[:4])
         return say("question", f"Several candidates fit; which one is meant: {listed}?", call)
     best = rows[0]
     cite = Cite(call_id=call.call_id, handle=best["mask_id"])
     text = f"The best candidate is {best['mask_id']}, its verdict is {str(best.get('verdict', 'unsure')).replace('_', ' ')}."
     return Reply(kind="answer", statements=[Statement(text=text, cites=[cite])])
+
+
+def _which(row: dict[str, Any]) -> str:
+    size = f", {row['volume_ml']:g} ml" if row.get("volume_ml") is not None else ""
+    return f"the {row['structure']}{size} ({row['mask_id']})" if row.get("structure") else str(row["mask_id"])
 
 
 def report(call: Done) -> Reply:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..retrieval.anatomy.structures import StructureTable
+from ..retrieval.descriptions.words import phrases
 from ..retrieval.reports.lexicon import tokens
 from ..retrieval.reports.mentions import Mention, mentions, named_structure
 
@@ -31,6 +32,11 @@ _RULES: tuple[tuple[Kind, str], ...] = (
 )  # fmt: skip
 _PLACES = ("upper", "lower", "largest", "smallest", "larger", "smaller", "biggest", "lobe", "near", "next", "behind",
            "front", "bright", "dark", "dense", "spot", "beside", "adjacent", "round", "posterior", "anterior")  # fmt: skip
+# Tokens of descriptions that single something out or name another thing than the structure: "the widest part of the aorta",
+# "the largest vessel near the liver". Sides and "in" are read with the structure; "large" asks for a number.
+_SINGLING = ("RANK_", "MORE_", "MAX_", "MAXDEN_", "PART", "CLASS_", "REL_above", "REL_below", "REL_between")
+_SUPERLATIVE = re.compile(r"[a-z]{3,}(?:est|most)$")
+_NO_SUPERLATIVES = ("chest", "rest", "test", "request", "interest", "breast", "almost", "latest")
 _HANDLE = re.compile(r"\b((?:msk|img|job)_\w+)")
 # Words of the question that permit a tool which changes something; every other such tool needs a word of its own name.
 _PERMITS = {
@@ -78,7 +84,7 @@ def understand(question: str, table: StructureTable | None = None) -> Task:
     organs = [m for m in named if m.kind == "structure"]
     lesions = tuple(dict.fromkeys(m.name for m in named if m.kind == "lesion"))
     kind: Kind = next((kind for kind, pattern in _RULES if re.search(pattern, low)), "unknown")
-    pointing = bool(lesions) or (organs and any(word in _PLACES for word in words) and not _only_names(words, organs))
+    pointing = bool(lesions) or (organs and any(_points(word) for word in words) and not _only_names(words, organs))
     if pointing and kind in ("segment", "measure", "render", "unknown", "find"):
         kind = "describe"
     if kind == "unknown" and organs:
@@ -134,4 +140,14 @@ def _is_unclear(mention: Mention, words: list[str], table: StructureTable) -> bo
 def _only_names(words: list[str], organs: list[Mention]) -> bool:
     """Whether every pointing word is part of a structure's name ("anterior hippocampus")."""
     inside = {n for m in organs for n in range(m.first, m.last)}
-    return all(n in inside for n, word in enumerate(words) if word in _PLACES)
+    return all(n in inside for n, word in enumerate(words) if _points(word))
+
+
+def _points(word: str) -> bool:
+    """Whether a word says which thing is meant, beside the structure's name."""
+    token = phrases().get((word,), "")
+    return (
+        word in _PLACES
+        or (token.startswith(_SINGLING) and word not in ("side", "segment"))
+        or (_SUPERLATIVE.fullmatch(word) is not None and word not in _NO_SUPERLATIVES)
+    )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import cc3d
 import numpy as np
 import numpy.typing as npt
+import scipy
 
 from .geometry import Box
 from .volume import BoolArray, Grid, Mask
@@ -84,6 +86,21 @@ class Region:
         """Centre of mass as an index of the whole grid; the region must not be empty."""
         means = [float(line @ np.arange(len(line))) / self.voxels for line in self.lines]
         return np.array(means) + self.start
+
+
+def connected(region: Region) -> list[Region]:
+    """The connected parts (26 neighbours), largest first, each cut to its own voxels; none of an empty region."""
+    if region.box is None:
+        return []
+    labels, count = cc3d.connected_components(region.array, return_N=True)
+    if count == 1:
+        return [region]
+    parts = []
+    for number, where in enumerate(scipy.ndimage.find_objects(labels), start=1):
+        start = tuple(at.start + first for at, first in zip(where, region.start, strict=True))
+        stop = tuple(at.stop + first for at, first in zip(where, region.start, strict=True))
+        parts.append(Region(np.ascontiguousarray(labels[where] == number), Box(start, stop), region.grid))
+    return sorted(parts, key=lambda part: -part.voxels)
 
 
 def slices(box: Box) -> tuple[slice, slice, slice]:

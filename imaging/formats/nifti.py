@@ -23,7 +23,7 @@ from ..errors import BadCall
 from ..guards.atomic import write_atomically
 from ..guards.limits import MOST_BYTES, check_size
 from ..volume import Affine, Grid
-from .table import NO_ORIENTATION, Raw
+from .table import NO_ORIENTATION, UNSURE_SIDES, Raw
 
 SYNTHETIC_NOTE = b"synthetic image (ostensor)"
 _COMMENT = 6  # code of a header extension in plain text (nifti1.h, NIFTI_ECODE_COMMENT)
@@ -187,7 +187,7 @@ def _geometry(header: Any, sizes: npt.NDArray[np.float64], name: str) -> _Place:
     chosen = sform if scode else qform if qcode else None
     if chosen is None:
         if sized and not np.allclose(sizes, 1.0):
-            warnings.append("The file has voxel sizes but no orientation; RAS is assumed, so sides are not certain.")
+            warnings.append(f"The file has voxel sizes but no orientation; RAS is assumed, so {UNSURE_SIDES}.")
             return _Place(np.diag([*(sizes * scale), 1.0]), True, tuple(warnings))
         return _Place(np.eye(4), False, (*warnings, NO_ORIENTATION))
     affine = np.array(chosen, dtype=np.float64)

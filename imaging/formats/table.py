@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from ..volume import Grid
 
-NO_ORIENTATION = "The file tells no orientation: which side is the patient's left is assumed, so sides are not certain."
+UNSURE_SIDES = "sides are not certain"  # every warning of an assumed orientation says so
+NO_ORIENTATION = f"The file tells no orientation: which side is the patient's left is assumed, so {UNSURE_SIDES}."
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ The outline runs half-way between the centres of inside and outside voxels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +61,7 @@ def diameters(mask: Mask | Region) -> Diameters | None:
     return Diameters(
         longest_axial_mm=longest,
         perpendicular_mm=perpendicular(planes[place], flat),
-        longest_3d_mm=greatest_distance(_outer_points(region.array) @ region.axes_mm.T),
+        longest_3d_mm=greatest_distance(outer_points(region.array) @ region.axes_mm.T),
         slice_index=place + region.start[axial],
     )
 
@@ -92,10 +93,10 @@ def _ends(array: BoolArray, axis: int) -> list[tuple[npt.NDArray[np.int64], npt.
     return [(one, two, first - 0.5), (one, two, last + 0.5)]
 
 
-def _outer_points(array: BoolArray) -> Points:
-    """Outline points that can be farthest apart in space, as indices (n 3)."""
+def outer_points(array: BoolArray, axes: Sequence[int] = (0, 1, 2)) -> Points:
+    """Outline points that can be farthest apart in space, as indices (n 3), on faces across these axes."""
     found = []
-    for axis in range(3):
+    for axis in axes:
         for one, two, end in _ends(array, axis):
             columns: list[npt.NDArray[np.generic]] = [one, two]
             columns.insert(axis, end)

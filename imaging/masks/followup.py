@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-import cc3d
 import numpy as np
 import numpy.typing as npt
 import scipy
 
-from ..region import Region
+from ..region import Region, connected
 from ..volume import Grid, Mask
 from .diameters import diameters
 from .measures import volume_ml
@@ -122,34 +121,21 @@ def parts_of(masks: Sequence[Mask | Region]) -> Parts:
     found, noise = [], 0
     for number, mask in enumerate(masks):
         whole = Region.of(mask)
-        if whole.box is None or not whole.grid.spacing_known:
-            continue
-        labels, count = cc3d.connected_components(whole.array, return_N=True)
-        sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-        for part, label in enumerate(np.argsort(-sizes, kind="stable") + 1, start=1):
-            if sizes[label - 1] < LEAST_VOXELS:
+        for part, region in enumerate(connected(whole) if whole.grid.spacing_known else [], start=1):
+            if region.voxels < LEAST_VOXELS:
                 noise += 1
                 continue
-            found.append(_lesion(number, part, whole, labels == label))
+            found.append(_lesion(number, part, region))
     return Parts(found, noise)
 
 
-def _lesion(number: int, part: int, whole: Region, array: npt.NDArray[np.bool_]) -> Lesion:
-    cut = Region.of(Mask(array, whole.grid_of_box))
-    lengths, volume = diameters(cut), volume_ml(cut)
+def _lesion(number: int, part: int, region: Region) -> Lesion:
+    lengths, volume = diameters(region), volume_ml(region)
     assert lengths is not None
     assert volume is not None
-    x, y, z = (float(v) for v in (cut.grid.affine @ [*cut.centre_index, 1])[:3])
-    return Lesion(
-        number, part, cut, lengths.longest_axial_mm, lengths.perpendicular_mm, volume, (x, y, z), _at_edge(whole, cut)
-    )
-
-
-def _at_edge(whole: Region, cut: Region) -> bool:
-    """Whether the part, whose grid is the mask's box, reaches an end of the scan."""
-    assert cut.box is not None
-    ends = zip(whole.start, cut.box.start, cut.box.stop, whole.grid.shape, strict=True)
-    return any(length > 1 and (at + low == 0 or at + high == length) for at, low, high, length in ends)
+    x, y, z = (float(v) for v in (region.grid.affine @ [*region.centre_index, 1])[:3])
+    longest, across = lengths.longest_axial_mm, lengths.perpendicular_mm
+    return Lesion(number, part, region, longest, across, volume, (x, y, z), region.touches_edge)
 
 
 def follow(earlier: Parts, later: Parts, alignment: Alignment) -> Followed:

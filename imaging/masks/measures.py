@@ -24,6 +24,8 @@ EMPTY = "The mask is empty."
 FACES = (("left", "right"), ("posterior", "anterior"), ("inferior", "superior"))  # low and high end of R, A, S
 MIDLINE_MM = 15.0  # a centroid this near the image's middle is not called left or right by position
 
+_BOTH = 0.2
+
 
 @dataclass(frozen=True)
 class Intensity:
@@ -157,6 +159,20 @@ def side(mask: Mask | Region) -> str | None:
     else:
         margin = 0.03 * length
     return "midline" if abs(away) <= margin else "right" if away > 0 else "left"
+
+
+def holds_both_sides(mask: Mask | Region) -> bool:
+    """Whether at least a fifth of the mask lies on either side of the scan's middle between left and right.
+
+    One organ of a pair does not; a part that does may be both, grown together. The share is our choice.
+    """
+    region = Region.of(mask)
+    if region.box is None:
+        return False
+    axis = next(a for a, code in enumerate(region.grid.axis_codes) if code in "RL")
+    place = np.arange(region.array.shape[axis]) + region.start[axis]
+    low = int(region.lines[axis][place < (region.grid.shape[axis] - 1) / 2].sum())
+    return min(low, region.voxels - low) >= _BOTH * region.voxels
 
 
 def part_count(mask: Mask | Region) -> int:

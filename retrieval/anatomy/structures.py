@@ -26,6 +26,8 @@ _PLACES = {  # what people call the regions
     "pelvis": "hip",
     "neck": "throat",
 }
+_TUBES = frozenset({"artery", "vein", "airway", "bile duct"})  # kinds whose width is that across their own course
+_NO_TUBES = frozenset({"larynx", "glottis", "pulmonary alveolus", "carina of trachea"})  # kinds "airway", but no tubes
 THRESHOLD = 0.7  # a lower score is no match; chosen on one half of the committed phrasings (tests/retrieval/data)
 
 
@@ -143,6 +145,19 @@ class StructureTable:
             kin.update(fresh)
             below += fresh
         return kin
+
+    def above(self, name: str) -> tuple[str, ...]:
+        """The pair or groups a structure belongs to and its kind, nearest first; () for what is no row."""
+        found: list[str] = []
+        row = self._by_name.get(name)
+        while row is not None and row.parent and row.parent not in found:
+            found.append(row.parent)
+            row = self._by_name.get(row.parent)
+        return tuple(found)
+
+    def is_tube(self, name: str) -> bool:
+        """Whether a structure is a vessel, an airway or a bile duct, whose width is measured across its course."""
+        return name not in _NO_TUBES and not _TUBES.isdisjoint(self.above(name))
 
     def partner(self, name: str) -> str | None:
         """The same structure on the other side, or None."""

@@ -27,6 +27,9 @@ def _take_places(line: Line) -> None:
         lambda m: f"{m['way']}_picture-{m['where']}{(m['mid'] or '').replace(' PART', '')}",
     )
     line.take(r"MORE_top", lambda m: "MAX_top")
+    line.take(r"DEN_(?P<what>low|high)(?= (?:one )?of (?:NUM_2|S\d))", lambda m: f"MAXDEN_{m['what']}")  # "brighter of"
+    line.take(r"RANK_(?P<what>widest|narrowest) PART of (?P<whole>S\d+)", lambda m: _take_width(line, m))
+    line.take(r"(?P<whole>S\d+) at RANK_(?P<what>widest|narrowest)", lambda m: _take_width(line, m))
     line.take(r"(?:POS|MAX)_(?P<where>[\w-]+)(?: PART| one)?(?: of NUM_2)", lambda m: f"MAX_{m['where']} NUM_2")
 
     def lobe(match: re.Match[str]) -> str:
@@ -67,6 +70,15 @@ def _take_places(line: Line) -> None:
         r"(?P<places>(?:(?:POS|MAX)_[a-z]+ )+)(?P<part>PART )?(?:of|REL_in) (?P<whole>S\d+)",
         end,
     )
+
+
+def _take_width(line: Line, match: re.Match[str]) -> str:
+    """ "the widest part of the aorta"."""
+    said = line.said.get(f"RANK_{match['what']}", match["what"])
+    if said != match["what"]:
+        line.assumed.append(f"'{said}' was taken to be the {match['what']} across its course.")
+    line.parts.append((match["what"], line.reference(match["whole"]).structure))
+    return ""
 
 
 def _take_relations(line: Line, table: StructureTable) -> None:
@@ -133,8 +145,9 @@ def _take_ranks(line: Line) -> None:
         line.claim("rank", match["what"], no=bool(match["no"]), rank=int(match["order"] or 1))
         return f"NUM_{match['of']}" if match["of"] else "RANKED"
 
+    # "the largest part of the liver" is no largest thing: the words stay, and are told as not understood
     line.take(
-        r"(?P<no>NOT )?(?:ORD_(?P<order>\d) )?(?:RANK|MORE)_(?P<what>largest|smallest)(?: one)?(?: of NUM_(?P<of>\d))?",
+        r"(?P<no>NOT )?(?:ORD_(?P<order>\d) )?(?:RANK|MORE)_(?P<what>[a-z]+)(?: one)?(?: of NUM_(?P<of>\d))?(?! PART of S)",
         rank,
     )
 

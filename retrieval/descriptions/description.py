@@ -17,8 +17,9 @@ ClaimKind = Literal[
 ]
 _AGAINST = {
     "left": "right", "top": "bottom", "front": "back", "picture left": "picture right", "picture top": "picture bottom",
-    "largest": "smallest", "large": "small", "low": "high",
+    "largest": "smallest", "large": "small", "low": "high", "longest": "shortest", "widest": "narrowest",
 }  # fmt: skip
+WIDTHS = ("widest", "narrowest")  # parts that are found by how wide a tube is across
 OPPOSITE = {**_AGAINST, **{b: a for a, b in _AGAINST.items()}}
 
 
@@ -53,7 +54,7 @@ class Claim:
 
     Attributes:
         kind: "side" and "position" (lies left, near the top of `of`), "extreme" (the left-most), "size" (large),
-            "rank" (the second largest), "density" (dark), "density_rank" (the darkest), "count",
+            "rank" (the second largest, the longest, the widest), "density" (dark), "density_rank" (the darkest), "count",
             "relation" (in, adjacent, above, ... `of`), "exclude" (not `of`), "class" (a bone, a muscle).
         value: a direction, "largest", "low", a number, or the name of the relation.
         rank: 1 for the first of its order.
@@ -81,7 +82,7 @@ class Claim:
             "count": f"{self.value} in number",
             "relation": f"{_RELATION_WORDS.get(self.value, self.value)} the {where}",
             "exclude": f"other than the {where}",
-            "class": f"{'an' if self.value == 'organ' else 'a'} {self.value}",
+            "class": f"{'an' if self.value[0] in 'aeiou' else 'a'} {self.value}",
         }[self.kind]
         return f"not {text}" if self.negated else text
 
@@ -100,13 +101,13 @@ class Description:
         kind: "structure" (a named one), "part" (a lobe or an end of one), "region" (a dark or bright
             area), "any" (some structure, known by its place or size only), "none" (nothing understood).
         structure: canonical name of the target or of what the part belongs to; "" for "any" and "none".
-        part: "left lobe", "top", ... for a part.
+        part: "left lobe", "top", "widest", ... for a part.
         density: of a region: "low", "high" or "any".
         plural: several are asked for.
         claims: what is said about the target, in the order of the sentence.
         found_by: how the target was recognised: "name", "function" or "spelling".
         assumed: what the sentence left open and was filled in, one sentence each.
-        unused: words that changed nothing.
+        unused: words that changed nothing; with any of them the sentence is not answered.
         understood: share of the words with meaning that were used, in [0, 1].
         sources: where the reading comes from, such as "functions.tsv:12".
     """
@@ -136,7 +137,8 @@ class Description:
             return self.structure
         if self.kind == "part":
             whole = self.part.endswith(("lobe", "half"))
-            return f"{self.part if whole else self.part + ' end'} of the {self.structure}"
+            end = "part" if self.part in WIDTHS else "end"
+            return f"{self.part if whole else f'{self.part} {end}'} of the {self.structure}"
         if self.kind == "region":
             shade = {"low": "low-density ", "high": "high-density ", "any": ""}[self.density]
             return f"{shade}area"

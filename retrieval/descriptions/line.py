@@ -17,7 +17,7 @@ _SPELLING = 0.86  # likeness from which a misspelt word counts as a structure's 
 _DETERMINERS = frozenset(
     ("the", "a", "an", "his", "her", "its", "my", "their", "your", "this", "that", "these", "those", "patient's")
 )
-_TOKEN = re.compile(r"^(?:S\d+|[A-Z]+_\w+|[A-Z]{3,})$")
+TOKEN = re.compile(r"^(?:S\d+|[A-Z]+_\w+|[A-Z]{3,})$")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Line:
     claims: list[Claim] = field(default_factory=list)
     parts: list[tuple[str, str]] = field(default_factory=list)
     assumed: list[str] = field(default_factory=list)
+    said: dict[str, str] = field(default_factory=dict)  # token -> the words it stands for
+    agents: list[tuple[str, Structure]] = field(default_factory=list)  # "vessel" of "the vessel that carries blood …"
     half: bool = False
 
     def take(self, pattern: str, made: Callable[[re.Match[str]], str | None]) -> None:
@@ -73,21 +75,28 @@ def tokens_of(text: str, table: StructureTable) -> tuple[Line, int, list[str]]:
     n = 0
     while n < len(words):
         hit = next((h for h in hits if h.start == n), None)
+        if words[n] == "segment" and all(item in plain("filler") | _DETERMINERS for item in items):
+            items.append(words[n])  # what is to be done, and no segment of the liver
+            n += 1
+            continue
         token, length = _longest(words, n, table, line)
         if hit is not None and hit.stop - n > length:
             row = table.get(hit.structure)
             if row is not None:
+                line.agents.append((words[n], row))
                 items.append(_mention(line, Mention(row, False, "function", f"functions.tsv:{hit.number}")))
                 n = hit.stop
                 continue
+        if token:
+            line.said.setdefault(token, " ".join(words[n : n + length]))
         items.append(token or words[n])
         n += max(1, length)
     if not any(re.match(r"S\d|REGION|GENERIC|CLASS|LOBE_", item) for item in items):
         _respell(items, table, line)
     kept = [item for item in items if item not in _DETERMINERS]
     line.text = " ".join(kept)
-    known = [item for item in kept if _TOKEN.match(item) and item not in ("BODY", "PICTURE", "NOT", "EXCEPT")]
-    unknown = [item for item in kept if not _TOKEN.match(item) and item not in plain("filler")]
+    known = [item for item in kept if TOKEN.match(item) and item not in ("BODY", "PICTURE", "NOT", "EXCEPT")]
+    unknown = [item for item in kept if not TOKEN.match(item) and item not in plain("filler")]
     return line, len(known), list(dict.fromkeys(unknown))
 
 

@@ -10,10 +10,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ..anatomy.kinds import KINDS, is_kind
 from ..anatomy.structures import StructureTable
 from .clauses import take_clauses
 from .description import MAX_CHARACTERS, BadDescription, Description, Reference, TargetKind, check_contradictions
-from .line import Line, Mention, tokens_of
+from .line import TOKEN, Line, Mention, tokens_of
 from .words import foreign_language, words_of
 
 _HEAD = r"(?:S\d|REGION|GENERIC|CLASS|LOBE)"
@@ -36,10 +37,13 @@ def parse(text: str, table: StructureTable) -> Description:
         raise BadDescription("negation", _DENIES)
     take_clauses(line, table)
     target = _target(line, table)
-    leftover = tuple(w for w in unknown if w in line.text.split())
+    words = tuple(w for w in unknown if w in line.text.split())
+    left = _not_taken(line, target, table)
+    leftover = (*words, *left)
     if "NOT" in line.text.split():
         leftover = (*leftover, "what follows 'not' or 'without'")
-    meaning = used + len(leftover)
+    meaning = used + len(leftover) - len(left)
+    used -= len(left)
     description = Description(
         text=text,
         kind=target.kind,
@@ -124,6 +128,35 @@ def _target(line: Line, table: StructureTable) -> _Target:
     if "GENERIC" in tokens or line.claims:
         return _Target("any", plural=False)
     return _Target("none")
+
+
+_TAKEN = re.compile(r"S\d+|RANKED|CLAIMED|DENSITY_\w+|GENERIC|REGION_\w+|BODY|PICTURE|REL_in|NOT|EXCEPT|BOTH")
+
+
+def _not_taken(line: Line, target: _Target, table: StructureTable) -> tuple[str, ...]:
+    """Words with a meaning that the reading does not hold: a head noun of another kind, a superlative, a part."""
+    tokens = [token for token in line.text.split() if TOKEN.match(token)]
+    kinds = [token for token in tokens if token.startswith("CLASS_")]
+    held = kinds[:1] if target.kind == "any" else [kind for kind in kinds if _is_held(kind, target, table)]
+    left = " ".join(token for token in tokens if not _TAKEN.fullmatch(token) and token not in held)
+    said = [
+        " ".join(line.said.get(token, token) for token in part.split())
+        for part in re.findall(r"(?:RANK|MORE)_\S+ PART|\S+", left)  # "largest part" is told in one
+    ]
+    wrong = [word for word, row in line.agents if word.rstrip("s") in KINDS and not _is_a(row.name, word, table)]
+    parts = line.parts[1:] if target.kind == "part" else line.parts
+    dropped = [f"{part} of the {whole} (a second target: ask on its own)" for part, whole in parts]
+    return tuple(dict.fromkeys((*said, *wrong, *dropped)))
+
+
+def _is_held(token: str, target: _Target, table: StructureTable) -> bool:
+    """Whether a noun such as "vessel" names what the target is anyway."""
+    return target.kind == "structure" and _is_a(target.structure, token.removeprefix("CLASS_"), table)
+
+
+def _is_a(name: str, word: str, table: StructureTable) -> bool:
+    single = word if word in KINDS else word.rstrip("s")
+    return is_kind((name, *table.above(name)), single)
 
 
 def _region(line: Line, token: str, left: list[Mention]) -> _Target:

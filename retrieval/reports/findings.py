@@ -9,6 +9,7 @@ from typing import Literal
 
 from ..anatomy.structures import StructureTable
 from .context import Presence, presence_of
+from .directions import Direction
 from .grammar.binding import Binder
 from .grammar.entries import Entry, Memory, Place
 from .grammar.hosts import place_of
@@ -38,7 +39,8 @@ class Finding:
         side: "left", "right", "both" or "".
         presence: what is said about the lesion, or about the structure.
         status: what is said about the structure: its size, or that it was removed.
-        size_mm: longest dimension; `sizes_mm` all of them.
+        size_mm: longest dimension; `sizes_mm` all of them, and `along` the way of the body each is told along, or "".
+        dimensions: how many of `sizes_mm` are dimensions of one size; 1 where they are several sizes.
         location, change: words as said.
         inherited: the structure comes from an earlier sentence ("It shows a cyst").
         start, end: characters of the report that hold the claim.
@@ -60,6 +62,8 @@ class Finding:
     inherited: bool = False
     start: int = 0
     end: int = 0
+    along: tuple[Direction, ...] = ()
+    dimensions: int = 1
 
     @property
     def size_mm(self) -> float | None:
@@ -144,7 +148,8 @@ def _finding(entry: Entry, entries: Sequence[Entry], read: _Read, table: Structu
     sizes = entry.sizes or (entry.priors if presence == "historical" else [])
     if presence == "absent" and entry.lesion:
         sizes = []
-    lengths = tuple(sorted((mm for size in sizes for mm in size.mm), reverse=True))
+    lengths = sorted(((mm, way) for size in sizes for mm, way in zip(size.mm, size.ways, strict=True)), reverse=True)
+    one = sizes[0].parts if len(sizes) == 1 else ()
     volume = next((size.ml for size in sizes if size.ml is not None), None)
     begin, end = _clause(entry, read)
     words = read.plain[begin:end]
@@ -156,7 +161,9 @@ def _finding(entry: Entry, entries: Sequence[Entry], read: _Read, table: Structu
         side=side,
         presence=presence,
         status=status,
-        sizes_mm=lengths,
+        sizes_mm=tuple(mm for mm, _way in lengths),
+        along=tuple(way for _mm, way in lengths),
+        dimensions=len(one[0]) if len(one) == 1 else 1,
         volume_ml=volume,
         bound=next((size.bound for size in sizes if size.bound), ""),
         count=entry.count if presence != "absent" else None,

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from .directions import NOWHERE, Direction, direction_before, directions
+
 # 1,482 (thousands), 11,4 (decimal comma), .8 and 1·2 (decimal point as dot or middle dot)
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:[.,·]\d+)?|(?<![\w.])\.\d+|(?<![\w-])(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|half\s+an?)(?=[\s-](?:mm|cm|milli|centi)))"
 _UNIT = r"(?:mm|cm|millimet(?:er|re)s?|centimet(?:er|re)s?)(?![a-z\d²³])"
@@ -65,6 +67,7 @@ class Size:
         ml: volume in ml, or None.
         is_prior: it tells the size at an earlier examination.
         parts: the sizes of a list ("32 and 18 mm") one by one in the order of the text, each the longest first.
+        along: the way of the body each of `mm` is told along, "" where none is; of a list or range it is empty.
     """
 
     mm: tuple[float, ...]
@@ -74,6 +77,12 @@ class Size:
     start: int
     end: int
     parts: tuple[tuple[float, ...], ...] = ()
+    along: tuple[Direction, ...] = ()
+
+    @property
+    def ways(self) -> tuple[Direction, ...]:
+        """`along`, as many as `mm`, also of a size that was taken out of a list."""
+        return self.along if len(self.along) == len(self.mm) else (NOWHERE,) * len(self.mm)
 
 
 def sizes(text: str) -> list[Size]:
@@ -110,7 +119,8 @@ def measures(text: str) -> list[tuple[Size, bool]]:
         mm = tuple(sorted((mm for part in parts for mm in part), reverse=True))
         before = text[max(0, match.start() - 40) : match.start()]
         is_size = not _NOT_SIZE.match(text[end:]) and not _NOT_BEFORE.search(before)
-        found.append((Size(mm, None, bound, prior, start, end, parts), is_size))
+        along = _along(text, start, end) if len(parts) == 1 else ()
+        found.append((Size(mm, None, bound, prior, start, end, parts, along), is_size))
     return sorted(found, key=lambda pair: pair[0].start)
 
 
@@ -140,6 +150,16 @@ def _in_mm(text: str) -> tuple[tuple[float, ...], ...]:
             numbers.append(round(_value(one.group(1)) * (10 if unit.lower().startswith("c") else 1), 3))
         parts.append(tuple(sorted(numbers, reverse=True)))
     return tuple(parts)
+
+
+def _along(text: str, start: int, end: int) -> tuple[Direction, ...]:
+    """The way each dimension of one size is told along, the longest first."""
+    numbers = list(_ONE.finditer(text, start, end))
+    told = directions(text, [number.end() for number in numbers], end)
+    if told == ("",):
+        told = (direction_before(text, start),)
+    order = sorted(range(len(numbers)), key=lambda n: -_value(numbers[n].group(1)))
+    return tuple(told[n] for n in order)
 
 
 def _around(text: str, start: int, end: int) -> tuple[Bound, bool]:

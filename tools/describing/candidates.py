@@ -7,10 +7,13 @@ import numpy as np
 
 from ...imaging.masks import relations
 from ...imaging.masks.areas import different_areas
+from ...imaging.region import Region, connected
+from ...imaging.tubes.calibre import Calibre, calibre, stretch
 from ...imaging.volume import Mask
 from ...models import catalogue
+from ...retrieval.anatomy.kinds import is_kind
 from ...retrieval.anatomy.lesions import names_lesion
-from ...retrieval.descriptions.description import Claim, Description
+from ...retrieval.descriptions.description import WIDTHS, Claim, Description
 from ..desk.results import Verdict
 from ..segmenting.planning import lesions_here
 from .finding import Finder, Found, Nothing
@@ -35,7 +38,24 @@ def candidates(finder: Finder, description: Description) -> list[Found] | Nothin
     if not found:
         return Nothing("unsure", "No structure that a model here knows was found on this scan.")
     held = {one.structure for claim in description.claims for one in claim.of}
-    return [one for one in found if one.thing.name not in held]
+    return _of_its_kind(finder, description, [one for one in found if one.thing.name not in held])
+
+
+def _of_its_kind(finder: Finder, description: Description, found: list[Found]) -> list[Found] | Nothing:
+    """What the head noun may mean: a bone is no candidate for a vessel, however well it fits the rest."""
+    wanted = [claim for claim in description.claims if claim.kind == "class"]
+    kept = [
+        one
+        for one in found
+        if all(is_kind((one.thing.name, *one.thing.ancestors), claim.value) != claim.negated for claim in wanted)
+    ]
+    if kept or not wanted:
+        return kept
+    word = wanted[0].value
+    table = finder.desk.table
+    if any(is_kind((name, *table.above(name)), word) for name in finder.pool()):
+        return Nothing("unsure", f"None of the structures found on this scan is {wanted[0]}.")
+    return Nothing("unsupported", f"'{word}': no model here looks for {wanted[0]} on such a scan.")
 
 
 def everything(finder: Finder) -> list[Found]:
@@ -130,7 +150,12 @@ def _part(finder: Finder, description: Description) -> list[Found] | Nothing:
     if whole is None:
         return finder.missing(name)
     sure = min([row.sureness for row in finder.rows(name) if row.mask_id is not None], default=0.0)
-    if description.part.endswith("lobe"):
+    if description.part in WIDTHS:
+        section = _section(finder, description, whole)
+        if isinstance(section, Nothing):
+            return section
+        mask, how = section
+    elif description.part.endswith("lobe"):
         lobe = finder.lobe(description.part.split()[0])
         assert lobe is not None
         mask, how = lobe.mask, lobe.how
@@ -144,6 +169,27 @@ def _part(finder: Finder, description: Description) -> list[Found] | Nothing:
         mask, how = relations.end_part(whole, *direction, share=share), f"the outer {said}"
     thing = finder.thing(description.target, mask, min(PART_CERTAINTY, sure))
     return [] if thing is None else [Found(thing, "unsure", how)]
+
+
+def _section(finder: Finder, description: Description, whole: Mask) -> tuple[Mask, str] | Nothing:
+    """A tube around its widest or narrowest place, half a diameter to either side; of its largest part."""
+    name, part = description.structure, description.part
+    words = " ".join([*description.assumed, f"'{part} part' is not understood of the {name}"])
+    if not finder.desk.table.is_tube(name):
+        return Nothing(
+            "unsupported", f"{words}: only vessels, airways and bile ducts have a width across their course."
+        )
+    found = calibre(connected(Region.of(whole))[0])
+    if not isinstance(found, Calibre):
+        return Nothing("unsupported", f"{words}. {found.reason}")
+    place = found.widest if part == "widest" else found.narrowest
+    if place is None:
+        return Nothing("unsupported", f"{words}: it is somewhere thinner than two voxels.")
+    how = (
+        f"cut at right angles to the centre line where the {name} is {part}, {place.diameter_mm:.1f} mm across (median "
+        f"{found.median_mm:.1f} mm), and half of that to either side; ends, forks and the scan's edge are not measured"
+    )
+    return stretch(whole, place), how
 
 
 def _organ_of(finder: Finder, name: str) -> str:

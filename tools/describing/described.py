@@ -19,8 +19,9 @@ from ..desk.job import Job, answer_job, run_job
 from ..desk.results import Provenance, Verdict
 from .choosing import Choice, Engine, choose, find
 from .finding import Finder, Found, Nothing
-from .matching import Scene, Scored, ranked
+from .matching import ranked
 from .results import Candidate, DescribedResult
+from .things import Scene, Scored
 
 LEAST_UNDERSTOOD = {
     "structure": 0.4,
@@ -65,8 +66,9 @@ def segment_described(
 
     Use it for 'the larger of the two dark areas near the top of the liver' or 'the organ that stores
     bile'; for plain names use segment. Claims are computed on masks; candidates list which hold.
-    Areas in organs are 'unsure': they differ, no lesion model looked. If `ambiguous`, ask which is
-    meant. Left and right are the patient's unless 'in the picture'. No candidate: read reason.
+    'present' needs every word used and every claim true; words not understood are named. Areas in organs
+    are 'unsure'. If `ambiguous` (also an order inside the error), ask which is meant. Left and right are
+    the patient's unless 'in the picture'. No candidate: read reason.
     Example: segment_described(image_id="img_0123456789ab", description="the kidney on the left")
     """
     image = desk.store.image(image_id)
@@ -122,6 +124,8 @@ def describe(job: Job, wanted: Wanted) -> DescribedResult:
         return result.model_copy(update={"verdict": "unsupported", "reason": _not_understood(job.desk, description)})
     choice = choose(finder, description, wanted.model)
     result = result.model_copy(update={"engine": choice.engine, "engine_reason": choice.reason})
+    if description.unused and choice.card is None:
+        return result.model_copy(update={"verdict": "unsupported", "reason": _unused(description)})
     found = find(finder, description, choice)
     if isinstance(found, Nothing) or not found:
         nothing = found if isinstance(found, Nothing) else Nothing("unsure", "Nothing was found.")
@@ -143,11 +147,19 @@ def _not_understood(desk: Desk, description: Description) -> str:
     )
 
 
+def _unused(description: Description) -> str:
+    words = _listed(description)
+    return (
+        f"Not understood: {words}. Nothing was pointed at, because the answer would leave {words} out. "
+        f"Say it in other words, or ask for the {description.target or 'structure'} without."
+    )
+
+
 def scene_of(finder: Finder, description: Description) -> Scene:
     """The masks claims refer to."""
     wanted = {one for claim in description.claims for one in claim.of}
     masks = {one: finder.reference(one) for one in wanted}
-    return Scene(finder.image.grid, finder.slice_index is not None, masks)
+    return Scene.of(finder.image, flat=finder.slice_index is not None, masks=masks)
 
 
 def _judged(finder: Finder, wanted: Wanted, choice: Choice, found: list[Found]) -> dict[str, object]:
@@ -166,29 +178,63 @@ def _judged(finder: Finder, wanted: Wanted, choice: Choice, found: list[Found]) 
             reason = f"{len(order)} looked at. Something was marked as {best.thing.name}, with a certainty of {sure}."
         certain = description.kind != "region" and all(one.verdict == "present" for one in found)
         return {"verdict": "absent" if certain else "unsure", "reason": reason}
-    rows = [_candidate(finder, wanted, choice, one, by_thing[id(one.thing)]) for one in kept[: wanted.max_candidates]]
+    decided = not any(fit.tied for one in kept if one.fits_all for fit in one.fits)
+    rows = [
+        _candidate(finder, wanted, choice, one, by_thing[id(one.thing)], decided=decided)
+        for one in kept[: wanted.max_candidates]
+    ]
     ambiguous = _ambiguous(kept, description)
-    reason = "Nothing fits every claim; see what failed." if rows[0].failed else ""
+    reason = _doubt(kept[0], rows[0], description)
     if ambiguous:
-        reason = (
-            f"{sum(one.fits_all for one in kept)} candidates fit equally well; the sentence does not tell them apart."
-        )
+        reason = _undecided(kept)
     return {"verdict": rows[0].verdict, "reason": reason, "candidates": rows, "ambiguous": ambiguous}
 
 
 def _ambiguous(kept: list[Scored], description: Description) -> bool:
     """Whether the two best fit the words almost equally; whoever asks for several means them all."""
-    if len(kept) < 2 or description.plural:
+    one_is_meant = any(claim.kind in ("rank", "extreme", "density_rank") for claim in description.claims)
+    if len(kept) < 2 or (description.plural and not one_is_meant):
         return False
     first, second = sorted(kept, key=lambda one: -one.fit)[:2]
     return second.fits_all and first.fit - second.fit <= CLOSE
 
 
-def _candidate(finder: Finder, wanted: Wanted, choice: Choice, scored: Scored, found: Found) -> Candidate:
+def _doubt(best: Scored, row: Candidate, description: Description) -> str:
+    """Why the best candidate is no sure one; "" when nothing speaks against it."""
+    if row.failed:
+        return "Nothing fits every claim; see what failed."
+    alone = [str(fit.claim) for fit in best.fits if fit.among == 1 and fit.claim.kind != "count"]
+    doubts = [f"Not checked: {'; '.join(row.unchecked)}."] if row.unchecked else []
+    doubts += [f"There was nothing to compare with for: {', '.join(alone)}."] if alone else []
+    doubts += [f"A network read the words {_listed(description)} by itself."] if description.unused else []
+    return " ".join(doubts)
+
+
+def _listed(description: Description) -> str:
+    return ", ".join(f"'{word}'" for word in description.unused[:6])
+
+
+def _undecided(kept: list[Scored]) -> str:
+    """Which candidates the sentence does not tell apart, with the numbers where they differ by less than the error."""
+    fitting = [one for one in kept if one.fits_all]
+    tied = {str(fit.claim) for one in fitting for fit in one.fits if fit.tied}
+    shown = [
+        f"{one.thing.name}: {fit.reason}" for one in fitting for fit in one.fits if str(fit.claim) in tied and fit.among
+    ]
+    if shown:
+        return f"The order lies inside the error of the measurement: {'; '.join(shown[:4])}."
+    return f"{len(fitting)} candidates fit equally well; the sentence does not tell them apart."
+
+
+def _candidate(
+    finder: Finder, wanted: Wanted, choice: Choice, scored: Scored, found: Found, *, decided: bool
+) -> Candidate:
+    """A candidate as it is shown; `decided` when no comparison that singles it out lies inside its error."""
     groups: dict[str, list[str]] = {"matched": [], "failed": [], "unchecked": []}
     for fit in scored.fits:
         groups[fit.state].append(f"{fit.claim} ({fit.reason})")
-    verdict: Verdict = found.verdict if scored.fits_all else "unsure"
+    is_read = scored.is_proven and decided and not wanted.description.unused
+    verdict: Verdict = found.verdict if is_read else "unsure"
     reasons = [f"{found.how}; certainty {scored.thing.certainty:.2f}, fit {scored.fit:.2f}"]
     if found.row is not None and found.row.reason:
         reasons.append(found.row.reason)

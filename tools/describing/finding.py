@@ -19,7 +19,7 @@ from ..desk.results import MaskRow, Provenance, Verdict
 from ..segmenting.planning import extent_mm, plan
 from ..segmenting.segmentation import look
 from ..segmenting.verdicts import SIDE_FIELD_MM
-from .matching import Thing
+from .things import Thing
 
 _SIDE_FIELD_VOXELS = 64  # narrower pictures of unknown voxel size show no sides
 
@@ -145,12 +145,20 @@ class Finder:
         return Nothing(row.verdict, row.reason)
 
     def thing(
-        self, name: str, mask: Mask, certainty: float, region: Area | None = None, *, mask_id: str | None = None
+        self,
+        name: str,
+        mask: Mask,
+        certainty: float,
+        region: Area | None = None,
+        *,
+        mask_id: str | None = None,
+        dice: float | None = None,
     ) -> Thing | None:
         """Measure a mask as a candidate; None when it is empty.
 
         Args:
             mask_id: of a whole mask of the store; it is measured once.
+            dice: how well the mask is expected to fit the truth.
         """
         known = self.desk.seen.place(mask_id) if mask_id is not None else None
         where = relations.place(mask) if known is None else known[0]
@@ -170,16 +178,10 @@ class Finder:
             grey=grey,
             side=relations.side_of(where) if wide else side,
             contrast=region.contrast if region is not None else None,
-            ancestors=self._ancestors(name),
+            ancestors=self.desk.table.above(name),
+            dice=dice,
+            is_tube=self.desk.table.is_tube(name),
         )
-
-    def _ancestors(self, name: str) -> tuple[str, ...]:
-        found: list[str] = []
-        row = self.desk.table.get(name)
-        while row is not None and row.parent and row.parent not in found:
-            found.append(row.parent)
-            row = self.desk.table.get(row.parent)
-        return tuple(found)
 
     def structures(self, names: Sequence[str]) -> list[Found]:
         """Candidates that are whole structures."""
@@ -189,7 +191,8 @@ class Finder:
             mask = self.mask_of(row)
             whole = row if self.slice_index is None else None
             mask_id = whole.mask_id if whole is not None else None
-            thing = self.thing(row.structure, mask, row.sureness, mask_id=mask_id) if mask is not None else None
+            sure, dice = row.sureness, _expected_dice(row)
+            thing = self.thing(row.structure, mask, sure, mask_id=mask_id, dice=dice) if mask is not None else None
             if thing is not None:
                 made.append(
                     Found(thing, row.verdict, f"segmented by {row.provenance.model}", whole, row.provenance.model or "")
@@ -209,3 +212,12 @@ class Finder:
             )
         }
         return sorted(name for name in able if not set(self.desk.table.expand(name)) - {name} & able)
+
+
+def _expected_dice(row: MaskRow) -> float | None:
+    """The mask's calibrated Dice where its network is calibrated, else the network's on held-out scans; None without either."""
+    if row.confidence is not None:
+        return row.confidence
+    card = catalogue.card(row.provenance.model) if row.provenance.model else None
+    measured = card.measured.get(row.structure) if card is not None else None
+    return measured.dice if measured is not None else None

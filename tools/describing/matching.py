@@ -6,111 +6,19 @@ among the things that fit all the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 from ...imaging.masks import relations
 from ...imaging.masks.relations import Place
-from ...imaging.volume import Grid, Mask
+from ...imaging.volume import Mask
+from ...retrieval.anatomy.kinds import is_kind
 from ...retrieval.descriptions.description import Claim, Reference
+from .comparing import Comparison
+from .things import MATCHED, Fit, Scene, Scored, Thing
 
 # Own choices, in mm or shares; each appears in the reasons it produces.
 ADJACENT_MM = 5.0  # a gap up to this is "adjacent", a wider one is not; at four times as much it is not even near
-NEAR_EXTREME = 0.05  # of the scan: within this of the left-most, a thing is nearly the left-most
-NEAR_SIZE = 0.2  # sizes that differ by less than this are nearly the same
-MATCHED = 0.5  # share from which a claim counts as matched
-_NO_ORGANS = ("bone", "bones", "muscle", "muscles", "artery", "vein", "lesion")
 _COMPARING = ("rank", "extreme", "density_rank", "count")
-
-
-@dataclass(frozen=True)
-class Thing:
-    """Something on the scan a sentence may point at.
-
-    Attributes:
-        certainty: how sure the finder is that it is what it is called, in [0, 1].
-        grey: median grey value inside.
-        side: "left", "right", "midline", or "" when the scan does not show it.
-        contrast: of an area inside an organ, in robust standard deviations; None for organs.
-        ancestors: names of the groups it belongs to, for "a bone".
-    """
-
-    name: str
-    mask: Mask
-    place: Place
-    certainty: float
-    grey: float
-    side: str = ""
-    contrast: float | None = None
-    ancestors: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How far one claim holds.
-
-    Attributes:
-        share: 1 holds, 0 does not; None when it cannot be checked here.
-        among: how many were compared, of claims that compare.
-    """
-
-    claim: Claim
-    share: float | None
-    reason: str
-    among: int = 0
-
-    @property
-    def state(self) -> str:
-        """ "matched", "failed" or "unchecked"."""
-        return "unchecked" if self.share is None else "matched" if self.share >= MATCHED else "failed"
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A thing and how it fits."""
-
-    thing: Thing
-    fits: tuple[Fit, ...]
-
-    @property
-    def fit(self) -> float:
-        """Mean share over the claims that could be checked; 1 without claims."""
-        shares = [fit.share for fit in self.fits if fit.share is not None]
-        return sum(shares) / len(shares) if shares else 1.0
-
-    @property
-    def score(self) -> float:
-        """Certainty times fit."""
-        return self.thing.certainty * self.fit
-
-    @property
-    def exact(self) -> int:
-        """How many comparing claims hold wholly."""
-        return sum(fit.share == 1 for fit in self.fits if fit.among)
-
-    @property
-    def fits_all(self) -> bool:
-        """No claim failed."""
-        return all(fit.state != "failed" for fit in self.fits)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What claims are judged against.
-
-    Attributes:
-        flat: one axial slice is looked at.
-        masks: reference -> its mask; missing or None where it was not found.
-    """
-
-    grid: Grid
-    flat: bool = False
-    masks: Mapping[Reference, Mask | None] = field(default_factory=dict)
-
-    def place_of(self, reference: Reference) -> Place | None:
-        """Where a reference lies; None when it was not found."""
-        mask = self.masks.get(reference)
-        return None if mask is None else relations.place(mask)
 
 
 def ranked(things: Sequence[Thing], claims: Sequence[Claim], scene: Scene) -> list[Scored]:
@@ -118,10 +26,11 @@ def ranked(things: Sequence[Thing], claims: Sequence[Claim], scene: Scene) -> li
     plain = [claim for claim in claims if claim.kind not in _COMPARING]
     fits = {id(thing): [_fit(claim, thing, things, scene) for claim in plain] for thing in things}
     rivals = [thing for thing in things if all(fit.state != "failed" for fit in fits[id(thing)])] or list(things)
+    compared = [Comparison.of(claim, rivals, scene) for claim in claims if claim.kind in _COMPARING]
     scored = []
     for thing in things:
-        compared = [_compare(claim, thing, rivals, scene) for claim in claims if claim.kind in _COMPARING]
-        scored.append(Scored(thing, tuple(_negated(fit) for fit in (*fits[id(thing)], *compared))))
+        all_fits = (*fits[id(thing)], *(one.fit(thing) for one in compared))
+        scored.append(Scored(thing, tuple(_negated(fit) for fit in all_fits)))
     return sorted(scored, key=lambda one: (-one.exact, -one.score, -one.thing.place.size, one.thing.name))
 
 
@@ -197,16 +106,11 @@ def _density(claim: Claim, thing: Thing, things: Sequence[Thing]) -> Fit:
     return Fit(claim, share, f"median {thing.grey:.0f}, the middle of the candidates is {middle:.0f}")
 
 
-def _count(claim: Claim, things: Sequence[Thing]) -> Fit:
-    found = len(things)
-    return Fit(claim, 1.0 if found == int(claim.value) else 0.0, f"{found} fit the rest, {claim.value} described")
-
-
 def _class(claim: Claim, thing: Thing) -> Fit:
-    names = {word for name in (thing.name, *thing.ancestors) for word in (name, *name.split())}
-    held = not names & set(_NO_ORGANS) if claim.value == "organ" else claim.value in names
+    held = is_kind((thing.name, *thing.ancestors), claim.value)
     kind = thing.ancestors[-1] if thing.ancestors else "of no known class"
-    return Fit(claim, float(held), f"the {thing.name} is {kind}")
+    known = held or bool(thing.ancestors)
+    return Fit(claim, float(held) if known else None, f"the {thing.name} is {kind}")
 
 
 def _relation(claim: Claim, thing: Thing, scene: Scene) -> Fit:
@@ -248,40 +152,3 @@ def _adjacent(claim: Claim, thing: Thing, other: Mask) -> Fit:
     near = max(ADJACENT_MM, 1.5 * step)
     share = 1.0 if found <= near else max(0.0, 0.9 * MATCHED * (1 - (found - near) / (3 * near)))
     return Fit(claim, share, f"{found:.1f} {thing.place.unit} from the {claim.of[0]} ({near:.0f} counts as adjacent)")
-
-
-def _compare(claim: Claim, thing: Thing, rivals: Sequence[Thing], scene: Scene) -> Fit:
-    if all(thing is not one for one in rivals):
-        return Fit(claim, 0.0, "it does not fit the rest of the description")
-    if claim.kind == "count":
-        return _count(claim, rivals)
-    if claim.kind == "extreme":
-        direction = relations.axis_of(claim.value, scene.grid, flat=scene.flat)
-        if direction is None:
-            return Fit(claim, None, f"the picture has no {claim.value}")
-        values = [one.place.edge(*direction) for one in rivals]
-        band = NEAR_EXTREME * thing.place.field[direction[0]]
-        unit, what = thing.place.unit, f"farthest {claim.value}"
-        mine = thing.place.edge(*direction)
-    else:
-        sign = 1 if claim.value in ("largest", "high") else -1
-        by_size = claim.kind == "rank"
-        values = [sign * (one.place.size if by_size else one.grey) for one in rivals]
-        mine = sign * (thing.place.size if by_size else thing.grey)
-        unit = thing.place.size_unit if by_size else "grey values"
-        band = 0.0 if by_size else 0.1 * (max(values) - min(values))
-        what = claim.value if by_size else f"{claim.value} density"
-    return _among(claim, mine, sorted(values, reverse=True), band, what, unit)
-
-
-def _among(claim: Claim, mine: float, order: list[float], band: float, what: str, unit: str) -> Fit:
-    """1 for the wanted place in the order, less for near misses, 0 beyond `band`."""
-    number = order.index(mine) + 1
-    if len(order) < claim.rank:
-        return Fit(claim, 0.0, f"only {len(order)} to compare, number {claim.rank} is asked for")
-    wanted = order[claim.rank - 1]
-    missed = abs(mine - wanted)
-    band = band or NEAR_SIZE * abs(wanted)  # only sizes come without one
-    share = 1.0 if number == claim.rank else max(0.0, 0.95 * (1 - missed / band)) if band else 0.0
-    reason = f"number {number} of {len(order)} ({what})"
-    return Fit(claim, share, reason if number == claim.rank else f"{reason}, {missed:.3g} {unit} off", len(order))

@@ -32,7 +32,8 @@ from .candidates import everything
 from .described import CLOSE
 from .finding import Finder, Found
 from .language_results import PromptRow, PromptsResult
-from .matching import Fit, Scene, Scored, ranked
+from .matching import ranked
+from .things import Fit, Scene, Scored
 
 _TRIES = 40  # drafts per wanted prompt; templates repeat themselves
 _CLASS_WORDS = ("organ", "bone", "muscle")
@@ -180,7 +181,7 @@ class Writer:
         name = target.found.thing.name
         others = [one for one in pool if one.thing.name != name]
         self.pool = [target.found, *others]
-        self.scene = Scene(finder.image.grid)
+        self.scene = Scene.of(finder.image)
         self.rejected: Counter[str] = Counter()
 
     def write(self, family: Family, audience: Audience, count: int, seed: int) -> list[PromptRow]:

@@ -46,7 +46,8 @@ def refer(finder: Finder, description: Description, card: Card) -> list[Found] |
     notes = [*one.notes, f"It was never taught the {unknown}."] if unknown else one.notes
     if not one.array.any():
         marked = f"'{card.name}' marked nothing (highest {one.peak:.2f})."
-        return Nothing("unsupported" if unknown else "unsure", " ".join([marked, *notes]))
+        said = [f"The words {', '.join(description.unused)} are understood by it alone."] if description.unused else []
+        return Nothing("unsupported" if unknown or said else "unsure", " ".join([marked, *notes, *said]))
     known = description.kind == "structure" and not unknown
     verdict: Verdict = "present" if known and one.confidence >= SURE else "unsure"
     how = " ".join([f"marked by {card.name}, which read the sentence.", *notes])

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...imaging.errors import BadCall
+from ...imaging.formats.table import UNSURE_SIDES
 from ...imaging.hounsfield import unit_by_values
 from ...imaging.volume import Volume
 from ...store.records import ImageRecord
@@ -25,6 +26,11 @@ def grey_unit(record: ImageRecord, image: Volume) -> str:
     """
     told = record.facts.get("unit")
     return unit_by_values(image) if told is None else str(told)
+
+
+def knows_directions(record: ImageRecord) -> bool:
+    """Whether the file told how the patient lies, so that lengths along the body may bear its directions' names."""
+    return not any(UNSURE_SIDES in warning for warning in record.facts.get("warnings") or ())
 
 
 def with_doubts(desk: Desk, arguments: Mapping[str, Any], answer: Answer) -> Answer:

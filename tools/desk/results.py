@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
 from ...imaging.volume import Grid
 
 CUT = " inside the scan, which cuts it"  # said behind a size of a structure that goes on outside
+# Checked here, but shown to callers without their fields: the list of tools must stay short (DESIGN §4).
+_ROWS = WithJsonSchema({"type": "array", "items": {"type": "object"}})
+_ROW = WithJsonSchema({"type": ["object", "null"]})
 Verdict = Literal["present", "absent", "outside_view", "unsupported", "unsure"]
 
 
@@ -185,12 +188,43 @@ class SegmentResult(ImageAnswer):
 
 
 class Lengths(Result):
-    """Diameters between outlines, mm."""
+    """Lengths between the outlines of one connected part, mm; along the body null where no direction is known."""
 
     longest_axial_mm: float
     perpendicular_mm: float
     longest_3d_mm: float
     slice_index: int
+    craniocaudal_mm: float | None = None
+    transverse_mm: float | None = None
+    anteroposterior_mm: float | None = None
+
+
+class Across(Result):
+    """Diameters of a tube at right angles to its centre line (circles of equal area), mm, and where (RAS+ mm).
+
+    The widest section's own longest line and the one at right angles to it come beside; narrowest is null where the tube is
+    somewhere thinner than two voxels.
+    """
+
+    narrowest_mm: float | None
+    median_mm: float
+    widest_mm: float
+    widest_longest_mm: float
+    widest_perpendicular_mm: float
+    narrowest_at_mm: list[float] | None
+    widest_at_mm: list[float]
+    length_mm: float
+    branches: int
+
+
+class PartRow(Result):
+    """One connected part of a mask that has several; lengths is null where it seems to hold both of a pair."""
+
+    voxels: int
+    volume_ml: float
+    side: str | None
+    lengths: Lengths | None
+    across: Across | None
 
 
 class Greys(Result):
@@ -236,6 +270,8 @@ class Measurement(Result):
     volume_is: Literal["complete", "cut by the edge", "not given"]
     truncated_at: list[str]
     diameters: Lengths | None = None
+    across: Annotated[Across | None, _ROW] = None
+    parts: Annotated[list[PartRow], _ROWS] = []
     intensity: Greys | None = None
     shape: Shape | None = None
     level: Level | None = None

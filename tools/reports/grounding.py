@@ -17,9 +17,9 @@ from ..describing.described import Wanted, describe, read
 from ..describing.results import Candidate
 from ..desk.desk import Call, Desk, allowed_use
 from ..desk.job import Job
-from ..desk.results import MaskRow, MeasureResult
+from ..desk.results import MaskRow, Measurement, MeasureResult
 from ..desk.settings import MAX_STRUCTURES
-from ..scans.measuring import measure
+from ..scans.measuring import What, measure
 from ..segmenting.planning import extent_mm, plan
 from ..segmenting.segmentation import look
 from .results import Evidence
@@ -46,7 +46,7 @@ class Grounds:
     described: dict[int, list[Evidence]] = field(default_factory=dict)
 
 
-def ground(job: Job, image_id: str, findings: Sequence[Finding], text: str) -> Grounds:
+def ground(job: Job, image_id: str, findings: Sequence[Finding]) -> Grounds:
     """Segment what the findings name and what models know besides; measure what has a size; describe lesions."""
     desk = job.desk
     wanted = _wanted(desk, image_id, findings)
@@ -63,7 +63,7 @@ def ground(job: Job, image_id: str, findings: Sequence[Finding], text: str) -> G
     sized |= {desk.table.partner(name) or name for name in sized}
     rows = {name: _evidence(desk, row, lengths=name in sized or is_lesion(name)) for name, row in masks.items()}
     job.report(0.8, "measured")
-    return Grounds(rows, masks, _described(job.part(0.8, 1.0), image_id, findings, text, masks))
+    return Grounds(rows, masks, _described(job.part(0.8, 1.0), image_id, findings, masks))
 
 
 def parts(table: StructureTable, name: str) -> tuple[str, ...]:
@@ -110,30 +110,37 @@ def known_here(desk: Desk, image_id: str) -> Iterable[str]:
 
 
 def _evidence(desk: Desk, row: MaskRow, *, lengths: bool) -> Evidence:
-    axial = longest = None
+    facts: dict[str, object] = {}
     volume = row.volume_ml
     if lengths and row.mask_id is not None:
-        # whoever came here was allowed to judge synthetic images, for which `segment` gives no volume
-        measured = measure(desk, Call(), [row.mask_id], ["volume", "diameters"], allow_synthetic=True).result
-        assert isinstance(measured, MeasureResult)
-        found = measured.measurements[0].diameters
-        volume = volume if volume is not None else measured.measurements[0].volume_ml
-        if found is not None:
-            axial, longest = found.longest_axial_mm, found.longest_3d_mm
-    return Evidence(
-        tool="segment",
-        structure=row.structure,
-        verdict=row.verdict,
-        mask_id=row.mask_id,
-        confidence=row.confidence,
-        side=row.side,
-        volume_ml=volume,
-        longest_axial_mm=axial,
-        longest_3d_mm=longest,
-        is_cut=bool(row.truncated_at),
-        slice_index=None if row.mask_id is None else _fullest_slice(desk, row.mask_id),
-        model=row.provenance.model,
-    )
+        found = _measured(desk, row.mask_id, ["volume", "diameters"])
+        volume = volume if volume is not None else found.volume_ml
+        facts = _lengths(desk, row.structure, found)
+    return Evidence.model_validate({
+        "tool": "segment", "structure": row.structure, "verdict": row.verdict, "mask_id": row.mask_id,
+        "confidence": row.confidence, "side": row.side, "volume_ml": volume, "is_cut": bool(row.truncated_at),
+        "slice_index": None if row.mask_id is None else _fullest_slice(desk, row.mask_id),
+        "model": row.provenance.model, **facts,
+    })  # fmt: skip
+
+
+def _measured(desk: Desk, mask_id: str, what: list[What]) -> Measurement:
+    """Whoever came here was allowed to judge synthetic images, for which `segment` gives no volume."""
+    found = measure(desk, Call(), [mask_id], what, allow_synthetic=True).result
+    assert isinstance(found, MeasureResult)
+    return found.measurements[0]
+
+
+def _lengths(desk: Desk, structure: str, found: Measurement) -> dict[str, object]:
+    """Lengths as evidence; of several parts each one's."""
+    mine = {} if found.diameters is None else found.diameters.model_dump(exclude={"slice_index"})
+    return {
+        **mine,
+        "parts": [part.lengths for part in found.parts if part.lengths],
+        "across": found.across,
+        "is_tube": desk.table.is_tube(structure),
+        "no_length": found.reasons,
+    }
 
 
 def _fullest_slice(desk: Desk, mask_id: str) -> int:
@@ -143,7 +150,7 @@ def _fullest_slice(desk: Desk, mask_id: str) -> int:
 
 
 def _described(
-    job: Job, image_id: str, findings: Sequence[Finding], text: str, masks: dict[str, MaskRow]
+    job: Job, image_id: str, findings: Sequence[Finding], masks: dict[str, MaskRow]
 ) -> dict[int, list[Evidence]]:
     """Candidates for lesions said to be there, as `segment_described` finds them."""
     desk = job.desk
@@ -152,7 +159,7 @@ def _described(
     found: dict[int, list[Evidence]] = {}
     for done, number in enumerate(lesions):
         finding = findings[number]
-        words = " ".join(text[finding.start : finding.end].split())[:200]
+        words = f"{finding.lesion} in the {finding.structure}" if finding.structure else finding.lesion
         try:
             answer = describe(
                 job.part(done / len(lesions), (done + 1) / len(lesions)),
@@ -170,24 +177,16 @@ def _described(
 
 def _candidate(desk: Desk, finding: Finding, row: Candidate, hosts: Sequence[str], *, ambiguous: bool) -> Evidence:
     mask_id = row.mask_id
-    measured = measure(desk, Call(), [mask_id], ["volume", "diameters", "shape"], allow_synthetic=True).result
-    assert isinstance(measured, MeasureResult)
-    first = measured.measurements[0]
+    first = _measured(desk, mask_id, ["volume", "diameters", "shape"])
     verdict: str = row.verdict
     if ambiguous or any(_overlap(desk, mask_id, host) > _SAME_AS_HOST for host in hosts):
         verdict = "unsure"
-    return Evidence(
-        tool="segment_described",
-        structure=finding.structure,
-        verdict=verdict,
-        mask_id=mask_id,
-        side=first.shape.side if first.shape else None,
-        volume_ml=first.volume_ml,
-        longest_axial_mm=first.diameters.longest_axial_mm if first.diameters else None,
-        longest_3d_mm=first.diameters.longest_3d_mm if first.diameters else None,
-        is_cut=bool(first.truncated_at),
-        slice_index=_fullest_slice(desk, mask_id),
-    )
+    return Evidence.model_validate({
+        "tool": "segment_described", "structure": finding.structure, "verdict": verdict, "mask_id": mask_id,
+        "side": first.shape.side if first.shape else None, "volume_ml": first.volume_ml,
+        "is_cut": bool(first.truncated_at), "slice_index": _fullest_slice(desk, mask_id),
+        **_lengths(desk, finding.lesion, first),
+    })  # fmt: skip
 
 
 def _overlap(desk: Desk, mask_a: str, mask_b: str) -> float:

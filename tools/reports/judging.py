@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from ...retrieval.reports.findings import Finding
 from ...retrieval.reports.mentions import is_lesion
 from ..desk.results import CUT
+from .lengths import TOLERANCE_SHARE, judge_length
 from .results import Evidence, Judgement
 
-# Two readings of one length agree when they differ by less than this: what RECIST 1.1 calls a change
-# (20 % and 5 mm). Source: Eisenhauer et al. 2009, Eur J Cancer 45:228, section 4.3.
-TOLERANCE_SHARE, TOLERANCE_MM = 0.2, 5.0
 # Upper limit of the spleen's volume in healthy adults on CT.
 # Source: Prassopoulos et al. 1997, Eur Radiol 7:246 (140 patients, 107 to 315 ml).
 LARGEST_NORMAL_ML = {"spleen": 314.5}
@@ -83,7 +81,7 @@ def _structure(finding: Finding, row: Evidence, partner: Evidence | None) -> Jud
     if row.verdict == "absent":
         return Judged("contradicted", (f"structure absent in image: the {name} was looked for and not found.",))
     if row.verdict == "unsure":
-        size = _length_reason(finding, row)
+        size = judge_length(finding, row)
         return Judged("cannot_tell", (f"the mask of the {name} is unsure.", *([size[1]] if size else ())))
     doubts: list[str] = []
     reasons = [f"the {name} is present{_volume(row)}."]
@@ -128,37 +126,16 @@ def _place(finding: Finding, row: Evidence) -> Judged | None:
 
 
 def _size(finding: Finding, row: Evidence, partner: Evidence | None) -> Judged | None:
-    found = _length_reason(finding, row)
+    found = judge_length(finding, row)
     if found is None:
         return None
     judgement, reason = found
     reasons = [reason]
     if judgement == "contradicted" and partner is not None and partner.verdict == "present":
-        other = _length_reason(finding, partner)
+        other = judge_length(finding, partner)
         if other is not None and other[0] == "supported":
             reasons.insert(0, f"side mismatch: the size fits the {partner.structure}.")
     return Judged(judgement, tuple(reasons))
-
-
-def _length_reason(finding: Finding, row: Evidence) -> tuple[Judgement, str] | None:
-    said = finding.size_mm
-    if said is None:
-        return None
-    lengths = [value for value in (row.longest_3d_mm, row.longest_axial_mm) if value is not None]
-    if not lengths:
-        return "cannot_tell", f"the {row.structure} could not be measured in mm."
-    nearest = min(lengths, key=lambda value: abs(value - said))
-    shown = " or ".join(f"{value:g} mm" for value in lengths)
-    allowed = max(TOLERANCE_MM, TOLERANCE_SHARE * said)
-    if row.is_cut:
-        return (
-            "cannot_tell",
-            f"the edge of the scan cuts it: {shown} is of the part inside, the report says {said:g} mm.",
-        )
-    agrees = _agrees(said, nearest, finding.bound, allowed)
-    judgement: Judgement = "supported" if agrees else "contradicted"
-    words = "size agrees" if agrees else "size outside tolerance"
-    return judgement, f"{words}: the report says {said:g} mm, measured {shown} (tolerance {allowed:g} mm)."
 
 
 def _agrees(said: float, measured: float, bound: str, allowed: float) -> bool:
@@ -224,7 +201,7 @@ def _lesion(finding: Finding, rows: Sequence[Evidence]) -> Judged:
         return Judged(judgement, (f"{_name(finding)} was looked for and not found.",))
     if finding.side in ("left", "right") and all(row.side not in (finding.side, None, "midline") for row in seen):
         return Judged("contradicted", (f"side mismatch: found on the {seen[0].side}, the report says {finding.side}.",))
-    judged = [_length_reason(finding, row) for row in seen]
+    judged = [judge_length(finding, row) for row in seen]
     sized = [one for one in judged if one is not None]
     best = next((one for one in sized if one[0] == "supported"), sized[0] if sized else None)
     if best is not None and best[0] != "supported":

@@ -82,7 +82,7 @@ def check_findings(
     arguments = {"image_id": image_id, "report": parsed.text, "allow_synthetic": allow_synthetic, "read_by": read_by}
 
     def work(job: Job) -> ReportResult:
-        grounds = ground(job, image_id, findings, parsed.text)
+        grounds = ground(job, image_id, findings)
         return judged_report(desk, image_id, parsed, findings, grounds)
 
     record = run_job(desk, call, "check_report", arguments, work, wait_s=wait_s)

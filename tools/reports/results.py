@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from ..desk.results import ImageAnswer, Provenance, Result
+from ..desk.results import Across, ImageAnswer, Lengths, Provenance, Result
 
 # Checked here, but shown to callers without their fields: the list of tools must stay short (DESIGN §4).
 _ROWS = WithJsonSchema({"type": "array", "items": {"type": "object"}})
@@ -15,7 +15,7 @@ Judgement = Literal["supported", "contradicted", "cannot_tell"]
 
 
 class Evidence(Result):
-    """What a judgement rests on: a tool's verdict and numbers about one mask."""
+    """What a judgement rests on: a tool's verdict and numbers about one mask; its lengths, and of several parts each one's."""
 
     tool: str
     structure: str
@@ -26,6 +26,14 @@ class Evidence(Result):
     volume_ml: float | None = None
     longest_axial_mm: float | None = None
     longest_3d_mm: float | None = None
+    perpendicular_mm: float | None = None
+    craniocaudal_mm: float | None = None
+    transverse_mm: float | None = None
+    anteroposterior_mm: float | None = None
+    parts: list[Lengths] = Field(default_factory=list)
+    across: Across | None = None
+    is_tube: bool = False
+    no_length: list[str] = Field(default_factory=list)
     is_cut: bool = False
     slice_index: int | None = None
     model: str | None = None

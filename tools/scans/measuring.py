@@ -18,7 +18,8 @@ from ...imaging.region import Region
 from ...imaging.volume import Volume
 from ..desk.desk import Answer, Call, Desk
 from ..desk.doubts import grey_unit
-from ..desk.results import CUT, CompareResult, Greys, Lengths, Level, Measurement, MeasureResult, Provenance, Shape
+from ..desk.results import CUT, CompareResult, Greys, Level, Measurement, MeasureResult, Provenance, Shape
+from .lengths import Measured, measured_lengths, said_lengths
 
 What = Literal["volume", "diameters", "intensity", "shape", "radiomics"]
 USUAL: tuple[What, ...] = ("volume", "diameters", "intensity", "shape")
@@ -47,9 +48,12 @@ def measure(
 ) -> Answer:
     """Measure masks: volume (ml), diameters (mm), intensity (HU for CT), parts, centre, side, radiomics.
 
-    longest_axial_mm and perpendicular_mm are RECIST 1.1, within one axial slice. Where the mask
-    touches the scan's edge, truncated_at is set and volume and diameters are of the part inside. Values
-    that cannot be given are null, with the reason. Example: measure(mask_ids=["msk_0123456789ab"])
+    longest_axial_mm and perpendicular_mm are RECIST 1.1, within one axial slice; craniocaudal_mm, transverse_mm,
+    anteroposterior_mm lie along the body. Unconnected parts are measured each for itself (`parts`; diameters are the
+    largest's). `across`: narrowest_mm, median_mm, widest_mm of vessels and airways, across their centre line.
+    Where the mask touches the scan's edge, truncated_at is set and numbers are of the part inside. What cannot be
+    given is null, with the reason.
+    Example: measure(mask_ids=["msk_0123456789ab"])
     """
     task = _Task(desk, frozenset(what or USUAL), level_mask_id, allow_synthetic)
     rows = []
@@ -89,7 +93,7 @@ def _measured(task: _Task, mask_id: str) -> Measurement:
     region = desk.store.region(mask_id)
     faces = measures.truncated_faces(region, image)
     volume = measures.volume_ml(region) if "volume" in wanted else None
-    lengths = measures.diameters(region) if "diameters" in wanted else None
+    lengths = measured_lengths(desk, record, region) if "diameters" in wanted else Measured()
     greys = measures.intensity(region, image) if "intensity" in wanted else None
     unit = grey_unit(desk.store.image(record.image_id), image) or "image units"
     reason = measures.no_number(region)
@@ -102,12 +106,14 @@ def _measured(task: _Task, mask_id: str) -> Measurement:
         volume_ml=None if volume is None else round(volume, 3),
         volume_is="not given" if volume is None else "cut by the edge" if faces else "complete",
         truncated_at=list(faces),
-        diameters=None if lengths is None else Lengths.model_validate(_rounded(vars(lengths), 2)),
+        diameters=lengths.lengths,
+        across=lengths.across,
+        parts=list(lengths.parts),
         intensity=None if greys is None else Greys.model_validate({"unit": unit, **_rounded(vars(greys), 3)}),
         shape=_shape(region) if "shape" in wanted else None,
         level=level,
         radiomics=features,
-        reasons=list(dict.fromkeys(text for text in (reason, level_reason, *notes) if text)),
+        reasons=list(dict.fromkeys(text for text in (reason, level_reason, *lengths.reasons, *notes) if text)),
         provenance=Provenance(tool="measure", version=__version__, inputs=[mask_id, record.image_id]),
     )
 
@@ -158,8 +164,7 @@ def _said(row: Measurement) -> str:
     parts = []
     if row.volume_ml is not None:
         parts.append(f"{row.volume_ml:g} ml{CUT if row.truncated_at else ''}")
-    if row.diameters is not None:
-        parts.append(f"{row.diameters.longest_axial_mm:g} x {row.diameters.perpendicular_mm:g} mm axial")
+    parts += filter(None, [said_lengths(row.diameters, row.across, row.parts)])
     if row.intensity is not None:
         parts.append(f"mean {row.intensity.mean:.1f} {row.intensity.unit}")
     if row.level is not None:

@@ -159,3 +159,19 @@ def test_nearly_all_names_of_totalsegmentator_resolve() -> None:
         names = [line[0] for line in csv.reader(lines)][1:]
     missing = [name for name in names if TABLE.get(name) is None]
     assert set(missing) == {"lung_covid_infiltrate", "hip_implant", "lung_trachea_bronchia"}
+
+
+def test_what_stands_above_a_structure_and_whether_it_is_a_tube() -> None:
+    assert TABLE.above("left common iliac artery") == ("common iliac artery", "artery")
+    assert TABLE.above("aorta") == ("artery",)
+    assert TABLE.above("no such thing") == ()
+    tubes = (
+        "aorta",
+        "inferior vena cava",
+        "left common iliac artery",
+        "right internal carotid artery",
+        "trachea",
+        "bile duct",
+    )
+    assert all(TABLE.is_tube(name) for name in tubes)
+    assert not any(TABLE.is_tube(name) for name in ("liver", "larynx", "left kidney", "spinal cord", "artery", "heart"))

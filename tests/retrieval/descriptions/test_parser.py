@@ -148,3 +148,75 @@ def test_every_function_of_the_table_names_a_structure_and_is_found() -> None:
                 found = parse(f"the organ that can {verb} {' '.join(thing)}", TABLE)
                 twins = {one.structure for one in functions() if thing in one.objects}
                 assert found.structure in twins, (verb, thing, found)
+
+
+@pytest.mark.parametrize(
+    ("text", "claims"),
+    [
+        ("the largest vessel", {Claim("rank", "largest"), Claim("class", "vessel")}),
+        ("the widest blood vessel", {Claim("rank", "widest"), Claim("class", "vessel")}),
+        ("the longest bone", {Claim("rank", "longest"), Claim("class", "bone")}),
+        ("the second longest nerve", {Claim("rank", "longest", rank=2), Claim("class", "nerve")}),
+        ("the shorter of the two kidneys", {Claim("rank", "shortest"), Claim("count", "2")}),
+        ("the brighter of the two kidneys", {Claim("density_rank", "high"), Claim("count", "2")}),
+        ("the darker of the kidneys", {Claim("density_rank", "low")}),
+    ],
+)
+def test_head_nouns_and_superlatives_are_claims(text: str, claims: set[Claim]) -> None:
+    found = parse(text, TABLE)
+    assert set(found.claims) == claims
+    assert found.unused == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("the widest part of the aorta", "widest part of the aorta"),
+        ("the aorta at its widest", "widest part of the aorta"),
+        ("the narrowest section of the trachea", "narrowest part of the trachea"),
+        ("segment the thickest part of the inferior vena cava", "widest part of the inferior vena cava"),
+    ],
+)
+def test_the_widest_part_of_a_structure_is_a_part(text: str, target: str) -> None:
+    found = parse(text, TABLE)
+    assert (found.kind, found.target, found.unused) == ("part", target, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "unused"),
+    [
+        ("the outermost structure", ("outermost",)),
+        ("the roundest organ", ("roundest",)),
+        ("the most lateral structure", ("lateral",)),
+        ("the swollen kidney", ("swollen",)),
+        ("the wall of the aorta", ("wall",)),
+        ("the tip of the spleen", ("tip",)),
+        ("the middle third of the aorta", ("middle", "third")),
+        ("the largest part of the liver", ("largest part",)),
+        ("the liver's largest vessel", ("vessel",)),
+        ("the liver segment", ("segment",)),
+        ("the bone that pumps blood", ("bone",)),
+        ("the organ closest to the spleen", ("closest",)),
+        ("the liver and the spleen", ("spleen (a second target: ask on its own)",)),
+    ],
+)
+def test_words_that_the_reading_does_not_hold_are_named(text: str, unused: tuple[str, ...]) -> None:
+    found = parse(text, TABLE)
+    assert found.unused == unused
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "segment the liver please",
+        "Could you show me the spleen in this scan? Thanks!",
+        "the vessel that carries blood away from the heart",
+        "the muscle that pumps blood",
+        "the gland that makes insulin",
+        "the aorta, a vessel",
+        "can you segment the upper pole of the left kidney",
+        "the structure that is not the liver",
+    ],
+)
+def test_what_is_said_politely_or_twice_leaves_nothing_over(text: str) -> None:
+    assert parse(text, TABLE).unused == ()

@@ -157,7 +157,7 @@ def test_an_end_of_an_organ_is_cut_from_its_mask(ask: Ask, desk: Desk, scan: str
 
 def test_what_is_not_there_gets_a_verdict_and_a_reason(ask: Ask, scan: str) -> None:
     for text, verdict, fact in (
-        ("the organ that stores urine", "absent", "No voxel reached"),
+        ("the organ that stores urine", "absent", "No voxel came near"),
         ("the organ that stores bile", "unsupported", "No model here segments the gallbladder"),
         ("a bright area in the spleen", "unsure", "clearly brighter"),
         ("a lesion in the gallbladder", "unsupported", "gallbladder, in which to look"),

@@ -80,3 +80,16 @@ def test_what_segment_shows_is_shown_here_too_however_unsure(ask: Ask, scan: str
         assert (best["mask_id"], best["verdict"]) == (row["mask_id"], row["verdict"]), text
         assert best["score"] == 0.12
     assert row["verdict"] == "unsure"
+
+
+def test_words_that_only_the_network_reads_are_named_and_never_make_it_present(ask: Ask, scan: str, root: Path) -> None:
+    """Our reader knows no "swollen"; the toy marks the pancreas all the same."""
+    found = described(ask, scan, "the swollen pancreas")
+    assert (found["engine"], found["verdict"]) == ("lsms", "unsure")
+    assert {c["verdict"] for c in found["candidates"]} == {"unsure"}
+    assert "'swollen'" in found["reason"]
+    save(root / "bare.nii.gz", toy_scan(**WHERE))
+    bare = ask("open_image", path="bare.nii.gz").result["image_id"]
+    nothing = described(ask, bare, "the swollen pancreas")
+    assert (nothing["verdict"], nothing["candidates"]) == ("unsupported", [])
+    assert "swollen" in nothing["reason"]

@@ -1,0 +1,1 @@
+"""How wide vessels and airways are at right angles to their own course."""
