@@ -16,8 +16,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from ...imaging.errors import BadCall, OstensorError
+from ...imaging.formats.headed.reading import refuse_detached
 from ...imaging.formats.table import IMAGE_ENDINGS
+from ...imaging.guards.doors import Door
 from ...imaging.guards.private import open_private
+from ...tools.desk.desk import Answer
 from ...tools.running import use
 from .callers import Caller
 from .limits import bytes_kept
@@ -60,7 +63,11 @@ async def upload(request: Request, caller: Caller, http: HttpSettings) -> Respon
             raise Refused(
                 422, f"The file arrived with SHA-256 {received.sha256}, not the one announced. Send it again."
             )
-        return await _opened(request, caller, received)
+        try:
+            return await _opened(request, caller, received)
+        except BaseException:  # whatever went wrong, the client left or the memory ended: it is not kept
+            received.path.unlink(missing_ok=True)
+            raise
     except Refused as refused:
         # What the client still sends is not read, so the connection cannot be used again.
         headers = {"Connection": "close"}
@@ -123,10 +130,14 @@ async def _opened(request: Request, caller: Caller, received: Received) -> Respo
     wanted: dict[str, Any] = {"path": received.path.name}
     if "modality" in request.query_params:
         wanted["modality"] = request.query_params["modality"]
+
+    def work() -> Answer:
+        refuse_detached(received.path.resolve(), Door((caller.files.resolve(),)))
+        return use(caller.desk, "open_image", **wanted)
+
     try:
-        answer = await anyio.to_thread.run_sync(lambda: use(caller.desk, "open_image", **wanted))
+        answer = await anyio.to_thread.run_sync(work)
     except OstensorError as error:
-        received.path.unlink(missing_ok=True)
         raise Refused(422, str(error)) from None
     facts = {"path": received.path.name, "sha256": received.sha256, "bytes": received.size}
     return JSONResponse({**facts, **answer.result.model_dump(mode="json")}, status_code=201)
