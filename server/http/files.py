@@ -15,7 +15,7 @@ import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from ...imaging.errors import BadCall, OstensorError
+from ...imaging.errors import BadCall, OstensorError, Unavailable
 from ...imaging.formats.headed.reading import refuse_detached
 from ...imaging.formats.table import IMAGE_ENDINGS
 from ...imaging.guards.doors import Door
@@ -138,7 +138,8 @@ async def _opened(request: Request, caller: Caller, received: Received) -> Respo
     try:
         answer = await anyio.to_thread.run_sync(work)
     except OstensorError as error:
-        raise Refused(422, str(error)) from None
+        status = 422 if isinstance(error, BadCall) else 503 if isinstance(error, Unavailable) else 500
+        raise Refused(status, str(error)) from None
     facts = {"path": received.path.name, "sha256": received.sha256, "bytes": received.size}
     return JSONResponse({**facts, **answer.result.model_dump(mode="json")}, status_code=201)
 

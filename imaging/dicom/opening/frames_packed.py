@@ -37,8 +37,7 @@ def check_packed_frames(data: Any) -> None:
         if number >= count:
             raise ValueError("more frames than the header says")
         if syntax == RLELossless:
-            held = rle_bytes(frame, most=4 * wanted * int(data.BitsAllocated) // 8 + 1024)
-            told = held * 8 // max(8, int(data.BitsAllocated))
+            told = _rle_pixels(frame, wanted, max(1, int(data.BitsAllocated) // 8))
         else:
             told = pixels_told(frame)
         if told > wanted + 1024:
@@ -87,13 +86,15 @@ def _jpeg(frame: bytes) -> int:
     raise ValueError("a frame without a size")
 
 
-def rle_bytes(frame: bytes, *, most: int) -> int:
-    """Bytes that an RLE frame unpacks to; counted no further than `most`.
+def _rle_pixels(frame: bytes, wanted: int, voxel_bytes: int) -> int:
+    """As many as are wanted when the frame is too short to hold many more: a byte of it unpacks to 64 at most."""
+    if len(frame) < 1 << 20 or len(frame) * 64 <= 4 * wanted * voxel_bytes:
+        return wanted
+    return rle_bytes(frame, most=4 * wanted * voxel_bytes + 1024) // voxel_bytes
 
-    Short frames are not counted: a byte of theirs unpacks to 64 at most.
-    """
-    if len(frame) * 64 <= most:
-        return 0
+
+def rle_bytes(frame: bytes, *, most: int) -> int:
+    """Bytes that an RLE frame unpacks to; counted no further than `most`."""
     done, at, end = 0, 64, len(frame)
     while at < end and done <= most:
         step = frame[at]
