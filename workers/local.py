@@ -39,7 +39,7 @@ from .protocol import (
 
 log = logging.getLogger(__name__)
 
-KILL_AFTER_S = 2.0  # a worker that does not stop by itself in this time is killed
+KILL_AFTER_S = 1.5  # a worker that does not stop by itself in this time is killed: 2 s with the time to notice
 _POLL_S = 0.05
 _ERRORS: dict[str, type[Exception]] = {
     "bad_call": BadCall,
@@ -96,6 +96,12 @@ class LocalWorkers:
         """Process number of the worker, or None while there is none."""
         process = self._process
         return process.pid if process is not None and process.is_alive() else None
+
+    @property
+    def is_stuck(self) -> bool:
+        """True when requests wait although there is no process; it starts with the first of them, so only for a moment."""
+        with self._turn:
+            return bool(self._line) and self.pid is None
 
     def place(self, request_id: str) -> int | None:
         """How many requests are before this one: 0 is running, None is not in line."""

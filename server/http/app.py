@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import anyio
@@ -26,6 +26,7 @@ from ...tools.desk.desk import Desk
 from ...tools.registry import TOOLS
 from . import files as http_files
 from .callers import Caller, Callers
+from .health import TICK_S, Checkup
 from .limits import RateLimit
 from .settings import HttpSettings
 from .tokens import PREFIX, SCOPES, JwtVerifier, TokenFile, owner_of, toolsets_of
@@ -42,7 +43,9 @@ def http_app(desk: Desk, http: HttpSettings) -> Starlette:
     gate = Gate(desk, http)
 
     async def healthy(request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
+        found = await anyio.to_thread.run_sync(gate.checkup.health, limiter=gate.upkeep)
+        body = {"status": "ok" if found.is_well else "degraded", **asdict(found)}
+        return JSONResponse(body, status_code=200 if found.is_well else 503)
 
     def route(path: str, handler: FileRoute, method: str) -> Route:
         async def endpoint(request: Request) -> Response:
@@ -102,12 +105,14 @@ class Gate:
         self.desk, self.http = desk, http
         self.limit = RateLimit(desk.store.folder / "limits.sqlite", http.per_minute)
         self.callers: Callers | None = None
+        self.checkup = Checkup(desk, (self.limit.forget_idle, desk.store.mark_lost))
+        self.upkeep = anyio.CapacityLimiter(2)  # threads of its own: it goes on while all others are taken
 
     async def tidy(self) -> None:
-        """Forget idle callers' counts now and then."""
+        """Upkeep, for as long as the server runs."""
         while True:
-            await anyio.sleep(600)
-            await anyio.to_thread.run_sync(self.limit.forget_idle)
+            await anyio.to_thread.run_sync(self.checkup.tick, limiter=self.upkeep)
+            await anyio.sleep(TICK_S)
 
     @asynccontextmanager
     async def caller_of(self, scope: Scope) -> AsyncIterator[Caller | Response]:

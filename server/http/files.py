@@ -120,8 +120,10 @@ async def _received(chunks: AsyncIterator[bytes], folder: Path, name: str, limit
         path = folder / f"{digest[:12]}_{name}"
         part.replace(path)
         return Received(path, digest, size)
-    except TimeoutError:
-        raise Refused(408, f"No byte came for {_IDLE_S:g} s. Send it again.") from None
+    except OSError as error:
+        if isinstance(error, TimeoutError):
+            raise Refused(408, f"No byte came for {_IDLE_S:g} s. Send it again.") from None
+        raise Refused(507, "The server's disk is full, or cannot be written. Try again when there is room.") from None
     finally:
         part.unlink(missing_ok=True)
 
