@@ -24,7 +24,7 @@ from ..imaging.guards.atomic import abandoned, write_atomically
 from ..imaging.guards.private import make_folder
 from ..imaging.region import Region, slices
 from ..imaging.volume import BoolArray, FloatArray, Grid
-from .checksums import is_whole, save_checked
+from .checksums import has_its_length, is_whole, save_checked
 
 BITS_MAGIC = b"OSTBITS1"
 _HEADER = struct.Struct("<8s3Q")
@@ -140,7 +140,7 @@ class ArrayFiles:
 
     def is_cut(self, path: Path) -> bool:
         """Whether a finished file ends too early, as after a power cut; its voxels are not looked at."""
-        return not (is_whole(path, sample=0) if path.suffix == ".npy" else path.stat().st_size > _HEADER.size)
+        return not (has_its_length(path) if path.suffix == ".npy" else path.stat().st_size > _HEADER.size)
 
     def mask(self, content_hash: str) -> BoolArray:
         """The bits as booleans (x y z)."""

@@ -350,23 +350,36 @@ class Store(JobsLedger):
                 return
         raise Failed("The store was cleaned up while something was kept in it, three times over. Call it again.")
 
-    def verify(self) -> tuple[str, ...]:
-        """Handles whose stored voxels no longer match their hash; reads every array."""
+    def verify(self, *, report: Callable[[float, str], None] = lambda share, message: None) -> tuple[str, ...]:
+        """Handles whose stored voxels no longer match their hash; reads every array.
+
+        Args:
+            report: hears the share done and a word about it.
+        """
+        kept = self.images()
         bad = []
-        for image in self.images():
-            try:
-                path = self.arrays.image_path(image.content_hash)
-                intact = is_whole(path, every=True) and self.volume(image.image_id).content_hash == image.content_hash
-            except (BadCall, Failed):
-                intact = False
-            bad += [] if intact else [image.image_id]
-            for record in self.masks_of(image.image_id):
-                try:
-                    intact = Mask(self.arrays.mask(record.content_hash), image.grid).content_hash == record.content_hash
-                except (BadCall, Failed):
-                    intact = False
-                bad += [] if intact else [record.mask_id]
+        for number, image in enumerate(kept):
+            report(number / len(kept), image.image_id)
+            bad += [] if self._is_intact(image) else [image.image_id]
+            bad += [
+                record.mask_id for record in self.masks_of(image.image_id) if not self._mask_is_intact(record, image)
+            ]
         return tuple(bad)
+
+    def _is_intact(self, image: ImageRecord) -> bool:
+        try:
+            return (
+                is_whole(self.arrays.image_path(image.content_hash), every=True)
+                and self.volume(image.image_id).content_hash == image.content_hash
+            )
+        except (BadCall, Failed):
+            return False
+
+    def _mask_is_intact(self, record: MaskRecord, image: ImageRecord) -> bool:
+        try:
+            return Mask(self.arrays.mask(record.content_hash), image.grid).content_hash == record.content_hash
+        except (BadCall, Failed):
+            return False
 
     def _forget_rows_without_arrays(self) -> list[str]:
         gone = []

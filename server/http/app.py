@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import anyio
@@ -26,6 +27,7 @@ from ...tools.desk.desk import Desk
 from ...tools.registry import TOOLS
 from . import files as http_files
 from .callers import Caller, Callers
+from .files import sweep_uploads
 from .health import TICK_S, Checkup
 from .limits import RateLimit
 from .settings import HttpSettings
@@ -105,7 +107,9 @@ class Gate:
         self.desk, self.http = desk, http
         self.limit = RateLimit(desk.store.folder / "limits.sqlite", http.per_minute)
         self.callers: Callers | None = None
-        self.checkup = Checkup(desk, (self.limit.forget_idle, desk.store.mark_lost))
+        self.checkup = Checkup(
+            desk, (self.limit.forget_idle, desk.store.mark_lost, partial(sweep_uploads, desk.store.folder))
+        )
         self.upkeep = anyio.CapacityLimiter(2)  # threads of its own: it goes on while all others are taken
 
     async def tidy(self) -> None:

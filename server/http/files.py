@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from ...imaging.errors import BadCall, OstensorError, Unavailable
 from ...imaging.formats.headed.reading import refuse_detached
 from ...imaging.formats.table import IMAGE_ENDINGS
+from ...imaging.guards.atomic import sweep
 from ...imaging.guards.doors import Door
 from ...imaging.guards.private import open_private
 from ...tools.desk.desk import Answer
@@ -29,6 +31,7 @@ from .settings import HttpSettings
 ENDINGS = (*IMAGE_ENDINGS, ".dcm", ".ima", ".zip")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _IDLE_S = 30.0  # without a byte for so long, an upload is given up
+_ABANDONED_S = 20 * _IDLE_S  # since the last byte of an upload
 _MB = 1_000_000
 
 
@@ -144,6 +147,15 @@ async def _opened(request: Request, caller: Caller, received: Received) -> Respo
         raise Refused(status, str(error)) from None
     facts = {"path": received.path.name, "sha256": received.sha256, "bytes": received.size}
     return JSONResponse({**facts, **answer.result.model_dump(mode="json")}, status_code=201)
+
+
+def sweep_uploads(store: Path) -> None:
+    """Remove what a killed server left of uploads and exports; an upload that goes on is never so old."""
+    for folder in (store / "uploads", *store.glob("callers/*/files")):
+        sweep(folder)
+        for part in folder.glob(".*.part"):
+            if time.time() - part.lstat().st_mtime > _ABANDONED_S:
+                part.unlink(missing_ok=True)
 
 
 async def download(request: Request, caller: Caller) -> Response:
