@@ -51,12 +51,35 @@ class Door:
             os.close(descriptor)
             raise
 
-    def _descriptor(self, path: Path) -> int:
-        if not self.folders:
-            return os.open(path, _FLAGS)
+    def remove(self, path: Path) -> None:
+        """Remove a file below one of the folders; links are not followed on the way, and links are not removed.
+
+        Raises:
+            BadCall: outside the folders.
+            OSError: missing, a folder, or a link on the way.
+        """
+        root = self._root(path)
+        if not _WALKS:
+            path.unlink()
+            return
+        folder = _folder(root, path.relative_to(root).parts[:-1])
+        try:
+            if not stat.S_ISREG(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode):
+                raise BadCall(f"'{path.name}' is no regular file, and only those are removed.")
+            os.unlink(path.name, dir_fd=folder)
+        finally:
+            os.close(folder)
+
+    def _root(self, path: Path) -> Path:
         root = next((folder for folder in self.folders if path.is_relative_to(folder)), None)
         if root is None or ".." in path.parts:
             raise BadCall(f"'{path.name}' lies outside the allowed folders. Only files under a root may be used.")
+        return root
+
+    def _descriptor(self, path: Path) -> int:
+        if not self.folders:
+            return os.open(path, _FLAGS)
+        root = self._root(path)
         if not _WALKS or path == root:
             return os.open(path, _FLAGS | _NO_LINK)
         try:
@@ -71,15 +94,22 @@ class Door:
 
 def _walked(root: Path, parts: tuple[str, ...]) -> int:
     """Descriptor of a file below `root`, folder by folder."""
-    folder = os.open(root, os.O_RDONLY | _FOLDER)
+    folder = _folder(root, parts[:-1])
     try:
-        for part in parts[:-1]:
-            below = os.open(part, os.O_RDONLY | _FOLDER | _NO_LINK, dir_fd=folder)
-            os.close(folder)
-            folder = below
         return os.open(parts[-1], _FLAGS | _NO_LINK, dir_fd=folder)
     finally:
         os.close(folder)
+
+
+def _folder(root: Path, parts: tuple[str, ...]) -> int:
+    folder = os.open(root, os.O_RDONLY | _FOLDER)
+    for part in parts:
+        try:
+            below = os.open(part, os.O_RDONLY | _FOLDER | _NO_LINK, dir_fd=folder)
+        finally:
+            os.close(folder)
+        folder = below
+    return folder
 
 
 ANYWHERE = Door()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import secrets
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from ...imaging.errors import BadCall, OstensorError, Unavailable
 from ...imaging.formats.headed.reading import refuse_detached
@@ -33,6 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _IDLE_S = 30.0  # without a byte for so long, an upload is given up
 _ABANDONED_S = 20 * _IDLE_S  # since the last byte of an upload
 _MB = 1_000_000
+_PIECE = 1 << 18
 
 
 class Refused(Exception):
@@ -160,25 +163,59 @@ def sweep_uploads(store: Path) -> None:
 
 async def download(request: Request, caller: Caller) -> Response:
     """`GET /files/PATH`: a file of the caller's own folder, such as one `export` wrote."""
-    asked = request.path_params["path"]
+    path = _theirs(request, caller)
     try:
-        found = caller.files.joinpath(asked).resolve()
-        theirs = caller.files.resolve() in found.parents and found.is_file()
-    except (OSError, ValueError, RuntimeError):  # a name no file system takes
-        theirs = False
-    if not theirs:
-        return JSONResponse({"error": "There is no such file of yours."}, status_code=404)
-    headers = {"X-Content-Type-Options": "nosniff"}
-    return FileResponse(found, media_type="application/octet-stream", filename=found.name, headers=headers)
+        file = await anyio.to_thread.run_sync(_door(caller).open, path) if path is not None else None
+    except (BadCall, OSError, ValueError):
+        file = None
+    if file is None or path is None:
+        return _no_such_file()
+    size = os.fstat(file.fileno()).st_size
+    headers = {
+        "X-Content-Type-Options": "nosniff",
+        "Content-Length": str(size),
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(path.name)}",
+    }
+    return StreamingResponse(_pieces(file, size), media_type="application/octet-stream", headers=headers)
 
 
 async def delete(request: Request, caller: Caller) -> Response:
     """`DELETE /files/PATH`: remove a file of the caller's own folder; what was opened from it stays in the store."""
-    answer = await download(request, caller)
-    if isinstance(answer, FileResponse):
-        await anyio.Path(answer.path).unlink(missing_ok=True)
-        return Response(status_code=204)
-    return answer
+    path = _theirs(request, caller)
+    try:
+        if path is not None:
+            await anyio.to_thread.run_sync(_door(caller).remove, path)
+            return Response(status_code=204)
+    except (BadCall, OSError, ValueError):
+        pass
+    return _no_such_file()
+
+
+def _door(caller: Caller) -> Door:
+    return Door((caller.files.resolve(),))
+
+
+def _theirs(request: Request, caller: Caller) -> Path | None:
+    """The path asked for, below the caller's folder; links are not followed when it is opened."""
+    parts = [part for part in request.path_params["path"].split("/") if part]
+    if not parts or any(part in (".", "..") or "\0" in part for part in parts):
+        return None
+    return caller.files.resolve().joinpath(*parts)
+
+
+def _no_such_file() -> Response:
+    return JSONResponse({"error": "There is no such file of yours."}, status_code=404)
+
+
+async def _pieces(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
+    """The content, as long as it was when the answer began."""
+    with file:
+        while size > 0:
+            piece = await anyio.to_thread.run_sync(file.read, min(_PIECE, size))
+            if not piece:
+                return
+            size -= len(piece)
+            yield piece
 
 
 async def forget(request: Request, caller: Caller) -> Response:

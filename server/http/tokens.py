@@ -156,8 +156,10 @@ class JwtVerifier:
         except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
             log.info("a bearer token was refused: %s", type(error).__name__)
             return None
-        scope = claims.get("scope", claims.get("scp", ""))
-        scopes = scope.split() if isinstance(scope, str) else [str(part) for part in scope]
+        scopes = _scopes(claims)
+        if scopes is None:
+            log.info("a bearer token was refused: its scopes are no text and no list of texts")
+            return None
         subject = str(claims["sub"])
         return AccessToken(
             token=token,
@@ -192,6 +194,16 @@ class JwtVerifier:
             if wanted is None or key.key_id == wanted:
                 return key
         raise jwt.InvalidKeyError("no key of this name")
+
+
+def _scopes(claims: dict[str, Any]) -> list[str] | None:
+    """The scopes of a token (RFC 9068: one text; some issuers: a list of texts); None when they are something else."""
+    scope = claims.get("scope", claims.get("scp", ""))
+    if isinstance(scope, str):
+        return scope.split()
+    if isinstance(scope, list) and all(isinstance(part, str) for part in scope):
+        return scope
+    return None
 
 
 def _hashed(token: str) -> str:
