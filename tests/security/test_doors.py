@@ -1,8 +1,10 @@
 """A path is checked on what was opened: swaps of links, pipes, devices and files that are not what they are called."""
 
 import os
-import threading
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,42 +25,47 @@ def scan(value: int) -> np.ndarray:
     return np.full((5, 7, 11), value, np.int16)
 
 
+SWAPPER = """
+    import os, sys
+    path, target, spare, aside, kind = sys.argv[1:]
+    print("begun", flush=True)
+    while True:
+        os.symlink(target, spare)
+        if kind == "folder":
+            os.rename(path, aside)
+        os.rename(spare, path)
+        if kind == "folder":
+            os.unlink(path)
+            os.rename(aside, path)
+        else:
+            os.link(aside, spare)
+            os.rename(spare, path)
+"""
+
+
 @contextmanager
-def swapping(swap: Callable[[], None]) -> Iterator[None]:
-    """Somebody swaps things as fast as the machine can while the block runs."""
-    stop = threading.Event()
-
-    def go_on() -> None:
-        while not stop.is_set():
-            swap()
-
-    thread = threading.Thread(target=go_on)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
-def replaced_by_link(path: Path, target: Path, spare: Path) -> Callable[[], None]:
-    """Swap a file or folder for a link to another one and back, each in one step."""
-
-    def swap() -> None:
-        spare.symlink_to(target)
-        aside = path.with_name("aside")
-        path.rename(aside)
-        spare.rename(path)
-        path.unlink()
-        aside.rename(path)
-
-    return swap
+def swapping(path: Path, target: Path, folder: Path, kind: str) -> Iterator[None]:
+    """Another process swaps a file or folder for a link and back, as fast as it can, while the block runs."""
+    aside = folder / "aside"
+    if kind == "file":
+        os.link(path, aside)
+    arguments = [str(path), str(target), str(folder / "spare"), str(aside), kind]
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SWAPPER), *arguments], stdout=subprocess.PIPE
+    ) as swapper:
+        assert swapper.stdout is not None
+        assert swapper.stdout.readline() == b"begun\n"
+        try:
+            yield
+            assert swapper.poll() is None, "it swapped all the while"
+        finally:
+            swapper.kill()
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])
 @pytest.mark.parametrize("ending", [".nii", ".mhd"])
 def test_a_swapped_link_never_wins(tmp_path: Path, what: str, ending: str) -> None:
-    """The secret is never read, in some hundred openings against some thousand swaps."""
+    """The secret is never read, in hundreds of openings against thousands of swaps."""
     root, outside = tmp_path / "root", tmp_path / "outside"
     for folder, value in ((root / "a", INSIDE), (outside, SECRET)):
         folder.mkdir(parents=True)
@@ -68,9 +75,9 @@ def test_a_swapped_link_never_wins(tmp_path: Path, what: str, ending: str) -> No
         (folder / "scan.raw").write_bytes(scan(value).tobytes())
     name = f"scan{ending}"
     path, target = (root / "a" / name, outside / name) if what == "file" else (root / "a", outside)
-    seen = set()
-    with swapping(replaced_by_link(path, target, tmp_path / "spare")):
-        for _ in range(300):
+    seen: set[int] = set()
+    with swapping(path, target, tmp_path, what):
+        for _ in range(500):
             try:
                 volume = read_image(root / "a" / name, modality="mr", within=(root,)).volume
             except (BadCall, OSError):
