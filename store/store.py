@@ -28,6 +28,7 @@ from .audit import AuditLog
 from .checksums import is_whole
 from .heartbeat import STORAGE_ERRORS
 from .jobs import JobsLedger
+from .quota import Quota
 from .records import (
     Facts,
     ImageRecord,
@@ -64,6 +65,7 @@ class Store(JobsLedger):
         url: another SQLAlchemy database for the catalogue, such as PostgreSQL for several machines.
 
     Attributes:
+        quota: the room it may take; None for as much as there is.
         repairs: what start-up had to put right, one sentence each.
     """
 
@@ -73,6 +75,7 @@ class Store(JobsLedger):
         for name in _OURS:
             for path in self.folder.glob(name):
                 close_to_others(path)
+        self.quota: Quota | None = None
         self.arrays = ArrayFiles(self.folder / "arrays")
         self.sources = SourceFiles(self.folder / "sources")  # DICOM identifiers: they stay in here
         self.audit = AuditLog(self.folder / "audit.jsonl")
@@ -162,7 +165,7 @@ class Store(JobsLedger):
             if source is not None:
                 self.sources.put(image_id, source)
 
-        self._keep(images, "image_id", row, self.arrays.image_path(content), put)
+        self._keep(images, "image_id", row, self.arrays.image_path(content), put, volume.array.nbytes)
         return self.image(image_id)
 
     def image(self, image_id: str) -> ImageRecord:
@@ -223,7 +226,14 @@ class Store(JobsLedger):
             created=now(),
         )
         place = self.arrays.mask_path(content)
-        self._keep(masks, "mask_id", vars(record), place, lambda: self.arrays.put_mask(content, mask.array))
+        self._keep(
+            masks,
+            "mask_id",
+            vars(record),
+            place,
+            lambda: self.arrays.put_mask(content, mask.array),
+            mask.array.size // 8,
+        )
         return self.mask_record(record.mask_id)
 
     def mask_record(self, mask_id: str) -> MaskRecord:
@@ -340,15 +350,38 @@ class Store(JobsLedger):
                 connection.exec_driver_sql("LOCK TABLE images, masks IN SHARE ROW EXCLUSIVE MODE")
             yield connection
 
-    def _keep(self, table: sa.Table, key: str, row: Mapping[str, Any], place: Path, put: Callable[[], None]) -> None:
-        """Write an array, then its entry; and again, when somebody cleaned up in between."""
-        for _ in range(_TRIES):
-            self.check_there()
-            put()
-            self._insert_once(table, key, row)
-            if place.exists() and self._row(table, key, row[key]) is not None:
-                return
+    def _keep(
+        self, table: sa.Table, key: str, row: Mapping[str, Any], place: Path, put: Callable[[], None], needed: int
+    ) -> None:
+        """Write an array, then its entry; and again, when somebody cleaned up in between.
+
+        Args:
+            needed: bytes at most, for the quota; nothing when it is there already.
+        """
+        with self.room(0 if place.exists() else needed):
+            for _ in range(_TRIES):
+                self.check_there()
+                put()
+                self._insert_once(table, key, row)
+                if place.exists() and self._row(table, key, row[key]) is not None:
+                    return
         raise Failed("The store was cleaned up while something was kept in it, three times over. Call it again.")
+
+    @contextmanager
+    def room(self, needed: int) -> Iterator[None]:
+        """Room for so many bytes while they are written.
+
+        Raises:
+            BadCall: there is none left for whom the store belongs to.
+        """
+        if self.quota is None or not needed:
+            yield
+            return
+        self.quota.promise(needed)
+        try:
+            yield
+        finally:
+            self.quota.keep(needed, needed)
 
     def verify(self, *, report: Callable[[float, str], None] = lambda share, message: None) -> tuple[str, ...]:
         """Handles whose stored voxels no longer match their hash; reads every array.

@@ -31,7 +31,7 @@ from .files import sweep_uploads
 from .health import TICK_S, Checkup
 from .limits import RateLimit
 from .settings import HttpSettings
-from .tokens import PREFIX, SCOPES, JwtVerifier, TokenFile, owner_of, toolsets_of
+from .tokens import PREFIX, SCOPES, SIGNING_IN, JwtVerifier, TokenFile, owner_of, toolsets_of
 
 HEADERS_BYTES = 32 * 1024  # of one request, its first line included; more is answered with 431
 _PREFLIGHT_S = "600"
@@ -142,7 +142,7 @@ class Gate:
         token = user.access_token if isinstance(user, AuthenticatedUser) else None
         peer = (scope.get("client") or ("unknown", 0))[0]
         who = f"owner {owner_of(token)}" if token is not None else f"address {peer}"
-        wait_s = await anyio.to_thread.run_sync(self.limit.wait_s, who)
+        wait_s = await anyio.to_thread.run_sync(self.limit.wait_s, who, limiter=SIGNING_IN)
         if wait_s > 0:
             headers = {"Retry-After": str(int(wait_s) + 1)}
             return JSONResponse({"error": "Too many requests. Wait and try again."}, status_code=429, headers=headers)

@@ -1,9 +1,8 @@
-"""How often a caller may ask and how much it may keep, counted for all server processes together."""
+"""How often a caller may ask, counted for all server processes together."""
 
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 import threading
 import time
@@ -92,15 +91,3 @@ class RateLimit:
         """Close the database."""
         if self._database is not None:
             self._database.close()
-
-
-def bytes_kept(folder: Path) -> int:
-    """Bytes of all files below a folder; links are not followed."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118  # a hundred times as many as Path allows
-            except OSError:  # removed meanwhile
-                continue
-    return total

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import anyio
 import anyio.to_thread
 import jwt
 from mcp.server.auth.provider import AccessToken, principal_components
@@ -27,6 +28,7 @@ PREFIX = "ostensor:"
 SCOPES = (*(PREFIX + name for name in TOOLSETS), PREFIX + "all")
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 _LEEWAY_S = 30  # clocks differ a little
+SIGNING_IN = anyio.CapacityLimiter(8)  # threads that check tokens and count requests, and do nothing else
 _LONGEST = 8192  # characters of a token; longer ones are not looked at
 
 
@@ -119,7 +121,7 @@ class TokenFile:
         if len(token) > _LONGEST:
             return None
         digest = _hashed(token)
-        for known in await anyio.to_thread.run_sync(self.tokens):
+        for known in await anyio.to_thread.run_sync(self.tokens, limiter=SIGNING_IN):
             if secrets.compare_digest(known.sha256, digest):
                 return AccessToken(
                     token=token,
@@ -152,7 +154,7 @@ class JwtVerifier:
         if len(token) > _LONGEST:
             return None
         try:
-            claims = await anyio.to_thread.run_sync(self._claims, token)
+            claims = await anyio.to_thread.run_sync(self._claims, token, limiter=SIGNING_IN)
         except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
             log.info("a bearer token was refused: %s", type(error).__name__)
             return None
