@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -115,10 +115,17 @@ class JobsLedger:
         except STORAGE_ERRORS as error:
             log.warning("a job's progress could not be written: %s", type(error).__name__)
 
-    def tell_of_cancel(self, job_id: str, told: Callable[[], None]) -> None:
-        """Call `told` from another thread, once, when somebody else has ended this job of ours."""
+    def follow_job(
+        self, job_id: str, *, told: Callable[[], None], progress: Callable[[], tuple[float, str]] | None = None
+    ) -> None:
+        """Watch over an unfinished job of this process, from another thread.
+
+        Args:
+            told: called once when somebody else has ended the job.
+            progress: asked now and then for the share done and a word about it, which are written down.
+        """
         if job_id in self._mine:
-            self._mine[job_id] = told
+            self._mine[job_id] = _Followed(told, progress)
 
     def job(self, job_id: str) -> JobRecord:
         """A job as it stands.
@@ -204,7 +211,7 @@ class JobsLedger:
             )
 
     def _own(self, job_id: str) -> None:
-        self._mine.setdefault(job_id, None)
+        self._mine.setdefault(job_id, _Followed())
         self._pulse.start()
 
     def _as_ended(self, record: JobRecord) -> JobRecord:
@@ -219,6 +226,7 @@ class JobsLedger:
                 beat(connection, self.engine, self.owner)
             self._beaten = time.monotonic()
             self.mark_lost()
+            self._write_progress()
         for job_id, values in list(self._endings.items()):
             self._write(job_id, values)
             with self._ledger_lock:
@@ -228,7 +236,21 @@ class JobsLedger:
             query = sa.select(jobs.c.job_id).where(jobs.c.job_id.in_(mine), jobs.c.state.in_(FINAL_STATES))
             ended = list(connection.scalars(query))
         for job_id in ended:
-            told = self._mine.pop(job_id, None)
-            if told is not None:
-                told()
+            followed = self._mine.pop(job_id, None)
+            if followed is not None and followed.told is not None:
+                followed.told()
         return bool(self._mine or self._endings)
+
+    def _write_progress(self) -> None:
+        for job_id, followed in list(self._mine.items()):
+            if followed.progress is not None and job_id not in self._endings:
+                share, message = followed.progress()
+                self.note_job(job_id, progress=share, message=message)
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """An unfinished job of this process: whom to tell of its end, and whom to ask how far it is."""
+
+    told: Callable[[], None] | None = None
+    progress: Callable[[], tuple[float, str]] | None = None

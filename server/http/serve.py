@@ -33,6 +33,7 @@ def serve_http(desk: Desk, http: HttpSettings) -> None:
         log.warning("%s", line)
     listening = _listening(http)
     config = serve_config(http)
+    log.warning("Listening at %s (auth: %s, processes: %d).", http.url, http.auth, http.workers)
     if http.workers == 1:
         config.app = http_app(desk, http)
         signal.signal(signal.SIGTERM, _leave)

@@ -152,7 +152,7 @@ class Tasks(Extension):
     ) -> None:
         """Call the tool, and again with the answers as long as it asks; write down how it ended."""
         in_background.set(Background(self._progress_of(task_id)))
-        self.store.tell_of_cancel(task_id, _from_thread(live.scope.cancel))
+        self.store.follow_job(task_id, told=_from_thread(live.scope.cancel))
         self.store.note_job(task_id, state="running")
         try:
             with live.scope:

@@ -16,6 +16,7 @@ from ...imaging.errors import OstensorError, as_one_of_ours, log_crash
 from ...models.interface import Cancelled
 from ...store.records import Facts, JobRecord
 from ...store.store import Store
+from .pace import Pace
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +38,7 @@ class _Live:
     tool: str
     cancelled: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
-    progress: float = 0.0
-    message: str = ""
+    pace: Pace = field(default_factory=Pace)
     written_at: float = 0.0
     aside: bool = False  # stopped because the server stops, not because anybody wants it to end
 
@@ -87,7 +87,7 @@ class Jobs:
             return self._wait_for_another_process(job_id, until, on_progress)
         while not live.done.wait(timeout=min(0.1, max(0.0, until - time.monotonic()))):
             if on_progress is not None:
-                on_progress(live.progress, live.message)
+                on_progress(live.pace.share, live.pace.message)
             if cancelled is not None and cancelled.is_set():
                 live.cancelled.set()
                 live.done.wait(timeout=10)
@@ -97,7 +97,9 @@ class Jobs:
         record = self.store.job(job_id)
         if record.is_final:
             return record
-        return replace(record, progress=max(record.progress, live.progress), message=live.message or record.message)
+        return replace(
+            record, progress=max(record.progress, live.pace.share), message=live.pace.message or record.message
+        )
 
     def error_of(self, job_id: str) -> OstensorError | None:
         """What a failed job of this process raised, with its kind."""
@@ -168,13 +170,15 @@ class Jobs:
 
     def _run(self, job_id: str, live: _Live, work: Work) -> None:
         def report(share: float, message: str) -> None:
-            live.progress, live.message = max(live.progress, min(1.0, share)), message
+            live.pace.report(share, message)
             if time.monotonic() - live.written_at >= _WRITE_EVERY_S:
                 live.written_at = time.monotonic()
-                self.store.note_job(job_id, progress=live.progress, message=message)
+                self.store.note_job(job_id, progress=live.pace.share, message=message)
 
         try:
-            self.store.tell_of_cancel(job_id, live.cancelled.set)  # by another process of the same server
+            self.store.follow_job(
+                job_id, told=live.cancelled.set, progress=lambda: (live.pace.share, live.pace.message)
+            )
             self.store.note_job(job_id, state="running")
             result: Facts = dict(work(job_id, report, live.cancelled))
             self.store.end_job(job_id, state="done", progress=1.0, message="done", result=result)
