@@ -60,6 +60,16 @@ def bench_load(
     _show(run(clients=[int(n) for n in clients.split(",")], seconds=seconds), out)
 
 
+@bench.command("faults")
+def bench_faults(
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """Kill, fill, cut, cancel and keep silent: what comes of each fault, and how long until all is well."""
+    from ...benchmarks.mcp.faults import run
+
+    _show(run(), out)
+
+
 @bench.command("imaging")
 def bench_imaging(
     rounds: Annotated[int, typer.Option(help="Interleaved rounds.", min=1)] = 3,
