@@ -25,7 +25,7 @@ def save_checked(file: BinaryIO, array: npt.NDArray[Any]) -> None:
     """Write an array as `.npy` with its checksums behind it; readers of `.npy` do not see them."""
     np.save(file, array, allow_pickle=False)
     size = array.nbytes
-    content = memoryview(array.reshape(-1, order="A" if array.flags.c_contiguous else "F")).cast("B")
+    content = array.reshape(-1, order="A" if array.flags.c_contiguous else "F").data.cast("B")
     sums = [isal_zlib.crc32(content[at : at + BLOCK]) for at in range(0, size, BLOCK)]
     file.write(_HEAD.pack(_MAGIC, size, len(sums)) + struct.pack(f"<{len(sums)}I", *sums))
 

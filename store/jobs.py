@@ -31,9 +31,7 @@ class JobsLedger:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self.owner = this_process()
-        self._mine: dict[
-            str, Callable[[], None] | None
-        ] = {}  # unfinished jobs of this process, and whom to tell of a cancel
+        self._mine: dict[str, _Followed] = {}  # unfinished jobs of this process
         self._endings: dict[str, dict[str, Any]] = {}  # ends that could not be written yet
         self._silence = Silence()
         self._beaten = 0.0

@@ -45,7 +45,7 @@ def read_nifti(path: Path, door: Door = ANYWHERE) -> Raw:
     name = path.name
     with door.open(path) as file, ExitStack() as open_files:
         packed = file.peek(2)[:2] == b"\x1f\x8b"  # type: ignore[attr-defined]  # a buffered file has it
-        stream = open_files.enter_context(igzip.IGzipFile(fileobj=file, mode="rb")) if packed else file
+        stream: Any = open_files.enter_context(igzip.IGzipFile(fileobj=file, mode="rb")) if packed else file
         try:
             return _read(stream, name, os.fstat(file.fileno()).st_size, packed=packed)
         except (OSError, EOFError, zlib.error, gzip.BadGzipFile, IsalError) as error:  # type: ignore[misc]  # isal types it loosely
@@ -77,12 +77,12 @@ def _read(stream: BinaryIO, name: str, size: int, *, packed: bool) -> Raw:
             f"'{name}' is a {len(shape)}-D series of shape {shape}. One 3-D volume is needed. Save a single time point."
         )
     place = _geometry(header, _sizes_said(head, header), name)
-    whole = (*shape[:3], *([1] * (3 - len(shape[:3]))))
-    array = _voxels(stream, header, math.prod(shape), name, size, packed=packed).reshape(whole, order="F")
+    x, y, z = (*shape[:3], *([1] * (3 - len(shape[:3]))))
+    array = _voxels(stream, header, math.prod(shape), name, size, packed=packed).reshape((x, y, z), order="F")
     known, warnings = place.spacing_known and len(shape) > 2, (*moved, *place.warnings)
     if len(shape) == 2:
         warnings = (*warnings, "A 2-D file: its slice thickness is not known, so no volume can be given.")
-    grid = Grid(array.shape, place.affine, spacing_known=known)
+    grid = Grid((x, y, z), place.affine, spacing_known=known)
     return Raw(array, grid, warnings, _is_synthetic(header))
 
 
@@ -149,7 +149,7 @@ def _voxels(stream: BinaryIO, header: Any, count: int, name: str, size: int, *, 
         for begin in range(0, count, _PIECE):
             end = min(count, begin + _PIECE)
             piece = np.empty(end - begin, dtype) if scaled else array[begin:end]
-            if _filled(stream, memoryview(piece).cast("B")) < piece.nbytes:
+            if _filled(stream, piece.data.cast("B")) < piece.nbytes:
                 raise _cut(name)
             if scaled:
                 with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused by the volume

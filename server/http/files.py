@@ -9,7 +9,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -117,7 +116,7 @@ async def _received(chunks: AsyncIterator[bytes], caller: Caller, name: str, lim
     part = folder / f".{secrets.token_hex(8)}.part"
     hasher, size, counted = hashlib.sha256(), 0, 0
     try:
-        with await anyio.to_thread.run_sync(partial(open, part, "wb", opener=open_private), limiter=WRITERS) as file:
+        with await anyio.to_thread.run_sync(_made, part, limiter=WRITERS) as file:
             while True:
                 with anyio.fail_after(_IDLE_S):
                     chunk = await anext(chunks, None)
@@ -144,6 +143,10 @@ async def _received(chunks: AsyncIterator[bytes], caller: Caller, name: str, lim
         raise Refused(507, "The server's disk is full, or cannot be written. Try again when there is room.") from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def _made(path: Path) -> BinaryIO:
+    return open(path, "wb", opener=open_private)
 
 
 async def _still_has_room(caller: Caller) -> None:

@@ -58,7 +58,8 @@ class LobbyProtocol(H11Protocol):
             self.heard = time.monotonic()
         super().data_received(data)
         if self.scope is not None:
-            self.scope.setdefault("extensions", {})["ostensor.signed_in"] = self._sign_in  # type: ignore[call-overload]  # a dict of ours
+            extensions: dict[str, Any] = self.scope.setdefault("extensions", {})
+            extensions["ostensor.signed_in"] = self._sign_in
 
     def _sign_in(self) -> None:
         self.signed_in = True

@@ -65,7 +65,7 @@ def _j2k(frame: bytes, at: int) -> int:
         (parts,) = struct.unpack_from(">H", frame, at + 40)
     except struct.error as error:
         raise ValueError("a frame cut short") from error
-    return max(0, x - left) * max(0, y - top) * int(parts)
+    return max(0, int(x) - int(left)) * max(0, int(y) - int(top)) * int(parts)
 
 
 def _jpeg(frame: bytes) -> int:

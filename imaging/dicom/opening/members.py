@@ -146,4 +146,4 @@ def _too_many(name: str) -> BadCall:
 
 def _unpacking(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
     """A member, unpacked as it is read and never further than its entry says."""
-    return io.BufferedReader(archive.open(info), buffer_size=1 << 16)  # type: ignore[arg-type]  # it reads into buffers
+    return io.BufferedReader(archive.open(info), buffer_size=1 << 16)  # type: ignore[type-var]  # it reads into buffers

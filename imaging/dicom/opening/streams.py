@@ -10,6 +10,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
@@ -94,7 +96,7 @@ def inflated(file: BinaryIO, packed: int, meter: Meter) -> BinaryIO:
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     plain = io.BytesIO()
     plain.write(b"\0" * 128 + b"DICM")
-    write_file_meta_info(plain, meta, enforce_standard=False)
+    write_file_meta_info(DicomIO(plain), FileMetaDataset(meta), enforce_standard=False)
     _inflate(file, plain, max(FREE_BYTES, MOST_RATIO * packed), meter)
     meter.packed += packed
     plain.seek(0)

@@ -110,7 +110,7 @@ def _packing(fields: dict[str, str], name: str) -> Packing:
     return "deflated" if _said(fields, name, "CompressedData") else "plain"
 
 
-def _place(fields: dict[str, str], name: str, count: int) -> tuple[np.ndarray, np.ndarray, bool, bool, float]:  # type: ignore[type-arg]  # plain arrays of float64
+def _place(fields: dict[str, str], name: str, count: int) -> tuple[np.ndarray, np.ndarray, bool, bool, float]:
     """Directions, origin, whether spacing and orientation are said, and the unit."""
     # "RAI" is what ITK calls axes that run along LPS, its own default.
     turned, matrix = fields.get("AnatomicalOrientation", "").upper() == "RAI", np.eye(count)

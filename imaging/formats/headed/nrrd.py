@@ -122,7 +122,7 @@ def _split(head: bytes) -> tuple[bytes, int, bytes]:
     return (head[: found.start()], found.end(), found[0]) if found else (head.rstrip(b"\r\n"), len(head), b"")
 
 
-def _place(fields: dict[str, str], name: str, count: int) -> tuple[np.ndarray, np.ndarray, bool, bool, float]:  # type: ignore[type-arg]  # plain arrays of float64
+def _place(fields: dict[str, str], name: str, count: int) -> tuple[np.ndarray, np.ndarray, bool, bool, float]:
     """Directions, origin, whether spacing and orientation are said, and the unit."""
     space = fields.get("space", "").lower()
     if space and space not in (*_SPACES, *_OTHER_SPACES):

@@ -92,12 +92,12 @@ def _kept(layout: Layout, name: str) -> tuple[int, ...]:
     return tuple(range(min(3, len(layout.shape))))
 
 
-def _voxels(file: BinaryIO, layout: Layout, name: str) -> np.ndarray:  # type: ignore[type-arg]  # of the header's type
+def _voxels(file: BinaryIO, layout: Layout, name: str) -> np.ndarray:
     with BUDGET.reserved(name, bytes_needed(layout)):
         return voxels(file, layout, name)
 
 
-def _placed(array: np.ndarray, layout: Layout, kept: tuple[int, ...]) -> Raw:  # type: ignore[type-arg]  # as above
+def _placed(array: np.ndarray, layout: Layout, kept: tuple[int, ...]) -> Raw:
     affine, count = np.eye(4), len(kept)
     affine[:count, :count] = layout.directions[:count, :count]
     affine[:count, 3] = layout.origin[:count]

@@ -45,7 +45,7 @@ def voxels(file: BinaryIO, layout: Layout, name: str) -> npt.NDArray[Any]:
     if layout.packing == "text":
         return _from_text(file, layout, name, size)
     array = np.empty(math.prod(layout.shape), layout.dtype)
-    into = memoryview(array).cast("B")
+    into = array.data.cast("B")
     filled = (
         _inflated(file, into, layout.skip_bytes, name) if layout.packing == "deflated" else _copied(file, into, layout)
     )
