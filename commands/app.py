@@ -30,7 +30,15 @@ from . import (
 from . import (
     tokens as cli_tokens,
 )
-from .options import ParaphraserOption, PurposeOption, RootOption, StoreOption, ToolsetsOption, opened_desk
+from .options import (
+    ParaphraserOption,
+    PurposeOption,
+    RootOption,
+    StoreOption,
+    ToolsetsOption,
+    opened_desk,
+    shown_progress,
+)
 from .training.bench import bench
 from .training.evaluate import evaluate
 from .training.fit import fit
@@ -96,7 +104,9 @@ def call(
     paraphraser: ParaphraserOption = "",
 ) -> None:
     """Call one tool and print its answer; exit status 1 on an error."""
-    from ..tools.running import use
+    from ..tools.desk.desk import Call
+    from ..tools.registry import tool as named
+    from ..tools.running import checked, run_tool
 
     try:
         arguments = json.loads(args)
@@ -105,7 +115,10 @@ def call(
     if not isinstance(arguments, dict):
         raise BadCall('--args must be a JSON object, e.g. \'{"path": "ct.nii.gz"}\'.')
     with opened_desk(store, root, "all", purpose, paraphraser=paraphraser) as desk:
-        answer = use(desk, tool, **arguments)
+        entry = named(tool)
+        given = checked(entry, arguments)
+        with shown_progress(tool) as report:
+            answer = run_tool(entry, desk, Call(report), given)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
         for number, png in enumerate(answer.pictures):

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..imaging.errors import Failed
+from .options import shown_progress
 
 if TYPE_CHECKING:
     from ..models.card import Card
@@ -49,8 +50,12 @@ def verify(name: Annotated[str | None, typer.Argument(help="Default: every model
     cards = [_named(name)] if name else [card for card in _cards() if card.is_ready]
     if not cards:
         raise Failed("No model is ready here. The bundled weights are missing from this installation.")
-    for card in cards:
-        typer.echo(f"{card.name}: intact, sha256 {card.sha256[:12]}, runs on {_loaded(card)}.")
+    found = []
+    with shown_progress("loading weights") as report:
+        for number, card in enumerate(cards):
+            report(number / len(cards), card.name)
+            found.append(f"{card.name}: intact, sha256 {card.sha256[:12]}, runs on {_loaded(card)}.")
+    typer.echo("\n".join(found))
 
 
 def _cards() -> list[Card]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from ..tools.desk.desk import Desk
 from ..tools.desk.settings import DEFAULT_TOOLSETS, Purpose, Settings, default_store
@@ -39,3 +43,16 @@ def opened_desk(
     names = tuple(part.strip() for part in toolsets.split(",")) if toolsets else DEFAULT_TOOLSETS
     roots = tuple(root) if root else (Path.cwd(),)
     return Desk(Settings(store=store or default_store(), roots=roots, toolsets=names, purpose=purpose, **limits))
+
+
+@contextmanager
+def shown_progress(doing: str) -> Iterator[Callable[[float, str], None]]:
+    """A bar on standard error while the block runs; what it gives is told the share done and a word about it.
+
+    Where standard error is no terminal nothing is drawn.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(doing, total=1.0)
+        yield lambda share, message: bar.update(task, completed=share, description=f"{doing}: {message}"[:60])

@@ -13,6 +13,7 @@ import logging
 import traceback
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_SQLITE_FULL, _SQLITE_AWAY = 13, (8, 10, 14)  # FULL; READONLY, IOERR, CANTOPEN: https://sqlite.org/rescode.html
 _MANY = (errno.EMFILE, errno.ENFILE)
 
 
@@ -45,8 +46,15 @@ def as_one_of_ours(error: Exception, doing: str) -> OstensorError:
             f"There is not enough memory for '{doing}'. Ask for fewer structures or a smaller scan, or close other programs."
         )
     number = error.errno if isinstance(error, OSError) else None
-    if number in _FULL:
-        return Unavailable(f"The disk is full, so '{doing}' could not write. Free some space, then call it again.")
+    if number in _FULL or _database_code(error) == _SQLITE_FULL:
+        return Unavailable(
+            f"The disk is full, so '{doing}' could not write. Free some space, then call it again; reading still works."
+        )
+    if _database_code(error) in _SQLITE_AWAY:
+        return Unavailable(
+            f"The store's catalogue cannot be read or written, so '{doing}' stopped: its disk is full, gone or read-only. "
+            "Make room or put it back, then call it again."
+        )
     if number in _MANY:
         return Unavailable(f"Too many files are open for '{doing}'. Wait for running jobs to end, then call it again.")
     if isinstance(error, PermissionError) or number == errno.EROFS:
@@ -59,6 +67,12 @@ def as_one_of_ours(error: Exception, doing: str) -> OstensorError:
         f"'{doing}' stopped on our side ({type(error).__name__} in {_place(error)}). Nothing you gave is known to be wrong. "
         "Call it once more; if it stops again, try another input and report this line with the server's log."
     )
+
+
+def _database_code(error: Exception) -> int | None:
+    """SQLite's primary result code behind an error of a database library, by what the error itself carries."""
+    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF
 
 
 def log_crash(log: logging.Logger, doing: str, error: Exception) -> None:

@@ -18,6 +18,7 @@ from .dicom.source import DicomSource
 from .errors import Failed
 from .formats.segments import Receipt, Segment, array_on, receipt, split_overlapping
 from .formats.table import Format, loaded, mask_format
+from .guards.atomic import sweep
 from .guards.withheld import withhold_header_values
 from .volume import BoolArray, Grid, Mask
 
@@ -43,7 +44,7 @@ def write_masks(
     synthetic: bool = False,
     report: Callable[[float, str], None] = lambda share, message: None,
 ) -> list[Written]:
-    """Write masks of one scan and read them back.
+    """Write masks of one scan and read them back; temporary files that a killed export left in the folder are removed.
 
     Args:
         folder: exists; files of the same masks are replaced.
@@ -57,6 +58,7 @@ def write_masks(
         Failed: a file came back as something else than was written; it is removed.
     """
     withhold_header_values()
+    sweep(folder)
     row = mask_format(format)
     if not row.together:
         groups = [[segment] for segment in segments]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from .dicom.scan import read_dicom
 from .errors import BadCall
 from .formats.table import IMAGE_ENDINGS, WRITTEN_ENDINGS, Raw, format_of, loaded
+from .guards.doors import ANYWHERE, Door
 from .guards.withheld import withhold_header_values
 from .hounsfield import unit_by_values
 from .opened import Opened, guess_modality, preflight
@@ -39,21 +40,35 @@ def read_image(
         raise BadCall(f"Unknown modality '{modality}'. Allowed: auto, {', '.join(MODALITIES)}.")
     if not path.exists():
         raise BadCall(f"'{path.name}' does not exist. Give an existing file or folder. Check the spelling.")
-    if path.is_file() and path.stat().st_size == 0:
+    door = _door(path, within)
+    if path.is_dir():
+        return _open_dicom(path, modality, series, door)
+    with door.open(path) as file:
+        head, size = file.read(132), os.fstat(file.fileno()).st_size
+    if size == 0:
         raise BadCall(f"'{path.name}' is empty (0 bytes). Copy it again.")
     known = format_of(path.name)
-    if path.is_file() and known is not None:
-        raw: Raw = loaded(known.read)(path)
+    if known is not None:
+        raw: Raw = loaded(known.read)(path, door)
         return _opened(raw.array, raw.grid, raw.warnings, modality, known.name, synthetic=raw.synthetic)
-    if path.is_file() and not _is_dicom(path) and not zipfile.is_zipfile(path):
+    is_dicom = head[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".ima")
+    if not is_dicom and not head.startswith(b"PK") and path.suffix.lower() != ".zip":
         raise BadCall(
             f"'{path.name}' is of no supported kind. Supported: {', '.join(IMAGE_ENDINGS)}, and DICOM as file, folder or zip."
         )
-    return _open_dicom(path, modality, series, within)
+    return _open_dicom(path, modality, series, door)
 
 
-def _open_dicom(path: Path, modality: Modality | Literal["auto"], series: str | None, within: Sequence[Path]) -> Opened:
-    found, listed = read_dicom(path, series, within=within)
+def _door(path: Path, within: Sequence[Path]) -> Door:
+    """What may be opened on the way: files in the given folders and, when the path lies in none, its own."""
+    folders = tuple(folder.resolve() for folder in within)
+    if any(path.is_relative_to(folder) for folder in folders):
+        return Door(folders)
+    return Door((*folders, path.resolve())) if path.is_dir() else ANYWHERE
+
+
+def _open_dicom(path: Path, modality: Modality | Literal["auto"], series: str | None, door: Door) -> Opened:
+    found, listed = read_dicom(path, series, door)
     if found is None:
         return Opened(None, listed, (), "dicom")
     chosen = found.modality if modality == "auto" else modality
@@ -90,12 +105,6 @@ def _narrowed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if array.dtype.kind in "iu" and array.size and abs(int(array.min())) < 2**31 and int(array.max()) < 2**31:
         return array.astype(np.int32)
     return array.astype(np.float32)
-
-
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(132)
-    return head[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".ima")
 
 
 def write_volume(path: Path, array: npt.NDArray[Any], grid: Grid, *, synthetic: bool = False) -> None:

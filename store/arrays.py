@@ -8,7 +8,6 @@ millisecond (PERF.md §6); masks are packed bits, deflated (PERF.md §4: 0.01 s 
 from __future__ import annotations
 
 import math
-import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +20,11 @@ from isal.igzip_lib import IsalError
 
 from ..imaging.errors import Failed
 from ..imaging.geometry import Box
-from ..imaging.guards.atomic import write_atomically
+from ..imaging.guards.atomic import abandoned, write_atomically
 from ..imaging.guards.private import make_folder
 from ..imaging.region import Region, slices
 from ..imaging.volume import BoolArray, FloatArray, Grid
+from .checksums import has_its_length, is_whole, save_checked
 
 BITS_MAGIC = b"OSTBITS1"
 _HEADER = struct.Struct("<8s3Q")
@@ -103,30 +103,44 @@ class ArrayFiles:
         return self.folder / "masks" / content_hash[:2] / f"{content_hash}.bits"
 
     def put_image(self, content_hash: str, array: FloatArray) -> None:
-        """Write the voxels (x y z) unless they are there already."""
+        """Write the voxels (x y z) unless they are there already, undamaged: then nothing changes but their age."""
         path = self.image_path(content_hash)
-        if not path.exists():
-            write_atomically(path, lambda file: np.save(file, np.asfortranarray(array), allow_pickle=False))
+        if not (path.exists() and is_whole(path, every=True) and _renewed(path)):
+            write_atomically(path, lambda file: save_checked(file, np.asfortranarray(array)))
 
     def put_mask(self, content_hash: str, array: BoolArray) -> None:
-        """Write the bits (x y z) unless they are there already."""
+        """Write the bits (x y z) unless they are there already, undamaged: then nothing changes but their age."""
         path = self.mask_path(content_hash)
-        if not path.exists():
+        if not (self._reads(path) and _renewed(path)):
             write_atomically(path, lambda file: write_bits(file, array))
 
     def image(self, content_hash: str) -> FloatArray:
-        """The voxels, mapped read-only into memory.
+        """The voxels, mapped read-only into memory, once a few blocks of them were found as they were written.
 
         Raises:
             Failed: the file is missing or damaged.
         """
+        path = self.image_path(content_hash)
+        if not is_whole(path):
+            raise _damaged("FileDamaged" if path.exists() else "FileNotFoundError")
         try:
-            array: FloatArray = np.load(self.image_path(content_hash), mmap_mode="r", allow_pickle=False)
+            array: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise Failed(
-                f"A stored image cannot be read ({type(error).__name__}). Run `ostensor store repair`."
-            ) from error
+            raise _damaged(type(error).__name__) from error
         return array
+
+    @staticmethod
+    def _reads(path: Path) -> bool:
+        """Whether the bits of a mask file can be read; their packing holds a checksum."""
+        try:
+            _packed(path)
+        except Failed:
+            return False
+        return True
+
+    def is_cut(self, path: Path) -> bool:
+        """Whether a finished file ends too early, as after a power cut; its voxels are not looked at."""
+        return not (has_its_length(path) if path.suffix == ".npy" else path.stat().st_size > _HEADER.size)
 
     def mask(self, content_hash: str) -> BoolArray:
         """The bits as booleans (x y z)."""
@@ -143,17 +157,19 @@ class ArrayFiles:
 
     def unfinished(self) -> Iterator[Path]:
         """Temporary files of writers that are gone."""
-        for path in sorted(self.folder.glob("*/??/.*.tmp")):
-            writer = int(path.name.split(".")[-3])
-            if not _is_running(writer):
-                yield path
+        yield from abandoned(self.folder, "*/??/.*.tmp")
 
 
-def _is_running(pid: int) -> bool:
+def _renewed(path: Path) -> bool:
+    """Make a file young again, so that `gc` leaves it to who names it next; False when it is gone."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        path.touch()
+    except OSError:
         return False
-    except PermissionError:
-        return True
     return True
+
+
+def _damaged(why: str) -> Failed:
+    return Failed(
+        f"A stored image cannot be read ({why}). Open the scan again, which writes it anew, or run `ostensor store repair`."
+    )

@@ -59,6 +59,13 @@ jobs = sa.Table(
     sa.Column("updated", sa.String(32), nullable=False),
 )
 
+beats = sa.Table(
+    "beats",
+    metadata,
+    sa.Column("owner", sa.String(128), primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),
+)
+
 
 @dataclass(frozen=True)
 class ImageRecord:
@@ -105,7 +112,7 @@ class JobRecord:
 
     Attributes:
         progress: 0 to 1.
-        owner: host, process number and its start time; tells whether anyone still works on it.
+        owner: machine, process number and its start time; tells whether anyone still works on it.
         result: what the tool answered, JSON; only when `state` is "done".
         error: what went wrong and what to do; only when failed, cancelled or lost.
     """

@@ -8,8 +8,10 @@ worst an array nobody names; `gc` removes it. What a call acknowledged is durabl
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,17 +19,21 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..imaging.dicom.source import DicomSource
-from ..imaging.errors import BadCall, Failed
+from ..imaging.errors import BadCall, Failed, Unavailable
 from ..imaging.guards.private import close_to_others, make_private_file, make_private_folder
 from ..imaging.region import Region
 from ..imaging.volume import Mask, Volume
 from .arrays import ArrayFiles
 from .audit import AuditLog
+from .checksums import is_whole
+from .heartbeat import STORAGE_ERRORS
 from .jobs import JobsLedger
+from .quota import Quota
 from .records import (
     Facts,
     ImageRecord,
     MaskRecord,
+    beats,
     grid_from_json,
     grid_to_json,
     images,
@@ -36,6 +42,12 @@ from .records import (
     now,
 )
 from .sources import SourceFiles
+
+log = logging.getLogger(__name__)
+
+_NOBODY = "a test of the disk"
+_TRIES = 3  # to keep an array while somebody else cleans up
+_AT_A_TIME = 200  # files that `gc` looks at in one transaction
 
 # What lies in the folder, made here, by the server (uploads, callers, keys, limits) or by agents; earlier versions left
 # it readable. Other files of the folder are not ours to change.
@@ -53,6 +65,7 @@ class Store(JobsLedger):
         url: another SQLAlchemy database for the catalogue, such as PostgreSQL for several machines.
 
     Attributes:
+        quota: the room it may take; None for as much as there is.
         repairs: what start-up had to put right, one sentence each.
     """
 
@@ -62,6 +75,7 @@ class Store(JobsLedger):
         for name in _OURS:
             for path in self.folder.glob(name):
                 close_to_others(path)
+        self.quota: Quota | None = None
         self.arrays = ArrayFiles(self.folder / "arrays")
         self.sources = SourceFiles(self.folder / "sources")  # DICOM identifiers: they stay in here
         self.audit = AuditLog(self.folder / "audit.jsonl")
@@ -69,7 +83,53 @@ class Store(JobsLedger):
             make_private_file(self.folder / "catalogue.sqlite")  # SQLite gives its -wal and -shm files the same rights
         super().__init__(_engine(url or f"sqlite:///{self.folder / 'catalogue.sqlite'}"))
         metadata.create_all(self.engine)
-        self.repairs = self.repair()
+        self._place = self._identity()
+        try:
+            self.repairs = self.repair()
+        except STORAGE_ERRORS as error:
+            log.warning("the store could not be repaired: %s", type(error).__name__)
+            self.repairs = ("Nothing could be repaired: the store cannot be written (is its disk full?).",)
+
+    def _identity(self) -> tuple[tuple[int, int], ...]:
+        """What the folder and its catalogue are to the file system."""
+        places = (
+            (self.folder, self.folder / "catalogue.sqlite") if self.engine.dialect.name == "sqlite" else (self.folder,)
+        )
+        statuses = [place.stat() for place in places]
+        return tuple((status.st_dev, status.st_ino) for status in statuses)
+
+    def check_there(self) -> None:
+        """Refuse to go on when the folder was removed or replaced underneath: SQLite would not notice.
+
+        Raises:
+            Unavailable: it was.
+        """
+        try:
+            there = self._identity() == self._place
+        except OSError:
+            there = False
+        if not there:
+            raise Unavailable(
+                "The store's folder was removed or replaced while this program ran, so nothing can be kept. "
+                "Put it back and start the program again."
+            )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Arrays that cannot be read because the whole store is away say that."""
+        try:
+            yield
+        except Failed:
+            self.check_there()
+            raise
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction in a store that is still there, before and after."""
+        self.check_there()
+        with super().writing() as connection:
+            yield connection
+        self.check_there()
 
     def add_image(
         self,
@@ -86,11 +146,8 @@ class Store(JobsLedger):
                 an anonymised scan, of a named one and of a file without identity are three images.
         """
         content = volume.content_hash
-        self.arrays.put_image(content, volume.array)
         key = content if source is None else hashlib.sha256(f"{content}\n{source.fingerprint}".encode()).hexdigest()
         image_id = f"img_{key[:12]}"
-        if source is not None:
-            self.sources.put(image_id, source)
         record = ImageRecord(
             image_id=image_id,
             content_hash=content,
@@ -101,8 +158,15 @@ class Store(JobsLedger):
             facts=dict(facts or {}),
             created=now(),
         )
-        self._insert_once(images, "image_id", {**vars(record), "grid": grid_to_json(volume.grid)})
-        return self.image(record.image_id)
+        row = {**vars(record), "grid": grid_to_json(volume.grid)}
+
+        def put() -> None:
+            self.arrays.put_image(content, volume.array)
+            if source is not None:
+                self.sources.put(image_id, source)
+
+        self._keep(images, "image_id", row, self.arrays.image_path(content), put, volume.array.nbytes)
+        return self.image(image_id)
 
     def image(self, image_id: str) -> ImageRecord:
         """What is known about an image.
@@ -118,7 +182,8 @@ class Store(JobsLedger):
     def volume(self, image_id: str) -> Volume:
         """The image itself; its voxels are mapped read-only, not loaded."""
         record = self.image(image_id)
-        return Volume(self.arrays.image(record.content_hash), record.grid, record.modality, record.synthetic)
+        with self._explained():
+            return Volume(self.arrays.image(record.content_hash), record.grid, record.modality, record.synthetic)
 
     def array_path(self, image_id: str) -> Path:
         """The `.npy` file of the voxels (x y z), for a worker to map."""
@@ -150,7 +215,6 @@ class Store(JobsLedger):
                 "space. A mask must share its image's grid. Resample it first."
             )
         content = mask.content_hash
-        self.arrays.put_mask(content, mask.array)
         key = hashlib.sha256("\n".join((content, image_id, structure or "", made_by)).encode()).hexdigest()
         record = MaskRecord(
             mask_id=f"msk_{key[:12]}",
@@ -161,7 +225,15 @@ class Store(JobsLedger):
             facts=dict(facts or {}),
             created=now(),
         )
-        self._insert_once(masks, "mask_id", vars(record))
+        place = self.arrays.mask_path(content)
+        self._keep(
+            masks,
+            "mask_id",
+            vars(record),
+            place,
+            lambda: self.arrays.put_mask(content, mask.array),
+            mask.array.size // 8,
+        )
         return self.mask_record(record.mask_id)
 
     def mask_record(self, mask_id: str) -> MaskRecord:
@@ -178,12 +250,14 @@ class Store(JobsLedger):
     def mask(self, mask_id: str) -> Mask:
         """The mask itself, on its image's grid."""
         record = self.mask_record(mask_id)
-        return Mask(self.arrays.mask(record.content_hash), self.image(record.image_id).grid)
+        with self._explained():
+            return Mask(self.arrays.mask(record.content_hash), self.image(record.image_id).grid)
 
     def region(self, mask_id: str) -> Region:
         """The mask cut to its voxels: enough to measure it, and much faster to read."""
         record = self.mask_record(mask_id)
-        return self.arrays.mask_region(record.content_hash, self.image(record.image_id).grid)
+        with self._explained():
+            return self.arrays.mask_region(record.content_hash, self.image(record.image_id).grid)
 
     def images(self) -> tuple[ImageRecord, ...]:
         """Every image, oldest first."""
@@ -200,7 +274,7 @@ class Store(JobsLedger):
     def remove_image(self, image_id: str) -> None:
         """Forget an image, its masks and whose it was; `gc` then frees the disk."""
         self.image(image_id)
-        with self.engine.begin() as connection:
+        with self.writing() as connection:
             connection.execute(masks.delete().where(masks.c.image_id == image_id))
             connection.execute(images.delete().where(images.c.image_id == image_id))
         self.sources.forget(image_id)
@@ -208,6 +282,16 @@ class Store(JobsLedger):
     def write_audit(self, tool: str, arguments: Mapping[str, Any], outcome: str) -> None:
         """Append one call to the audit log."""
         self.audit.write(tool, arguments, outcome)
+
+    def try_to_write(self) -> None:
+        """Change something in the catalogue that changes nothing.
+
+        Raises:
+            one of `STORAGE_ERRORS`: it cannot be written.
+        """
+        with self.writing() as connection:
+            connection.execute(beats.insert().values(owner=_NOBODY, at=0.0))
+            connection.execute(beats.delete().where(beats.c.owner == _NOBODY))
 
     def repair(self) -> tuple[str, ...]:
         """Put right what a kill left behind and say what was done, one sentence each."""
@@ -217,48 +301,118 @@ class Store(JobsLedger):
             path.unlink(missing_ok=True)
         if leftovers:
             done.append(f"Removed {len(leftovers)} half-written array files.")
+        cut = [path for path in self.arrays.all() if self.arrays.is_cut(path)]
+        if cut:
+            with self._alone():
+                for path in cut:
+                    path.unlink(missing_ok=True)
+            done.append(f"Removed {len(cut)} array files that were cut short.")
         lost = self.mark_lost()
         if lost:
             done.append(f"Marked {len(lost)} jobs as lost because their process is gone: {', '.join(lost)}.")
+        self.forget_beats()
         gone = self._forget_rows_without_arrays()
         if gone:
-            done.append(f"Forgot {len(gone)} entries whose array file is missing: {', '.join(gone)}.")
+            done.append(
+                f"Forgot {len(gone)} entries whose array file is missing: {', '.join(gone)}. Open or make them again."
+            )
         return tuple(done)
 
     def gc(self, *, older_than_s: float = 3600.0) -> int:
         """Delete array and source files no entry names; returns the bytes freed.
 
+        What is deleted is chosen while nobody can add an entry, and whoever adds one looks afterwards whether its file
+        is still there: an array that is being acknowledged is never lost.
+
         Args:
             older_than_s: younger files are kept, because their row may be about to be written.
         """
-        with self.engine.connect() as connection:
-            named = {self.arrays.image_path(h) for h in connection.scalars(sa.select(images.c.content_hash))}
-            named |= {self.arrays.mask_path(h) for h in connection.scalars(sa.select(masks.c.content_hash))}
-            image_ids = set(connection.scalars(sa.select(images.c.image_id)))
-        freed = self.sources.forget_all_but(image_ids, older_than_s=older_than_s)
-        for path in self.arrays.all():
-            status = path.stat()
-            if path not in named and time.time() - status.st_mtime >= older_than_s:
-                path.unlink()
-                freed += status.st_size
+        freed = 0
+        paths = list(self.arrays.all())
+        for begin in range(0, len(paths) or 1, _AT_A_TIME):
+            with self._alone() as connection:
+                named = {self.arrays.image_path(h) for h in connection.scalars(sa.select(images.c.content_hash))}
+                named |= {self.arrays.mask_path(h) for h in connection.scalars(sa.select(masks.c.content_hash))}
+                for path in paths[begin : begin + _AT_A_TIME]:
+                    freed += 0 if path in named else _deleted(path, older_than_s)
+                if begin == 0:
+                    image_ids = set(connection.scalars(sa.select(images.c.image_id)))
+                    freed += self.sources.forget_all_but(image_ids, older_than_s=older_than_s)
         return freed
 
-    def verify(self) -> tuple[str, ...]:
-        """Handles whose stored voxels no longer match their hash; reads every array."""
+    @contextmanager
+    def _alone(self) -> Iterator[sa.Connection]:
+        """A transaction during which nobody else adds an entry."""
+        with self.writing() as connection:
+            if self.engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection.exec_driver_sql("LOCK TABLE images, masks IN SHARE ROW EXCLUSIVE MODE")
+            yield connection
+
+    def _keep(
+        self, table: sa.Table, key: str, row: Mapping[str, Any], place: Path, put: Callable[[], None], needed: int
+    ) -> None:
+        """Write an array, then its entry; and again, when somebody cleaned up in between.
+
+        Args:
+            needed: bytes at most, for the quota; nothing when it is there already.
+        """
+        with self.room(0 if place.exists() else needed):
+            for _ in range(_TRIES):
+                self.check_there()
+                put()
+                self._insert_once(table, key, row)
+                if place.exists() and self._row(table, key, row[key]) is not None:
+                    return
+        raise Failed("The store was cleaned up while something was kept in it, three times over. Call it again.")
+
+    @contextmanager
+    def room(self, needed: int) -> Iterator[None]:
+        """Room for so many bytes while they are written.
+
+        Raises:
+            BadCall: there is none left for whom the store belongs to.
+        """
+        if self.quota is None or not needed:
+            yield
+            return
+        self.quota.promise(needed)
+        try:
+            yield
+        finally:
+            self.quota.keep(needed, needed)
+
+    def verify(self, *, report: Callable[[float, str], None] = lambda share, message: None) -> tuple[str, ...]:
+        """Handles whose stored voxels no longer match their hash; reads every array.
+
+        Args:
+            report: hears the share done and a word about it.
+        """
+        kept = self.images()
         bad = []
-        for image in self.images():
-            try:
-                intact = self.volume(image.image_id).content_hash == image.content_hash
-            except (BadCall, Failed):
-                intact = False
-            bad += [] if intact else [image.image_id]
-            for record in self.masks_of(image.image_id):
-                try:
-                    intact = Mask(self.arrays.mask(record.content_hash), image.grid).content_hash == record.content_hash
-                except (BadCall, Failed):
-                    intact = False
-                bad += [] if intact else [record.mask_id]
+        for number, image in enumerate(kept):
+            report(number / len(kept), image.image_id)
+            bad += [] if self._is_intact(image) else [image.image_id]
+            bad += [
+                record.mask_id for record in self.masks_of(image.image_id) if not self._mask_is_intact(record, image)
+            ]
         return tuple(bad)
+
+    def _is_intact(self, image: ImageRecord) -> bool:
+        try:
+            return (
+                is_whole(self.arrays.image_path(image.content_hash), every=True)
+                and self.volume(image.image_id).content_hash == image.content_hash
+            )
+        except (BadCall, Failed):
+            return False
+
+    def _mask_is_intact(self, record: MaskRecord, image: ImageRecord) -> bool:
+        try:
+            return Mask(self.arrays.mask(record.content_hash), image.grid).content_hash == record.content_hash
+        except (BadCall, Failed):
+            return False
 
     def _forget_rows_without_arrays(self) -> list[str]:
         gone = []
@@ -270,13 +424,13 @@ class Store(JobsLedger):
             for record in self.masks_of(image.image_id):
                 if not self.arrays.mask_path(record.content_hash).exists():
                     gone.append(record.mask_id)
-                    with self.engine.begin() as connection:
+                    with self.writing() as connection:
                         connection.execute(masks.delete().where(masks.c.mask_id == record.mask_id))
         return gone
 
     def _insert_once(self, table: sa.Table, key: str, values: Mapping[str, Any]) -> None:
         try:
-            with self.engine.begin() as connection:
+            with self.writing() as connection:
                 connection.execute(table.insert().values(**values))
         except sa.exc.IntegrityError:  # the same content is there already, perhaps from another process
             if self._row(table, key, values[key]) is None:
@@ -291,6 +445,18 @@ class Store(JobsLedger):
         with self.engine.connect() as connection:
             latest = list(connection.scalars(sa.select(table.c[key]).order_by(table.c.created.desc()).limit(3)))
         return f"Latest: {', '.join(latest)}." if latest else "There is none yet."
+
+
+def _deleted(path: Path, older_than_s: float) -> int:
+    """Bytes freed: those of a file that is old enough."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return 0
+    if time.time() - status.st_mtime < older_than_s:
+        return 0
+    path.unlink(missing_ok=True)
+    return status.st_size
 
 
 def _short(handle: str) -> str:

@@ -1,6 +1,6 @@
 """A resident worker process on this machine: started on first use, restarted after a crash.
 
-Torch-free. One request runs at a time; the others wait in line, first come first served.
+Torch-free. One request runs at a time; the others wait in line, where owners take turns.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ..imaging.volume import BoolArray
 from ..models.interface import Cancelled
 from ..models.synthesis.jobs import Synthesized
 from . import host
+from .line import Line
 from .protocol import (
     Cancel,
     Refused,
@@ -39,7 +40,7 @@ from .protocol import (
 
 log = logging.getLogger(__name__)
 
-KILL_AFTER_S = 2.0  # a worker that does not stop by itself in this time is killed
+KILL_AFTER_S = 1.5  # a worker that does not stop by itself in this time is killed: 2 s with the time to notice
 _POLL_S = 0.05
 _ERRORS: dict[str, type[Exception]] = {
     "bad_call": BadCall,
@@ -79,17 +80,15 @@ class LocalWorkers:
 
     Args:
         budget_mb: requests whose estimate exceeds it are refused.
-        places: how many requests may wait or run at once.
+        places: how many requests of one owner may wait or run at once.
     """
 
     def __init__(self, options: WorkerOptions | None = None, *, budget_mb: int | None = None, places: int = 16) -> None:
         self.options = options or WorkerOptions()
-        self.budget_mb, self.places = budget_mb, places
-        self._line: list[str] = []
-        self._turn = threading.Condition()
+        self.budget_mb = budget_mb
+        self._line = Line(places)
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
-        self._closed = False
 
     @property
     def pid(self) -> int | None:
@@ -97,10 +96,18 @@ class LocalWorkers:
         process = self._process
         return process.pid if process is not None and process.is_alive() else None
 
+    @property
+    def is_stuck(self) -> bool:
+        """True when requests wait although there is no process; it starts with the first of them, so only for a moment."""
+        return self._line.is_busy and self.pid is None
+
     def place(self, request_id: str) -> int | None:
         """How many requests are before this one: 0 is running, None is not in line."""
-        with self._turn:
-            return self._line.index(request_id) if request_id in self._line else None
+        return self._line.place(request_id)
+
+    def seen_by(self, owner: str) -> LocalWorkers:
+        """The same worker for one of several who share it: each has places of its own, and they take turns."""
+        return _OwnersWorkers(self, owner)
 
     def run(
         self,
@@ -142,13 +149,14 @@ class LocalWorkers:
         on_progress: Callable[[float, str], None],
         cancelled: threading.Event,
         memory_mb: int,
+        owner: str = "",
     ) -> SegmentReply | SynthesisReply:
         if self.budget_mb is not None and memory_mb > self.budget_mb:
             raise Unavailable(
                 f"This needs about {memory_mb} MB, but the worker may use {self.budget_mb} MB. "
                 "Use a smaller image or a smaller model."
             )
-        with self._my_turn(request.request_id, cancelled):
+        with self._line.turn(owner, request.request_id, cancelled):
             connection = self._ensure()
             try:
                 connection.send(request)
@@ -159,15 +167,12 @@ class LocalWorkers:
 
     def start(self) -> None:
         """Start the process now, so that the first request does not wait for it."""
-        with self._turn:
-            if not self._line:
-                self._ensure()
+        if not self._line.is_busy:
+            self._ensure()
 
     def close(self) -> None:
         """End the process; waiting requests are refused."""
-        self._closed = True
-        with self._turn:
-            self._turn.notify_all()
+        self._line.close()
         if self._connection is not None:
             with contextlib.suppress(OSError):
                 self._connection.send(Stop())
@@ -175,28 +180,6 @@ class LocalWorkers:
         if process is not None:
             process.join(timeout=KILL_AFTER_S)
         self._drop()
-
-    @contextlib.contextmanager
-    def _my_turn(self, request_id: str, cancelled: threading.Event) -> Iterator[None]:
-        with self._turn:
-            if self._closed:
-                raise Unavailable("The worker is shut down. Start the server again.")
-            if len(self._line) >= self.places:
-                raise Unavailable(f"{self.places} jobs are waiting already. Wait for one to end, then call again.")
-            self._line.append(request_id)
-        try:
-            with self._turn:
-                while self._line[0] != request_id:
-                    if cancelled.is_set():
-                        raise Cancelled
-                    if self._closed:
-                        raise Unavailable("The worker is shut down. Start the server again.")
-                    self._turn.wait(timeout=_POLL_S)
-            yield
-        finally:
-            with self._turn:
-                self._line.remove(request_id)
-                self._turn.notify_all()
 
     def _ensure(self) -> Connection:
         if self._process is not None and self._process.is_alive() and self._connection is not None:
@@ -260,6 +243,36 @@ class LocalWorkers:
             process.join(timeout=5)
         if connection is not None:
             connection.close()
+
+
+class _OwnersWorkers(LocalWorkers):
+    """The worker of somebody else, used in one owner's name; whoever owns it closes it."""
+
+    def __init__(self, shared: LocalWorkers, owner: str) -> None:
+        self.shared, self.owner = shared, owner
+        self.options, self.budget_mb, self._line = shared.options, shared.budget_mb, shared._line
+
+    @property
+    def pid(self) -> int | None:
+        """Process number of the shared worker, or None while there is none."""
+        return self.shared.pid
+
+    def start(self) -> None:
+        """Start the shared process now."""
+        self.shared.start()
+
+    def close(self) -> None:
+        """Leave it to its owner."""
+
+    def _ask(
+        self,
+        request: SegmentRequest | SynthesisRequest,
+        on_progress: Callable[[float, str], None],
+        cancelled: threading.Event,
+        memory_mb: int,
+        owner: str = "",
+    ) -> SegmentReply | SynthesisReply:
+        return self.shared._ask(request, on_progress, cancelled, memory_mb, owner or self.owner)
 
 
 @contextlib.contextmanager

@@ -76,6 +76,13 @@ def main(side: str, folder: str, port: str = "") -> None:
 @contextmanager
 def serve_side(side: str, folder: Path) -> Iterator[str]:
     """The address of a server process over HTTP."""
+    with side_process(side, folder) as (url, _):
+        yield url
+
+
+@contextmanager
+def side_process(side: str, folder: Path) -> Iterator[tuple[str, int]]:
+    """The address of a server process over HTTP, and its process number."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -88,7 +95,7 @@ def serve_side(side: str, folder: Path) -> Iterator[str]:
                     if probe.connect_ex(("127.0.0.1", port)) == 0:
                         break
                 time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}/mcp"
+            yield f"http://127.0.0.1:{port}/mcp", process.pid
         finally:
             process.terminate()
 

@@ -48,6 +48,28 @@ def bench_mcp(
     _show(run(calls=calls, clients=clients, rounds=rounds), out)
 
 
+@bench.command("load")
+def bench_load(
+    clients: Annotated[str, typer.Option(help="How many at once, comma-separated.")] = "1,4,16,64",
+    seconds: Annotated[float, typer.Option(help="For each number of clients.", min=1)] = 300.0,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """Clients that open, segment, measure, draw and upload at once: throughput, waiting times, errors, memory."""
+    from ...benchmarks.mcp.load import run
+
+    _show(run(clients=[int(n) for n in clients.split(",")], seconds=seconds), out)
+
+
+@bench.command("faults")
+def bench_faults(
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """Kill, fill, cut, cancel and keep silent: what comes of each fault, and how long until all is well."""
+    from ...benchmarks.mcp.faults import run
+
+    _show(run(), out)
+
+
 @bench.command("imaging")
 def bench_imaging(
     rounds: Annotated[int, typer.Option(help="Interleaved rounds.", min=1)] = 3,

@@ -16,11 +16,14 @@ import numpy.typing as npt
 
 from ..errors import BadCall
 from ..formats.elements import unsound_elements
+from ..guards.doors import Door
+from ..guards.limits import BUDGET, check_ratio, check_size
 from ..hounsfield import may_be_hu
 from ..volume import Grid, Modality
 from .files import Part
 from .frames import read_frames
 from .geometry import place
+from .opening.members import members_of
 from .pet import uptake
 from .pixels import is_inverted, rescaled, stored
 from .series import SAME_PLACE_MM, SeriesSummary, Stack, choose, discover, refuse_mosaic, summaries
@@ -28,6 +31,7 @@ from .source import DicomSource, Instance, check_one_patient, source_of
 
 # Elements that written DICOM copies from the scan and that have a form of their own.
 _COPIED = ("PatientBirthDate", "PatientSex", "PatientAge", "PatientSize", "PatientWeight", "StudyDate", "StudyTime")
+_SLICES_BYTES, _FRAMES_BYTES = 8, 12  # a pixel while it becomes a voxel: int16 beside int32 or float32; see `pixels`
 _CM = 3  # PhysicalUnitsXDirection of an ultrasound region (PS3.3 C.8.5.5.1.15)
 
 
@@ -49,30 +53,39 @@ class DicomVolume:
     synthetic: bool = False
 
 
-def read_dicom(
-    path: Path, series: str | None, *, within: Sequence[Path] = ()
-) -> tuple[DicomVolume | None, tuple[SeriesSummary, ...]]:
+def read_dicom(path: Path, series: str | None, door: Door) -> tuple[DicomVolume | None, tuple[SeriesSummary, ...]]:
     """The chosen volume, or None when there are several series and none is named; and what there is.
-
-    Args:
-        within: folders beside `path` that links may lead into.
 
     Raises:
         BadCall: no image, an unknown or mixed series, or one that makes no volume.
     """
-    with python_warnings.catch_warnings():
+    with python_warnings.catch_warnings(), members_of(path, door) as members:
         python_warnings.simplefilter("ignore")  # pydicom warns of every odd value; what matters is refused here
-        study = discover(path, within=within)
+        study = discover(members)
         listed = summaries(study)
         stack = choose(study, series)
         if stack is None:
             return None, listed
-        volume = replace(assemble(stack), synthetic=is_synthetic(stack.parts[0].header))
+        with BUDGET.reserved(path.name, bytes_needed(stack, path.name)):
+            assembled = assemble(stack)
+        volume = replace(assembled, synthetic=is_synthetic(stack.parts[0].header))
         wrong = unsound_elements(stack.parts[0].header, _COPIED)
         if wrong:
             note = f"The header's {', '.join(wrong)} hold no valid value: written DICOM leaves them out."
             volume = replace(volume, notes=(*volume.notes, note))
         return replace(volume, notes=(*volume.notes, *study.left_out)), listed
+
+
+def bytes_needed(stack: Stack, name: str) -> int:
+    """Bytes that assembling will hold at most: pixels as stored, whole numbers beside them, and the values.
+
+    Raises:
+        BadCall: more than a scan may have, or far more than its files have room for.
+    """
+    pixels = sum(part.head.rows * part.head.columns * part.head.frames * part.head.samples for part in stack.parts)
+    check_size(name, (pixels,), 2)
+    check_ratio(name, sum(part.packed for part in stack.parts), pixels * 2)
+    return pixels * (_FRAMES_BYTES if stack.parts[0].head.frames > 1 else _SLICES_BYTES)
 
 
 def is_synthetic(header: Any) -> bool:

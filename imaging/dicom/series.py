@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy as np
 from ..errors import BadCall
 from ..volume import Modality
 from .files import Part, find_parts
+from .opening.members import Members
 
 _MODALITIES: dict[str, Modality] = {
     "CT": "ct", "MR": "mr", "PT": "pet", "US": "us", "CR": "xr", "DX": "xr", "XA": "xr", "RF": "xr", "MG": "xr",
@@ -104,29 +104,28 @@ class Study:
         return tuple(sorted(every, key=lambda stack: (-_slices(stack), stack.alias)))
 
 
-def discover(path: Path, *, within: Sequence[Path] = ()) -> Study:
-    """The series of a DICOM folder, file or zip archive.
-
-    Args:
-        within: folders beside `path` that links may lead into.
+def discover(members: Members) -> Study:
+    """The series among the files of a folder, a file or a zip archive.
 
     Raises:
         BadCall: nothing in it is a DICOM image.
     """
-    found = find_parts(path, within=within)
+    found = find_parts(members)
     if not found.images:
         if found.damaged:
-            raise BadCall(f"'{path.name}' holds {found.damaged} DICOM images with damaged headers. Export them again.")
+            raise BadCall(
+                f"'{members.name}' holds {found.damaged} DICOM images with damaged headers. Export them again."
+            )
         if found.others:
             raise BadCall(
-                f"'{path.name}' holds DICOM of kind {', '.join(found.others)}, no DICOM image. Give the scan it belongs to."
+                f"'{members.name}' holds DICOM of kind {', '.join(found.others)}, no DICOM image. Give the scan it belongs to."
             )
         if found.links:
             raise BadCall(
-                f"'{path.name}' holds {found.links} links that lead nowhere, to a folder, or out of the allowed roots, and "
+                f"'{members.name}' holds {found.links} links that lead nowhere, to a folder, or out of the allowed roots, and "
                 "no DICOM image beside them. Copy the files, or allow the folder they lie in as a root."
             )
-        raise BadCall(f"'{path.name}' holds no DICOM image. Give a folder, file or zip with image slices.")
+        raise BadCall(f"'{members.name}' holds no DICOM image. Give a folder, file or zip with image slices.")
     by_uid: dict[str, list[Part]] = defaultdict(list)
     for part in found.images:
         by_uid[part.head.series_uid].append(part)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
+import os
 import struct
 import zlib
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import nibabel
 import numpy as np
@@ -21,107 +24,159 @@ from nibabel.wrapstruct import WrapStructError
 
 from ..errors import BadCall
 from ..guards.atomic import write_atomically
-from ..guards.limits import MOST_BYTES, check_size
+from ..guards.doors import ANYWHERE, Door
+from ..guards.limits import BUDGET, check_ratio, check_size
 from ..volume import Affine, Grid
 from .table import NO_ORIENTATION, UNSURE_SIDES, Raw
 
 SYNTHETIC_NOTE = b"synthetic image (ostensor)"
 _COMMENT = 6  # code of a header extension in plain text (nifti1.h, NIFTI_ECODE_COMMENT)
+_KINDS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
+_HEADER_BYTES = 64 * 1024**2  # with extensions; our choice
+_PIECE = 1 << 22  # voxels
 
 
-def read_nifti(path: Path) -> Raw:
+def read_nifti(path: Path, door: Door = ANYWHERE) -> Raw:
     """What the file holds.
 
     Raises:
-        BadCall: truncated or no NIfTI, 4-D, RGB or complex voxels, no usable geometry.
+        BadCall: truncated or no NIfTI, 4-D, RGB or complex voxels, no usable geometry, or far more voxels than bytes.
     """
     name = path.name
-    try:
-        raw = _unpacked(path) if _is_gzip(path) else path.read_bytes()
-    except (OSError, EOFError, zlib.error, gzip.BadGzipFile, IsalError) as error:  # type: ignore[misc]  # isal types it loosely
-        raise BadCall(
-            f"'{name}' is cut short or damaged (gzip: {type(error).__name__}). Copy or download it again."
-        ) from error
-    raw, moved = _with_offset(raw, name)
-    image = _parse(raw, name)
-    header = image.header
-    if header.get_data_dtype().fields is not None:
+    with door.open(path) as file, ExitStack() as open_files:
+        packed = file.peek(2)[:2] == b"\x1f\x8b"  # type: ignore[attr-defined]  # a buffered file has it
+        stream: Any = open_files.enter_context(igzip.IGzipFile(fileobj=file, mode="rb")) if packed else file
+        try:
+            return _read(stream, name, os.fstat(file.fileno()).st_size, packed=packed)
+        except (OSError, EOFError, zlib.error, gzip.BadGzipFile, IsalError) as error:  # type: ignore[misc]  # isal types it loosely
+            raise BadCall(
+                f"'{name}' is cut short or damaged (gzip: {type(error).__name__}). Copy or download it again."
+            ) from error
+
+
+def _read(stream: BinaryIO, name: str, size: int, *, packed: bool) -> Raw:
+    """The image in an open, unpacking stream.
+
+    Args:
+        size: of the file, packed as it is.
+    """
+    head, moved = _with_offset(_start(stream, name), name)
+    header, head = _header(stream, head, name)
+    dtype, shape = header.get_data_dtype(), tuple(int(n) for n in header.get_data_shape())
+    if dtype.fields is not None:
         raise BadCall(
             f"'{name}' holds colour (RGB) voxels. One grey value per voxel is needed. Convert it to grey first."
         )
-    if header.get_data_dtype().kind == "c":
+    if dtype.kind == "c":
         raise BadCall(f"'{name}' holds complex voxels. Real values are needed. Store the magnitude.")
-    shape = tuple(int(n) for n in header.get_data_shape())
     if len(shape) < 2 or min(shape) < 1:
         raise BadCall(f"'{name}' has shape {shape}: there are no voxels. Give a 3-D image.")
-    check_size(name, shape, header.get_data_dtype().itemsize)
+    check_size(name, shape, dtype.itemsize)
     if any(n > 1 for n in shape[3:]):
         raise BadCall(
             f"'{name}' is a {len(shape)}-D series of shape {shape}. One 3-D volume is needed. Save a single time point."
         )
-    try:
-        array = np.asarray(image.dataobj)
-    except (OSError, ValueError, EOFError) as error:
-        raise BadCall(
-            f"'{name}' is cut short: fewer voxels than its header of shape {shape} says. Copy it again."
-        ) from error
-    array = array.reshape((*shape[:3], *([1] * (3 - len(shape[:3])))))
-    place = _geometry(header, _sizes_said(raw, header), name)
+    place = _geometry(header, _sizes_said(head, header), name)
+    x, y, z = (*shape[:3], *([1] * (3 - len(shape[:3]))))
+    array = _voxels(stream, header, math.prod(shape), name, size, packed=packed).reshape((x, y, z), order="F")
     known, warnings = place.spacing_known and len(shape) > 2, (*moved, *place.warnings)
     if len(shape) == 2:
         warnings = (*warnings, "A 2-D file: its slice thickness is not known, so no volume can be given.")
-    grid = Grid(array.shape, place.affine, spacing_known=known)
+    grid = Grid((x, y, z), place.affine, spacing_known=known)
     return Raw(array, grid, warnings, _is_synthetic(header))
+
+
+def _start(stream: BinaryIO, name: str) -> bytes:
+    """The header without extensions, as long as the format of its version has it.
+
+    Raises:
+        BadCall: no NIfTI.
+    """
+    head = stream.read(348)
+    told = {struct.unpack(f"{order}i", head[:4])[0] for order in "<>"} if len(head) >= 4 else set()
+    head += stream.read(544 - len(head) if 540 in told else 4)
+    if not told & set(_KINDS):
+        raise BadCall(
+            f"'{name}' is not a NIfTI file (its first bytes are not a NIfTI header). Check the file or its ending."
+        )
+    return head
+
+
+def _header(stream: BinaryIO, head: bytes, name: str) -> tuple[Any, bytes]:
+    """The parsed header and all its bytes; the stream then stands at the first voxel."""
+    size = next(size for size in _KINDS if head[:4] in (struct.pack("<i", size), struct.pack(">i", size)))
+    kind = _KINDS[size]
+    try:
+        plain = kind(head[: kind.template_dtype.itemsize], check=False)
+        start = max(kind.single_vox_offset, int(plain["vox_offset"]))
+        if start > _HEADER_BYTES:
+            raise BadCall(
+                f"The header of '{name}' has {start} bytes. At most {_HEADER_BYTES} are read. Export it again."
+            )
+        head += stream.read(start - len(head))
+        return kind.from_fileobj(io.BytesIO(head)), head
+    except (HeaderDataError, ImageFileError, WrapStructError, ValueError, OverflowError, KeyError, OSError) as error:
+        if isinstance(error, BadCall):
+            raise
+        raise BadCall(
+            f"The NIfTI header of '{name}' is damaged ({type(error).__name__}). Export the file again."
+        ) from error
+
+
+def _voxels(stream: BinaryIO, header: Any, count: int, name: str, size: int, *, packed: bool) -> npt.NDArray[Any]:
+    """All voxels in a row, scaled as the header says; read in pieces, so that little is held beside them.
+
+    Raises:
+        BadCall: fewer than the header says, or far more than the file has room for.
+    """
+    dtype = header.get_data_dtype()
+    try:
+        slope, intercept = header.get_slope_inter()
+    except HeaderDataError as error:
+        raise BadCall(f"The rescale in '{name}' means nothing. Nothing is guessed. Export it again.") from error
+    slope, intercept = 1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept)
+    scaled = (slope, intercept) != (1.0, 0.0)
+    held = np.dtype(np.float32) if scaled else dtype
+    needed = count * (
+        held.itemsize + (1 if held.kind == "f" else 0) + (0 if held.isnative and held.itemsize < 8 else 8)
+    )
+    if packed:
+        check_ratio(name, size, needed)
+    elif size < count * dtype.itemsize:
+        raise _cut(name)
+    with BUDGET.reserved(name, needed):
+        array = np.empty(count, held)
+        for begin in range(0, count, _PIECE):
+            end = min(count, begin + _PIECE)
+            piece = np.empty(end - begin, dtype) if scaled else array[begin:end]
+            if _filled(stream, piece.data.cast("B")) < piece.nbytes:
+                raise _cut(name)
+            if scaled:
+                with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused by the volume
+                    array[begin:end] = piece.astype(np.float64) * slope + intercept
+        if packed:
+            stream.read(1)  # the checksum is looked at when the end is reached
+        return array
+
+
+def _filled(stream: BinaryIO, into: memoryview) -> int:
+    done = 0
+    while done < len(into):
+        got = stream.readinto(into[done:])  # type: ignore[attr-defined]  # both kinds of stream have it
+        if not got:
+            break
+        done += got
+    return done
+
+
+def _cut(name: str) -> BadCall:
+    return BadCall(f"'{name}' is cut short: fewer voxels than its header says. Copy it again.")
 
 
 def _is_synthetic(header: Any) -> bool:
     """Either mark counts: programs rewrite the description, and some drop extensions."""
     extensions = [bytes(one.get_content()) for one in header.extensions if one.get_code() == _COMMENT]
     return any(SYNTHETIC_NOTE in text for text in (bytes(header["descrip"]), *extensions))
-
-
-def _unpacked(path: Path) -> bytes:
-    """What the header says is in the file, and no more: the rest of a gzip may be endless."""
-    with igzip.open(path, "rb") as file:
-        head: bytes = file.read(540)
-        size = struct.unpack("<i", head[:4])[0] if len(head) >= 4 else 0
-        kind = nibabel.Nifti2Header if 540 in (size, int.from_bytes(head[:4], "big")) else nibabel.Nifti1Header
-        try:
-            header = kind(head[: kind.template_dtype.itemsize], check=False)
-            shape, voxel_bytes = header.get_data_shape(), header.get_data_dtype().itemsize
-            start = min(max(kind.single_vox_offset, int(header["vox_offset"])), MOST_BYTES)
-        except (HeaderDataError, WrapStructError, KeyError, ValueError, OverflowError):
-            return head  # no header: `_parse` says so
-        needed = start + check_size(path.name, shape, voxel_bytes)
-        body: bytes = file.read(max(0, needed - len(head)))
-        file.read(1)  # the checksum is looked at when the end is reached
-        return head + body
-
-
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
-def _parse(raw: bytes, name: str) -> Any:
-    size = struct.unpack("<i", raw[:4])[0] if len(raw) >= 4 else 0
-    kinds = {348: nibabel.Nifti1Image, 540: nibabel.Nifti2Image}
-    kind = kinds.get(size) or kinds.get(struct.unpack(">i", raw[:4])[0] if len(raw) >= 4 else 0)
-    if kind is None:
-        raise BadCall(
-            f"'{name}' is not a NIfTI file (its first bytes are not a NIfTI header). Check the file or its ending."
-        )
-    try:
-        return kind.from_bytes(raw)
-    except (
-        HeaderDataError,
-        ImageFileError,
-        ValueError,
-        OSError,
-    ) as error:
-        raise BadCall(
-            f"The NIfTI header of '{name}' is damaged ({type(error).__name__}). Export the file again."
-        ) from error
 
 
 def _with_offset(raw: bytes, name: str) -> tuple[bytes, tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from ..errors import BadCall, Failed
 from ..guards.atomic import write_atomically
+from ..guards.doors import ANYWHERE, Door
+from ..guards.limits import BUDGET, check_ratio, check_size
 from ..volume import BoolArray, Grid
 from .segments import Segment
 from .table import Raw
@@ -21,6 +24,8 @@ Grey = npt.NDArray[np.uint8 | np.uint16 | np.int32 | np.float32]
 # patient's right is on the left and the front is up.
 _DISPLAY_AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
 
+_KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}  # as Pillow calls them
+_BYTES_PER_PIXEL = 16  # the picture, the same as an array, and a copy: four bytes each, and rows on their way
 SYNTHETIC_KEY = "Synthetic"  # keyword of the text chunk of a PNG
 
 
@@ -70,19 +75,25 @@ def read_masks(path: Path, segments: Sequence[Segment], grid: Grid) -> list[Call
     return [lambda: found.array > 0]
 
 
-def read_raster(path: Path) -> Raw:
+def read_raster(path: Path, door: Door = ANYWHERE) -> Raw:
     """The picture as (x y 1), on a grid without spacing.
 
     Raises:
-        BadCall: damaged, several pages, or true colour.
+        BadCall: damaged, another format than its ending says, several pages, true colour, or far more pixels than bytes.
     """
+    kind = _KINDS[path.suffix.lower()]
     try:
-        with Image.open(path) as picture:
-            if getattr(picture, "n_frames", 1) > 1:
-                raise BadCall(f"'{path.name}' has {picture.n_frames} pages. One slice is needed. Save a single page.")  # type: ignore[attr-defined]  # only multi-page formats have it
-            picture.load()
-            mode, array = picture.mode, np.asarray(picture)
+        with door.open(path) as file, Image.open(file, formats=[kind]) as picture:
+            needed = picture.width * picture.height * _BYTES_PER_PIXEL
+            check_size(path.name, picture.size, 4)
+            check_ratio(path.name, os.fstat(file.fileno()).st_size, needed)
+            _refuse_pages(picture, path.name)
+            with BUDGET.reserved(path.name, needed):
+                picture.load()
+                mode, array = picture.mode, np.asarray(picture)
             synthetic = SYNTHETIC_KEY in picture.info
+    except BadCall:
+        raise
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadCall(
             f"'{path.name}' cannot be read as a picture ({type(error).__name__}). Save it again as PNG."
@@ -105,3 +116,13 @@ def read_raster(path: Path) -> Raw:
         warnings,
         synthetic,
     )
+
+
+def _refuse_pages(picture: Image.Image, name: str) -> None:
+    """Refuse a picture that has a second page; the others are not counted, for there may be a million."""
+    try:
+        picture.seek(1)
+    except EOFError:
+        picture.seek(0)
+        return
+    raise BadCall(f"'{name}' has several pages. One slice is needed. Save a single page.")

@@ -37,7 +37,7 @@ class Format:
     Attributes:
         name: as callers say it.
         endings: of file names, lower case; the first is given to new files.
-        read: `path -> Raw`, as module:function below `ostensor.imaging`; "" where it holds no image.
+        read: `(path, door) -> Raw`, as module:function below `ostensor.imaging`; "" where it holds no image.
         write: `(path, array, grid, *, synthetic)`; "" where images are not written.
         masks: module with `write_masks(path, segments, grid, *, source, synthetic)`, which answers warnings by mask
             handle, and `read_masks(path, segments, grid)`, which answers a reader for each; "" where it holds no masks.
@@ -60,8 +60,10 @@ class Format:
 
 FORMATS: tuple[Format, ...] = (
     Format("nifti", (".nii.gz", ".nii"), "formats.nifti:read_nifti", "formats.nifti:write_nifti", "formats.voxels"),
-    Format("nrrd", (".nrrd",), "formats.metaimage:read_itk", "formats.metaimage:write_nrrd", "formats.voxels"),
-    Format("metaimage", (".mha", ".mhd"), "formats.metaimage:read_itk"),
+    Format(
+        "nrrd", (".nrrd",), "formats.headed.reading:read_headed", "formats.headed.nrrd:write_nrrd", "formats.voxels"
+    ),
+    Format("metaimage", (".mha", ".mhd"), "formats.headed.reading:read_headed"),
     Format("png", (".png",), "formats.raster:read_raster", masks="formats.raster", flat=True),
     Format("jpeg", (".jpg", ".jpeg"), "formats.raster:read_raster"),
     Format("tiff", (".tif", ".tiff"), "formats.raster:read_raster"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import anyio
@@ -26,10 +27,18 @@ from ...tools.desk.desk import Desk
 from ...tools.registry import TOOLS
 from . import files as http_files
 from .callers import Caller, Callers
+from .files import sweep_uploads
+from .health import TICK_S, Checkup
 from .limits import RateLimit
 from .settings import HttpSettings
-from .tokens import PREFIX, SCOPES, JwtVerifier, TokenFile, owner_of, toolsets_of
+from .tokens import PREFIX, SCOPES, SIGNING_IN, JwtVerifier, TokenFile, owner_of, toolsets_of
 
+HEADERS_BYTES = 32 * 1024  # of one request, its first line included; more is answered with 431
+_PREFLIGHT_S = "600"
+_ASKED = (
+    b"authorization, content-type, accept, last-event-id, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name"
+)
+_SHOWN = b"mcp-session-id, www-authenticate, retry-after"
 FileRoute = Callable[[Request, Caller], Awaitable[Response]]
 
 
@@ -42,7 +51,9 @@ def http_app(desk: Desk, http: HttpSettings) -> Starlette:
     gate = Gate(desk, http)
 
     async def healthy(request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
+        found = await anyio.to_thread.run_sync(gate.checkup.health, limiter=gate.upkeep)
+        body = {"status": "ok" if found.is_well else "degraded", **asdict(found)}
+        return JSONResponse(body, status_code=200 if found.is_well else 503)
 
     def route(path: str, handler: FileRoute, method: str) -> Route:
         async def endpoint(request: Request) -> Response:
@@ -102,12 +113,16 @@ class Gate:
         self.desk, self.http = desk, http
         self.limit = RateLimit(desk.store.folder / "limits.sqlite", http.per_minute)
         self.callers: Callers | None = None
+        self.checkup = Checkup(
+            desk, (self.limit.forget_idle, desk.store.mark_lost, partial(sweep_uploads, desk.store.folder))
+        )
+        self.upkeep = anyio.CapacityLimiter(2)  # threads of its own: it goes on while all others are taken
 
     async def tidy(self) -> None:
-        """Forget idle callers' counts now and then."""
+        """Upkeep, for as long as the server runs."""
         while True:
-            await anyio.sleep(600)
-            await anyio.to_thread.run_sync(self.limit.forget_idle)
+            await anyio.to_thread.run_sync(self.checkup.tick, limiter=self.upkeep)
+            await anyio.sleep(TICK_S)
 
     @asynccontextmanager
     async def caller_of(self, scope: Scope) -> AsyncIterator[Caller | Response]:
@@ -127,7 +142,7 @@ class Gate:
         token = user.access_token if isinstance(user, AuthenticatedUser) else None
         peer = (scope.get("client") or ("unknown", 0))[0]
         who = f"owner {owner_of(token)}" if token is not None else f"address {peer}"
-        wait_s = await anyio.to_thread.run_sync(self.limit.wait_s, who)
+        wait_s = await anyio.to_thread.run_sync(self.limit.wait_s, who, limiter=SIGNING_IN)
         if wait_s > 0:
             headers = {"Retry-After": str(int(wait_s) + 1)}
             return JSONResponse({"error": "Too many requests. Wait and try again."}, status_code=429, headers=headers)
@@ -142,6 +157,9 @@ class Gate:
             return self._refusal(403, "insufficient_scope", "The token allows no toolset.", PREFIX + "core")
         if wanted is not None and wanted not in toolsets and set(self.desk.settings.toolsets) & {wanted, "all"}:
             return self._refusal(403, "insufficient_scope", "The token does not allow this tool.", PREFIX + wanted)
+        signed_in = scope.get("extensions", {}).get("ostensor.signed_in")
+        if signed_in is not None:
+            signed_in()
         return await self.callers.of(owner_of(token), toolsets)
 
     def _refusal(self, status: int, error: str, text: str, scope: str = "") -> Response:
@@ -185,16 +203,26 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        refusal = self._refusal(Request(scope))
+        request = Request(scope)
+        answer = self._refusal(request) or _preflight(request)
+        origin = request.headers.get("origin")
+        extra = [(b"cache-control", b"no-store")]
+        if origin is not None and _named(origin.lower(), self.origins):
+            extra += [(b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"Origin")]
+            extra += [(b"access-control-expose-headers", _SHOWN)]
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"cache-control", b"no-store")]
+                message["headers"] = [*message["headers"], *extra]
             await send(message)
 
-        await (self.app if refusal is None else refusal)(scope, receive, marked)
+        await (self.app if answer is None else answer)(scope, receive, marked)
 
     def _refusal(self, request: Request) -> Response | None:
+        size = len(request.scope["raw_path"]) + len(request.scope["query_string"])
+        size += sum(len(name) + len(value) + 4 for name, value in request.scope["headers"])
+        if size > HEADERS_BYTES:
+            return JSONResponse({"error": f"The header has more than {HEADERS_BYTES // 1024} KiB."}, status_code=431)
         hosts = request.headers.getlist("host")
         if len(hosts) != 1 or not _named(hosts[0].lower(), self.hosts):
             return JSONResponse({"error": "This server is not reached by that name."}, status_code=421)
@@ -202,6 +230,18 @@ class Guard:
         if origin is not None and not _named(origin.lower(), self.origins):
             return JSONResponse({"error": "Pages of that origin may not call this server."}, status_code=403)
         return None
+
+
+def _preflight(request: Request) -> Response | None:
+    """The answer to a browser that asks whether a page of an allowed origin may call; None for anything else."""
+    if request.method != "OPTIONS" or not {"origin", "access-control-request-method"} <= set(request.headers):
+        return None
+    headers = {
+        "Access-Control-Allow-Methods": "GET, POST, DELETE",
+        "Access-Control-Allow-Headers": _ASKED.decode(),
+        "Access-Control-Max-Age": _PREFLIGHT_S,
+    }
+    return Response(status_code=204, headers=headers)
 
 
 def _named(value: str, allowed: tuple[str, ...]) -> bool:

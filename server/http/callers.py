@@ -25,6 +25,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp
 
 from ...imaging.guards.private import make_folder
+from ...store.quota import Quota
 from ...store.roots import Roots
 from ...tools.desk.desk import Desk
 from ..mcp.server import build_server
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 _MOST = 64  # servers kept ready; the one that was idle longest goes first
 _IDLE_S = 900.0
+_OPENERS = 4  # threads that open callers' stores
+_MB = 1_000_000
 
 
 @dataclass
@@ -43,13 +46,13 @@ class Caller:
 
     Attributes:
         files: where uploads and exports lie.
-        kept: everything the caller keeps, for the quota.
+        quota: of everything the caller keeps; of the operator, who is asked for no token, for uploads only.
     """
 
     owner: str
     desk: Desk
     files: Path
-    kept: Path
+    quota: Quota
     app: ASGIApp
     used: float = field(default_factory=time.monotonic)
     busy: int = 0
@@ -72,7 +75,8 @@ class Callers:
         self._key = shared_key(desk.store.folder / "http.key")
         self._open: dict[tuple[str, tuple[str, ...]], Caller] = {}
         self._desks: dict[str, Desk] = {}
-        self._lock = anyio.Lock()
+        self._locks: dict[str, anyio.Lock] = {}
+        self._openers = anyio.CapacityLimiter(_OPENERS)
 
     async def local(self) -> Caller:
         """The caller when nobody is asked for a token: the operator, on this machine."""
@@ -83,15 +87,19 @@ class Callers:
         return await self._caller(owner, toolsets)
 
     async def _caller(self, owner: str, toolsets: tuple[str, ...]) -> Caller:
-        async with self._lock:
-            self._close_idle()
-            found = self._open.get((owner, toolsets))
-            if found is None:
-                desk = await anyio.to_thread.run_sync(self._desk_of, owner, toolsets)
-                found = await self._started(owner, desk)
-                self._open[owner, toolsets] = found
-            found.used = time.monotonic()
-            return found
+        self._close_idle()
+        found = self._open.get((owner, toolsets))
+        if found is None:
+            async with self._locks.setdefault(
+                owner, anyio.Lock()
+            ):  # a store that opens slowly holds up its owner alone
+                found = self._open.get((owner, toolsets))
+                if found is None:
+                    desk = await anyio.to_thread.run_sync(self._desk_of, owner, toolsets, limiter=self._openers)
+                    found = await self._started(owner, desk)
+                    self._open[owner, toolsets] = found
+        found.used = time.monotonic()
+        return found
 
     def _desk_of(self, owner: str, toolsets: tuple[str, ...]) -> Desk:
         """The desk; scopes of one owner share store and jobs, and see different tools."""
@@ -108,6 +116,7 @@ class Callers:
             roots = (files, *map(Path, self.http.shared_roots))
             settings = replace(self.desk.settings, store=kept / "store", roots=roots, toolsets=toolsets)
             first = Desk(settings, host=self.desk)
+            first.store.quota = Quota(kept, self.http.quota_mb * _MB)
         if owner not in self._desks:
             self._desks[owner] = first
             begun = resume(first)
@@ -117,19 +126,16 @@ class Callers:
 
     async def _started(self, owner: str, desk: Desk) -> Caller:
         folder = self.desk.store.folder
-        files, kept = (
-            (folder / "uploads", folder)
-            if owner == "local"
-            else (folder / "callers" / owner / "files", folder / "callers" / owner)
-        )
+        files = folder / "uploads" if owner == "local" else folder / "callers" / owner / "files"
+        quota = desk.store.quota or Quota(folder, self.http.quota_mb * _MB)
         key = hmac.digest(self._key, owner.encode(), hashlib.sha256)
-        server = await anyio.to_thread.run_sync(lambda: build_server(desk, state_key=key))
+        server = await anyio.to_thread.run_sync(lambda: build_server(desk, state_key=key), limiter=self._openers)
         security = TransportSecuritySettings(
             allowed_hosts=list(self.http.hosts), allowed_origins=list(self.http.origins)
         )
         # Sessions of older clients live in one process, so several processes do without them.
         app = server.streamable_http_app(stateless_http=self.http.workers > 1, transport_security=security)
-        caller = Caller(owner, desk, files, kept, app)
+        caller = Caller(owner, desk, files, quota, app)
         await self._group.start(self._running, server, caller)
         return caller
 

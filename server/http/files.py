@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from ...imaging.errors import BadCall, OstensorError
+from ...imaging.errors import BadCall, OstensorError, Unavailable
+from ...imaging.formats.headed.reading import refuse_detached
 from ...imaging.formats.table import IMAGE_ENDINGS
+from ...imaging.guards.atomic import sweep
+from ...imaging.guards.doors import Door
 from ...imaging.guards.private import open_private
+from ...store.quota import NoRoom
+from ...tools.desk.desk import Answer
 from ...tools.running import use
 from .callers import Caller
-from .limits import bytes_kept
 from .settings import HttpSettings
 
 ENDINGS = (*IMAGE_ENDINGS, ".dcm", ".ima", ".zip")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _IDLE_S = 30.0  # without a byte for so long, an upload is given up
+_ABANDONED_S = 20 * _IDLE_S  # since the last byte of an upload
 _MB = 1_000_000
+_PIECE = 1 << 18
+_COUNT_EVERY = 64 * _MB
+# Threads of their own, so that no number of uploads holds up who signs in or calls a tool.
+WRITERS = anyio.CapacityLimiter(16)
+OPENERS = anyio.CapacityLimiter(3)
 
 
 class Refused(Exception):
@@ -54,13 +67,17 @@ async def upload(request: Request, caller: Caller, http: HttpSettings) -> Respon
     try:
         name = _checked_name(request.query_params.get("name", ""))
         limit = await _room(request, caller, http)
-        received = await _received(request.stream(), caller.files, name, limit)
+        received = await _received(request.stream(), caller, name, limit)
         if request.query_params.get("sha256", "").lower() not in ("", received.sha256):
             received.path.unlink()
             raise Refused(
                 422, f"The file arrived with SHA-256 {received.sha256}, not the one announced. Send it again."
             )
-        return await _opened(request, caller, received)
+        try:
+            return await _opened(request, caller, received)
+        except BaseException:  # whatever went wrong, the client left or the memory ended: it is not kept
+            received.path.unlink(missing_ok=True)
+            raise
     except Refused as refused:
         # What the client still sends is not read, so the connection cannot be used again.
         headers = {"Connection": "close"}
@@ -80,10 +97,9 @@ def _checked_name(name: str) -> str:
 
 async def _room(request: Request, caller: Caller, http: HttpSettings) -> int:
     """Bytes the upload may have."""
-    kept = await anyio.to_thread.run_sync(bytes_kept, caller.kept)
-    left = http.quota_mb * _MB - kept
+    left = await anyio.to_thread.run_sync(lambda: caller.quota.left(anew=True), limiter=WRITERS)
     if left <= 0:
-        raise Refused(413, f"Your files take {kept // _MB} MB of the {http.quota_mb} MB you may keep. Delete some.")
+        raise Refused(413, f"Your files take all of the {http.quota_mb} MB you may keep. Delete some.")
     limit = min(http.upload_mb * _MB, left)
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > limit:
@@ -91,12 +107,16 @@ async def _room(request: Request, caller: Caller, http: HttpSettings) -> int:
     return limit
 
 
-async def _received(chunks: AsyncIterator[bytes], folder: Path, name: str, limit: int) -> Received:
-    """Write the body to disk as it comes, never holding more than a chunk, and hash it on the way."""
+async def _received(chunks: AsyncIterator[bytes], caller: Caller, name: str, limit: int) -> Received:
+    """Write the body to disk as it comes, never holding more than a chunk, and hash it on the way.
+
+    Uploads that run side by side share what is left: every so often the disk is asked again.
+    """
+    folder = caller.files
     part = folder / f".{secrets.token_hex(8)}.part"
-    hasher, size = hashlib.sha256(), 0
+    hasher, size, counted = hashlib.sha256(), 0, 0
     try:
-        async with await anyio.open_file(part, "wb", opener=open_private) as file:
+        with await anyio.to_thread.run_sync(_made, part, limiter=WRITERS) as file:
             while True:
                 with anyio.fail_after(_IDLE_S):
                     chunk = await anext(chunks, None)
@@ -106,53 +126,121 @@ async def _received(chunks: AsyncIterator[bytes], folder: Path, name: str, limit
                 if size > limit:
                     raise Refused(413, f"The upload is larger than the {limit // _MB} MB it may have.")
                 hasher.update(chunk)
-                await file.write(chunk)
+                await anyio.to_thread.run_sync(file.write, chunk, limiter=WRITERS)
+                if size - counted > _COUNT_EVERY:
+                    counted = size
+                    await _still_has_room(caller)
         if size == 0:
             raise Refused(400, "The body is empty. Send the file as the body: curl --data-binary @ct.nii.gz")
+        await _still_has_room(caller)
         digest = hasher.hexdigest()
         path = folder / f"{digest[:12]}_{name}"
         part.replace(path)
         return Received(path, digest, size)
-    except TimeoutError:
-        raise Refused(408, f"No byte came for {_IDLE_S:g} s. Send it again.") from None
+    except OSError as error:
+        if isinstance(error, TimeoutError):
+            raise Refused(408, f"No byte came for {_IDLE_S:g} s. Send it again.") from None
+        raise Refused(507, "The server's disk is full, or cannot be written. Try again when there is room.") from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def _made(path: Path) -> BinaryIO:
+    return open(path, "wb", opener=open_private)
+
+
+async def _still_has_room(caller: Caller) -> None:
+    if await anyio.to_thread.run_sync(lambda: caller.quota.left(anew=True), limiter=WRITERS) < 0:
+        raise Refused(413, "Together with your other uploads this one is more than you may keep. Delete some files.")
 
 
 async def _opened(request: Request, caller: Caller, received: Received) -> Response:
     wanted: dict[str, Any] = {"path": received.path.name}
     if "modality" in request.query_params:
         wanted["modality"] = request.query_params["modality"]
+
+    def work() -> Answer:
+        refuse_detached(received.path.resolve(), Door((caller.files.resolve(),)))
+        return use(caller.desk, "open_image", **wanted)
+
     try:
-        answer = await anyio.to_thread.run_sync(lambda: use(caller.desk, "open_image", **wanted))
+        answer = await anyio.to_thread.run_sync(work, limiter=OPENERS)
     except OstensorError as error:
-        received.path.unlink(missing_ok=True)
-        raise Refused(422, str(error)) from None
+        raise Refused(_status_of(error), str(error)) from None
     facts = {"path": received.path.name, "sha256": received.sha256, "bytes": received.size}
     return JSONResponse({**facts, **answer.result.model_dump(mode="json")}, status_code=201)
 
 
+def _status_of(error: OstensorError) -> int:
+    if isinstance(error, NoRoom):
+        return 413
+    return 422 if isinstance(error, BadCall) else 503 if isinstance(error, Unavailable) else 500
+
+
+def sweep_uploads(store: Path) -> None:
+    """Remove what a killed server left of uploads and exports; an upload that goes on is never so old."""
+    for folder in (store / "uploads", *store.glob("callers/*/files")):
+        sweep(folder)
+        for part in folder.glob(".*.part"):
+            if time.time() - part.lstat().st_mtime > _ABANDONED_S:
+                part.unlink(missing_ok=True)
+
+
 async def download(request: Request, caller: Caller) -> Response:
     """`GET /files/PATH`: a file of the caller's own folder, such as one `export` wrote."""
-    asked = request.path_params["path"]
+    path = _theirs(request, caller)
     try:
-        found = caller.files.joinpath(asked).resolve()
-        theirs = caller.files.resolve() in found.parents and found.is_file()
-    except (OSError, ValueError, RuntimeError):  # a name no file system takes
-        theirs = False
-    if not theirs:
-        return JSONResponse({"error": "There is no such file of yours."}, status_code=404)
-    headers = {"X-Content-Type-Options": "nosniff"}
-    return FileResponse(found, media_type="application/octet-stream", filename=found.name, headers=headers)
+        file = await anyio.to_thread.run_sync(_door(caller).open, path, limiter=WRITERS) if path is not None else None
+    except (BadCall, OSError, ValueError):
+        file = None
+    if file is None or path is None:
+        return _no_such_file()
+    size = os.fstat(file.fileno()).st_size
+    headers = {
+        "X-Content-Type-Options": "nosniff",
+        "Content-Length": str(size),
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(path.name)}",
+    }
+    return StreamingResponse(_pieces(file, size), media_type="application/octet-stream", headers=headers)
 
 
 async def delete(request: Request, caller: Caller) -> Response:
     """`DELETE /files/PATH`: remove a file of the caller's own folder; what was opened from it stays in the store."""
-    answer = await download(request, caller)
-    if isinstance(answer, FileResponse):
-        await anyio.Path(answer.path).unlink(missing_ok=True)
-        return Response(status_code=204)
-    return answer
+    path = _theirs(request, caller)
+    try:
+        if path is not None:
+            await anyio.to_thread.run_sync(_door(caller).remove, path, limiter=WRITERS)
+            return Response(status_code=204)
+    except (BadCall, OSError, ValueError):
+        pass
+    return _no_such_file()
+
+
+def _door(caller: Caller) -> Door:
+    return Door((caller.files.resolve(),))
+
+
+def _theirs(request: Request, caller: Caller) -> Path | None:
+    """The path asked for, below the caller's folder; links are not followed when it is opened."""
+    parts = [part for part in request.path_params["path"].split("/") if part]
+    if not parts or any(part in (".", "..") or "\0" in part for part in parts):
+        return None
+    return caller.files.resolve().joinpath(*parts)
+
+
+def _no_such_file() -> Response:
+    return JSONResponse({"error": "There is no such file of yours."}, status_code=404)
+
+
+async def _pieces(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
+    """The content, as long as it was when the answer began."""
+    with file:
+        while size > 0:
+            piece = await anyio.to_thread.run_sync(file.read, min(_PIECE, size), limiter=WRITERS)
+            if not piece:
+                return
+            size -= len(piece)
+            yield piece
 
 
 async def forget(request: Request, caller: Caller) -> Response:
@@ -163,7 +251,7 @@ async def forget(request: Request, caller: Caller) -> Response:
         caller.desk.store.gc()
 
     try:
-        await anyio.to_thread.run_sync(work)
+        await anyio.to_thread.run_sync(work, limiter=WRITERS)
     except BadCall as error:
         return JSONResponse({"error": str(error)}, status_code=404)
     return Response(status_code=204)

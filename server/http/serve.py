@@ -13,13 +13,12 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 from ...imaging.errors import Unavailable
 from ...tools.desk.desk import Desk
 from ..logs import log_to_stderr
-from .app import AppFactory, http_app
+from .app import HEADERS_BYTES, AppFactory, http_app
+from .lobby import AT_ONCE, LobbyProtocol
 from .settings import HttpSettings
 
 log = logging.getLogger(__name__)
 
-_HEADERS_BYTES = 32 * 1024  # of one request; more is answered with 400
-_AT_ONCE = 512  # connections; more are answered with 503
 _CLOSE_S = 5  # for open answers, before the jobs are asked to end
 
 
@@ -34,6 +33,7 @@ def serve_http(desk: Desk, http: HttpSettings) -> None:
         log.warning("%s", line)
     listening = _listening(http)
     config = serve_config(http)
+    log.warning("Listening at %s (auth: %s, processes: %d).", http.url, http.auth, http.workers)
     if http.workers == 1:
         config.app = http_app(desk, http)
         signal.signal(signal.SIGTERM, _leave)
@@ -47,14 +47,14 @@ def serve_config(http: HttpSettings) -> uvicorn.Config:
     """How uvicorn is run: what it takes of one connection, and how many of them; the application is set by the caller."""
     return uvicorn.Config(
         "",
-        http="h11",
+        http=LobbyProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
-        h11_max_incomplete_event_size=_HEADERS_BYTES,
-        limit_concurrency=_AT_ONCE,
+        h11_max_incomplete_event_size=HEADERS_BYTES,
+        limit_concurrency=AT_ONCE,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=_CLOSE_S,
         timeout_worker_healthcheck=30,

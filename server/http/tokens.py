@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import anyio
 import anyio.to_thread
 import jwt
 from mcp.server.auth.provider import AccessToken, principal_components
@@ -27,6 +28,7 @@ PREFIX = "ostensor:"
 SCOPES = (*(PREFIX + name for name in TOOLSETS), PREFIX + "all")
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 _LEEWAY_S = 30  # clocks differ a little
+SIGNING_IN = anyio.CapacityLimiter(8)  # threads that check tokens and count requests, and do nothing else
 _LONGEST = 8192  # characters of a token; longer ones are not looked at
 
 
@@ -119,7 +121,7 @@ class TokenFile:
         if len(token) > _LONGEST:
             return None
         digest = _hashed(token)
-        for known in await anyio.to_thread.run_sync(self.tokens):
+        for known in await anyio.to_thread.run_sync(self.tokens, limiter=SIGNING_IN):
             if secrets.compare_digest(known.sha256, digest):
                 return AccessToken(
                     token=token,
@@ -152,12 +154,14 @@ class JwtVerifier:
         if len(token) > _LONGEST:
             return None
         try:
-            claims = await anyio.to_thread.run_sync(self._claims, token)
+            claims = await anyio.to_thread.run_sync(self._claims, token, limiter=SIGNING_IN)
         except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
             log.info("a bearer token was refused: %s", type(error).__name__)
             return None
-        scope = claims.get("scope", claims.get("scp", ""))
-        scopes = scope.split() if isinstance(scope, str) else [str(part) for part in scope]
+        scopes = _scopes(claims)
+        if scopes is None:
+            log.info("a bearer token was refused: its scopes are no text and no list of texts")
+            return None
         subject = str(claims["sub"])
         return AccessToken(
             token=token,
@@ -192,6 +196,16 @@ class JwtVerifier:
             if wanted is None or key.key_id == wanted:
                 return key
         raise jwt.InvalidKeyError("no key of this name")
+
+
+def _scopes(claims: dict[str, Any]) -> list[str] | None:
+    """The scopes of a token (RFC 9068: one text; some issuers: a list of texts); None when they are something else."""
+    scope = claims.get("scope", claims.get("scp", ""))
+    if isinstance(scope, str):
+        return scope.split()
+    if isinstance(scope, list) and all(isinstance(part, str) for part in scope):
+        return scope
+    return None
 
 
 def _hashed(token: str) -> str:

@@ -23,6 +23,7 @@ from pydantic import Field, SkipValidation, ValidationError
 
 from ...imaging.errors import OstensorError, as_one_of_ours, log_crash
 from ...tools.desk.desk import Answer, Call, Desk
+from ...tools.desk.pace import Pace
 from ...tools.desk.tool import HIDDEN, Tool
 from ...tools.running import explained, run_tool
 from .approval import NAME as APPROVAL
@@ -226,11 +227,13 @@ class _Progress:
     def __init__(self, ctx: Context[Any, Any], group: anyio.abc.TaskGroup, ended: threading.Event) -> None:
         self._ctx, self._group, self._ended = ctx, group, ended
         self._token = anyio.lowlevel.current_token()
-        self._latest: tuple[float, str] | None = None
+        self._pace = Pace()
+        self._begun = False
 
     def report(self, share: float, message: str) -> None:
         """Called by the tool, in its thread."""
-        first, self._latest = self._latest is None, (share, message)
+        self._pace.report(share, message)
+        first, self._begun = not self._begun, True
         if first:
             anyio.from_thread.run_sync(self._begin, token=self._token)
 
@@ -242,6 +245,7 @@ class _Progress:
         sent = -1.0
         while True:
             await anyio.sleep(_PROGRESS_EVERY_S)
-            if self._latest is not None and self._latest[0] > sent:
-                sent, message = self._latest
-                await self._ctx.report_progress(sent, 1.0, message)
+            share = self._pace.share
+            if share > sent:
+                sent = share
+                await self._ctx.report_progress(sent, 1.0, self._pace.message)

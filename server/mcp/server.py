@@ -12,7 +12,7 @@ from mcp.server.request_state import RequestStateSecurity
 from ... import __version__
 from ...tools.desk.desk import Desk
 from .listed import ListedTool, listed
-from .prompts import add_prompts
+from .prompts import PromptServer, add_prompts
 from .resources import add_resources
 from .slabs import add_slabs
 from .tasks import Support, Tasks
@@ -44,7 +44,7 @@ def build_server(
     """
     entries = listed(desk.settings.toolsets)
     tasks = Tasks(desk, {**{e.name: "optional" for e in entries if e.is_long}, **(extra_tasks or {})})
-    server: MCPServer[Any] = MCPServer(
+    server = PromptServer(
         NAME,
         title="Ostensor",
         description=DESCRIPTION,

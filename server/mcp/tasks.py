@@ -7,6 +7,8 @@ that do not know tasks get the same work through `wait_s` and `get_job`.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -150,17 +152,18 @@ class Tasks(Extension):
     ) -> None:
         """Call the tool, and again with the answers as long as it asks; write down how it ended."""
         in_background.set(Background(self._progress_of(task_id)))
-        self.store.update_job(task_id, state="running")
+        self.store.follow_job(task_id, told=_from_thread(live.scope.cancel))
+        self.store.note_job(task_id, state="running")
         try:
             with live.scope:
                 live.result = await self._answered(live, params, ctx, call_next)
-                self.store.update_job(task_id, state="done", progress=1.0, result={"call": _wire(live.result)})
+                self.store.end_job(task_id, state="done", progress=1.0, result={"call": _wire(live.result)})
             if live.scope.cancelled_caught:
-                self.store.update_job(task_id, state="cancelled", error="The task was cancelled.")
+                self.store.end_job(task_id, state="cancelled", error="The task was cancelled.")
         except MCPError as error:
             self._failed(task_id, error.code, error.message)
         except anyio.get_cancelled_exc_class():
-            self.store.update_job(task_id, state="lost", error="The server ended before the task was done.")
+            self.store.end_job(task_id, state="lost", error="The server ended before the task was done.")
             raise
         except Exception:  # outer loop of a task
             log.exception("task %s failed", task_id)
@@ -190,15 +193,16 @@ class Tasks(Extension):
             nonlocal written_at
             if time.monotonic() - written_at >= _WRITE_EVERY_S:
                 written_at = time.monotonic()
-                self.store.update_job(task_id, progress=min(1.0, max(0.0, share)), message=message)
+                self.store.note_job(task_id, progress=min(1.0, max(0.0, share)), message=message)
 
         return report
 
     def _failed(self, task_id: str, code: int, message: str) -> None:
         error = {"code": code, "message": message}
-        self.store.update_job(task_id, state="failed", result={"error": error}, error=message)
+        self.store.end_job(task_id, state="failed", result={"error": error}, error=message)
 
     async def _get(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
+        self.store.mark_lost()
         record = self._known(ctx, params.task_id)
         live = self._live.get(record.job_id)
         shown = self._described(record, live)
@@ -259,6 +263,17 @@ class Tasks(Extension):
             "ttlMs": TTL_MS,
             "pollIntervalMs": POLL_MS,
         }
+
+
+def _from_thread(cancel: Callable[[], None]) -> Callable[[], None]:
+    """The same, to be called from another thread than that of the running event loop."""
+    loop = asyncio.get_running_loop()
+    return lambda: _scheduled(loop, cancel)
+
+
+def _scheduled(loop: asyncio.AbstractEventLoop, cancel: Callable[[], None]) -> None:
+    with contextlib.suppress(RuntimeError):  # it closed meanwhile
+        loop.call_soon_threadsafe(cancel)
 
 
 def _declared(ctx: ServerRequestContext[Any, Any]) -> bool:

@@ -123,7 +123,7 @@ class Desk:
     def workers(self) -> LocalWorkers:
         """The worker process of this machine."""
         if self.host is not None:
-            return self.host.workers
+            return self.host.workers.seen_by(str(self.settings.store))
         from ...workers.local import LocalWorkers
         from ...workers.protocol import WorkerOptions
 

@@ -14,6 +14,7 @@ from ...imaging.errors import Unavailable
 from ...store.records import JobRecord
 from .desk import Answer, Call, Desk
 from .job_threads import Report
+from .pace import Shares
 
 Result = TypeVar("Result", bound=BaseModel)
 
@@ -30,25 +31,48 @@ class Job:
         id: its handle; requests to a worker bear it.
         report: told the share that is done, 0 to 1, and what goes on.
         cancelled: set when the work is to stop.
+        shares: of the whole work that this is a part of.
+        whole: told the share of the whole.
     """
 
     desk: Desk
     id: str
     report: Report = _ignore
     cancelled: threading.Event = field(default_factory=threading.Event)
+    shares: Shares = field(default_factory=Shares)
+    whole: Report = _ignore
 
     @classmethod
     def of_call(cls, desk: Desk, call: Call, purpose: str) -> Job:
         """Work done within a call, which has no handle of its own."""
-        return cls(desk, f"{purpose}-{uuid.uuid4().hex[:12]}", call.report, call.cancelled)
+        return cls.begun(desk, f"{purpose}-{uuid.uuid4().hex[:12]}", call.report, call.cancelled)
+
+    @classmethod
+    def begun(cls, desk: Desk, job_id: str, whole: Report, cancelled: threading.Event) -> Job:
+        """Work whose share done is told to `whole`."""
+        shares = Shares()
+
+        def report(share: float, message: str) -> None:
+            shares.main = max(shares.main, min(1.0, share))
+            whole(shares.done, message)
+
+        return cls(desk, job_id, report, cancelled, shares, whole)
 
     def part(self, first: float, last: float) -> Job:
         """A part of this work, whose own progress from 0 to 1 is the whole's from `first` to `last`."""
         return replace(self, report=lambda share, message: self.report(first + share * (last - first), message))
 
     def quiet(self) -> Job:
-        """A part of this work that says nothing of its progress."""
-        return replace(self, report=_ignore)
+        """A look on the side: it leaves the share of this part alone, but the whole goes on by it."""
+        number: list[int] = []
+
+        def report(share: float, message: str) -> None:
+            if not number:
+                number.append(self.shares.begin())
+            self.shares.aside[number[0]] = max(self.shares.aside[number[0]], min(1.0, share))
+            self.whole(self.shares.done, message)
+
+        return replace(self, report=report)
 
 
 def run_job(
@@ -61,7 +85,7 @@ def run_job(
     """
 
     def begin(job_id: str, report: Report, cancelled: threading.Event) -> Mapping[str, Any]:
-        return work(Job(desk, job_id, report, cancelled)).model_dump(mode="json")
+        return work(Job.begun(desk, job_id, report, cancelled)).model_dump(mode="json")
 
     job_id = desk.jobs.start(tool, arguments, begin)
     record = desk.jobs.wait(job_id, call.patience_s(wait_s), on_progress=call.report, cancelled=call.cancelled)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +16,7 @@ from ...imaging.errors import OstensorError, as_one_of_ours, log_crash
 from ...models.interface import Cancelled
 from ...store.records import Facts, JobRecord
 from ...store.store import Store
+from .pace import Pace
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +26,7 @@ Work = Callable[[str, Report, threading.Event], Mapping[str, Any]]
 
 _WRITE_EVERY_S = 0.5  # progress is written to the store at most so often
 _LOOK_EVERY_S = 0.25  # at a job of another process
+_ERRORS_KEPT = 64
 CANCELLED = "The job was cancelled. Nothing was saved; call the tool again if you still need it."
 
 
@@ -31,12 +35,11 @@ class _Live:
     """A job of this process."""
 
     key: str
+    tool: str
     cancelled: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
-    progress: float = 0.0
-    message: str = ""
+    pace: Pace = field(default_factory=Pace)
     written_at: float = 0.0
-    error: OstensorError | None = None
     aside: bool = False  # stopped because the server stops, not because anybody wants it to end
 
 
@@ -45,7 +48,8 @@ class Jobs:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._live: dict[str, _Live] = {}
+        self._live: dict[str, _Live] = {}  # those that run
+        self._errors: OrderedDict[str, OstensorError] = OrderedDict()  # of those that failed last
         self._lock = threading.Lock()
         self._expected: dict[str, str] = {}  # jobs of an earlier process, by what they were asked
 
@@ -57,7 +61,7 @@ class Jobs:
                 if live.key == key and not live.done.is_set() and not live.cancelled.is_set():
                     return job_id
             job_id = self._expected.pop(key, "") or self.store.create_job(tool, arguments).job_id
-            self._live[job_id] = live = _Live(key)
+            self._live[job_id] = live = _Live(key, tool)
         threading.Thread(target=self._run, args=(job_id, live, work), daemon=True, name=job_id).start()
         return job_id
 
@@ -83,7 +87,7 @@ class Jobs:
             return self._wait_for_another_process(job_id, until, on_progress)
         while not live.done.wait(timeout=min(0.1, max(0.0, until - time.monotonic()))):
             if on_progress is not None:
-                on_progress(live.progress, live.message)
+                on_progress(live.pace.share, live.pace.message)
             if cancelled is not None and cancelled.is_set():
                 live.cancelled.set()
                 live.done.wait(timeout=10)
@@ -93,12 +97,13 @@ class Jobs:
         record = self.store.job(job_id)
         if record.is_final:
             return record
-        return replace(record, progress=max(record.progress, live.progress), message=live.message or record.message)
+        return replace(
+            record, progress=max(record.progress, live.pace.share), message=live.pace.message or record.message
+        )
 
     def error_of(self, job_id: str) -> OstensorError | None:
         """What a failed job of this process raised, with its kind."""
-        live = self._live.get(job_id)
-        return live.error if live else None
+        return self._errors.get(job_id)
 
     def cancel(self, job_id: str, *, wait_s: float = 5.0) -> JobRecord:
         """Ask a job to stop and wait a little for it; a final job stays as it is."""
@@ -147,10 +152,16 @@ class Jobs:
         for job_id, live in list(self._live.items()):
             if not live.done.is_set():
                 self.cancel(job_id)
+        self.store.stop_beating()
 
     def _wait_for_another_process(self, job_id: str, until: float, on_progress: Report | None) -> JobRecord:
-        record = self.store.job(job_id)
-        while not record.is_final and time.monotonic() < until:
+        record, looked_at = self.store.job(job_id), -math.inf
+        while not record.is_final:
+            if time.monotonic() - looked_at >= 1.0:
+                self.store.mark_lost()
+                record, looked_at = self.store.job(job_id), time.monotonic()
+            if time.monotonic() >= until:
+                break
             time.sleep(min(_LOOK_EVERY_S, max(0.0, until - time.monotonic())))
             record = self.store.job(job_id)
             if on_progress is not None:
@@ -159,31 +170,38 @@ class Jobs:
 
     def _run(self, job_id: str, live: _Live, work: Work) -> None:
         def report(share: float, message: str) -> None:
-            live.progress, live.message = max(live.progress, min(1.0, share)), message
+            live.pace.report(share, message)
             if time.monotonic() - live.written_at >= _WRITE_EVERY_S:
                 live.written_at = time.monotonic()
-                written = self.store.update_job(job_id, progress=live.progress, message=message)
-                if written.state == "cancelled":  # by another process of the same server
-                    live.cancelled.set()
+                self.store.note_job(job_id, progress=live.pace.share, message=message)
 
         try:
-            self.store.update_job(job_id, state="running")
+            self.store.follow_job(
+                job_id, told=live.cancelled.set, progress=lambda: (live.pace.share, live.pace.message)
+            )
+            self.store.note_job(job_id, state="running")
             result: Facts = dict(work(job_id, report, live.cancelled))
-            self.store.update_job(job_id, state="done", progress=1.0, message="done", result=result)
+            self.store.end_job(job_id, state="done", progress=1.0, message="done", result=result)
         except Cancelled:
             if live.aside:
                 self.store.set_aside(job_id)
             else:
-                self.store.update_job(job_id, state="cancelled", error=CANCELLED)
+                self.store.end_job(job_id, state="cancelled", error=CANCELLED)
         except OstensorError as error:
-            live.error = error
-            self.store.update_job(job_id, state="failed", error=str(error))
+            self._failed(job_id, error)
         except Exception as error:
             log_crash(log, f"job {job_id}", error)
-            live.error = as_one_of_ours(error, self.store.job(job_id).tool)
-            self.store.update_job(job_id, state="failed", error=str(live.error))
+            self._failed(job_id, as_one_of_ours(error, live.tool))
         finally:
             live.done.set()
+            with self._lock:
+                del self._live[job_id]
+
+    def _failed(self, job_id: str, error: OstensorError) -> None:
+        self._errors[job_id] = type(error)(str(error))  # without its trace, which would hold what the work held
+        while len(self._errors) > _ERRORS_KEPT:
+            self._errors.popitem(last=False)
+        self.store.end_job(job_id, state="failed", error=str(error))
 
 
 def _key(tool: str, arguments: Mapping[str, Any]) -> str:

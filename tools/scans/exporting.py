@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,6 +18,8 @@ from ...imaging.formats.table import MASK_FORMATS, mask_format
 from ...store.records import ImageRecord, MaskRecord
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import ExportResult, FileRow
+
+_PACKED = 8  # voxels to a byte, as segmentations and our packed files have them; counted anew when it is written
 
 if TYPE_CHECKING:
     MaskFormat = str
@@ -56,15 +59,16 @@ def export(
         def report(share: float, message: str, done: int = number) -> None:
             call.report((done + share) / len(images), message)
 
-        written += write_masks(
-            target,
-            segments,
-            image.grid,
-            format=format,
-            source=_source(desk, image, format),
-            synthetic=image.synthetic,
-            report=report,
-        )
+        with desk.store.room(len(segments) * math.prod(image.grid.shape) // _PACKED):
+            written += write_masks(
+                target,
+                segments,
+                image.grid,
+                format=format,
+                source=_source(desk, image, format),
+                synthetic=image.synthetic,
+                report=report,
+            )
     files = [
         FileRow(
             mask_id=row.mask_id,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from ...imaging.guards.limits import BUDGET
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import ImageResult, SeriesRow
 
@@ -27,6 +28,11 @@ def open_image(
     them: call again with one. Read `warnings` before you trust sizes. Not for writing: use export.
     Example: open_image(path="ct.nii.gz")
     """
+    with BUDGET.opening():
+        return _opened(desk, call, path, modality, series)
+
+
+def _opened(desk: Desk, call: Call, path: str, modality: Any, series: str | None) -> Answer:
     found = desk.roots.inside(path)
     call.report(0.1, "reading")
     from ...imaging.files import read_image  # its formats load slowly
