@@ -92,7 +92,9 @@ def test_widths_that_differ_by_less_than_a_voxel_are_ambiguous(ask: Ask, vessels
     assert "inside the error" in found["reason"]
 
 
-def test_a_vessel_is_no_organ_and_a_kind_that_nobody_found_is_not_absent_for_that(ask: Ask, root: Path, vessels: str) -> None:
+def test_a_vessel_is_no_organ_and_a_kind_that_nobody_found_is_not_absent_for_that(
+    ask: Ask, root: Path, vessels: str
+) -> None:
     assert {c["structure"] for c in described(ask, vessels, "the largest organ")["candidates"]} == {"liver"}
     array = np.full((61, 53, 59), -1000, np.int16)
     array[3:58, 3:50] = 40
