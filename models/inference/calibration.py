@@ -63,6 +63,7 @@ def signs_of(logit: npt.NDArray[np.float32], largest_share: float, *, by_slice: 
     )
 
 
+KNOWN_DICE = 0.5  # on held-out scans, from which a network's finding nothing means something; our choice
 EMPTY_BELOW = 0.05  # for networks without a calibration; our choice
 LEAST_DOUBT = 0.02  # even of the best mask's size
 

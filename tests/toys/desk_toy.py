@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ostensor.imaging.volume import Volume
-from ostensor.models.card import Card
+from ostensor.models.card import Card, Measured
 from ostensor.models.interface import Cancelled, Decoded
 
 VALUES = {"liver": 100, "spleen": 130, "left kidney": 150, "right kidney": 170, "urinary bladder": 500, "heart": 600}
@@ -21,6 +21,7 @@ def card(name: str, **facts: Any) -> Card:
         "dimensions": (3,), "memory_mb": 100, "licence": "CC0", "purpose": "any", "weights": "bundled",
         "weights_file": "", "fidelity": "library", "text_encoder": "", "intensity": "ct-hu", "region": (),
         "vocabulary": tuple(VALUES), "claimed": tuple(VALUES)[:5], "sha256": "0" * 64,
+        "measured": {name: Measured(0.9, 0.8, 1.0, 0.1, 5) for name in VALUES},
         "plausible_ml": {"spleen": (0.1, 4.0)}, **facts,
     })  # fmt: skip
 

@@ -8,15 +8,22 @@ from ...imaging.volume import Volume
 from ...retrieval.anatomy.lesions import is_lesion
 from ...retrieval.anatomy.structures import StructureTable
 from ..desk.results import Verdict
-from .verdicts import HARDLY_SHOWN, LEAST_COMPANY, UNKNOWN_KIND, View
+from .verdicts import BADLY_KNOWN, HARDLY_SHOWN, LEAST_COMPANY, UNKNOWN_KIND, View
 
 
 @dataclass(frozen=True)
 class Missed:
-    """An empty mask: the greatest sigmoid anywhere, and below which one it is evidence of absence."""
+    """An empty mask.
+
+    Attributes:
+        peak: greatest sigmoid anywhere.
+        limit: below it an empty mask is evidence of absence.
+        is_known: whether the network finds the structure well enough to miss it with reason (`knows`).
+    """
 
     peak: float
     limit: float
+    is_known: bool = True
 
 
 def judge_missing(
@@ -24,8 +31,8 @@ def judge_missing(
 ) -> tuple[Verdict, str]:
     """The verdict on an empty mask.
 
-    `absent` needs a known kind of scan, other structures seen by the same model, and that it came nowhere near marking
-    this one; a lesion is never absent, for small and faint ones are missed.
+    `absent` needs a known kind of scan, other structures seen by the same model, a model that finds such structures well,
+    and that it came nowhere near marking this one; a lesion is never absent, for small and faint ones are missed.
 
     Args:
         view: nothing seen by the same model means that it looks elsewhere.
@@ -47,6 +54,8 @@ def judge_missing(
             f"No {structure} was found, and the heights of what was found ({near}) tell that the scan shows "
             f"{placed.in_view[structure]:.0%} of it."
         )
+    if not missed.is_known:
+        return "unsure", f"No {structure} was found, but {BADLY_KNOWN}"
     if missed.peak >= missed.limit:
         return "unsure", (
             f"No voxel reached the threshold, but the highest, {missed.peak:.2f}, came too near to say that the "

@@ -26,7 +26,7 @@ from .missing import Missed, judge_missing
 from .objections import objections
 from .pairs import facts_of, halves_of, pair_of, with_halves
 from .planning import Wish, plan
-from .verdicts import Judged, Sureness, View, judge
+from .verdicts import Judged, Sureness, View, judge, knows
 
 MEMORY_PER_VOXEL_BYTES = 90  # features, copies and masks of one voxel of the image, rounded up
 _LANDMARKS = 12  # other structures asked for when one is missing, to see what the scan shows
@@ -187,7 +187,9 @@ def _row(
     if not mask.array.any():
         known = calibration_of(card, catalogue.WEIGHTS_FOLDER)
         limit = EMPTY_BELOW if known is None else known.empty_below
-        verdict, reason = judge_missing(wish.structure, Missed(mask.peak, limit), view, image, table)
+        verdict, reason = judge_missing(
+            wish.structure, Missed(mask.peak, limit, knows(card, wish.structure)), view, image, table
+        )
         return row.model_copy(update={"verdict": verdict, "reason": reason})
     placed = Mask(mask.array, image.grid)
     sure = sureness(card, wish.structure, mask)

@@ -12,6 +12,7 @@ from ...imaging.plausibility.priors import Priors
 from ...imaging.region import Region
 from ...imaging.volume import Mask, Volume
 from ...models.card import Card
+from ...models.inference.calibration import KNOWN_DICE
 from ...retrieval.anatomy.lesions import is_lesion
 from ...retrieval.anatomy.structures import StructureTable
 from ..desk.results import Verdict
@@ -28,6 +29,9 @@ AIR_HU, AIR_SHARE = -300.0, 0.15  # brighter is body: in HU, and else as a share
 UNKNOWN_KIND = (
     "The kind of scan is not known, so what a network of one kind misses in it proves nothing, and what it sees may be "
     "something else. Say modality ('ct', 'mr', 'pet', 'us' or 'xr') to open_image if you know it."
+)
+BADLY_KNOWN = (
+    "the model finds too few of them on scans kept aside (list_models tells its Dice) to say that it is not there."
 )
 SIDE_FIELD_MM = 120.0  # only scans at least this wide show which half of the body is which
 
@@ -61,6 +65,12 @@ class Sureness:
     absent_below: float = 0.0
     sure_from: float = SURE
     calibrated: bool = False
+
+
+def knows(card: Card, structure: str) -> bool:
+    """Whether a network was measured to find a structure well enough that its finding nothing means something."""
+    measured = card.measured.get(structure)
+    return measured is not None and measured.dice >= KNOWN_DICE
 
 
 @dataclass(frozen=True)
@@ -125,7 +135,7 @@ def judge(
         doubts.append(
             "The body is cut off at one side of the scan, so its middle, which tells left from right, is unsure."
         )
-    gone, why = _gone(structure, confidence, view, where, image, table)
+    gone, why = _gone(structure, confidence, view, where, image, table, card)
     return Judged(
         verdict=gone or ("unsure" if doubts else "present"),
         reason=why or " ".join(doubts),
@@ -147,11 +157,17 @@ class _Elsewhere:
 
 
 def _gone(
-    structure: str, confidence: Sureness, view: View, where: _Elsewhere, image: Volume, table: StructureTable
+    structure: str,
+    confidence: Sureness,
+    view: View,
+    where: _Elsewhere,
+    image: Volume,
+    table: StructureTable,
+    card: Card,
 ) -> tuple[Verdict | None, str]:
     """`outside_view` or `absent` with the reason, where a mask stands for nothing; else None.
 
-    Nothing is absent in a scan of unknown kind, and no lesion is.
+    Nothing is absent in a scan of unknown kind, no lesion is, and nothing that the network finds badly.
     """
     if where.certain:
         return "outside_view", where.certain
@@ -161,7 +177,7 @@ def _gone(
     told = f"What little was marked as {structure} (Dice to expect {confidence.value:.2f}) is no evidence of it"
     if shown < HARDLY_SHOWN:
         return "outside_view", f"{told}, and by the other structures found the scan shows {shown:.0%} of it."
-    if image.modality == "unknown" or is_lesion(table, structure):
+    if image.modality == "unknown" or is_lesion(table, structure) or not knows(card, structure):
         return None, ""
     return "absent", f"{told}: below {confidence.absent_below:g} masks of held-out patients were mostly false."
 

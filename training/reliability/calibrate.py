@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from ...imaging.errors import BadCall
 from ...imaging.guards.atomic import write_atomically
 from ...imaging.masks.dice import dice
 from ...models.catalogue import card
-from ...models.inference.calibration import SIGNS, Calibration, expected_calibration_error, path_of, way_of
+from ...models.inference.calibration import KNOWN_DICE, SIGNS, Calibration, expected_calibration_error, path_of, way_of
 from ...models.language.satmini.predictor import SatMiniPredictor
 from ...models.load import load_predictor
 from ..cases import Case, Dataset
@@ -112,10 +112,13 @@ def _asked(
         yield Row(case.patient, found.structure, change, found.signs, right, *sizes, found.peak)
 
 
-def fit(rows: Sequence[Row], weights_sha256: str, way: str) -> Calibration:
+def fit(rows: Sequence[Row], weights_sha256: str, way: str, well_known: Collection[str] | None = None) -> Calibration:
     """The regression of Dice on signs, over masks that are not empty, and the two limits.
 
     Minimises cross-entropy against the true Dice plus a ridge; structures may have offsets of their own.
+
+    Args:
+        well_known: structures that may be called absent at all; None for all.
     """
     marked = [row for row in rows if row.signs]
     if len(marked) < 10 * len(SIGNS):
@@ -146,7 +149,8 @@ def fit(rows: Sequence[Row], weights_sha256: str, way: str) -> Calibration:
         sure_from=1.0,
     )
     honest = [row for row in rows if row.change in HONEST]
-    made = replace(limits(made, [row for row in honest if row.signs]), empty_below=empty_limit(honest))
+    known = [row for row in honest if well_known is None or row.structure in well_known]
+    made = replace(limits(made, [row for row in honest if row.signs]), empty_below=empty_limit(known))
     return replace(made, spread=spread_of_sizes(made, honest))
 
 
@@ -200,7 +204,8 @@ def calibrate(plan: RunConfig, folders: Folders, *, threads: int | None = None) 
         rows[label] = list(rows_of(predictor, chosen, dataset, names))
         for wrong in wrong_scans(folders.data, dataset.name, part=label):
             rows[label] += _asked(predictor, wrong, {}, names, "wrong kind")
-    made = fit(rows["fit"], entry.sha256, way_of(entry.facts))
+    well = [name for name in names if entry.measured[name].dice >= KNOWN_DICE]
+    made = fit(rows["fit"], entry.sha256, way_of(entry.facts), well)
     found = {"all": quality(made, rows["report"])}
     for change in (*CHANGES, "wrong kind"):
         some = [row for row in rows["report"] if row.change == change]
