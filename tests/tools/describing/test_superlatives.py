@@ -52,13 +52,13 @@ def test_what_is_not_understood_is_unsupported_and_named(ask: Ask, scan: str, te
 
 
 def test_the_larger_of_two_that_hardly_differ_is_ambiguous_with_both_numbers(ask: Ask, scan: str) -> None:
-    """252 voxels of 2.16 mm3 on the left, 240 on the right: 5 % more."""
+    """252 voxels of 2.16 mm3 on the left, 240 on the right: 5 % more; a Dice of 0.9 each leaves exp(sqrt(2) log(1.1 / 0.9))."""
     found = described(ask, scan, "the larger of the two kidneys")
     assert found["ambiguous"] is True
     assert {c["verdict"] for c in found["candidates"]} == {"unsure"}
     assert "left kidney: number 1 of 2 (largest), 0.5443 ml" in found["reason"]
     assert "right kidney: number 2 of 2 (largest), 0.5184 ml" in found["reason"]
-    assert "inside the error (a factor of 1.20)" in found["reason"]
+    assert "inside the error (a factor of 1.33)" in found["reason"]
 
 
 @pytest.mark.parametrize(
