@@ -12,7 +12,7 @@ import pytest
 from ostensor.imaging.volume import Grid, Mask
 from ostensor.models.card import Measured
 from ostensor.retrieval.descriptions.description import Claim
-from ostensor.tools.describing.comparing import Comparison, size_error
+from ostensor.tools.describing.comparing import Comparison, volume_error
 from ostensor.tools.describing.things import Scene, Thing
 
 from ...toys.desks import Ask, save, toy_scan
@@ -108,7 +108,7 @@ def test_the_error_of_a_volume_comes_from_the_expected_dice(dice: float | None, 
     fit = Comparison.of(Claim("rank", "largest"), [large, small], scene).fit(small)
     assert fit.tied is not told
     if dice is not None:
-        assert np.exp(size_error(small)) == pytest.approx((2 - dice) / dice)
+        assert np.exp(volume_error(small.dice)) == pytest.approx((2 - dice) / dice)
 
 
 def test_a_networks_own_dice_on_held_out_scans_is_its_error(
