@@ -85,7 +85,10 @@ class Comparison:
         return self._among(mine)
 
     def _among(self, mine: Value) -> Fit:
-        """1 for the wanted place in the order, nearly 1 within the error, less for near misses, 0 beyond the band."""
+        """1 for the wanted place in the order, nearly 1 within the error, less for near misses, 0 beyond the band.
+
+        What is equal shares its place, and nothing tells it apart.
+        """
         order = sorted(self.values.values(), key=lambda one: -one.value)
         number, count = order.index(mine) + 1, len(order)
         if count < self.claim.rank:
@@ -93,6 +96,8 @@ class Comparison:
         wanted = order[self.claim.rank - 1]
         missed = abs(mine.value - wanted.value)
         shown = f"number {number} of {count} ({self.what}), {abs(mine.value):.4g} {self.unit}"
+        if number == self.claim.rank and sum(one.value == mine.value for one in order) > 1:
+            return Fit(self.claim, TIED, f"{shown}, and another just as much", count, True)
         if number == self.claim.rank:
             return Fit(self.claim, 1.0, shown, count)
         off = f"{shown}, {missed:.3g} {self.unit} off"

@@ -111,6 +111,16 @@ def test_the_error_of_a_volume_comes_from_the_expected_dice(dice: float | None, 
         assert np.exp(volume_error(small.dice)) == pytest.approx((2 - dice) / dice)
 
 
+def test_what_is_equal_is_tied_even_where_the_error_is_nothing() -> None:
+    one, other = thing("a", 20, 0.9), thing("b", 18, 0.9)
+    claim = Claim("density_rank", "high")
+    compared = Comparison.of(claim, [one, other], Scene(one.mask.grid))
+    assert [compared.fit(each).tied for each in (one, other)] == [True, True]
+    darker = dataclasses.replace(other, grey=99.0)
+    compared = Comparison.of(claim, [one, darker], Scene(one.mask.grid))
+    assert [compared.fit(each).tied for each in (one, darker)] == [False, False]
+
+
 def test_a_networks_own_dice_on_held_out_scans_is_its_error(
     ask: Ask, scan: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
