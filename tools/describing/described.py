@@ -167,7 +167,7 @@ def _judged(finder: Finder, wanted: Wanted, choice: Choice, found: list[Found]) 
         for one in kept[: wanted.max_candidates]
     ]
     ambiguous = _ambiguous(kept, description)
-    reason = doubt(kept[0], rows[0], description)
+    reason = doubt(kept[0], rows, description)
     if ambiguous:
         reason = undecided(kept)
     return {"verdict": rows[0].verdict, "reason": reason, "candidates": rows, "ambiguous": ambiguous}

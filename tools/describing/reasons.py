@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...retrieval.descriptions.description import Description
 from ..desk.desk import Desk
 from .results import Candidate, DescribedResult
@@ -27,13 +29,17 @@ def left_out(description: Description) -> str:
     )
 
 
-def doubt(best: Scored, row: Candidate, description: Description) -> str:
-    """Why the best candidate is no sure one; "" when nothing speaks against it."""
+def doubt(best: Scored, rows: Sequence[Candidate], description: Description) -> str:
+    """What speaks against the best candidate, or limits what was compared; "" when nothing does."""
+    row = rows[0]
     if row.failed:
         return "Nothing fits every claim; see what failed."
     alone = [str(fit.claim) for fit in best.fits if fit.among == 1 and fit.claim.kind != "count"]
     doubts = [f"Not checked: {'; '.join(row.unchecked)}."] if row.unchecked else []
     doubts += [f"There was nothing to compare with for: {', '.join(alone)}."] if alone else []
+    cut = [one.structure for one in rows if one.volume_is == "cut by the edge"]
+    if cut and any(fit.among > 1 and fit.claim.kind == "rank" for fit in best.fits):
+        doubts.append(f"Compared were the parts inside the scan, which cuts: {', '.join(cut)}.")
     doubts += [f"A network read the words {_listed(description)} by itself."] if description.unused else []
     return " ".join(doubts)
 
