@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp, hypot, log
 from typing import Any
 
+from ..tools.describing.comparing import volume_error
 from ..tools.desk.results import CUT
 from .reply import Cite, Reply, Statement
 
@@ -63,7 +65,7 @@ def measured(segmented: Sequence[Done], call: Done) -> Reply:
             statements.append(_verdict(done, {**seen, "volume_ml": None}, several=several))
     missing = [(done, row) for done in segmented for row in done.result.get("masks", []) if not row["mask_id"]]
     statements += [_verdict(done, row, several=several) for done, row in missing[:_MOST]]
-    return Reply(kind="answer", statements=[*statements, *_larger(call)])
+    return Reply(kind="answer", statements=[*statements, *_larger(call, [row for _done, row in rows.values()])])
 
 
 def _numbers(row: dict[str, Any]) -> str:
@@ -95,8 +97,8 @@ def _lengths(row: dict[str, Any]) -> list[str]:
     return said
 
 
-def _larger(call: Done) -> list[Statement]:
-    """Which of two measured things is the larger, only when both volumes are complete."""
+def _larger(call: Done, seen: Sequence[dict[str, Any]]) -> list[Statement]:
+    """Which of two measured things is the larger, when both volumes are complete and differ by more than their error."""
     rows = call.result.get("measurements", [])
     if len(rows) != 2 or any(row.get("volume_is") != "complete" for row in rows):
         return []
@@ -104,7 +106,16 @@ def _larger(call: Done) -> list[Statement]:
     if not a.get("structure") or a["structure"] == b.get("structure"):
         return []
     cites = [Cite(call_id=call.call_id, handle=row["mask_id"]) for row in (a, b)]
-    return [Statement(text=f"The {a['structure']} is larger than the {b['structure']}.", cites=cites)]
+    dice = {
+        row["mask_id"]: row["confidence"]
+        for row in seen
+        if str(row.get("confidence_is")).startswith("expected Dice")  # where it is not calibrated, 20 % are the error
+    }
+    error = hypot(*(volume_error(dice.get(row["mask_id"])) for row in (a, b)))
+    if not b["volume_ml"] or log(a["volume_ml"] / b["volume_ml"]) > error:
+        return [Statement(text=f"The {a['structure']} is larger than the {b['structure']}.", cites=cites)]
+    text = f"Which is larger is not certain: both volumes together may be off by a factor of {exp(error):.2f}."
+    return [Statement(text=text, cites=cites)]
 
 
 def compared(call: Done) -> Reply:

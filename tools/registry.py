@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ..imaging.errors import BadCall
-from .describing import language_results
 from .describing import results as described_results
 from .describing.described import segment_described
 from .describing.prompting import write_prompts
@@ -45,8 +44,8 @@ TOOLS: tuple[Tool, ...] = (
     Tool(assess_mask, results_review.AssessResult, toolset="clinical"),
     Tool(compare_studies, results_review.StudiesResult, toolset="clinical"),
     Tool(predict_prognosis, prognosis_results.PrognosisResult, toolset="clinical"),
-    Tool(write_prompts, language_results.PromptsResult, toolset="language", read_only=False),
-    Tool(stress_description, language_results.StressResult, toolset="language", read_only=False),
+    Tool(write_prompts, described_results.PromptsResult, toolset="language", read_only=False),
+    Tool(stress_description, described_results.StressResult, toolset="language", read_only=False),
     Tool(check_report, report_results.ReportResult, toolset="clinical", read_only=False),
     Tool(viewer_open, viewer_results.ViewerResult, toolset="viewer", ui=("app",)),
     Tool(viewer_slices, viewer_results.SlicesResult, toolset="viewer", ui=("app",)),

@@ -22,8 +22,8 @@ from ...retrieval.descriptions.wording import Audience
 from ...tools.describing.candidates import everything
 from ...tools.describing.described import Wanted, describe, read
 from ...tools.describing.finding import Finder
-from ...tools.describing.language_results import PromptRow, StressRow
 from ...tools.describing.prompting import Ask, write
+from ...tools.describing.results import PromptRow, StressRow
 from ...tools.describing.stress import LOST, SAME, stressed
 from ...tools.desk.desk import Desk
 from ...tools.desk.job import Job

@@ -85,7 +85,10 @@ class Comparison:
         return self._among(mine)
 
     def _among(self, mine: Value) -> Fit:
-        """1 for the wanted place in the order, nearly 1 within the error, less for near misses, 0 beyond the band."""
+        """1 for the wanted place in the order, nearly 1 within the error, less for near misses, 0 beyond the band.
+
+        What is equal shares its place, and nothing tells it apart.
+        """
         order = sorted(self.values.values(), key=lambda one: -one.value)
         number, count = order.index(mine) + 1, len(order)
         if count < self.claim.rank:
@@ -93,6 +96,8 @@ class Comparison:
         wanted = order[self.claim.rank - 1]
         missed = abs(mine.value - wanted.value)
         shown = f"number {number} of {count} ({self.what}), {abs(mine.value):.4g} {self.unit}"
+        if number == self.claim.rank and sum(one.value == mine.value for one in order) > 1:
+            return Fit(self.claim, TIED, f"{shown}, and another just as much", count, True)
         if number == self.claim.rank:
             return Fit(self.claim, 1.0, shown, count)
         off = f"{shown}, {missed:.3g} {self.unit} off"
@@ -111,15 +116,15 @@ class Comparison:
         return f"{error:.3g} {self.unit}" if abs(mine.value - wanted.value) <= error else ""
 
 
-def size_error(thing: Thing) -> float:
-    """Logarithm of the factor a thing's volume may be off by.
+def volume_error(dice: float | None) -> float:
+    """Logarithm of the factor a mask's volume may be off by.
 
     A mask with a Dice of D holds at most (2 - D) / D times the true volume, and at least the inverse: the case that one lies
     wholly in the other. Where no Dice is known, two volumes are told apart from 20 % on.
     """
-    if thing.dice is None or thing.dice <= 0:
+    if dice is None or dice <= 0:
         return log(1 + NEAR_SIZE) / 2**0.5
-    return log((2 - thing.dice) / thing.dice)
+    return log((2 - dice) / dice)
 
 
 def _value(claim: Claim, thing: Thing, scene: Scene) -> Value | None:
@@ -134,12 +139,12 @@ def _value(claim: Claim, thing: Thing, scene: Scene) -> Value | None:
     if claim.kind == "density_rank":
         return Value(sign * thing.grey, scene.grey_error / 2**0.5)
     if claim.value in ("largest", "smallest"):
-        return Value(sign * thing.place.size, size_error(thing), by_ratio=True)
+        return Value(sign * thing.place.size, volume_error(thing.dice), by_ratio=True)
     length = _length(claim.value, thing)
     if length is None:
         return None
     # a body that is too large everywhere by one factor is too long by its third root; a voxel at the ends comes on top
-    error = hypot(size_error(thing) / 3, max(scene.grid.spacing_mm) / length)
+    error = hypot(volume_error(thing.dice) / 3, max(scene.grid.spacing_mm) / length)
     return Value(sign * length, error, by_ratio=True)
 
 

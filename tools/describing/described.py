@@ -20,6 +20,7 @@ from ..desk.results import Provenance, Verdict
 from .choosing import Choice, Engine, choose, find
 from .finding import Finder, Found, Nothing
 from .matching import ranked
+from .reasons import doubt, left_out, nothing_understood, say_result, undecided
 from .results import Candidate, DescribedResult
 from .things import Scene, Scored
 
@@ -121,11 +122,11 @@ def describe(job: Job, wanted: Wanted) -> DescribedResult:
         assumed=list(description.assumed),
     )
     if not_understood(description):
-        return result.model_copy(update={"verdict": "unsupported", "reason": _not_understood(job.desk, description)})
+        return result.model_copy(update={"verdict": "unsupported", "reason": nothing_understood(job.desk, description)})
     choice = choose(finder, description, wanted.model)
     result = result.model_copy(update={"engine": choice.engine, "engine_reason": choice.reason})
     if description.unused and choice.card is None:
-        return result.model_copy(update={"verdict": "unsupported", "reason": _unused(description)})
+        return result.model_copy(update={"verdict": "unsupported", "reason": left_out(description)})
     found = find(finder, description, choice)
     if isinstance(found, Nothing) or not found:
         nothing = found if isinstance(found, Nothing) else Nothing("unsure", "Nothing was found.")
@@ -136,23 +137,6 @@ def describe(job: Job, wanted: Wanted) -> DescribedResult:
 def not_understood(description: Description) -> bool:
     """Too little of the sentence means anything here."""
     return description.kind == "none" or description.understood < LEAST_UNDERSTOOD[description.kind]
-
-
-def _not_understood(desk: Desk, description: Description) -> str:
-    words = ", ".join(f"'{word}'" for word in description.unused[:6]) or "none of it"
-    near = ", ".join(row.name for row, _score in desk.table.search(description.text[:100], 3))
-    return (
-        f"The description names nothing that can be looked for: not understood: {words}. "
-        f"Closest names: {near}. Say a structure, or an area and the organ it lies in."
-    )
-
-
-def _unused(description: Description) -> str:
-    words = _listed(description)
-    return (
-        f"Not understood: {words}. Nothing was pointed at, because the answer would leave {words} out. "
-        f"Say it in other words, or ask for the {description.target or 'structure'} without."
-    )
 
 
 def scene_of(finder: Finder, description: Description) -> Scene:
@@ -184,9 +168,9 @@ def _judged(finder: Finder, wanted: Wanted, choice: Choice, found: list[Found]) 
         for one in kept[: wanted.max_candidates]
     ]
     ambiguous = _ambiguous(kept, description)
-    reason = _doubt(kept[0], rows[0], description)
+    reason = doubt(kept[0], rows, description)
     if ambiguous:
-        reason = _undecided(kept)
+        reason = undecided(kept)
     return {"verdict": rows[0].verdict, "reason": reason, "candidates": rows, "ambiguous": ambiguous}
 
 
@@ -197,33 +181,6 @@ def _ambiguous(kept: list[Scored], description: Description) -> bool:
         return False
     first, second = sorted(kept, key=lambda one: -one.fit)[:2]
     return second.fits_all and first.fit - second.fit <= CLOSE
-
-
-def _doubt(best: Scored, row: Candidate, description: Description) -> str:
-    """Why the best candidate is no sure one; "" when nothing speaks against it."""
-    if row.failed:
-        return "Nothing fits every claim; see what failed."
-    alone = [str(fit.claim) for fit in best.fits if fit.among == 1 and fit.claim.kind != "count"]
-    doubts = [f"Not checked: {'; '.join(row.unchecked)}."] if row.unchecked else []
-    doubts += [f"There was nothing to compare with for: {', '.join(alone)}."] if alone else []
-    doubts += [f"A network read the words {_listed(description)} by itself."] if description.unused else []
-    return " ".join(doubts)
-
-
-def _listed(description: Description) -> str:
-    return ", ".join(f"'{word}'" for word in description.unused[:6])
-
-
-def _undecided(kept: list[Scored]) -> str:
-    """Which candidates the sentence does not tell apart, with the numbers where they differ by less than the error."""
-    fitting = [one for one in kept if one.fits_all]
-    tied = {str(fit.claim) for one in fitting for fit in one.fits if fit.tied}
-    shown = [
-        f"{one.thing.name}: {fit.reason}" for one in fitting for fit in one.fits if str(fit.claim) in tied and fit.among
-    ]
-    if shown:
-        return f"The order lies inside the error of the measurement: {'; '.join(shown[:4])}."
-    return f"{len(fitting)} candidates fit equally well; the sentence does not tell them apart."
 
 
 def _candidate(
@@ -285,17 +242,3 @@ def _stored(
         scored.thing.mask, image_id=wanted.image_id, structure=scored.thing.name, made_by=made_by, facts=facts
     )
     return record.mask_id, provenance
-
-
-def say_result(result: DescribedResult) -> str:
-    """The answer in a few words."""
-    if not result.candidates:
-        return f"{(result.verdict or 'absent').replace('_', ' ').capitalize()}: {result.reason}"[:1500]
-    parts = []
-    for number, row in enumerate(result.candidates, start=1):
-        size = f", {row.volume_ml:g} ml" if row.volume_ml is not None else ""
-        but = f"; does not hold: {'; '.join(row.failed)}" if row.failed else ""
-        parts.append(f"{number}. {row.structure} ({row.verdict}, score {row.score:.2f}{size}{but}) {row.mask_id}")
-    lead = "Ambiguous, ask which is meant: " if result.ambiguous else ""
-    unused = f" Not used: {', '.join(result.unused_words[:5])}." if result.unused_words else ""
-    return f"{lead}{'. '.join(parts)}.{unused}"[:1500]

@@ -31,8 +31,8 @@ from ..desk.results import Provenance
 from .candidates import everything
 from .described import CLOSE
 from .finding import Finder, Found
-from .language_results import PromptRow, PromptsResult
 from .matching import ranked
+from .results import PromptRow, PromptsResult
 from .things import Fit, Scene, Scored
 
 _TRIES = 40  # drafts per wanted prompt; templates repeat themselves

@@ -23,9 +23,8 @@ from ..desk.desk import Answer, Call, Desk
 from ..desk.job import Job, answer_job, run_job
 from ..desk.results import Provenance, Verdict
 from .described import Wanted, describe, read
-from .language_results import StressResult, StressRow
 from .prompting import same_meaning
-from .results import DescribedResult
+from .results import DescribedResult, StressResult, StressRow
 
 SAME = 0.8  # Dice from which the mask counts as kept
 LOST = 0.1  # Dice below which it counts as lost

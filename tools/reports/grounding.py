@@ -28,6 +28,7 @@ MOST_DESCRIBED = 8  # lesions of one report looked for by description
 _MOST_CANDIDATES = 3  # of each
 _TUMOURS = ("mass", "lesion", "metastasis", "nodule", "tumour", "neoplasm", "carcinoma", "adenocarcinoma", "malignancy",
             "renal cell carcinoma", "hepatocellular carcinoma")  # fmt: skip
+_CRUMB = 0.1  # of an organ's mask: a smaller part is no second piece of it
 _SAME_AS_HOST = 0.3  # overlap (IoU) from which a "lesion" is the organ itself
 
 
@@ -132,11 +133,13 @@ def _measured(desk: Desk, mask_id: str, what: list[What]) -> Measurement:
 
 
 def _lengths(desk: Desk, structure: str, found: Measurement) -> dict[str, object]:
-    """Lengths as evidence; of several parts each one's."""
+    """Lengths as evidence; of several parts each one's, of an organ without its crumbs."""
+    least = 0.0 if is_lesion(structure) or desk.table.get(structure) is None else _CRUMB * found.voxels
+    parts = [part.lengths for part in found.parts if part.lengths and part.voxels >= least]
     mine = {} if found.diameters is None else found.diameters.model_dump(exclude={"slice_index"})
     return {
         **mine,
-        "parts": [part.lengths for part in found.parts if part.lengths],
+        "parts": parts if len(parts) > 1 else [],
         "across": found.across,
         "is_tube": desk.table.is_tube(structure),
         "no_length": found.reasons,

@@ -12,7 +12,7 @@ import pytest
 from ostensor.imaging.volume import Grid, Mask
 from ostensor.models.card import Measured
 from ostensor.retrieval.descriptions.description import Claim
-from ostensor.tools.describing.comparing import Comparison, size_error
+from ostensor.tools.describing.comparing import Comparison, volume_error
 from ostensor.tools.describing.things import Scene, Thing
 
 from ...toys.desks import Ask, save, toy_scan
@@ -108,7 +108,17 @@ def test_the_error_of_a_volume_comes_from_the_expected_dice(dice: float | None, 
     fit = Comparison.of(Claim("rank", "largest"), [large, small], scene).fit(small)
     assert fit.tied is not told
     if dice is not None:
-        assert np.exp(size_error(small)) == pytest.approx((2 - dice) / dice)
+        assert np.exp(volume_error(small.dice)) == pytest.approx((2 - dice) / dice)
+
+
+def test_what_is_equal_is_tied_even_where_the_error_is_nothing() -> None:
+    one, other = thing("a", 20, 0.9), thing("b", 18, 0.9)
+    claim = Claim("density_rank", "high")
+    compared = Comparison.of(claim, [one, other], Scene(one.mask.grid))
+    assert [compared.fit(each).tied for each in (one, other)] == [True, True]
+    darker = dataclasses.replace(other, grey=99.0)
+    compared = Comparison.of(claim, [one, darker], Scene(one.mask.grid))
+    assert [compared.fit(each).tied for each in (one, darker)] == [False, False]
 
 
 def test_a_networks_own_dice_on_held_out_scans_is_its_error(

@@ -96,6 +96,8 @@ def test_a_vessel_is_no_organ_and_a_kind_that_nobody_found_is_not_absent_for_tha
     ask: Ask, root: Path, vessels: str
 ) -> None:
     assert {c["structure"] for c in described(ask, vessels, "the largest organ")["candidates"]} == {"liver"}
+    cut = described(ask, vessels, "the largest structure")
+    assert "Compared were the parts inside the scan, which cuts: liver" in cut["reason"], "it goes through every slice"
     array = np.full((61, 53, 59), -1000, np.int16)
     array[3:58, 3:50] = 40
     array[4:20, 4:32] = 100
