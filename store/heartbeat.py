@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import sqlalchemy as sa
 
+from ..imaging.errors import Unavailable
 from ..imaging.guards.machine import machine
 from .records import beats
 
@@ -25,8 +26,8 @@ BEAT_S = 2.0
 SILENT_S = 6.0
 CONFIRMED_S = 1.5  # of silence, after it was first met
 LOOK_S = 0.25  # between two looks at what others did to jobs of this process
-STORAGE_ERRORS = (sa.exc.OperationalError, sa.exc.InternalError, OSError)
-"""What a full, vanished or locked store raises."""
+STORAGE_ERRORS = (sa.exc.OperationalError, sa.exc.InternalError, OSError, Unavailable)
+"""What a full, vanished or locked store raises; Unavailable is our own word for one that is gone."""
 
 
 def this_process() -> str:
@@ -119,7 +120,7 @@ class Pulse:
             thread.join(timeout=5)
 
     def _run(self) -> None:
-        again = True
+        again, failing = True, False
         while not self._stop.wait(LOOK_S):
             with self._lock:
                 if not (again or self._wanted):
@@ -130,8 +131,9 @@ class Pulse:
             if work is None:
                 return
             try:
-                again = work()
+                again, failing = work(), False
             except STORAGE_ERRORS as error:
-                log.warning("the store does not answer the heartbeat: %s", type(error).__name__)
-                again = True
+                if not failing:  # said once, not four times a second
+                    log.warning("the store does not answer the heartbeat: %s", type(error).__name__)
+                again = failing = True
             del work

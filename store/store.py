@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,45 +18,29 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..imaging.dicom.source import DicomSource
-from ..imaging.errors import BadCall, Failed, Unavailable
-from ..imaging.guards.private import close_to_others, make_private_file, make_private_folder
+from ..imaging.errors import BadCall, Failed
 from ..imaging.region import Region
 from ..imaging.volume import Mask, Volume
-from .arrays import ArrayFiles
-from .audit import AuditLog
 from .checksums import is_whole
+from .folder import StoreFolder
 from .heartbeat import STORAGE_ERRORS
-from .jobs import JobsLedger
-from .quota import Quota
 from .records import (
     Facts,
     ImageRecord,
     MaskRecord,
-    beats,
     grid_from_json,
     grid_to_json,
     images,
     masks,
-    metadata,
     now,
 )
-from .sources import SourceFiles
 
 log = logging.getLogger(__name__)
 
-_NOBODY = "a test of the disk"
-_TRIES = 3  # to keep an array while somebody else cleans up
 _AT_A_TIME = 200  # files that `gc` looks at in one transaction
 
-# What lies in the folder, made here, by the server (uploads, callers, keys, limits) or by agents; earlier versions left
-# it readable. Other files of the folder are not ours to change.
-_OURS = (
-    "catalogue.sqlite*", "audit.jsonl", "arrays", "sources", "uploads", "callers", "agent", "index", "tokens.json",
-    "http.key", "limits.sqlite*",
-)  # fmt: skip
 
-
-class Store(JobsLedger):
+class Store(StoreFolder):
     """Images, masks, jobs and the audit log of one folder.
 
     Args:
@@ -65,71 +48,16 @@ class Store(JobsLedger):
         url: another SQLAlchemy database for the catalogue, such as PostgreSQL for several machines.
 
     Attributes:
-        quota: the room it may take; None for as much as there is.
         repairs: what start-up had to put right, one sentence each.
     """
 
     def __init__(self, folder: Path, *, url: str | None = None) -> None:
-        make_private_folder(folder)
-        self.folder = folder.resolve()
-        for name in _OURS:
-            for path in self.folder.glob(name):
-                close_to_others(path)
-        self.quota: Quota | None = None
-        self.arrays = ArrayFiles(self.folder / "arrays")
-        self.sources = SourceFiles(self.folder / "sources")  # DICOM identifiers: they stay in here
-        self.audit = AuditLog(self.folder / "audit.jsonl")
-        if url is None:
-            make_private_file(self.folder / "catalogue.sqlite")  # SQLite gives its -wal and -shm files the same rights
-        super().__init__(_engine(url or f"sqlite:///{self.folder / 'catalogue.sqlite'}"))
-        metadata.create_all(self.engine)
-        self._place = self._identity()
+        super().__init__(folder, url=url)
         try:
             self.repairs = self.repair()
         except STORAGE_ERRORS as error:
             log.warning("the store could not be repaired: %s", type(error).__name__)
             self.repairs = ("Nothing could be repaired: the store cannot be written (is its disk full?).",)
-
-    def _identity(self) -> tuple[tuple[int, int], ...]:
-        """What the folder and its catalogue are to the file system."""
-        places = (
-            (self.folder, self.folder / "catalogue.sqlite") if self.engine.dialect.name == "sqlite" else (self.folder,)
-        )
-        statuses = [place.stat() for place in places]
-        return tuple((status.st_dev, status.st_ino) for status in statuses)
-
-    def check_there(self) -> None:
-        """Refuse to go on when the folder was removed or replaced underneath: SQLite would not notice.
-
-        Raises:
-            Unavailable: it was.
-        """
-        try:
-            there = self._identity() == self._place
-        except OSError:
-            there = False
-        if not there:
-            raise Unavailable(
-                "The store's folder was removed or replaced while this program ran, so nothing can be kept. "
-                "Put it back and start the program again."
-            )
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Arrays that cannot be read because the whole store is away say that."""
-        try:
-            yield
-        except Failed:
-            self.check_there()
-            raise
-
-    @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
-        """A transaction in a store that is still there, before and after."""
-        self.check_there()
-        with super().writing() as connection:
-            yield connection
-        self.check_there()
 
     def add_image(
         self,
@@ -165,7 +93,7 @@ class Store(JobsLedger):
             if source is not None:
                 self.sources.put(image_id, source)
 
-        self._keep(images, "image_id", row, self.arrays.image_path(content), put, volume.array.nbytes)
+        self.keep(images, "image_id", row, self.arrays.image_path(content), put, volume.array.nbytes)
         return self.image(image_id)
 
     def image(self, image_id: str) -> ImageRecord:
@@ -174,15 +102,15 @@ class Store(JobsLedger):
         Raises:
             BadCall: nothing has this handle.
         """
-        row = self._row(images, "image_id", image_id)
+        row = self.row(images, "image_id", image_id)
         if row is None:
-            raise BadCall(f"Unknown image '{_short(image_id)}'. {self._known(images, 'image_id')} Call open_image.")
+            raise BadCall(f"Unknown image '{_short(image_id)}'. {self.known(images, 'image_id')} Call open_image.")
         return _image_record(row)
 
     def volume(self, image_id: str) -> Volume:
         """The image itself; its voxels are mapped read-only, not loaded."""
         record = self.image(image_id)
-        with self._explained():
+        with self.explained():
             return Volume(self.arrays.image(record.content_hash), record.grid, record.modality, record.synthetic)
 
     def array_path(self, image_id: str) -> Path:
@@ -226,7 +154,7 @@ class Store(JobsLedger):
             created=now(),
         )
         place = self.arrays.mask_path(content)
-        self._keep(
+        self.keep(
             masks,
             "mask_id",
             vars(record),
@@ -242,21 +170,21 @@ class Store(JobsLedger):
         Raises:
             BadCall: nothing has this handle.
         """
-        row = self._row(masks, "mask_id", mask_id)
+        row = self.row(masks, "mask_id", mask_id)
         if row is None:
-            raise BadCall(f"Unknown mask '{_short(mask_id)}'. {self._known(masks, 'mask_id')} Call segment first.")
+            raise BadCall(f"Unknown mask '{_short(mask_id)}'. {self.known(masks, 'mask_id')} Call segment first.")
         return MaskRecord(**row)
 
     def mask(self, mask_id: str) -> Mask:
         """The mask itself, on its image's grid."""
         record = self.mask_record(mask_id)
-        with self._explained():
+        with self.explained():
             return Mask(self.arrays.mask(record.content_hash), self.image(record.image_id).grid)
 
     def region(self, mask_id: str) -> Region:
         """The mask cut to its voxels: enough to measure it, and much faster to read."""
         record = self.mask_record(mask_id)
-        with self._explained():
+        with self.explained():
             return self.arrays.mask_region(record.content_hash, self.image(record.image_id).grid)
 
     def images(self) -> tuple[ImageRecord, ...]:
@@ -283,16 +211,6 @@ class Store(JobsLedger):
         """Append one call to the audit log."""
         self.audit.write(tool, arguments, outcome)
 
-    def try_to_write(self) -> None:
-        """Change something in the catalogue that changes nothing.
-
-        Raises:
-            one of `STORAGE_ERRORS`: it cannot be written.
-        """
-        with self.writing() as connection:
-            connection.execute(beats.insert().values(owner=_NOBODY, at=0.0))
-            connection.execute(beats.delete().where(beats.c.owner == _NOBODY))
-
     def repair(self) -> tuple[str, ...]:
         """Put right what a kill left behind and say what was done, one sentence each."""
         done = []
@@ -303,7 +221,7 @@ class Store(JobsLedger):
             done.append(f"Removed {len(leftovers)} half-written array files.")
         cut = [path for path in self.arrays.all() if self.arrays.is_cut(path)]
         if cut:
-            with self._alone():
+            with self.alone():
                 for path in cut:
                     path.unlink(missing_ok=True)
             done.append(f"Removed {len(cut)} array files that were cut short.")
@@ -330,7 +248,7 @@ class Store(JobsLedger):
         freed = 0
         paths = list(self.arrays.all())
         for begin in range(0, len(paths) or 1, _AT_A_TIME):
-            with self._alone() as connection:
+            with self.alone() as connection:
                 named = {self.arrays.image_path(h) for h in connection.scalars(sa.select(images.c.content_hash))}
                 named |= {self.arrays.mask_path(h) for h in connection.scalars(sa.select(masks.c.content_hash))}
                 for path in paths[begin : begin + _AT_A_TIME]:
@@ -339,49 +257,6 @@ class Store(JobsLedger):
                     image_ids = set(connection.scalars(sa.select(images.c.image_id)))
                     freed += self.sources.forget_all_but(image_ids, older_than_s=older_than_s)
         return freed
-
-    @contextmanager
-    def _alone(self) -> Iterator[sa.Connection]:
-        """A transaction during which nobody else adds an entry."""
-        with self.writing() as connection:
-            if self.engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            else:
-                connection.exec_driver_sql("LOCK TABLE images, masks IN SHARE ROW EXCLUSIVE MODE")
-            yield connection
-
-    def _keep(
-        self, table: sa.Table, key: str, row: Mapping[str, Any], place: Path, put: Callable[[], None], needed: int
-    ) -> None:
-        """Write an array, then its entry; and again, when somebody cleaned up in between.
-
-        Args:
-            needed: bytes at most, for the quota; nothing when it is there already.
-        """
-        with self.room(0 if place.exists() else needed):
-            for _ in range(_TRIES):
-                self.check_there()
-                put()
-                self._insert_once(table, key, row)
-                if place.exists() and self._row(table, key, row[key]) is not None:
-                    return
-        raise Failed("The store was cleaned up while something was kept in it, three times over. Call it again.")
-
-    @contextmanager
-    def room(self, needed: int) -> Iterator[None]:
-        """Room for so many bytes while they are written.
-
-        Raises:
-            BadCall: there is none left for whom the store belongs to.
-        """
-        if self.quota is None or not needed:
-            yield
-            return
-        self.quota.promise(needed)
-        try:
-            yield
-        finally:
-            self.quota.keep(needed, needed)
 
     def verify(self, *, report: Callable[[float, str], None] = lambda share, message: None) -> tuple[str, ...]:
         """Handles whose stored voxels no longer match their hash; reads every array.
@@ -428,24 +303,6 @@ class Store(JobsLedger):
                         connection.execute(masks.delete().where(masks.c.mask_id == record.mask_id))
         return gone
 
-    def _insert_once(self, table: sa.Table, key: str, values: Mapping[str, Any]) -> None:
-        try:
-            with self.writing() as connection:
-                connection.execute(table.insert().values(**values))
-        except sa.exc.IntegrityError:  # the same content is there already, perhaps from another process
-            if self._row(table, key, values[key]) is None:
-                raise
-
-    def _row(self, table: sa.Table, key: str, value: str) -> Facts | None:
-        with self.engine.connect() as connection:
-            row = connection.execute(sa.select(table).where(table.c[key] == value)).mappings().first()
-            return None if row is None else dict(row)
-
-    def _known(self, table: sa.Table, key: str) -> str:
-        with self.engine.connect() as connection:
-            latest = list(connection.scalars(sa.select(table.c[key]).order_by(table.c.created.desc()).limit(3)))
-        return f"Latest: {', '.join(latest)}." if latest else "There is none yet."
-
 
 def _deleted(path: Path, older_than_s: float) -> int:
     """Bytes freed: those of a file that is old enough."""
@@ -466,19 +323,3 @@ def _short(handle: str) -> str:
 def _image_record(row: Facts) -> ImageRecord:
     record = ImageRecord(**row)
     return replace(record, grid=grid_from_json(row["grid"]))
-
-
-def _engine(url: str) -> sa.Engine:
-    engine = sa.create_engine(url, hide_parameters=True)  # errors are logged, and rows name files
-    if engine.dialect.name == "sqlite":
-
-        @sa.event.listens_for(engine, "connect")
-        def _durable(connection: Any, _record: object) -> None:
-            cursor = connection.cursor()
-            cursor.execute("PRAGMA busy_timeout = 30000")
-            cursor.execute("PRAGMA journal_mode = WAL")
-            cursor.execute("PRAGMA synchronous = FULL")  # an acknowledged row survives a power cut
-            cursor.execute("PRAGMA foreign_keys = ON")
-            cursor.close()
-
-    return engine

@@ -22,7 +22,7 @@ from ..errors import BadCall
 from ..guards.withheld import withhold_header_values
 from .opening.frames_packed import check_packed_frames
 from .opening.members import Member, Members
-from .opening.streams import Meter, Metered, inflated
+from .opening.streams import VALUE_BYTES, Meter, Metered, inflated
 
 _NOT_IMAGES = ("SEG", "RTDOSE", "RTSTRUCT", "PR", "KO", "SR", "REG", "FID")
 # Further kinds that may be named in a refusal; PS3.3 C.7.3.1.1.1. Another value may be anything, a name included.
@@ -127,7 +127,7 @@ def find_parts(members: Members) -> Parts:
             continue
         try:
             plain = partial(_plain, member, header, offset)
-            images.append(Part(_parsed(header), header, partial(_whole, member), member.packed, plain))
+            images.append(Part(_parsed(header), header, partial(_whole, member, header), member.packed, plain))
         except UNREADABLE:
             damaged += 1
     return Parts(tuple(images), tuple(sorted(others)), damaged, members.links)
@@ -204,10 +204,18 @@ def _header(member: Member, meter: Meter) -> tuple[Any, int] | None:
         return None
 
 
-def _whole(member: Member) -> Any:
+def _pixel_bytes(header: Any) -> int:
+    """Bytes of the pixels as the header has them, unpacked."""
+    count = int(header.Rows) * int(header.Columns) * int(header.get("NumberOfFrames", 1) or 1)
+    return count * int(header.get("SamplesPerPixel", 1) or 1) * max(8, int(header.get("BitsAllocated", 16) or 16)) // 8
+
+
+def _whole(member: Member, header: Any) -> Any:
     """The object with its pixels, which are not larger than its header says."""
+    most = max(VALUE_BYTES, int(1.2 * _pixel_bytes(header)))  # what cannot be packed grows a little
     with member.open() as file:
-        data = pydicom.dcmread(inflated(file, member.packed, Meter("")), force=True)
+        metered: Any = Metered(inflated(file, member.packed, Meter("")), Meter(""), value_bytes=most)
+        data = pydicom.dcmread(metered, force=True)
     if "TransferSyntaxUID" not in data.file_meta:  # old files without a meta header
         implicit, little = data.original_encoding
         plain = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
@@ -227,4 +235,4 @@ def _plain(member: Member, header: Any, offset: int) -> bytes | None:
         length = int.from_bytes(start[-4:], "little")
         if start[:4] != b"\xe0\x7f\x10\x00" or length == 0xFFFFFFFF:
             return None
-        return file.read(length)
+        return file.read(min(length, _pixel_bytes(header) + 1))

@@ -52,11 +52,16 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Received:
-    """A file as it arrived."""
+    """A file as it arrived.
+
+    Attributes:
+        is_new: the caller had not sent the same content under this name before.
+    """
 
     path: Path
     sha256: str
     size: int
+    is_new: bool
 
 
 async def upload(request: Request, caller: Caller, http: HttpSettings) -> Response:
@@ -69,14 +74,16 @@ async def upload(request: Request, caller: Caller, http: HttpSettings) -> Respon
         limit = await _room(request, caller, http)
         received = await _received(request.stream(), caller, name, limit)
         if request.query_params.get("sha256", "").lower() not in ("", received.sha256):
-            received.path.unlink()
+            if received.is_new:
+                received.path.unlink()
             raise Refused(
                 422, f"The file arrived with SHA-256 {received.sha256}, not the one announced. Send it again."
             )
         try:
             return await _opened(request, caller, received)
         except BaseException:  # whatever went wrong, the client left or the memory ended: it is not kept
-            received.path.unlink(missing_ok=True)
+            if received.is_new:
+                received.path.unlink(missing_ok=True)
             raise
     except Refused as refused:
         # What the client still sends is not read, so the connection cannot be used again.
@@ -135,8 +142,9 @@ async def _received(chunks: AsyncIterator[bytes], caller: Caller, name: str, lim
         await _still_has_room(caller)
         digest = hasher.hexdigest()
         path = folder / f"{digest[:12]}_{name}"
+        is_new = not path.exists()
         part.replace(path)
-        return Received(path, digest, size)
+        return Received(path, digest, size, is_new)
     except OSError as error:
         if isinstance(error, TimeoutError):
             raise Refused(408, f"No byte came for {_IDLE_S:g} s. Send it again.") from None

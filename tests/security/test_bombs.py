@@ -247,3 +247,35 @@ def test_who_waits_for_memory_gets_it_when_another_scan_is_stored() -> None:
     assert got.wait(30)
     thread.join()
     assert Budget().most > FREE_BYTES
+
+
+def test_pixels_are_read_no_further_than_the_header_says(tmp_path: Path) -> None:
+    """A slice of 6 x 5 pixels with 250 MB of them, in a zip of 3 MB: nobody reads the rest."""
+    buffer = io.BytesIO()
+    ct_slice(0.0).save_as(buffer, enforce_file_format=True)
+    raw = buffer.getvalue()
+    at = raw.rindex(b"\xe0\x7f\x10\x00")
+    noise = np.random.default_rng(0).bytes(12_000) + b"\0" * (MB - 12_000)
+    path = tmp_path / "a.zip"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("a.dcm", "w") as member,
+    ):
+        member.write(raw[: at + 8] + struct.pack("<I", 250 * MB))
+        for _ in range(250):
+            member.write(noise)
+    with peak_below(60):
+        assert read_image(path).volume is not None
+
+
+def test_a_nifti_header_of_a_million_extensions_is_walked_not_kept(tmp_path: Path) -> None:
+    made = nibabel.Nifti1Header()
+    made.set_data_dtype(np.uint8)
+    made.set_data_shape((5, 7, 11))
+    made.set_sform(np.diag([1, 1, 1, 1]), code=1)
+    count = 1_000_000
+    made["vox_offset"], made["magic"] = 352 + 16 * count, b"n+1"
+    body = made.binaryblock + b"\1\0\0\0" + struct.pack("<2i8x", 16, 4) * count + bytes(range(77)) * 5
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(body, 1))
+    with peak_below(100):
+        assert read_image(tmp_path / "a.nii.gz", modality="mr").volume is not None

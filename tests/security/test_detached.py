@@ -151,3 +151,12 @@ def test_an_upload_that_cannot_be_opened_is_not_kept(
         refused = site.request("POST", "/upload", token, params={"name": "a.nii"}, content=scan_bytes())
     assert refused.status_code == status
     assert not list((desk.store.folder / "callers").rglob("files/*"))
+
+
+def test_a_second_upload_that_fails_leaves_the_first(desk: Desk) -> None:
+    token = TokenFile(desk.store.folder).add("ada", toolsets=["core"], days=1)
+    with served(desk, auth="tokens") as site:
+        for modality, status in (("ct", 201), ("nonsense", 422), ("ct", 201)):
+            wanted = {"name": "a.nii", "modality": modality}
+            assert site.request("POST", "/upload", token, params=wanted, content=scan_bytes()).status_code == status
+            assert len(list((desk.store.folder / "callers").rglob("files/*_a.nii"))) == 1

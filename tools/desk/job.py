@@ -53,7 +53,7 @@ class Job:
         shares = Shares()
 
         def report(share: float, message: str) -> None:
-            shares.main = max(shares.main, min(1.0, share))
+            shares.go_on(share)
             whole(shares.done, message)
 
         return cls(desk, job_id, report, cancelled, shares, whole)

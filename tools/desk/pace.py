@@ -7,12 +7,14 @@ a step takes far longer than any before it, the share stops: then something is w
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 _FIRST_STEP = 0.05  # of the whole, while no step was measured; our choice
+_LEAST_STEP = 0.02  # that is expected next, however small the last one was; our choice
 _FIRST_S = 4.0  # for such a step; our choice
 _PATIENCE = 20  # times the longest step so far, after which nothing is guessed any more
 _PATIENCE_S = 60.0
@@ -53,9 +55,11 @@ class Pace:
     def _guess(self) -> float:
         if self._share >= 1:
             return 1.0
-        since = min(self._clock() - self._at, max(_PATIENCE_S, _PATIENCE * self._longest))
-        ahead = min(self._step, (1 - self._share) * 0.9)
-        return self._share + ahead * since / (since + self._took)
+        patience = max(_PATIENCE_S, _PATIENCE * self._longest)
+        since = min(self._clock() - self._at, patience)
+        left = 1 - self._share
+        ahead = min(max(self._step, min(_LEAST_STEP, left / 2)), 0.9 * left)
+        return self._share + ahead * math.log1p(since / self._took) / math.log1p(patience / self._took)
 
 
 @dataclass
@@ -69,9 +73,14 @@ class Shares:
     aside: list[float] = field(default_factory=list)
 
     def begin(self) -> int:
-        """A look on the side, from now on known by this number."""
-        self.aside.append(0.0)
+        """A look on the side, from now on known by this number; those before it are done."""
+        self.aside = [1.0] * len(self.aside) + [0.0]
         return len(self.aside) - 1
+
+    def go_on(self, share: float) -> None:
+        """So much of the main part is done, and every look on the side that was begun."""
+        self.main = max(self.main, min(1.0, share))
+        self.aside = [1.0] * len(self.aside)
 
     @property
     def done(self) -> float:

@@ -59,16 +59,20 @@ class Meter:
 
 
 class Metered:
-    """A file as pydicom needs it, which ends in `TooLong` when its header does not end."""
+    """A file as pydicom needs it, which ends in `TooLong` when its header does not end.
 
-    def __init__(self, file: BinaryIO, meter: Meter) -> None:
-        self._file, self._meter = file, meter
-        self._left = OBJECT_BYTES
+    Args:
+        value_bytes: of one element; more where pixels are read, too.
+    """
+
+    def __init__(self, file: BinaryIO, meter: Meter, *, value_bytes: int = VALUE_BYTES) -> None:
+        self._file, self._meter, self._value_bytes = file, meter, value_bytes
+        self._left = OBJECT_BYTES + value_bytes
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int = -1) -> bytes:
         """Bytes, and what keeping them takes on the meter."""
-        if size < 0 or size > min(VALUE_BYTES, self._left):
+        if size < 0 or size > min(self._value_bytes, self._left):
             raise TooLong("a header without end")
         content = self._file.read(size)
         self._left -= len(content) + (ITEM_BYTES if content[:4] in _ITEMS else READ_BYTES)
@@ -76,7 +80,7 @@ class Metered:
 
     def close(self) -> None:
         """Write on the meter what was taken; the file stays open."""
-        self._meter.taken += OBJECT_BYTES - self._left
+        self._meter.taken += OBJECT_BYTES + self._value_bytes - self._left
         self._meter.check()
 
 

@@ -1,0 +1,191 @@
+"""The folder of a store: its catalogue, its arrays, and transactions that know whether both are still there.
+
+A catalogue (SQLite in WAL mode, or any SQLAlchemy database) beside array files named by their content. The folder and
+all in it are for its owner alone. Arrays are on disk before their row is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..imaging.errors import Failed, Unavailable
+from ..imaging.guards.private import close_to_others, make_private_file, make_private_folder
+from .arrays import ArrayFiles
+from .audit import AuditLog
+from .jobs import JobsLedger
+from .quota import Quota
+from .records import Facts, beats, metadata
+from .sources import SourceFiles
+
+_NOBODY = "a test of the disk"
+_TRIES = 3  # to keep an array while somebody else cleans up
+
+# What lies in the folder, made here, by the server (uploads, callers, keys, limits) or by agents; earlier versions left
+# it readable. Other files of the folder are not ours to change.
+_OURS = (
+    "catalogue.sqlite*", "audit.jsonl", "arrays", "sources", "uploads", "callers", "agent", "index", "tokens.json",
+    "http.key", "limits.sqlite*",
+)  # fmt: skip
+
+
+class StoreFolder(JobsLedger):
+    """One folder with its catalogue.
+
+    Args:
+        folder: made if missing; holds `catalogue.sqlite`, `arrays/` and `audit.jsonl`.
+        url: another SQLAlchemy database for the catalogue, such as PostgreSQL for several machines.
+
+    Attributes:
+        quota: the room it may take; None for as much as there is.
+    """
+
+    def __init__(self, folder: Path, *, url: str | None = None) -> None:
+        make_private_folder(folder)
+        self.folder = folder.resolve()
+        for name in _OURS:
+            for path in self.folder.glob(name):
+                close_to_others(path)
+        self.quota: Quota | None = None
+        self.arrays = ArrayFiles(self.folder / "arrays")
+        self.sources = SourceFiles(self.folder / "sources")  # DICOM identifiers: they stay in here
+        self.audit = AuditLog(self.folder / "audit.jsonl")
+        if url is None:
+            make_private_file(self.folder / "catalogue.sqlite")  # SQLite gives its -wal and -shm files the same rights
+        super().__init__(_engine(url or f"sqlite:///{self.folder / 'catalogue.sqlite'}"))
+        metadata.create_all(self.engine)
+        self._place = self._identity()
+
+    def _identity(self) -> tuple[tuple[int, int], ...]:
+        """What the folder and its catalogue are to the file system."""
+        places = (
+            (self.folder, self.folder / "catalogue.sqlite") if self.engine.dialect.name == "sqlite" else (self.folder,)
+        )
+        statuses = [place.stat() for place in places]
+        return tuple((status.st_dev, status.st_ino) for status in statuses)
+
+    def check_there(self) -> None:
+        """Refuse to go on when the folder was removed or replaced underneath: SQLite would not notice.
+
+        Raises:
+            Unavailable: it was.
+        """
+        try:
+            there = self._identity() == self._place
+        except OSError:
+            there = False
+        if not there:
+            raise Unavailable(
+                "The store's folder was removed or replaced while this program ran, so nothing can be kept. "
+                "Put it back, or start the program again."
+            )
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction in a store that is still there, before and after."""
+        self.check_there()
+        with super().writing() as connection:
+            yield connection
+        self.check_there()
+
+    @contextmanager
+    def alone(self) -> Iterator[sa.Connection]:
+        """A transaction during which nobody else adds an entry."""
+        with self.writing() as connection:
+            if self.engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection.exec_driver_sql("LOCK TABLE images, masks IN SHARE ROW EXCLUSIVE MODE")
+            yield connection
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Arrays that cannot be read because the whole store is away say that."""
+        try:
+            yield
+        except Failed:
+            self.check_there()
+            raise
+
+    def try_to_write(self) -> None:
+        """Change something in the catalogue that changes nothing.
+
+        Raises:
+            one of `STORAGE_ERRORS`: it cannot be written.
+        """
+        with self.writing() as connection:
+            connection.execute(beats.insert().values(owner=_NOBODY, at=0.0))
+            connection.execute(beats.delete().where(beats.c.owner == _NOBODY))
+
+    @contextmanager
+    def room(self, needed: int) -> Iterator[None]:
+        """Room for so many bytes while they are written.
+
+        Raises:
+            BadCall: there is none left for whom the store belongs to.
+        """
+        if self.quota is None or not needed:
+            yield
+            return
+        self.quota.promise(needed)
+        try:
+            yield
+        finally:
+            self.quota.keep(needed, needed)
+
+    def keep(
+        self, table: sa.Table, key: str, row: Mapping[str, Any], place: Path, put: Callable[[], None], needed: int
+    ) -> None:
+        """Write an array, then its entry; and again, when somebody cleaned up in between.
+
+        Args:
+            needed: bytes at most, for the quota; nothing when it is there already.
+        """
+        with self.room(0 if place.exists() else needed):
+            for _ in range(_TRIES):
+                self.check_there()
+                put()
+                self._insert_once(table, key, row)
+                if place.exists() and self.row(table, key, row[key]) is not None:
+                    return
+        raise Failed("The store was cleaned up while something was kept in it, three times over. Call it again.")
+
+    def _insert_once(self, table: sa.Table, key: str, values: Mapping[str, Any]) -> None:
+        try:
+            with self.writing() as connection:
+                connection.execute(table.insert().values(**values))
+        except sa.exc.IntegrityError:  # the same content is there already, perhaps from another process
+            if self.row(table, key, values[key]) is None:
+                raise
+
+    def row(self, table: sa.Table, key: str, value: str) -> Facts | None:
+        """The row of a handle, or None."""
+        with self.engine.connect() as connection:
+            row = connection.execute(sa.select(table).where(table.c[key] == value)).mappings().first()
+            return None if row is None else dict(row)
+
+    def known(self, table: sa.Table, key: str) -> str:
+        """The latest handles of a kind, in a sentence."""
+        with self.engine.connect() as connection:
+            latest = list(connection.scalars(sa.select(table.c[key]).order_by(table.c.created.desc()).limit(3)))
+        return f"Latest: {', '.join(latest)}." if latest else "There is none yet."
+
+
+def _engine(url: str) -> sa.Engine:
+    engine = sa.create_engine(url, hide_parameters=True)  # errors are logged, and rows name files
+    if engine.dialect.name == "sqlite":
+
+        @sa.event.listens_for(engine, "connect")
+        def _durable(connection: Any, _record: object) -> None:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA busy_timeout = 30000")
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = FULL")  # an acknowledged row survives a power cut
+            cursor.execute("PRAGMA foreign_keys = ON")
+            cursor.close()
+
+    return engine
