@@ -42,7 +42,7 @@ def read_image(
         raise BadCall(f"'{path.name}' does not exist. Give an existing file or folder. Check the spelling.")
     door = _door(path, within)
     if path.is_dir():
-        return _open_dicom(path, modality, series, door)
+        return _open_dicom(path.resolve(), modality, series, door)
     with door.open(path) as file:
         head, size = file.read(132), os.fstat(file.fileno()).st_size
     if size == 0:

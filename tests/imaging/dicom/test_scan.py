@@ -494,3 +494,19 @@ def test_words_in_the_place_of_numbers_are_named_when_the_scan_is_opened(tmp_pat
     (note,) = [w for w in read_image(folder).warnings if "no valid value" in w]
     assert all(word in note for word in ("PatientWeight", "PatientSize", "StudyDate"))
     assert "Olive" not in note
+
+
+def test_a_folder_by_a_relative_path_and_through_a_link_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "series").mkdir()
+    for number in range(3):
+        data = ct_slice(2.5 * number, InstanceNumber=number + 1, SOPInstanceUID=generate_uid())
+        data.save_as(tmp_path / "series" / f"{number}.dcm", enforce_file_format=True)
+    (tmp_path / "link").symlink_to("series")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for path in (Path("../series"), tmp_path / "here" / ".." / "series", tmp_path / "link"):
+        volume = read_image(path).volume
+        assert volume is not None
+        assert volume.grid.shape == (5, 6, 3)
