@@ -13,14 +13,15 @@ import scipy
 
 from ..masks.measures import EMPTY, NO_SPACING
 from ..region import Region, connected, slices
-from ..volume import Mask
+from ..volume import BoolArray, Mask
 from .depth import Depth, Points, depth_of
 from .lines import Branch, branches_of
 from .sections import cut, lines_across
 
 # Own choices, set on the bodies of tests/imaging/tubes; lengths in radii.
 _END = 1.0  # a section lies so far from the line's ends, in radii of its own
-_JUNCTION = 1.5  # and so far from where a branch leaves: there it holds two branches
+_JUNCTION = 2.5  # and so far along the line from any that holds two branches
+_REACH = 2.0  # a section that another branch's line passes through so near, without leaving the tube, holds both
 _SMOOTH = 0.5  # the line is smoothed by so much
 _NEIGHBOURS = 0.5  # a diameter is the median of those so near, so that a side branch does not widen it
 _ROUNDS = 3  # how often the line is moved into the middle of its sections
@@ -75,7 +76,7 @@ class NoCalibre:
 def calibre(mask: Mask | Region) -> Calibre | NoCalibre:
     """Diameters of a tube in one piece at right angles to its centre line.
 
-    Sections that an end of the tube, the scan's edge or a junction goes through are left out. Cylinders of 18 mm
+    Sections near an end of the tube or a fork, and those the scan's edge goes through, are left out. Cylinders of 18 mm
     on voxels of up to 3 mm come out within 0.5 mm, an arch of 28 mm in 5 mm slices within 1 mm.
     """
     region = Region.of(mask)
@@ -86,8 +87,9 @@ def calibre(mask: Mask | Region) -> Calibre | NoCalibre:
     if 2 * depth.deepest < _THIN * edge:
         return NoCalibre(f"The tube is narrower than two voxels of {edge:.2g} mm, so it has no diameter across.")
     lines = branches_of(depth)
-    forks = [line.points_mm[0] for line in lines if line.forks]
-    sections = [section for line in lines for section in _sections(depth, line, forks)]
+    sections = [
+        section for line in lines for section in _sections(depth, line, [one for one in lines if one is not line])
+    ]
     if not sections:
         return NoCalibre(SHORT)
     widest = max(sections, key=lambda one: one.diameter_mm)
@@ -120,7 +122,7 @@ def stretch(mask: Mask, section: Section) -> Mask:
     return Mask(kept, grid)
 
 
-def _sections(depth: Depth, line: Branch, forks: Sequence[Points]) -> list[Section]:
+def _sections(depth: Depth, line: Branch, others: Sequence[Branch]) -> list[Section]:
     """Sections across one branch, evenly spaced; none when it is too short."""
     step = max(depth.step_mm, depth.deepest / 8)
     radius = float(np.median(depth.at(line.points_mm)))
@@ -132,14 +134,29 @@ def _sections(depth: Depth, line: Branch, forks: Sequence[Points]) -> list[Secti
     cuts = cut(depth, points, along)
     places = _walked(points)
     kept = np.minimum(places, places[-1] - places) >= _END * cuts.diameters / 2  # False where a cut is not whole
-    for fork in forks:
-        kept &= np.linalg.norm(points - fork, axis=1) > _JUNCTION * depth.at(fork[None])
+    for other in others:
+        both = _holds(depth, other.points_mm, points, along, np.nan_to_num(cuts.diameters))
+        kept &= ~scipy.ndimage.maximum_filter1d(both, 2 * int(_JUNCTION * radius / step) + 1)
     if not kept.any():
         return []
     reach = max(1, int(_NEIGHBOURS * radius / step))
     steady = scipy.ndimage.median_filter(cuts.diameters[kept], 2 * reach + 1, mode="nearest")
     rows = zip(steady, cuts.middles[kept], along[kept], strict=True)
     return [Section(float(size), _three(middle), _three(way)) for size, middle, way in rows]
+
+
+def _holds(depth: Depth, line: Points, points: Points, along: Points, diameters: Points) -> BoolArray:
+    """Whether the sections (n) of one branch hold a point of another branch's line, by a straight way inside the tube."""
+    away = line[None] - points[:, None]
+    ahead = np.einsum("nmx,nx->nm", away, along)
+    across = away - ahead[..., None] * along[:, None]
+    near = (np.abs(ahead) <= depth.step_mm) & (np.linalg.norm(across, axis=-1) <= _REACH * diameters[:, None] / 2)
+    held: BoolArray = np.zeros(len(points), dtype=np.bool_)
+    for n, m in np.argwhere(near):
+        if not held[n]:
+            way = points[n] + np.linspace(0, 1, 9)[:, None] * across[n, m]
+            held[n] = bool((depth.at(way) > 0).all())
+    return held
 
 
 def _three(values: Points) -> tuple[float, float, float]:

@@ -14,7 +14,6 @@ from .depth import Depth, Points
 # Own choices, set on the bodies of tests/imaging/tubes; lengths in radii of the ball around the point.
 _REACH = 4.0  # a cut is looked at so far from its point
 _PIXEL = 1 / 8
-_WHOLE = 0.85  # the ball touches the tube where the cut's edge is nearest, else an end of the tube cuts it
 _AT_ONCE = 64
 _IN_PLANE = np.zeros((3, 3, 3), dtype=np.bool_)
 _IN_PLANE[1] = True
@@ -37,7 +36,7 @@ class Cuts:
 def cut(depth: Depth, points: Points, along: Points) -> Cuts:
     """Cuts at right angles to directions (n 3) through points (n 3), each the connected piece around its point.
 
-    Not whole are cuts that an end of the tube or the scan's edge goes through, and those wider than four radii.
+    Not whole are cuts that the scan's edge goes through, and those wider than four radii.
     """
     parts = [slice(n, n + _AT_ONCE) for n in range(0, len(points), _AT_ONCE)]
     made = [_cut(depth, points[part], along[part]) for part in parts]
@@ -55,10 +54,9 @@ def _cut(depth: Depth, points: Points, along: Points) -> Cuts:
     labels, _count = scipy.ndimage.label(inside > 0, _IN_PLANE)
     middle = labels[:, len(ticks) // 2, len(ticks) // 2][:, None, None]
     mine = (labels == middle) & (middle > 0)
-    edge = radius * (np.where(mine, np.inf, np.hypot(u, v)).min(axis=(1, 2)) - _PIXEL / 2)
     at_border = mine[:, [0, -1]].any(axis=(1, 2)) | mine[:, :, [0, -1]].any(axis=(1, 2))
     outside = (mine & depth.beyond(places)).any(axis=(1, 2))
-    whole = mine.any(axis=(1, 2)) & ~at_border & ~outside & (depth.at(points) >= _WHOLE * edge)
+    whole = mine.any(axis=(1, 2)) & ~at_border & ~outside
     pixel = _PIXEL * radius
     soft = np.clip(inside / pixel[:, None, None] + 0.5, 0, 1)  # share of a pixel that lies inside
     cover = np.where(scipy.ndimage.binary_dilation(mine, _IN_PLANE), soft, 0)

@@ -90,6 +90,16 @@ def test_an_oblique_rod_is_as_wide_and_as_long_as_it_is(way: tuple[float, ...]) 
     assert across > np.cos(np.radians(8)), "the section is at right angles"
 
 
+@pytest.mark.parametrize("way", [(0.9, 0, 1), (2, 0.4, 1)])
+def test_ends_cut_aslant_make_no_narrow_place(way: tuple[float, ...]) -> None:
+    """The mask ends in axial planes inside the scan, the rod of 18 mm runs at 42 and 64 degrees through them."""
+    mask = made(lambda p: rod(p, way, 9, 1000) & (abs(p[:, 2]) < 26), (171, 101, 61), (0.9, 0.9, 1.6))
+    found = measured(mask)
+    assert found.narrowest is not None
+    assert found.narrowest.diameter_mm == pytest.approx(18, abs=0.6)
+    assert found.widest.diameter_mm == pytest.approx(18, abs=0.6)
+
+
 def test_a_tapered_tube_is_widest_where_it_is_widest() -> None:
     """Radius 8 mm at one end and 14 mm at the other; a section lies at least a radius away from either end."""
     found = measured(
@@ -145,6 +155,18 @@ def test_both_arms_of_a_fork_are_followed_and_the_fork_itself_is_not_measured() 
     assert found.widest.diameter_mm == pytest.approx(20, abs=0.8)
     assert found.narrowest is not None
     assert found.narrowest.diameter_mm == pytest.approx(12, abs=0.8)
+
+
+def test_where_a_wide_branch_leaves_the_trunk_is_no_wider() -> None:
+    """A trunk of 20 mm, and a branch of 18 mm that leaves it upwards: a section through both would be far wider."""
+
+    def branched(points: Points) -> Points:
+        branch = rod(points, (0.7, 0, 1), 9, 1000) & (points[:, 0] > 0)
+        return np.asarray(rod(points, (0, 0, 1), 10, 1000) | branch)
+
+    found = measured(made(branched, (121, 61, 81), (0.9, 0.9, 2.0)))
+    assert found.branches == 2
+    assert found.widest.diameter_mm < 22.5
 
 
 def test_what_has_no_diameter_says_why() -> None:
