@@ -37,7 +37,7 @@ from .options import (
     StoreOption,
     ToolsetsOption,
     opened_desk,
-    shown_progress,
+    used,
 )
 from .training.bench import bench
 from .training.evaluate import evaluate
@@ -104,10 +104,6 @@ def call(
     paraphraser: ParaphraserOption = "",
 ) -> None:
     """Call one tool and print its answer; exit status 1 on an error."""
-    from ..tools.desk.desk import Call
-    from ..tools.registry import tool as named
-    from ..tools.running import checked, run_tool
-
     try:
         arguments = json.loads(args)
     except json.JSONDecodeError as error:
@@ -115,10 +111,7 @@ def call(
     if not isinstance(arguments, dict):
         raise BadCall('--args must be a JSON object, e.g. \'{"path": "ct.nii.gz"}\'.')
     with opened_desk(store, root, "all", purpose, paraphraser=paraphraser) as desk:
-        entry = named(tool)
-        given = checked(entry, arguments)
-        with shown_progress(tool) as report:
-            answer = run_tool(entry, desk, Call(report), given)
+        answer = used(desk, tool, arguments)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
         for number, png in enumerate(answer.pictures):

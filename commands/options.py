@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from ..tools.desk.desk import Desk
+from ..tools.desk.desk import Answer, Call, Desk
 from ..tools.desk.settings import DEFAULT_TOOLSETS, Purpose, Settings, default_store
 
 StoreOption = Annotated[Path | None, typer.Option(help="Folder of the store; default: a per-user folder.")]
@@ -43,6 +43,21 @@ def opened_desk(
     names = tuple(part.strip() for part in toolsets.split(",")) if toolsets else DEFAULT_TOOLSETS
     roots = tuple(root) if root else (Path.cwd(),)
     return Desk(Settings(store=store or default_store(), roots=roots, toolsets=names, purpose=purpose, **limits))
+
+
+def used(desk: Desk, tool: str, arguments: Mapping[str, Any]) -> Answer:
+    """A tool's answer, with a bar on standard error while it works.
+
+    Raises:
+        OstensorError: as the tool.
+    """
+    from ..tools.registry import tool as named
+    from ..tools.running import checked, run_tool
+
+    entry = named(tool)
+    given = checked(entry, arguments)
+    with shown_progress(tool) as report:
+        return run_tool(entry, desk, Call(report), given)
 
 
 @contextmanager

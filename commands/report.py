@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..imaging.errors import BadCall
-from .options import PurposeOption, RootOption, StoreOption, opened_desk
+from .options import PurposeOption, RootOption, StoreOption, opened_desk, used
 
 if TYPE_CHECKING:
     from ..tools.desk.desk import Answer, Desk
@@ -79,15 +79,13 @@ def read_text(path: Path) -> str:
 
 def _checked(desk: Desk, image: str, text: str, *, modality: str, allow_synthetic: bool, model: str) -> ReportResult:
     from ..tools.reports.results import ReportResult
-    from ..tools.running import use
 
-    opened: Any = use(desk, "open_image", path=image, modality=modality).result
+    opened: Any = used(desk, "open_image", {"path": image, "modality": modality}).result
     if opened.image_id is None:
         raise BadCall(f"'{Path(image).name}' holds several series. Call open_image to choose one.")
     if model == "offline":
-        answer = use(
-            desk, "check_report", image_id=opened.image_id, report=text, allow_synthetic=allow_synthetic, wait_s=WAIT_S
-        )
+        asked = {"image_id": opened.image_id, "report": text, "allow_synthetic": allow_synthetic, "wait_s": WAIT_S}
+        answer = used(desk, "check_report", asked)
     else:
         answer = _with_llm(desk, opened.image_id, text, allow_synthetic=allow_synthetic, model=model)
     result = answer.result

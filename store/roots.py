@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote
 
 from ..imaging.errors import BadCall
+from ..imaging.guards.doors import Door
 
+_DESCRIPTORS = Path("/proc/self/fd")  # of Linux: what is written below such a path goes to what was opened
 _LOOKED_AT = 5000  # names of a folder compared with a misspelt one
 
 
@@ -68,6 +72,27 @@ class Roots:
             return found
         except (OSError, RuntimeError, ValueError):  # a loop of links, or a name the file system refuses
             return None
+
+    @contextmanager
+    def held(self, folder: Path) -> Iterator[Path]:
+        """A path that means this very folder while the block runs, whatever its name comes to mean meanwhile.
+
+        Where the system has no such paths, it is the folder's own.
+
+        Raises:
+            BadCall: outside the roots, or it was moved or replaced by a link.
+        """
+        if not _DESCRIPTORS.is_dir():
+            yield folder
+            return
+        try:
+            descriptor = Door(self.folders).folder(folder)
+        except OSError:
+            raise BadCall(f"'{folder.name}' was moved while it was opened. Give an existing folder.") from None
+        try:
+            yield _DESCRIPTORS / str(descriptor)
+        finally:
+            os.close(descriptor)
 
     def shown(self, path: Path) -> str:
         """The path as results may show it: relative to its root.

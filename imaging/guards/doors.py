@@ -51,6 +51,16 @@ class Door:
             os.close(descriptor)
             raise
 
+    def folder(self, path: Path) -> int:
+        """Descriptor of a folder, reached without following a link; the caller closes it.
+
+        Raises:
+            BadCall: outside the folders.
+            OSError: missing, or a link on the way.
+        """
+        root = self._root(path)
+        return _folder(root, path.relative_to(root).parts)
+
     def remove(self, path: Path) -> None:
         """Remove a file below one of the folders; links are not followed on the way, and links are not removed.
 

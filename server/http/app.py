@@ -219,7 +219,7 @@ class Guard:
         await (self.app if answer is None else answer)(scope, receive, marked)
 
     def _refusal(self, request: Request) -> Response | None:
-        size = len(request.scope["raw_path"]) + len(request.scope["query_string"])
+        size = len(request.scope.get("raw_path") or b"") + len(request.scope["query_string"])
         size += sum(len(name) + len(value) + 4 for name, value in request.scope["headers"])
         if size > HEADERS_BYTES:
             return JSONResponse({"error": f"The header has more than {HEADERS_BYTES // 1024} KiB."}, status_code=431)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ostensor.commands.options import shown_progress
 from ostensor.imaging.files import write_volume
 from ostensor.imaging.phantoms import torso_ct
 from ostensor.models import catalogue
@@ -41,3 +42,10 @@ def test_the_share_never_stands_still_on_a_scan_of_256_cubed(tmp_path: Path, rea
     assert record.state == "done", record.error
     assert longest < 2.0
     assert np.isfinite(shown)
+
+
+def test_the_command_line_shows_a_bar_only_where_somebody_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    """A bar in a file or a pipe would be noise; on a terminal it is told the share and the word."""
+    with shown_progress("segment") as report:
+        report(0.5, "looking")
+    assert capsys.readouterr().err == ""

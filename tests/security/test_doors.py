@@ -15,6 +15,7 @@ from PIL import Image
 from ostensor.imaging.errors import BadCall
 from ostensor.imaging.files import read_image
 from ostensor.imaging.guards.doors import Door
+from ostensor.tools.scans import exporting
 
 from ..toys.desks import Ask, save
 
@@ -129,3 +130,31 @@ def test_a_picture_is_of_the_format_its_name_says(tmp_path: Path) -> None:
         picture.save(tmp_path / "a.png", wrong)
         with pytest.raises(BadCall, match="cannot be read as a picture"):
             read_image(tmp_path / "a.png")
+
+
+def test_an_export_goes_to_the_folder_that_was_checked(
+    ask: Ask, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is swapped for a link to one outside after it was checked and before a mask is written."""
+    image_id = ask("open_image", path="ct.nii.gz").result["image_id"]
+    mask_id = ask("segment", image_id=image_id, structures=["liver"]).result["masks"][0]["mask_id"]
+    inside, outside, aside = root / "exports", tmp_path / "outside", tmp_path / "aside"
+    inside.mkdir()
+    outside.mkdir()
+    real = exporting.write_masks
+
+    def swapped(*arguments: object, **options: object) -> object:
+        inside.rename(aside)
+        inside.symlink_to(outside)
+        try:
+            return real(*arguments, **options)  # type: ignore[arg-type]  # what it was given
+        finally:
+            inside.unlink()
+            aside.rename(inside)
+
+    monkeypatch.setattr(exporting, "write_masks", swapped)
+    for kind in ("nifti", "nrrd", "stl", "dicom_seg"):
+        told = ask("export", mask_ids=[mask_id], folder="exports", format=kind)
+        assert not told.is_error, told.text
+        assert list(outside.iterdir()) == []
+        assert (root / told.result["files"][0]["path"]).is_file()

@@ -59,9 +59,9 @@ def export(
         def report(share: float, message: str, done: int = number) -> None:
             call.report((done + share) / len(images), message)
 
-        with desk.store.room(len(segments) * math.prod(image.grid.shape) // _PACKED):
+        with desk.store.room(len(segments) * math.prod(image.grid.shape) // _PACKED), desk.roots.held(target) as place:
             written += write_masks(
-                target,
+                place,
                 segments,
                 image.grid,
                 format=format,
@@ -72,7 +72,7 @@ def export(
     files = [
         FileRow(
             mask_id=row.mask_id,
-            path=desk.roots.shown(row.path),
+            path=desk.roots.shown(target / row.path.name),
             format=format,
             readback_dice=row.receipt.dice,
             centroid_offset_mm=row.receipt.centroid_offset_mm,
