@@ -162,7 +162,7 @@ def test_promises_are_kept_together(tmp_path: Path) -> None:
 @pytest.fixture
 def live_before() -> int:
     gc.collect()
-    return sum(isinstance(thing, job_threads._Live) for thing in gc.get_objects())
+    return sum(type(thing) is job_threads._Live for thing in gc.get_objects())
 
 
 def test_a_finished_job_leaves_nothing_in_memory(desk: Desk, live_before: int) -> None:
@@ -175,7 +175,7 @@ def test_a_finished_job_leaves_nothing_in_memory(desk: Desk, live_before: int) -
         assert desk.jobs.wait(job, 60).state == ("failed" if number % 2 else "done")
     until(lambda: not desk.jobs.busy)
     gc.collect()
-    assert sum(isinstance(thing, job_threads._Live) for thing in gc.get_objects()) <= live_before
+    assert sum(type(thing) is job_threads._Live for thing in gc.get_objects()) <= live_before
     assert isinstance(desk.jobs.error_of(job), BadCall)
     assert len(desk.jobs._errors) <= 64
     assert desk.store._mine == {}
