@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..imaging.errors import Failed
-from .options import shown_progress
+from .options import shown_progress, shown_work
 
 if TYPE_CHECKING:
     from ..models.card import Card
@@ -92,7 +92,8 @@ def import_model(
     """Check and convert published weights you have."""
     from ..models.importing import import_weights, still_needed
 
-    card = import_weights(name, files, accept_licence=accept_licence)
+    with shown_work(f"importing {name}"):
+        card = import_weights(name, files, accept_licence=accept_licence)
     typer.echo(f"{card.name}: imported, sha256 {card.sha256[:12]}.")
     if (needed := still_needed(card)) is not None:
         typer.echo(f"Still needed: the files of {card.text_encoder}, copied to {needed}")

@@ -71,3 +71,16 @@ def shown_progress(doing: str) -> Iterator[Callable[[float, str], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(doing, total=1.0)
         yield lambda share, message: bar.update(task, completed=share, description=f"{doing}: {message}"[:60])
+
+
+@contextmanager
+def shown_work(doing: str) -> Iterator[None]:
+    """A bar on standard error that moves while the block runs, for work whose length nobody knows, with its time.
+
+    Where standard error is no terminal nothing is drawn.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        bar.add_task(doing, total=None)
+        yield

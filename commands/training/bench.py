@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ..options import shown_work
 
 bench = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
 
@@ -21,7 +24,7 @@ def bench_segment(
     """Our path against MONAI's default sliding window with the same network."""
     from ...benchmarks.speed.segment import run
 
-    _show(run(rounds=rounds, scan=scan), out)
+    _show(lambda: run(rounds=rounds, scan=scan), out)
 
 
 @bench.command("start")
@@ -32,7 +35,7 @@ def bench_start(
     """From process start to the first list of tools."""
     from ...benchmarks.speed.start import run
 
-    _show(run(rounds=rounds), out)
+    _show(lambda: run(rounds=rounds), out)
 
 
 @bench.command("mcp")
@@ -45,7 +48,7 @@ def bench_mcp(
     """What the server adds to a call, how soon it lists its tools, and many clients at once."""
     from ...benchmarks.mcp.overhead import run
 
-    _show(run(calls=calls, clients=clients, rounds=rounds), out)
+    _show(lambda: run(calls=calls, clients=clients, rounds=rounds), out)
 
 
 @bench.command("load")
@@ -57,7 +60,7 @@ def bench_load(
     """Clients that open, segment, measure, draw and upload at once: throughput, waiting times, errors, memory."""
     from ...benchmarks.mcp.load import run
 
-    _show(run(clients=[int(n) for n in clients.split(",")], seconds=seconds), out)
+    _show(lambda: run(clients=[int(n) for n in clients.split(",")], seconds=seconds), out)
 
 
 @bench.command("faults")
@@ -67,7 +70,7 @@ def bench_faults(
     """Kill, fill, cut, cancel and keep silent: what comes of each fault, and how long until all is well."""
     from ...benchmarks.mcp.faults import run
 
-    _show(run(), out)
+    _show(run, out)
 
 
 @bench.command("imaging")
@@ -78,7 +81,7 @@ def bench_imaging(
     """Opening and exporting a 512 x 512 x 400 CT against other libraries."""
     from ...benchmarks.imaging.files import run
 
-    _show(run(rounds=rounds), out)
+    _show(lambda: run(rounds=rounds), out)
 
 
 @bench.command("geometry")
@@ -92,7 +95,7 @@ def bench_geometry(
     """Every axis order, flip, tilt and format: does each voxel come back where it lay?"""
     from ...benchmarks.imaging.geometry import run
 
-    _show(run(full=full, kept=kept), out)
+    _show(lambda: run(full=full, kept=kept), out)
 
 
 @bench.command("prognosis")
@@ -103,7 +106,7 @@ def bench_prognosis(
     """One patient warm, and 1,000 patients in one batch against one by one."""
     from ...benchmarks.speed.prognosis import run
 
-    _show(run(rounds=rounds), out)
+    _show(lambda: run(rounds=rounds), out)
 
 
 @bench.command("prompts")
@@ -117,7 +120,7 @@ def bench_prompts(
     """Written prompts read back by segment_described, and how stable they are."""
     from ...benchmarks.accuracy.prompts import run
 
-    _show(run(scan=scan, n=n, seed=seed, stress=stress), out)
+    _show(lambda: run(scan=scan, n=n, seed=seed, stress=stress), out)
 
 
 @bench.command("words")
@@ -132,7 +135,7 @@ def bench_words(
     """One sentence on a warm 512 x 512 slice, building the index, one warm query: processor and wall time."""
     from ...benchmarks.speed.words import run
 
-    _show(run(scan=scan, index=index, store=store, queries=queries, threads=threads), out)
+    _show(lambda: run(scan=scan, index=index, store=store, queries=queries, threads=threads), out)
 
 
 @bench.command("synthesis")
@@ -145,10 +148,12 @@ def bench_synthesis(
     """A 128 x 128 x 128 volume by every bundled synthesis engine: wall and processor time, memory."""
     from ...benchmarks.speed.synthesis import run
 
-    _show(run(quality=quality, threads=threads, engine=engine), out)
+    _show(lambda: run(quality=quality, threads=threads, engine=engine), out)
 
 
-def _show(text: str, out: Path | None) -> None:
+def _show(measure: Callable[[], str], out: Path | None) -> None:
+    with shown_work("measuring"):
+        text = measure()
     typer.echo(text)
     if out is not None:
         out.write_text(text + "\n", encoding="utf-8")
