@@ -11,6 +11,7 @@ from .lexicon import report_words, tokens
 CHECKABLE = ("findings", "impression")  # sections whose sentences claim something about the image
 _BULLET = re.compile(r"^\s*(?:[-*•·]\s*(?=[A-Za-z])|(?:[-*•·]|\(?\d{1,2}[.)])\s+)")
 _END = re.compile(r"[.;!?]+(?=\s|$|[A-Z])|\n")
+_ON_A_SIDE = re.compile(r"\b(?:on|to|the|and) \w+$", re.IGNORECASE)
 _LABEL = re.compile(r"(?<=[.;] )[A-Z][\w -]{2,30}:")
 # headings that also stand in the middle of a line
 _INLINE = frozenset(
@@ -124,9 +125,9 @@ def _breaks(text: str, match: re.Match[str], at: int) -> bool:
             return True
         line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
         return following[0].isupper() and len(line.rstrip()) < _WRAPPED
-    word = re.search(r"[\w.]+$", before)
+    word = re.search(r"[\w.]+\s*$" if match.group() == "?" else r"[\w.]+$", before)
     if word is None:
-        return True
+        return match.group() != "?" or not re.match(r"\s*[\w.]", after)
     if re.fullmatch(r"\(?\d{1,2}", before.strip()):
         return False  # "1." opens an item of a list
     if (
@@ -137,8 +138,12 @@ def _breaks(text: str, match: re.Match[str], at: int) -> bool:
         return False  # the first letter of a name
     abbreviations = dict(report_words()["abbreviation"])
     kind = abbreviations.get(word.group().lower())
-    if kind == "soft":  # short for something only where the sentence plainly goes on
-        return re.match(r"\s+(?:[a-z\d]|[IVX]+\b)", after) is None
+    if match.group() == "?":  # "? small effusion" asks, "seen?" ends
+        return re.match(r"\s+[a-z\d]", after) is None or not before[-1:].isspace()
+    if kind == "side" and not _ON_A_SIDE.search(before):
+        return False  # "Lt. Kidney", but not "on the Lt. Kidney normal."
+    if kind in ("soft", "side"):  # short for something only where the sentence plainly goes on
+        return re.match(r"\s+(?:[a-z\d]|[IVX]+\b|[A-Z]{2})", after) is None
     return kind is None
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 
 from ...anatomy.structures import StructureTable
-from ..lexicon import report_words
+from ..lexicon import Phrases, form_of, report_words
 from .entries import Entry, Memory, Place
 
 _CHEST = ("lung", "lobe of", "rib", "diaphragm", "thorax", "chest", "bronch", "mediast", "lingula", "hilum", "pleura")
@@ -133,13 +133,22 @@ def _within(organ: str, usual: str, table: StructureTable) -> bool:
 
 def usual_place(said: str, kind: str) -> str:
     """Where a lesion usually is, by the words for it ("gallstone") or its kind; "" when it may be anywhere."""
-    hosts = _values("host")
-    return next((hosts[term] for term in (said, said.removesuffix("s"), kind) if term in hosts), "")
+    for words in (said, kind):
+        found = _hosts().find(words.split())
+        if found and found[0].last - found[0].first == len(words.split()):
+            return found[0].value
+    form = form_of(said) if said.isalpha() else None
+    return form.structure if form is not None else ""
 
 
 def _pairs(table: StructureTable, name: str) -> bool:
     row = table.get(name)
     return row is not None and row.side == "both"
+
+
+@cache
+def _hosts() -> Phrases[str]:
+    return Phrases(report_words()["host"], plurals=True)
 
 
 @cache

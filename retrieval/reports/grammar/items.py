@@ -9,7 +9,7 @@ from functools import cache
 from typing import Literal
 
 from ...anatomy.structures import Structure, StructureTable
-from ..lexicon import Match, Phrases, phrases_of, report_words
+from ..lexicon import Match, Phrases, form_of, phrases_of, report_words
 from ..mentions import is_lesion, whole
 from ..sizes import Size
 from .shorthand import Word
@@ -79,6 +79,7 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
                 sort: Sort = "side" if kind == "sides" else "state"
                 found.append(Item(sort, match.value, match.first, match.last))
                 taken |= span
+    found += _formed(plain, taken)
     organs = {item.first for item in found if item.sort == "organ"}
     found += [
         Item("state", "small", n, n + 1) for n, word in enumerate(plain[:-1]) if word == "small" and n + 1 in organs
@@ -90,6 +91,23 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
         Item("same", word, n, n + 1, how="again") for n, word in enumerate(plain) if word in _AGAIN and n not in taken
     ]
     return sorted(found, key=lambda item: item.first)
+
+
+def _formed(words: Sequence[str], taken: set[int]) -> list[Item]:
+    """Lesions and removals that only their ending tells."""
+    made = []
+    for n, word in enumerate(words):
+        form = form_of(word) if n not in taken and word.isalpha() else None
+        if form is None or (form.kind == "surgery" and not form.structure):
+            continue
+        lesion = form.kind == "lesion"
+        made.append(
+            Item("lesion", form.name, n, n + 1, plural=form.name != word)
+            if lesion
+            else Item("organ", form.structure, n, n + 1, "surgery")
+        )
+        taken.add(n)
+    return made
 
 
 def _named(match: Match[tuple[str, str, str]], words: Sequence[str], table: StructureTable) -> Item:
