@@ -26,6 +26,7 @@ _JOINTS = frozenset({",", "and", "with", "plus", "(", "or", "nor", "/"})
 # What opens something new behind a comma or "and": "no effusion, small nodule", "no mass and a cyst".
 _FRESH = frozenset({"a", "an", "<size>", "there", "small", "mild", "moderate", "large", "multiple", "several", "few", "severe",
                     "new", "stable", "unchanged", "chronic", "minimal", "trace", "slight", "marked", "bilateral", "two", "three"})  # fmt: skip
+_STILL_THERE = frozenset({"known", "treated"})
 _BOTH_WAYS = frozenset({"versus", "vs", "favoured", "favored"})
 _ONE_NOUN = frozenset({"prior", "previous", "previously", "known", "remote", "post", "recent", "earlier", "former"})
 _NOW = frozenset({"unchanged", "stable", "persists", "persistent", "persisting", "remains", "now", "again", "today", "currently", "smaller", "larger", "bigger",
@@ -54,6 +55,8 @@ def presence_of(words: Sequence[str], first: int, last: int, others: Sequence[tu
             and trigger.first < first
             and _reaches(words, trigger, triggers, reach, category)
         ):
+            if words[trigger.first] in _STILL_THERE and "<size>" in words[trigger.last : last + 2 * _NEAR]:
+                continue  # "treated lesion, 3.9 cm": known before, and measured now
             found.add("absent" if category == "negated" else category)
         if direction in ("backward", "around") and trigger.first >= last:
             # what may stand on either side belongs to the mention right behind it, if there is one

@@ -11,7 +11,7 @@ from ..anatomy.structures import StructureTable
 from .context import Presence, presence_of
 from .grammar.binding import Binder
 from .grammar.entries import Entry, Memory, Place
-from .grammar.hosts import place_of
+from .grammar.hosts import give_limb_sides, place_of
 from .grammar.items import read_items
 from .grammar.shorthand import Word, read_words
 from .lexicon import phrases_of, report_words
@@ -79,16 +79,16 @@ class _Read:
 def find_findings(report: ReportText, table: StructureTable | None = None) -> list[Finding]:
     """Findings of the sections that speak about the image, in the order of the text."""
     table = table or StructureTable.bundled()
-    found: list[Finding] = []
     memory, paragraph = Memory(), -1
-    mine: list[Entry] = []
+    paragraphs: list[list[Entry]] = [[]]
     read: dict[int, _Read] = {}
     for sentence in report.sentences:
         if sentence.section not in CHECKABLE:
             continue
         if sentence.paragraph != paragraph:
-            found += _made(mine, read, table)
-            memory, paragraph, mine = Memory(), sentence.paragraph, []
+            memory, paragraph = Memory(sided=memory.sided), sentence.paragraph
+            paragraphs.append([])
+        mine = paragraphs[-1]
         words = read_words(sentence.text, sentence.start)
         read[sentence.number] = _Read(sentence, words, [word.text for word in words])
         binder = Binder(words, read_items(words, table), sentence.number, memory, table)
@@ -97,7 +97,8 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
             hedged = _presence(entry, made, read[entry.sentence]) == "possible"
             place_of(entry, mine, memory, table, hedged=hedged)
             mine.append(entry)
-    return found + _made(mine, read, table)
+    give_limb_sides(paragraphs, memory.sided, table)
+    return [finding for entries in paragraphs for finding in _made(entries, read, table)]
 
 
 def _made(entries: Sequence[Entry], read: dict[int, _Read], table: StructureTable) -> list[Finding]:
@@ -142,8 +143,10 @@ def _finding(entry: Entry, entries: Sequence[Entry], read: _Read, table: Structu
     place = entry.place or Place("")
     side = entry.stands or ("both" if "plural" in (entry.side, place.side) else "")
     sizes = entry.sizes or (entry.priors if presence == "historical" else [])
-    if presence == "absent" and entry.lesion:
+    if presence == "absent" and entry.lesion not in ("", "dilatation", "enlargement", "distension"):
         sizes = []
+    if presence == "absent":
+        sizes = [size for size in sizes if not size.bound]
     lengths = tuple(sorted((mm for size in sizes for mm in size.mm), reverse=True))
     volume = next((size.ml for size in sizes if size.ml is not None), None)
     begin, end = _clause(entry, read)

@@ -18,7 +18,7 @@ _SIZE = re.compile(rf"(?<![\w.·,]){_DIMENSIONS}(?:(?:{_JOINT}|,\s+(?=[^,;]*\ban
 _PART = re.compile(_DIMENSIONS, re.IGNORECASE)
 _ONE = re.compile(rf"({_NUMBER})(?:[\s-]?({_UNIT}))?", re.IGNORECASE)
 _VOLUME = re.compile(
-    rf"(?<![\w.·,])({_NUMBER})[\s-]?(ml|cc|cm3|cm³|cubic (?:centimet|cm)\w*|millilit(?:er|re)s?|l(?=[\s,.;)]|$)|lit(?:er|re)s?)(?![a-z\d])",
+    rf"(?<![\w.·,])(\d{{1,3}}(?:[ \u00a0\u202f]\d{{3}})+|{_NUMBER})[\s-]?(ml|cc|cm3|cm³|cubic (?:centimet|cm)\w*|millilit(?:er|re)s?|l(?=[\s,.;)]|$)|lit(?:er|re)s?)(?![a-z\d])",
     re.IGNORECASE,
 )
 _WORDS = {
@@ -48,8 +48,14 @@ _NOT_BEFORE = re.compile(
     r"|gap of|interval of|every|needle|gauge|catheter|stent of|sum of(?: the)?(?: longest)? diameters?(?: is| of)?|mGy\*|mGy)\s*$",
     re.IGNORECASE,
 )
+_CHANGED = re.compile(r"grow|grew|increas|decreas|enlarg|shr[aiu]nk|reduc|regress|progress|risen|fallen|went|gone|chang|diminish|larger|smaller", re.I)
 _BOUND = re.compile(
     r"(?P<most>up to|less than|smaller than|under|below|at most|no(?:ne)? larger than|<|≤)|(?P<least>at least|more than|greater than|larger than|over|exceeding|>|≥)",
+    re.IGNORECASE,
+)
+_BARE = re.compile(
+    r"\b(?:left|right|lt\.?|rt\.?|now|today|latter|former|smaller|larger|other|second|fellow|is now|currently)\s+(?:one\s+)?(?:is\s+|at\s+|measures\s+)?"
+    r"(?P<n>\d+(?:\.\d+)?)(?=\s*(?:$|[;)]|[.,](?:\s|$)))",
     re.IGNORECASE,
 )
 _LENGTH_OVER = re.compile(r"\bover\s*(?:a length of\s*)?$", re.IGNORECASE)  # "stenosis over 12 mm" is a length
@@ -106,12 +112,27 @@ def measures(text: str) -> list[tuple[Size, bool]]:
         parts = _in_mm(text[start:end])
         bound, prior = _around(text, start, end)
         if re.search(r"\bfrom\s*$", text[: match.start()], re.IGNORECASE) and len(parts) == 2:
-            parts, prior = parts[1:], False  # "from 9 to 16 mm"
+            grown = _CHANGED.search(text[: match.start()]) is not None
+            parts, prior = parts[1:] if grown else parts, False  # "grown from 9 to 16 mm", "four, from 9 to 16 mm"
         mm = tuple(sorted((mm for part in parts for mm in part), reverse=True))
         before = text[max(0, match.start() - 40) : match.start()]
         is_size = not _NOT_SIZE.match(text[end:]) and not _NOT_BEFORE.search(before)
         found.append((Size(mm, None, bound, prior, start, end, parts), is_size))
+    found += [(size, True) for size in _without_unit(text, [size for size, is_size in found if size.mm])]
     return sorted(found, key=lambda pair: pair[0].start)
+
+
+def _without_unit(text: str, known: list[Size]) -> list[Size]:
+    """ "Right 12 mm, left 11.", "the latter 14": a number that leaves out the unit of the size before it."""
+    made = []
+    for match in _BARE.finditer(text):
+        before = [size for size in known if size.end <= match.start()]
+        if not before or any(size.start <= match.start() < size.end for size in known):
+            continue
+        factor = 10 if re.search(r"c(?:m|enti)", text[before[-1].start : before[-1].end], re.IGNORECASE) else 1
+        mm = (round(_value(match.group("n")) * factor, 3),)
+        made.append(Size(mm, None, "", False, match.start("n"), match.end("n"), (mm,)))
+    return made
 
 
 def _last_unit(text: str) -> int:
@@ -124,6 +145,7 @@ def _value(text: str) -> float:
         return 0.5
     if text.lower() in _WORDS:
         return float(_WORDS[text.lower()])
+    text = re.sub(r"(?<=\d)[ \u00a0\u202f](?=\d{3})", "", text)
     if re.fullmatch(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?", text):
         return float(text.replace(",", ""))
     return float(text.replace(",", ".").replace("·", "."))

@@ -138,7 +138,8 @@ class Amounts(Sides):
         """ "the former", "the latter": the first and the last of a list."""
         item = self.items[k]
         if item.name in ("former", "latter"):
-            group = [e for e in self.entries if self.current and e.group == self.current[0].group]
+            named = [*self.memory.current, *self.entries]
+            group = [e for e in named if self.current and e.group == self.current[0].group]
             if group:
                 self.current = [group[0] if item.name == "former" else group[-1]]
         return k + 1

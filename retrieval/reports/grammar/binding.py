@@ -70,6 +70,8 @@ class Binder(Amounts):
             self.subject = places
             self.memory.label = places
             self.memory.topic = places[-1] if places else self.memory.topic
+        elif len(self.entries) == 1 and self.entries[0].lesion and self.entries[0].open:
+            self.label_lesion = self.entries[0]
 
     def _deny_labels(self) -> None:
         """ "Liver mass: none", "Stones - nil": what stands before the colon is denied."""

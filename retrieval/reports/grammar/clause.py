@@ -16,6 +16,8 @@ JOINTS = frozenset({",", "and", "or", "/", "nor", "plus", "(", ")", "with"})
 SMALL_WORDS = frozenset(
     {"on", "in", "at", "the", "to", "that", "of", "for", "side", "and", "or", ",", "(", "with", "a", "an", "as"}
 )
+COMPARING = frozenset({"more", "worse", "greater", "predominantly", "mainly", "especially", "particularly", "mostly", "predominant", "accentuated",
+                       "pronounced", "worst", "notably"})  # fmt: skip
 _AGAIN = frozenset(
     {"it", "its", "they", "these", "this", "that", "those", "largest", "larger", "smaller", "both", "one", "a"}
 )
@@ -40,6 +42,7 @@ class Clause:
         self.pending: list[Size] = []
         self.segment = 0
         self.outside: list[Place] = []
+        self.label_lesion: Entry | None = None
         self._groups = 0
         self._reset()
 
@@ -170,6 +173,16 @@ def identities() -> Phrases[str]:
 def denials() -> Phrases[str]:
     """Words behind a colon that deny what stands before it."""
     return phrases_of("denial")
+
+
+def describing() -> frozenset[str]:
+    """Lesions that, said of another lesion, only describe it ("displaced", "calcified")."""
+    return _words("describing")
+
+
+def sized() -> frozenset[str]:
+    """Lesions that a structure's size is the size of ("dilated")."""
+    return _words("sized")
 
 
 @cache

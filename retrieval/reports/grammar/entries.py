@@ -94,3 +94,4 @@ class Memory:
     label: list[Place] = field(default_factory=list)
     topic: Place | None = None
     side: str = ""
+    sided: list[tuple[int, Place]] = field(default_factory=list)

@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .clause import Clause, into, landmarks, verbs
+from .clause import COMPARING, Clause, into, landmarks, verbs
 from .entries import Entry, Place
 from .hosts import LARGE
 
 _SPREADING = frozenset({"metastasis", "deposit", "invasion", "carcinomatosis"})  # go to a place, others are in it
+_SURROUNDING = frozenset({"fat stranding", "stranding", "fluid", "collection", "oedema", "haematoma", "inflammation", "inflammatory change"})
 _GROWING = frozenset({"arises", "arising", "originates", "originating", "growing"})
 
 
@@ -22,6 +23,7 @@ class Hosting(Clause):
         near = self._near_before(k)
         if here and (
             (here[-1].lesion in _SPREADING and "to" in near)
+            or (here[-1].lesion in _SURROUNDING and here[-1].open and near[:1] in (["around"], ["surrounding"]))
             or ("from" in near and _GROWING & set(self.words[here[-1].last : self.items[k].first]))
         ):
             return True
@@ -77,6 +79,8 @@ class Hosting(Clause):
         here = self._lesions_here()
         if self.before(k)[-1:] == ["("] and self.after(last)[:1] == [")"] and here and not here[-1].open:
             return True
+        if here and not here[-1].open and ((COMPARING | {"most", "maximal"}) & set(near) or "with" in near):
+            return True  # "cerebral atrophy, accentuated in the …", "dilated with a transition point in the …"
         spreads = bool(here) and here[-1].lesion in _SPREADING and near[:1] == ["to"]
         if set(self.after(last)[:1]) & {"predominant", "predominance"}:
             return True
@@ -84,7 +88,8 @@ class Hosting(Clause):
         if re.search(r"\band \w+(?: \w+)? of(?: the)?(?: left| right| both)?$", behind):
             return True  # "with oedema and effacement of the ventricle"
         grows = bool(here) and "from" in near and bool(_GROWING & set(self.words[here[-1].last : self.items[k].first]))
-        return not spreads and not grows and bool(landmarks().find(near))
+        surrounds = bool(here) and here[-1].open and here[-1].lesion in _SURROUNDING and near[:1] in (["around"], ["surrounding"])
+        return not spreads and not grows and not surrounds and bool(landmarks().find(near))
 
     def _after_largest(self, k: int) -> bool:
         """ "nodules, the largest 14 mm in the right lower lobe": that is where the largest is, not all of them."""
@@ -96,6 +101,13 @@ class Hosting(Clause):
     def _completes_count(self, k: int) -> bool:
         """ "… one juxtacortical": the noun was left out behind the number."""
         return k > 0 and self.items[k - 1].sort == "count" and not self.before(k) and bool(self._open_group())
+
+    def _ends_predicate(self, k: int) -> bool:
+        """ "Mildly dilated ducts": the structure right behind such a word is what it is said of."""
+        n = k - 1
+        while n >= 0 and self.items[n].sort == "side" and self._direct(n + 1):
+            n -= 1
+        return n >= 0 and self._direct(n + 1) and (self.items[n].sort, self.items[n].how) == ("lesion", "predicate")
 
     def _is_apposition(self, k: int, last: int) -> bool:
         waiting = self._open_group()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -23,6 +24,9 @@ _ON_THE_PLEURA = (
     "lesion",
     "carcinomatosis",
 )
+_WHOLES = 6  # steps from a part of a limb to the limb
+_LEG = r"lower limb|femor|femur|tibia|fibul|\bleg\b|thigh|knee|genic|patell|menisc|cruciate|foot|ankle|toe|talus|calcane|plantar|popliteal|saphen|hip|halluc|metatars|tars|acetab|glute|adductor|sartorius|gracilis|achilles|peroneal|sural"
+_ARM = r"upper limb|humer|scapul|radi|\buln|\barm\b|forearm|elbow|brachi|shoulder|acrom|glenoid|clavic|hand|wrist|finger|thumb|carp|rotator|spinatus|supraspin|pollic|digital|palmar|axill|cephalic|basilic"
 LARGE = (
     "brain",
     "lungs",
@@ -76,6 +80,41 @@ def place_of(
             entry.place = replace(before, side=entry.side) if entry.side else before
     if entry.place is not None and not entry.by_usual and not entry.denied:
         memory.topic = entry.place
+
+
+def give_limb_sides(
+    paragraphs: Sequence[Sequence[Entry]], sided: Sequence[tuple[int, Place]], table: StructureTable
+) -> None:
+    """A part of a limb without a side is on the only side that its sentence, paragraph or report names for that limb."""
+    named = [(sentence, _limb(place.organ, table), place.side) for sentence, place in sided]
+    named = [one for one in named if one[1]]
+    for entries in paragraphs:
+        here = {entry.sentence for entry in entries}
+        for entry in entries:
+            place = entry.place
+            row = table.get(place.organ) if place is not None else None
+            if place is None or row is None or row.side not in ("both", "") or entry.side or place.side:
+                continue
+            limb = _limb(place.organ, table)
+            for sentences in ({entry.sentence}, here, None):
+                sides = {side for s, other, side in named if other == limb and (sentences is None or s in sentences)}
+                if len(sides) == 1:
+                    entry.place = replace(place, side=sides.pop())
+                if sides or entry.place is not place:
+                    break
+
+
+def _limb(organ: str, table: StructureTable) -> str:
+    """ "upper limb" or "lower limb" for its parts, "" for what is not told to be a part of one."""
+    row = table.get(organ)
+    for _step in range(_WHOLES):
+        if row is None or "limb" not in row.regions:
+            return ""
+        for limb, words in (("lower limb", _LEG), ("upper limb", _ARM)):
+            if re.search(words, f"{row.name} {row.part_of}"):
+                return limb
+        row = table.get(row.part_of) if row.part_of else None
+    return ""
 
 
 def _say_of_subject(entry: Entry, earlier: Sequence[Entry], memory: Memory) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -34,6 +34,8 @@ _AGAIN = (
     "dominant",
     "index",
 )
+_GONE_FROM = frozenset({"the", "a", "his", "her", "their", "hospital", "early", "before"})
+_REMOVALS = frozenset({"lobectomy", "resection", "excision", "removal", "amputation", "segmentectomy", "enucleation"})
 _BOTH_IN_ONE = frozenset({"bibasilar", "bibasal", "biapical"})
 _PLURALS = frozenset({"testes", "axillae", "femora", "thalami", "hippocampi", "epididymides", "adnexa", "apices", "hila",
                       "clavicles", "scapulae", "humeri", "orbits", "putamina", "pallida", "amygdalae"})  # fmt: skip
@@ -68,6 +70,12 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
     found = [_named(match, plain, table) for match in _index(table).find(plain)]
     taken = {n for item in found for n in range(item.first, item.last)}
     found = [item for item in found if item.how != "other"]
+    found = [
+        replace(item, how="surgery", last=item.last + 1)
+        if item.sort == "organ" and set(plain[item.last : item.last + 1]) & _REMOVALS
+        else item
+        for item in found
+    ]
     found += _shared_heads(plain, found, taken, table)
     named = {n for item in found if item.how == "name" for n in range(item.first, item.last)}
     found = [item for item in found if item.how != "adjective" or item.first not in named]
@@ -75,6 +83,12 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
     for kind in ("sides", "status"):
         for match in phrases_of(kind).find(plain):
             span = set(range(match.first, match.last))
+            if plain[match.first] == "left" and set(plain[match.last : match.last + 1]) & _GONE_FROM and not (
+                match.first and plain[match.first - 1] in ("the", "on", "to")
+            ):
+                continue  # "the patient left the department"
+            if match.value == "present" and match.last in taken and _opens_phrase(plain, match.first):
+                continue  # "and visualised paranasal sinuses"
             if not span & taken:
                 sort: Sort = "side" if kind == "sides" else "state"
                 found.append(Item(sort, match.value, match.first, match.last))
@@ -88,7 +102,9 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
     found += [Item("size", "", n, n + 1, size=word.size) for n, word in enumerate(words) if word.size is not None]
     found += _counts(words, taken)
     found += [
-        Item("same", word, n, n + 1, how="again") for n, word in enumerate(plain) if word in _AGAIN and n not in taken
+        Item("same", word, n, n + 1, how="again")
+        for n, word in enumerate(plain)
+        if word in _AGAIN and n not in taken and plain[n + 1 : n + 2] != ["than"]
     ]
     return sorted(found, key=lambda item: item.first)
 
@@ -110,6 +126,10 @@ def _formed(words: Sequence[str], taken: set[int]) -> list[Item]:
     return made
 
 
+def _opens_phrase(words: Sequence[str], n: int) -> bool:
+    return n == 0 or words[n - 1] in _JOINTS | {"the", ".", ";", ":"}
+
+
 def _named(match: Match[tuple[str, str, str]], words: Sequence[str], table: StructureTable) -> Item:
     kind, name, how = match.value
     if kind == "state":
@@ -124,6 +144,8 @@ def _named(match: Match[tuple[str, str, str]], words: Sequence[str], table: Stru
     pair = whole(table, name) if side else name
     if words[match.first] in _BOTH_IN_ONE:
         side = "both"
+    if row is not None and not row.side and words[match.first] in ("left", "right"):
+        side = words[match.first]  # "right middle lobe": said, though there is no other
     plural = _is_plural(words[match.last - 1]) and how != "surgery"
     if (
         row is not None
@@ -137,7 +159,7 @@ def _named(match: Match[tuple[str, str, str]], words: Sequence[str], table: Stru
 
 
 def _is_plural(word: str) -> bool:
-    return word in _PLURALS or (
+    return word in _PLURALS or word.endswith("ae") or (
         word.endswith("s") and not word.endswith(("ss", "us", "is", "pelvis", "pancreas", "ns"))
     )
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .clause import always, identities, verbs
+from .clause import always, describing, identities, sized, verbs
 from .entries import Entry, Place
 from .hosts import usual_place
 from .items import Item
 from .organs import Organs
 
+_DEGREES = frozenset({"mildly", "moderately", "severely", "markedly", "slightly", "minimally", "partially", "partly", "predominantly", "mixed"})
 _PRONOUNS = frozenset({"it", "they", "this", "these", "both"})
 
 
@@ -63,6 +64,8 @@ class Lesions(Organs):
                     entry.lesion, entry.affirmed = item.name, True
             self._reset()
             return True
+        if item.how == "predicate" and (self._before_lesion(k + 1) or self._describes_lesion(k)):
+            return True
         touches = nxt is not None and nxt.sort == "lesion" and nxt.first == item.last
         if nxt is not None and touches and nxt.how == item.how == "name":
             return True  # "ground-glass nodule": the first only says of what kind
@@ -78,6 +81,24 @@ class Lesions(Organs):
         self._reset()
         self.current = [label]
         return True
+
+    def _before_lesion(self, k: int) -> bool:
+        """ "Lytic or sclerotic lesion", "calcified pleural plaque": the word before only says of what kind."""
+        while k < len(self.items):
+            item, before = self.items[k], set(self.before(k))
+            if item.sort == "lesion" and item.how == "predicate" and before <= {"or", "and", ",", "/"} | _DEGREES:
+                k += 1
+                continue
+            lesion = self._chain(k, ("organ", "side", "size", "count", "state"))
+            return lesion is not None and self.items[lesion].how == "name"
+        return False
+
+    def _describes_lesion(self, k: int) -> bool:
+        """ "Fracture, dorsally angulated", "it is rim calcified": more of the lesion named before."""
+        nxt, named = self.next(k), self.current[-1] if self.current else None
+        if nxt is not None and nxt.sort in ("organ", "side") and self._direct(k + 1):
+            return False
+        return named is not None and bool(named.lesion) and self.items[k].name in describing()
 
     def _group_of(self, k: int, here: Sequence[Entry]) -> int:
         """The group of the list the lesion goes on with, else a new one."""
@@ -99,7 +120,7 @@ class Lesions(Organs):
         places = list(self.subject)
         if spoken is not None and self.subject[0] in self.memory.label and spoken.organ != self.subject[0].organ:
             places = [replace(spoken, side="")]
-        if item.how == "predicate" and "dash" in self.before(k):
+        if item.how == "predicate" and ("dash" in self.before(k) or item.name in sized()):
             self._speak_of_organs(self.subject)
         return places, True
 

@@ -29,7 +29,8 @@ class Organs(Hosting):
             if (
                 listed == "both"
                 and not self._is_pair(item)
-                and self.words[self.items[n - 1].first] in ("neither", "either")
+                and self.words[self.items[n - 1].first] in ("neither", "either", "both")
+                and not item.plural
             ):
                 listed = ""  # "neither the stomach nor the liver"
             own = listed or item.side or self._carried_side(n, item)
@@ -40,11 +41,12 @@ class Organs(Hosting):
                 side = "" if self.items[n - 1].sort != "side" else side
         self.pre_side, self.pre_order = "", ()
         only = [place for _item, place in places]
+        self.memory.sided += [(self.sentence, place) for place in only if place.side in OTHER]
         self.last_side = next((p.side for p in reversed(only) if p.side in ("left", "right")), self.last_side)
         lesion = self._chain(last + 1, ("size", "count"))
         item = self.items[k]
         if lesion is not None and item.how not in ("surgery", "megaly") and self.items[lesion].how != "predicate":
-            if self._host_words(k) and self._open_group():
+            if self._host_words(k) and "with" not in self._near_before(k) and self._open_group():
                 self._put_hosts(only)
             else:
                 self.compound, self.compound_order = only, order
@@ -59,11 +61,76 @@ class Organs(Hosting):
                 pass
             elif not self._put_hosts(only) and not self._lesions_here():
                 self._new_organs(places, order, subject=False)
-        elif item.how not in ("surgery", "megaly") and (self._is_apposition(k, last) or self._completes_count(k)):
+        elif item.how not in ("surgery", "megaly") and (self._lends_side(k, only[0]) or self._only_says_where(k, last)):
+            pass
+        elif self._elided(last) or self._listed_under_lesion(k, last):
+            self._another(k, only)
+            return last + 1 + self._elided(last)
+        elif item.how not in ("surgery", "megaly") and (
+            self._is_apposition(k, last) or self._completes_count(k) or self._ends_predicate(k)
+        ):
             self._put_hosts(only)
         else:
             self._new_organs(places, order, subject=True, verb=bool(set(self.after(last)) & verbs()))
         return last + 1
+
+    def _elided(self, last: int) -> bool:
+        """ "Pleural effusions and a pericardial one": the noun is left out behind the adjective."""
+        nxt = self.next(last)
+        return nxt is not None and nxt.name == "one" and not self.before(last + 1) and self._last_lesion() is not None
+
+    def _listed_under_lesion(self, k: int, last: int) -> bool:
+        """ "Nodes: subcarinal 14 mm, right hilar 11 mm": each structure is where one of what stands before the colon is."""
+        label, nxt = self.label_lesion, self.next(last)
+        if label is None or label.place is None and label.open:
+            return False
+        sized = nxt is not None and nxt.sort == "size" and self._direct(last + 1)
+        return sized and set(self.before(k)) <= {",", "and", ")", ";", "plus"}
+
+    def _last_lesion(self) -> Entry | None:
+        here = [e for e in [*self.memory.current, *self.entries] if e.lesion]
+        return here[-1] if here else None
+
+    def _another(self, k: int, places: Sequence[Place]) -> None:
+        """Another lesion of the kind named last, at other places."""
+        base = self._last_lesion()
+        assert base is not None
+        self._flush()
+        self._groups += 1
+        made = []
+        for place in places:
+            entry = base.copy((self.items[k].first, self.items[k].last))
+            entry.place, entry.side, entry.weak, entry.sentence, entry.group = place, "", False, self.sentence, self._groups
+            entry.is_subject = False
+            made.append(entry)
+        self.entries += made
+        self.current = made
+        for size in self.pre_sizes:
+            self._attach(size)
+        self._reset()
+
+    def _lends_side(self, k: int, place: Place) -> bool:
+        """ "The meniscus of the right knee", "scaphoid, right wrist": a part of a limb takes the side of its joint."""
+        near = self._near_before(k)
+        beside = (self.before(k)[-1:] == [","] and len(self.before(k)) < 4) or near[:1] in (["of"], ["in"])
+        row = self.table.get(place.organ)
+        if not beside or place.side not in OTHER or row is None or row.parent not in ("body region", "joint"):
+            return False
+        mine = [e for e in self.current if e.place is not None and not e.stands]
+        rows = [self.table.get(e.place.organ) for e in mine if e.place is not None]
+        if not mine or any(r is None or "limb" not in r.regions or r.side != "both" for r in rows):
+            return False
+        for entry in mine:
+            entry.put_side(place.side)
+        self.last_side = place.side
+        return True
+
+    def _only_says_where(self, k: int, last: int) -> bool:
+        """ "The larger one, subpleural, is 9 mm": an adjective between commas says more of the lesion before it."""
+        item = self.items[k]
+        adjective = item.how == "adjective" and self.words[item.last - 1].endswith(("al", "ic", "ar", "ous"))
+        about = bool(self.current) and bool(self.current[0].lesion) and not self.current[0].open
+        return adjective and about and k == last and self.before(k)[-1:] == [","]
 
     def _is_whole_of(self, k: int, places: Sequence[Place]) -> bool:
         """ "The deep veins of the left leg": the second only says whose the first are, and on which side."""

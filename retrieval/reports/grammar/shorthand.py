@@ -69,7 +69,7 @@ class Word:
 
 def read_words(text: str, offset: int = 0) -> list[Word]:
     """The words of a sentence in order; characters count from `offset`."""
-    sized = measures(text)
+    sized = measures(_SEGMENT.sub(lambda match: re.sub(r"[\w,]", "_", match.group()), text))
     found = [(size.start, size.end, size) for size, is_size in sized if is_size]
     hidden = [(size.start, size.end) for size, is_size in sized if not is_size]
     hidden += [(a, b) for a, b in _hidden(text) if not any(a < start < b for start, _end, _size in found)]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .clause import JOINTS, SMALL_WORDS, into, verbs
+from .clause import COMPARING, JOINTS, SMALL_WORDS, into, verbs
 from .entries import OTHER, Entry
 from .items import Item
 from .lesions import Lesions
 
-_COMPARING = frozenset(
-    {"more", "worse", "greater", "predominantly", "mainly", "especially", "particularly", "mostly", "predominant"}
-)
+_CONJUNCTIONS = frozenset({"both", "either", "neither"})
 
 
 class Sides(Lesions):
@@ -56,6 +54,8 @@ class Sides(Lesions):
             return True
         if not self._direct(k + 1):
             return False
+        if self.words[item.first] in _CONJUNCTIONS and nxt.sort == "lesion" and not nxt.plural:
+            return True  # "both a haemangioma and a cyst", "neither haemorrhage nor infarct"
         if nxt.sort in ("organ", "lesion"):
             self.pre_side, self.pre_order, self.split = side, item.both_named, item.how == "split"
             return True
@@ -67,7 +67,9 @@ class Sides(Lesions):
     def _opens(self, k: int, side: str) -> bool:
         """Whether the side stands in front of what is said of it: "Right: …", "On the left there is a cyst"."""
         nxt, between = self.next(k), self.after(k)
-        labels = between[:1] == [":"] and nxt is not None and nxt.sort not in ("size", "count")
+        labels = between[:1] == [":"] and nxt is not None and (
+            nxt.sort not in ("size", "count") or (nxt.sort == "count" and self._chain(k + 2, ("size", "state")) is not None)
+        )
         if not labels and not self._leads(k, between):
             return False
         self.front_side = side
@@ -111,7 +113,7 @@ class Sides(Lesions):
         """ "right greater than left" compares and says no side."""
         ahead = self.words[self.items[k].last : self.items[k].last + 3]
         return "than" in [*ahead, *self.words[max(0, self.items[k].first - 2) : self.items[k].first]] or bool(
-            _COMPARING & set(self._near_before(k))
+            COMPARING & set(self._near_before(k))
         )
 
     def _lean_on(self, side: str) -> None:
