@@ -91,14 +91,17 @@ def _reaches(
     joint = [n for n, word in enumerate(gap) if word in _JOINTS]
     if category == "historical" and words[trigger.first] in _ONE_NOUN:
         return not joint and not set(gap) & _verbs()
-    if category == "possible" and {gap[n] for n in joint} - {"and", "or"} and "or" not in gap and "versus" not in gap:
+    if words[trigger.first] == "either" and (len(gap) > _NEAR or not {"or", "/"} & set(words[trigger.last : between[1] + _LIST])):
+        return False
+    listed = "differential" in words[trigger.first : trigger.last]
+    if category == "possible" and not listed and {gap[n] for n in joint} - {"and", "or"} and "or" not in gap and "versus" not in gap:
         return False
     for n in joint:
         behind = [word for word in gap[n + 1 :] if word not in _JOINTS]
         last_joint = next((word for word in reversed(gap) if word in _JOINTS), "")
         if category in ("negated", "possible") and last_joint not in ("or", "nor", "/") and gap[n] != "or":
-            listed = words[between[1] : between[1] + _LIST]
-            if "or" in listed or "nor" in listed:
+            ahead = words[between[1] : between[1] + _LIST]
+            if "or" in ahead or "nor" in ahead:
                 continue  # "no A, large B, or C"
             nearest = gap[n + 1 :][:2] or words[between[1] : between[1] + 1]
             if _FRESH & set(nearest) or _FRESH & set(words[between[1] - 1 : between[1]]):

@@ -175,6 +175,11 @@ def denials() -> Phrases[str]:
     return phrases_of("denial")
 
 
+def itself() -> frozenset[str]:
+    """Nouns with which an adjective still means the structure itself ("hilar contours")."""
+    return _words("itself")
+
+
 def describing() -> frozenset[str]:
     """Lesions that, said of another lesion, only describe it ("displaced", "calcified")."""
     return _words("describing")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .clause import clause_words, into, landmarks, verbs
+from .clause import JOINTS, SMALL_WORDS, clause_words, into, itself, landmarks, verbs
 from .entries import OTHER, Entry, Place
 from .hosting import Hosting
 from .items import WALL, Item
 
 _LIST = frozenset({",", "and", "or", "/", "nor", "the", "both", "as", "well", "in", "of", "left", "right", "heights", "height", "size",
                    "bodies", "signal", "structures", "contours", "region", "visualised", "visualized"})  # fmt: skip
+
+
+_ADJECTIVE = ("al", "ic", "ar", "ous", "ary", "ac", "ine")
 
 
 class Organs(Hosting):
@@ -45,7 +48,9 @@ class Organs(Hosting):
         self.last_side = next((p.side for p in reversed(only) if p.side in ("left", "right")), self.last_side)
         lesion = self._chain(last + 1, ("size", "count"))
         item = self.items[k]
-        if lesion is not None and item.how not in ("surgery", "megaly") and self.items[lesion].how != "predicate":
+        if lesion is None and last == k and self._belongs_to_noun(k):
+            pass  # "renal function", "pleural catheter"
+        elif lesion is not None and item.how not in ("surgery", "megaly") and self.items[lesion].how != "predicate":
             if self._host_words(k) and "with" not in self._near_before(k) and self._open_group():
                 self._put_hosts(only)
             else:
@@ -125,10 +130,18 @@ class Organs(Hosting):
         self.last_side = place.side
         return True
 
+    def _belongs_to_noun(self, k: int) -> bool:
+        """Whether an adjective stands before a noun that is not the structure itself."""
+        item, after = self.items[k], self.after(k)[:1]
+        said = self.words[item.last - 1]
+        if item.how != "adjective" or not said.endswith(_ADJECTIVE) or not after or not after[0].isalpha():
+            return False
+        return after[0] not in itself() | verbs() | into() | clause_words() | JOINTS | SMALL_WORDS | {"no", "not", "without", "from", "by"}
+
     def _only_says_where(self, k: int, last: int) -> bool:
         """ "The larger one, subpleural, is 9 mm": an adjective between commas says more of the lesion before it."""
         item = self.items[k]
-        adjective = item.how == "adjective" and self.words[item.last - 1].endswith(("al", "ic", "ar", "ous"))
+        adjective = item.how == "adjective" and self.words[item.last - 1].endswith(_ADJECTIVE)
         about = bool(self.current) and bool(self.current[0].lesion) and not self.current[0].open
         return adjective and about and k == last and self.before(k)[-1:] == [","]
 
@@ -175,7 +188,7 @@ class Organs(Hosting):
 
     def _only_adjectives(self, words: Sequence[str]) -> bool:
         """Whether nothing but a few adjectives stands between the members of a list."""
-        stops = verbs() | into() | clause_words() | {"no", "without", "with", ":", "(", ")", "a", "an", "<other>"}
+        stops = verbs() | into() | clause_words() | {"no", "without", "with", ":", "(", ")", "a", "an", "<other>", "increased", "decreased", "reduced", "normal", "abnormal", "new"}
         return len(words) <= 3 and not set(words) & stops and not landmarks().find(words)
 
     def _list_goes_on(self, n: int) -> bool:
