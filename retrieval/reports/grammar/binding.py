@@ -70,8 +70,9 @@ class Binder(Amounts):
             self.subject = places
             self.memory.label = places
             self.memory.topic = places[-1] if places else self.memory.topic
-        elif len(self.entries) == 1 and self.entries[0].lesion and self.entries[0].open:
+        elif len(self.entries) == 1 and self.entries[0].lesion:
             self.label_lesion = self.entries[0]
+            self.label_lesion.by_label = self.label_lesion.place is not None
 
     def _deny_labels(self) -> None:
         """ "Liver mass: none", "Stones - nil": what stands before the colon is denied."""

@@ -92,7 +92,17 @@ class Clause:
         first = next((item for item in self.items if item.sort != "state"), None)
         if first is None:
             return False
+        if first.sort == "size" and first.first == 0 and self._a_noun(first.last):
+            return False  # "12 cm segment of …"
         return first.sort in ("side", "size", "count", "same") or bool(_AGAIN & set(self.words[: first.first][:3]))
+
+    def _a_noun(self, n: int) -> bool:
+        """Whether a plain word stands there and no verb, preposition or mark."""
+        word = self.words[n] if n < len(self.words) else ""
+        return word.isalpha() and word not in verbs() | into() | JOINTS | clause_words() | SMALL_WORDS and not self._sorted(n)
+
+    def _sorted(self, n: int) -> bool:
+        return any(item.first <= n < item.last for item in self.items)
 
     def _near_before(self, k: int) -> list[str]:
         words = self.before(k)

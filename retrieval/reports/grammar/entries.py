@@ -11,11 +11,16 @@ OTHER = {"left": "right", "right": "left"}
 
 @dataclass(frozen=True)
 class Place:
-    """A structure as said: of a pair the pair and its side ("plural": named in the plural without a side)."""
+    """A structure as said: of a pair the pair and its side ("plural": named in the plural without a side).
+
+    Attributes:
+        relative: a bare "head" or "wall", understood of what was spoken of and not the next sentence's topic.
+    """
 
     organ: str
     side: str = ""
     said: str = ""
+    relative: bool = False
 
 
 @dataclass
@@ -32,6 +37,7 @@ class Entry:
         usual_by_name: its very words say where ("pericardial effusion").
         leans: its sentence goes on about the one before; `leans_on_it`: with a pronoun ("It is fatty").
         by_usual: its place is only the usual one. by_adjective: "renal stone" may yet lie in the ureter.
+        by_label: it stands before a colon with its place ("thyroid nodules: right lobe 8 mm").
         template: others were counted out of it ("stones: two left, one right"), so that it is no finding of its own.
         group: entries joined by "and", "or" or commas share it.
     """
@@ -52,6 +58,7 @@ class Entry:
     leans_on_it: bool = False
     by_usual: bool = False
     by_adjective: bool = False
+    by_label: bool = False
     template: bool = False
     inherited: bool = False
     denied: bool = False

@@ -62,7 +62,10 @@ class Hosting(Clause):
         for n, place in enumerate(places):
             for entry in waiting:
                 mine = entry if n == 0 else replace(entry, sizes=[], priors=[], count=None)
+                weak = entry.place
                 mine.place = replace(place, side=entry.side) if entry.side and not place.side else place
+                if weak is not None and weak.organ == place.organ and weak.side and not place.side:
+                    mine.place = replace(place, side=weak.side)  # "the left kidney contains a stone in the calyx"
                 if place.side in ("left", "right", "both") and entry.weak:
                     mine.side = ""
                 mine.open = mine.weak = False

@@ -44,7 +44,7 @@ def place_of(
         hedged: the lesion is only what something seen may be, and so lies where that was seen.
     """
     if not entry.lesion:
-        if entry.place is not None and entry.how != "surgery":
+        if entry.place is not None and entry.how != "surgery" and not entry.place.relative:
             memory.topic = entry.place
         return
     if hedged and entry.place is not None and not entry.stands:
@@ -66,6 +66,10 @@ def place_of(
             _say_of_subject(entry, earlier, memory)
             return
         usual = entry.usual if table.get(entry.usual) else ""
+        joint = _joint_of(memory, table) if entry.lesion == "effusion" and not entry.usual_by_name else None
+        if joint is not None:
+            entry.place = replace(joint, side=entry.side) if entry.side else joint
+            return
         before = _before(entry, earlier, memory)
         near = entry.leans or any(e.sentence == entry.sentence and e.place is before for e in earlier)
         if hedged and before is not None and near and not entry.usual_by_name:
@@ -78,7 +82,7 @@ def place_of(
         elif before is not None and (near or entry.lesion not in _values("nowhere")):
             entry.inherited = before is memory.topic
             entry.place = replace(before, side=entry.side) if entry.side else before
-    if entry.place is not None and not entry.by_usual and not entry.denied:
+    if entry.place is not None and not entry.by_usual and not entry.denied and not entry.place.relative:
         memory.topic = entry.place
 
 
@@ -108,13 +112,25 @@ def _limb(organ: str, table: StructureTable) -> str:
     """ "upper limb" or "lower limb" for its parts, "" for what is not told to be a part of one."""
     row = table.get(organ)
     for _step in range(_WHOLES):
-        if row is None or "limb" not in row.regions:
+        if row is None or not ("limb" in row.regions or row.part_of in ("shoulder", "hip")):
             return ""
         for limb, words in (("lower limb", _LEG), ("upper limb", _ARM)):
             if re.search(words, f"{row.name} {row.part_of}"):
                 return limb
         row = table.get(row.part_of) if row.part_of else None
     return ""
+
+
+def _joint_of(memory: Memory, table: StructureTable) -> Place | None:
+    """The limb or joint that the paragraph is about, or None when it is about the trunk."""
+    topic = memory.label[-1] if memory.label else memory.topic
+    if topic is None or not _limb(topic.organ, table):
+        return None
+    for place in (topic, *(place for _sentence, place in reversed(memory.sided))):
+        row = table.get(place.organ)
+        if row is not None and row.parent in ("body region", "joint") and _limb(place.organ, table):
+            return place
+    return Place("")
 
 
 def _say_of_subject(entry: Entry, earlier: Sequence[Entry], memory: Memory) -> None:
@@ -151,6 +167,8 @@ def _moved(entry: Entry, table: StructureTable) -> str:
         return _values("always")[entry.lesion]
     if entry.lesion == "effusion" and any(part in organ for part in _CHEST):
         return "pleural cavity"
+    if entry.lesion == "stenosis" and organ.startswith("intervertebral dis"):
+        return "spinal canal"
     if organ == "pleural cavity" and entry.lesion in _ON_THE_PLEURA:
         return "pleura"
     if entry.lesion == "effusion" and organ in ("heart", "left ventricle", "right ventricle"):

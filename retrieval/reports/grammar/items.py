@@ -16,7 +16,6 @@ from .shorthand import Word
 
 Sort = Literal["organ", "lesion", "side", "size", "state", "count", "same"]
 SHORTEST = 4
-WALL = "wall"  # of whatever the sentence is about
 _JOINTS = frozenset({",", "and", "or", "/", "nor"})
 _BETWEEN = _JOINTS | {"the", "left", "right", "both"}
 _SIDE = re.compile(r"\b(left|right|lt|rt)[ ,-]*(?:sided )?")
@@ -76,6 +75,7 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
         else item
         for item in found
     ]
+    found = _joined(found, table)
     found += _shared_heads(plain, found, taken, table)
     named = {n for item in found if item.how == "name" for n in range(item.first, item.last)}
     found = [item for item in found if item.how != "adjective" or item.first not in named]
@@ -109,6 +109,22 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
     return sorted(found, key=lambda item: item.first)
 
 
+def _joined(found: Sequence[Item], table: StructureTable) -> list[Item]:
+    """ "Infrarenal abdominal aortic", "L4 nerve root": names side by side that mean one structure become the last."""
+    made: list[Item] = []
+    for item in found:
+        before = made[-1] if made else None
+        if before is not None and before.sort == item.sort == "organ" and before.last == item.first:
+            row, whole_row = table.get(item.name), table.get(before.name)
+            of_level = whole_row is not None and whole_row.name.endswith("vertebra") and item.how != "surgery"
+            inside = row is not None and before.how == "adjective" and (before.name == item.name or row.part_of == before.name)
+            if of_level or inside:
+                made[-1] = replace(item, first=before.first, side=item.side or before.side)
+                continue
+        made.append(item)
+    return made
+
+
 def _formed(words: Sequence[str], taken: set[int]) -> list[Item]:
     """Lesions and removals that only their ending tells."""
     made = []
@@ -139,7 +155,7 @@ def _named(match: Match[tuple[str, str, str]], words: Sequence[str], table: Stru
             ("is", "us", "ss")
         )
         return Item("lesion", name, match.first, match.last, how, plural=plural)
-    row = table.get(name)
+    row = table.get(name) if how != "part" else None
     side = row.side if row is not None and row.side in ("left", "right") else ""
     pair = whole(table, name) if side else name
     if words[match.first] in _BOTH_IN_ONE:
@@ -227,7 +243,8 @@ def _index(table: StructureTable) -> Phrases[tuple[str, str, str]]:
     entries: list[tuple[str, tuple[str, str, str]]] = [(term, ("none", name, "other")) for term, name in words["other"]]
     entries += [(term, ("state", name, "name")) for term, name in words["status"] if " " in term]
     for how in ("surgery", "megaly", "adjective"):
-        entries += [(term, ("organ", name, how)) for term, name in words[how] if name == WALL or table.get(name)]
+        entries += [(term, ("organ", name, how)) for term, name in words[how] if table.get(name)]
+    entries += [(term, ("organ", name, "part")) for term, name in words["part"]]
     entries += [(term, ("lesion", name, "name")) for term, name in words["lesion"]]
     entries += [(term, ("lesion", name, "predicate")) for term, name in words["predicate"]]
     shorts = {term.lower() for term, _value in words["short"]}

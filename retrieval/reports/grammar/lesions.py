@@ -114,6 +114,9 @@ class Lesions(Organs):
         """The structures the lesion is in, and whether a later word may say better."""
         item = self.items[k]
         places: list[Place | None] = list(self.compound)
+        told = usual_place(" ".join(self.words[item.first : item.last]), "")
+        if its_own and self.adjective and self.compound and not self._inside(self.compound[0].organ, told):
+            return [Place(told, self.compound[0].side)], False  # "right foraminal disc protrusion"
         if places or not self.subject or item.name in always() or its_own:
             return places, bool(places) and self.adjective
         spoken = here[-1].place if here and here[-1].place is not None and not here[-1].weak else None
@@ -123,6 +126,18 @@ class Lesions(Organs):
         if item.how == "predicate" and ("dash" in self.before(k) or item.name in sized()):
             self._speak_of_organs(self.subject)
         return places, True
+
+    def _inside(self, organ: str, whole: str) -> bool:
+        """Whether a structure is another or a part of it, or the other a part of it."""
+        for inner, outer in ((organ, whole), (whole, organ)):
+            row = self.table.get(inner)
+            for _step in range(4):
+                if row is None:
+                    break
+                if outer in (row.name, row.part_of, row.parent):
+                    return True
+                row = self.table.get(row.part_of) if row.part_of else None
+        return False
 
     def _label_again(self, item: Item) -> Entry | None:
         """ "Stone burden: 4 calculi", "index lesion" after "metastases": the same finding named once more."""

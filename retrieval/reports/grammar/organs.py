@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from .clause import JOINTS, SMALL_WORDS, clause_words, into, itself, landmarks, verbs
 from .entries import OTHER, Entry, Place
 from .hosting import Hosting
-from .items import WALL, Item
+from .items import Item
 
 _LIST = frozenset({",", "and", "or", "/", "nor", "the", "both", "as", "well", "in", "of", "left", "right", "heights", "height", "size",
                    "bodies", "signal", "structures", "contours", "region", "visualised", "visualized"})  # fmt: skip
 
 
+_EXAMS = frozenset({"mri", "ct", "mr", "ultrasound", "radiograph", "radiographs", "x", "film", "views", "view", "scan", "study", "examination", "sonography",
+                    "doppler", "protocol", "sequence", "sequences", "series", "imaging", "mra", "cta", "pet", "us", "usg"})  # fmt: skip
+_ALONE = ("head", "neck")
 _ADJECTIVE = ("al", "ic", "ar", "ous", "ary", "ac", "ine")
 
 
@@ -34,12 +37,15 @@ class Organs(Hosting):
                 and not self._is_pair(item)
                 and self.words[self.items[n - 1].first] in ("neither", "either", "both")
                 and not item.plural
+                and item.how != "part"
             ):
                 listed = ""  # "neither the stomach nor the liver"
             own = listed or item.side or self._carried_side(n, item)
             said = " ".join(self.words[item.first : item.last])
-            name = item.name if item.name != WALL else self._wall()
-            places.append((item, Place(name, self._meant_side(own), said)))
+            part = self._part(item.name) if item.how == "part" else None
+            name = part.organ if part is not None else item.name
+            own = own or (part.side if part is not None else "")
+            places.append((item, Place(name, self._meant_side(own), said, part is not None)))
             if n > k and "the" in self.before(n):
                 side = "" if self.items[n - 1].sort != "side" else side
         self.pre_side, self.pre_order = "", ()
@@ -65,7 +71,10 @@ class Organs(Hosting):
             if self._is_whole_of(k, only):
                 pass
             elif not self._put_hosts(only) and not self._lesions_here():
-                self._new_organs(places, order, subject=False)
+                if self._is_spoken_of(k, only):
+                    self._new_organs(places, order, subject=False)
+                elif not only[-1].relative:
+                    self.subject, self.memory.topic = only, only[-1]
         elif item.how not in ("surgery", "megaly") and (self._lends_side(k, only[0]) or self._only_says_where(k, last)):
             pass
         elif self._elided(last) or self._listed_under_lesion(k, last):
@@ -76,8 +85,13 @@ class Organs(Hosting):
         ):
             self._put_hosts(only)
         else:
-            self._new_organs(places, order, subject=True, verb=bool(set(self.after(last)) & verbs()))
+            self._new_organs(places, order, subject=True, verb=bool(set(self.after(last)) & verbs()) and not set(self.after(last)[:2]) & _EXAMS)
         return last + 1
+
+    def _is_spoken_of(self, k: int, places: Sequence[Place]) -> bool:
+        """Whether a structure behind a preposition is what the sentence is about: "length of the kidney", not "graft in the fossa"."""
+        same = any(e.place is not None and e.place.organ == places[0].organ for e in self.current)
+        return not same and (self.pre_state is not None or "of" in self._near_before(k) or not self.before(k)[:-1])
 
     def _elided(self, last: int) -> bool:
         """ "Pleural effusions and a pericardial one": the noun is left out behind the adjective."""
@@ -87,7 +101,7 @@ class Organs(Hosting):
     def _listed_under_lesion(self, k: int, last: int) -> bool:
         """ "Nodes: subcarinal 14 mm, right hilar 11 mm": each structure is where one of what stands before the colon is."""
         label, nxt = self.label_lesion, self.next(last)
-        if label is None or label.place is None and label.open:
+        if label is None or label.open:
             return False
         sized = nxt is not None and nxt.sort == "size" and self._direct(last + 1)
         return sized and set(self.before(k)) <= {",", "and", ")", ";", "plus"}
@@ -103,6 +117,8 @@ class Organs(Hosting):
         self._flush()
         self._groups += 1
         made = []
+        if base is self.label_lesion and base.how == "name" and not base.sizes and base.by_label:
+            base.template = True
         for place in places:
             entry = base.copy((self.items[k].first, self.items[k].last))
             entry.place, entry.side, entry.weak, entry.sentence, entry.group = place, "", False, self.sentence, self._groups
@@ -204,14 +220,22 @@ class Organs(Hosting):
             n += 1
         return False
 
-    def _wall(self) -> str:
-        """The wall of what the sentence is about, or "" when the table has no such row."""
-        organ = next((e.place.organ for e in reversed(self.entries) if e.place), "") or (
-            self.memory.topic.organ if self.memory.topic else ""
-        )
-        organ = organ or next((e.usual for e in reversed(self.entries) if e.usual), "")
-        row = self.table.get(f"{organ} wall") if organ else None
-        return row.name if row is not None else ""
+    def _part(self, part: str) -> Place:
+        """The part ("wall", "head") of what the sentence is about, that itself, or what the word means alone."""
+        named = [e.place for e in self.entries if e.place is not None and e.place.organ]
+        topic = named[-1] if named else self.memory.topic
+        if topic is None:
+            topic = Place(next((e.usual for e in reversed(self.entries) if e.usual), ""))
+        row = self.table.get(topic.organ) if topic.organ else None
+        if row is None:
+            alone = self.table.get(part) if part in _ALONE else None
+            return Place(alone.name if alone is not None else "")
+        for whole in (topic.organ, topic.organ.removesuffix("s"), row.part_of, row.parent):
+            for name in (f"{part} of {whole}", f"{whole} {part}"):
+                found = self.table.get(name) if whole else None
+                if found is not None:
+                    return Place(found.name, topic.side if part != "lobe" else "")
+        return topic
 
     def _is_pair(self, item: Item) -> bool:
         row = self.table.get(item.name)
@@ -261,7 +285,7 @@ class Organs(Hosting):
             self.current.append(entry)
         self.pre_state = None
         self.subject = [place for item, place in places if item.how != "surgery"]
-        if places and places[-1][0].how != "surgery":
+        if places and places[-1][0].how != "surgery" and not places[-1][1].relative:
             self.memory.topic = places[-1][1]
         for size in self.pre_sizes:
             self._attach(size)

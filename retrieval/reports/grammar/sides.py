@@ -167,6 +167,7 @@ class Sides(Lesions):
                     self.entries.append(twin)
                 made.append(twin)
         self.current = made
+        self.memory.sided += [(self.sentence, e.place) for e in made if e.place is not None and e.place.side in OTHER]
         self._flush()
 
     def _twin(self, entry: Entry, side: str) -> Entry | None:
