@@ -97,6 +97,7 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
             hedged = _presence(entry, made, read[entry.sentence]) == "possible"
             place_of(entry, mine, memory, table, hedged=hedged)
             mine.append(entry)
+        memory.end_sentence(made, binder.label_lesion if sentence.text.endswith(";") else None)
     give_limb_sides(paragraphs, memory.sided, table)
     return [finding for entries in paragraphs for finding in _made(entries, read, table)]
 
@@ -143,7 +144,7 @@ def _finding(entry: Entry, entries: Sequence[Entry], read: _Read, table: Structu
     place = entry.place or Place("")
     side = entry.stands or ("both" if "plural" in (entry.side, place.side) else "")
     sizes = entry.sizes or (entry.priors if presence == "historical" else [])
-    if presence == "absent" and entry.lesion not in ("", "dilatation", "enlargement", "distension"):
+    if presence == "absent" and entry.lesion not in ("", "dilatation", "enlargement", "distension", "thickening"):
         sizes = []
     if presence == "absent":
         sizes = [size for size in sizes if not size.bound]
@@ -180,7 +181,7 @@ def _presence(entry: Entry, entries: Sequence[Entry], read: _Read) -> Presence:
             other.how == "surgery"
             and other.sentence == entry.sentence
             and between[:1] == ["for"]
-            and "," not in between
+            and not {",", "with", "no", "without"} & set(between)
         ):
             return "historical"  # "nephrectomy for carcinoma"
     others = [
@@ -230,7 +231,8 @@ def _stated(
     if entry.state == "shown":
         return "present", "present" if presence == "absent" else presence
     if status == "present" and presence == "absent":
-        return "", "absent"
+        seen = read.plain[slice(*entry.state_at)]
+        return ("", "absent") if seen in (["present"], ["in", "situ"]) else None
     alone = not any(e.lesion and e.sentence == entry.sentence for e in entries)
     return (status, presence) if entry.is_subject and alone else None
 

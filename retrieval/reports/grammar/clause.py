@@ -42,7 +42,7 @@ class Clause:
         self.pending: list[Size] = []
         self.segment = 0
         self.outside: list[Place] = []
-        self.label_lesion: Entry | None = None
+        self.label_lesion = memory.label_lesion
         self._groups = 0
         self._reset()
 
@@ -94,12 +94,15 @@ class Clause:
             return False
         if first.sort == "size" and first.first == 0 and self._a_noun(first.last):
             return False  # "12 cm segment of …"
+        if first.sort in ("side", "size") and any(self._a_noun(n) for n in range(first.first)):
+            return False  # "Mild changes on the right", "Residual volume 45 ml"
         return first.sort in ("side", "size", "count", "same") or bool(_AGAIN & set(self.words[: first.first][:3]))
 
     def _a_noun(self, n: int) -> bool:
         """Whether a plain word stands there and no verb, preposition or mark."""
         word = self.words[n] if n < len(self.words) else ""
-        return word.isalpha() and word not in verbs() | into() | JOINTS | clause_words() | SMALL_WORDS and not self._sorted(n)
+        plain = verbs() | into() | JOINTS | clause_words() | SMALL_WORDS | _AGAIN | leaning()
+        return word.isalpha() and word not in plain and not self._sorted(n)
 
     def _sorted(self, n: int) -> bool:
         return any(item.first <= n < item.last for item in self.items)
@@ -183,6 +186,11 @@ def identities() -> Phrases[str]:
 def denials() -> Phrases[str]:
     """Words behind a colon that deny what stands before it."""
     return phrases_of("denial")
+
+
+def leaning() -> frozenset[str]:
+    """Words with which a sentence may still go on about the one before ("now", "measuring", "similar")."""
+    return _words("leaning")
 
 
 def itself() -> frozenset[str]:

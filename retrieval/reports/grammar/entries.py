@@ -102,3 +102,18 @@ class Memory:
     topic: Place | None = None
     side: str = ""
     sided: list[tuple[int, Place]] = field(default_factory=list)
+
+    label_lesion: Entry | None = None
+
+    def end_sentence(self, entries: list[Entry], label_lesion: Entry | None) -> None:
+        """What was told of both sides leaves no side for the next sentence.
+
+        Args:
+            label_lesion: the lesion before a colon, if the sentence goes on behind a semicolon.
+        """
+        topic, self.label_lesion = self.topic, label_lesion
+        if topic is None or topic.side not in OTHER:
+            return
+        other = (e for e in entries if e.place is not None and e.place.organ == topic.organ)
+        if any(e.stands == OTHER[topic.side] for e in other):
+            self.topic = replace(topic, side="")

@@ -71,12 +71,14 @@ def place_of(
             entry.place = replace(joint, side=entry.side) if entry.side else joint
             return
         before = _before(entry, earlier, memory)
-        near = entry.leans or any(e.sentence == entry.sentence and e.place is before for e in earlier)
+        near = entry.leans or entry.lesion == "collapse" or any(e.sentence == entry.sentence and e.place is before for e in earlier)
         if hedged and before is not None and near and not entry.usual_by_name:
             usual = ""
             seen = next((e for e in reversed(earlier) if e.place is before and e.lesion), None)
             if seen is not None and not entry.side:
                 entry.side = seen.side
+        if before is not None and near and _of_bone(entry, before, table):
+            usual = ""
         if usual and not (before and _within(before.organ, usual, table) and (near or before.organ == usual)):
             entry.place, entry.by_usual = Place(usual, entry.side), True
         elif before is not None and (near or entry.lesion not in _values("nowhere")):
@@ -119,6 +121,13 @@ def _limb(organ: str, table: StructureTable) -> str:
                 return limb
         row = table.get(row.part_of) if row.part_of else None
     return ""
+
+
+def _of_bone(entry: Entry, before: Place, table: StructureTable) -> bool:
+    """Whether marrow oedema or a collapse is that of the bone spoken of."""
+    row = table.get(before.organ)
+    bone = row is not None and ("bone" in (row.parent, row.is_a) or "vertebra" in row.name or bool(_limb(row.name, table)))
+    return bone and (entry.usual == "bone marrow" or entry.lesion in ("collapse", "height loss"))
 
 
 def _joint_of(memory: Memory, table: StructureTable) -> Place | None:

@@ -75,7 +75,7 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
         else item
         for item in found
     ]
-    found = _joined(found, table)
+    found = _unglued(_joined(found, table), plain, table)
     found += _shared_heads(plain, found, taken, table)
     named = {n for item in found if item.how == "name" for n in range(item.first, item.last)}
     found = [item for item in found if item.how != "adjective" or item.first not in named]
@@ -118,8 +118,34 @@ def _joined(found: Sequence[Item], table: StructureTable) -> list[Item]:
             row, whole_row = table.get(item.name), table.get(before.name)
             of_level = whole_row is not None and whole_row.name.endswith("vertebra") and item.how != "surgery"
             inside = row is not None and before.how == "adjective" and (before.name == item.name or row.part_of == before.name)
+            if of_level and item.name in ("vertebral endplate", "vertebral body", "vertebra"):
+                made[-1] = replace(before, last=item.last)
+                continue
             if of_level or inside:
                 made[-1] = replace(item, first=before.first, side=item.side or before.side)
+                continue
+        made.append(item)
+    return made
+
+
+def _unglued(found: Sequence[Item], words: Sequence[str], table: StructureTable) -> list[Item]:
+    """ "Mitral and tricuspid regurgitation": a lesion's own adjective is taken apart where another shares its noun."""
+    made: list[Item] = []
+    for item in found:
+        before = made[-1] if made else None
+        head = item.last - 1
+        if (
+            before is not None
+            and item.sort == "lesion"
+            and head > item.first
+            and (before.sort, before.how) == ("organ", "adjective")
+            and words[before.last : item.first] in (["and"], ["or"], ["/"], [","])
+        ):
+            own = _index(table).find(words[item.first : head])
+            noun = _index(table).find(words[head : item.last])
+            if len(own) == len(noun) == 1 and own[0].value[0] == "organ" and noun[0].value[0] == "lesion":
+                made.append(replace(_named(own[0], words[item.first : head], table), first=item.first, last=head))
+                made.append(replace(item, name=noun[0].value[1], first=head))
                 continue
         made.append(item)
     return made

@@ -115,7 +115,7 @@ class Lesions(Organs):
         item = self.items[k]
         places: list[Place | None] = list(self.compound)
         told = usual_place(" ".join(self.words[item.first : item.last]), "")
-        if its_own and self.adjective and self.compound and not self._inside(self.compound[0].organ, told):
+        if its_own and self.compound and not self._inside(self.compound[0].organ, told):
             return [Place(told, self.compound[0].side)], False  # "right foraminal disc protrusion"
         if places or not self.subject or item.name in always() or its_own:
             return places, bool(places) and self.adjective
@@ -129,6 +129,8 @@ class Lesions(Organs):
 
     def _inside(self, organ: str, whole: str) -> bool:
         """Whether a structure is another or a part of it, or the other a part of it."""
+        if organ.startswith("intervertebral dis") and whole.startswith("intervertebral dis"):
+            return True
         for inner, outer in ((organ, whole), (whole, organ)):
             row = self.table.get(inner)
             for _step in range(4):

@@ -15,7 +15,7 @@ _LIST = frozenset({",", "and", "or", "/", "nor", "the", "both", "as", "well", "i
 
 _EXAMS = frozenset({"mri", "ct", "mr", "ultrasound", "radiograph", "radiographs", "x", "film", "views", "view", "scan", "study", "examination", "sonography",
                     "doppler", "protocol", "sequence", "sequences", "series", "imaging", "mra", "cta", "pet", "us", "usg"})  # fmt: skip
-_ALONE = ("head", "neck")
+_ALONE = {"head": "head", "neck": "neck", "apex": "lungs", "base": "lungs"}
 _ADJECTIVE = ("al", "ic", "ar", "ous", "ary", "ac", "ine")
 
 
@@ -23,6 +23,9 @@ class Organs(Hosting):
     """Reads structures."""
 
     def _organ(self, k: int) -> int:
+        nxt = self.next(k)
+        if self.items[k].how == "part" and nxt is not None and nxt.sort in ("organ", "side") and self.after(k)[:1] == ["of"]:
+            return k + 1  # "the inferior wall of the left ventricle"
         last = self._list_end(k)
         places, side = [], self.pre_side
         order = self.pre_order
@@ -64,7 +67,7 @@ class Organs(Hosting):
                 self.adjective = item.how == "adjective"
                 return last + 1
         elif (self._is_landmark(k, last) and item.how not in ("surgery", "megaly")) or (
-            self._host_words(k) and self._after_largest(k)
+            (self._host_words(k) or self._sized_next(last)) and self._after_largest(k)
         ):
             pass
         elif self._host_words(k) and item.how not in ("surgery", "megaly"):
@@ -103,7 +106,7 @@ class Organs(Hosting):
         label, nxt = self.label_lesion, self.next(last)
         if label is None or label.open:
             return False
-        sized = nxt is not None and nxt.sort == "size" and self._direct(last + 1)
+        sized = nxt is not None and nxt.sort == "size" and set(self.before(last + 1)) <= {",", "(", ":", "dash"}
         return sized and set(self.before(k)) <= {",", "and", ")", ";", "plus"}
 
     def _last_lesion(self) -> Entry | None:
@@ -154,6 +157,10 @@ class Organs(Hosting):
             return False
         return after[0] not in itself() | verbs() | into() | clause_words() | JOINTS | SMALL_WORDS | {"no", "not", "without", "from", "by"}
 
+    def _sized_next(self, last: int) -> bool:
+        nxt = self.next(last)
+        return nxt is not None and nxt.sort == "size" and self._direct(last + 1)
+
     def _only_says_where(self, k: int, last: int) -> bool:
         """ "The larger one, subpleural, is 9 mm": an adjective between commas says more of the lesion before it."""
         item = self.items[k]
@@ -186,7 +193,7 @@ class Organs(Hosting):
             joined = bool(set(words) & {",", "and", "or", "/", "nor"}) and (
                 set(words) <= _LIST or self._only_adjectives(words)
             )
-            if not joined or item.sort != "organ" or item.how in ("surgery", "megaly"):
+            if not joined or item.sort != "organ" or item.how in ("surgery", "megaly", "part"):
                 break
             follows = self.items[end + 1] if end + 1 < len(self.items) else None
             speaks = bool(set(self.after(end)[:2]) & verbs()) or (
@@ -227,9 +234,8 @@ class Organs(Hosting):
         if topic is None:
             topic = Place(next((e.usual for e in reversed(self.entries) if e.usual), ""))
         row = self.table.get(topic.organ) if topic.organ else None
-        if row is None:
-            alone = self.table.get(part) if part in _ALONE else None
-            return Place(alone.name if alone is not None else "")
+        if row is None or (part in ("apex", "base") and "thorax" in row.regions):
+            return Place(_ALONE.get(part, ""))
         for whole in (topic.organ, topic.organ.removesuffix("s"), row.part_of, row.parent):
             for name in (f"{part} of {whole}", f"{whole} {part}"):
                 found = self.table.get(name) if whole else None

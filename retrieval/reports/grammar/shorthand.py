@@ -23,12 +23,12 @@ _SIDED = re.compile(r"\b(?P<side>Lt|Rt|lt|rt|LT|RT)\b\.?")
 _LOOK = re.compile(
     r"\b(?:(?:BI|LI|PI|TI|O|C)[\s-]?RADS|Bosniak|AAST|Fazekas|Deauville|Garden|Hinchey|Krenning|Fisher|Spetzler|Stanford|DeBakey|Gleason"
     r"|Kellgren|Balthazar|Child|Todani|Pirads|Birads|Lirads|Tirads|Modic|Pfirrmann|Schatzker|Salter|Hunt|Weber|Forrest|Lugano|FIGO|ASPECTS?"
-    r"|CTSI|[Gg]rade|gr\.?|[Tt]ype|[Ss]tage|[Ss]eries|ser\.?|[Ii]mages?|im\.?|slices?|level|score|figure|fig\.?|no\.|number|phase|zone|station|category|class)"
+    r"|CTSI|[Gg]rade|gr\.?|[Tt]ype|[Ss]tage|[Ss]eries|ser\.?|[Ii]mages?|im\.?|slices?|levels?|score|figure|fig\.?|no\.|number|phase|zone|station|category|class)"
     r"\s*(?:of\s+|score\s*)?[#:]?\s*(?:\d+(?:[./-]\d+)*[a-zA-Z]?\b|[IVX]+[a-cA-C]?\b|[A-D]\b)(?:\s*(?:,|and|to|-|/)\s*\d+\b(?!\s*(?:mm|cm|x|×)))*"
     r"|\b(?:SUV\s?(?:max|mean)?|PSA|LVEF|EF|RV/LV ratio|RI|HU|ADC|dose|kVp?|mAs)\s*(?:of|is|=|:)?\s*-?\d+(?:[.,]\d+)?\s*%?"
     r"|-?\d[\d.,]*\s*(?:-|to)?\s*\d*\s?(?:HU|%|mGy(?:\*cm)?|kPa|m/s|cm/s|mmHg|bpm|kg|g|mg|years?|yrs?|months?|weeks?|days?|hours?|minutes?|h|o'?clock|ng/ml|MBq|T|kV|mAs)(?![\w])(?:[\s-]?(?:old|ago))?"
     r"|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b|\b(?:19|20)\d\d(?:-\d\d-\d\d)?\b(?!\s*(?:mm|cm|ml|x))|\b\d{1,2}:\d\d\b|\b(?:[cp]T[0-4][a-d]?|T[0-4][a-d]|T[0-4][a-d]?(?=\s?N\d))(?:\s?N\d[a-c]?)?(?:\s?M\d[a-c]?)?\b|\bT[12](?=[\s-](?:hyper|hypo|weighted|signal|w\b|bright|dark|FLAIR|and T))"
-    r"|\b\d+\s*(?:x|/)\s*\d+\s*(?:matrix|pixels)|\b[A-Z]\.(?=\s[A-Z][a-z])|\bcT\d\w*\b"
+    r"|\b(?:station\s*)?1?\d[RL]\b|\b\d+\s*(?:x|/)\s*\d+\s*(?:matrix|pixels)|\b[A-Z]\.(?=\s[A-Z][a-z])|\bcT\d\w*\b"
 )
 _TITLE = re.compile(
     r"\b(?:Dr|Mr|Mrs|Ms|Prof|Professor|Doctor|Miss|Sr|Sister)\.?\s+(?:[A-Z]\.\s*)*[A-Z][\w'’-]*(?:[\s-][A-Z][\w'’-]+)?"
@@ -38,6 +38,7 @@ _SEGMENT = re.compile(
     r"\b(?:liver |hepatic |Couinaud )?(?:segments?|segs?\.?)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?:\s*(?:,|and|/|-|to)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b))*(?!\s*(?:mm|cm))",
     re.IGNORECASE,
 )
+_NODAL = re.compile(r"levels?\s*(?:[IV]+|\d)[abAB]?\b", re.IGNORECASE)  # of lymph nodes of the neck
 _NO_LIVER = re.compile(
     r"lung|lobe|pulmon|bronch|coronary|arter|spine|colon|bowel|vein", re.IGNORECASE
 )  # have segments, too
@@ -104,6 +105,10 @@ def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]])
     while at < end:
         covered = next((b for a, b in hidden if a <= at < b), None)
         if covered is not None:
+            if _NODAL.match(text, at) and re.search(r"\bnod|adenopath", text, re.IGNORECASE):
+                yield Word("neck", at, min(covered, end), "word")
+                at = min(max(covered, at + 1), end)
+                continue
             liver = _SEGMENT.match(text, at) and not _NO_LIVER.search(text)
             yield (
                 Word("liver", at, min(covered, end), "word")

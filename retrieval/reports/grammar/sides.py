@@ -9,6 +9,7 @@ from .entries import OTHER, Entry
 from .items import Item
 from .lesions import Lesions
 
+_POINTING = frozenset({"displaced", "displacing", "angulated", "rotated", "tilted", "pushed", "convex", "radiating", "displacement"})
 _CONJUNCTIONS = frozenset({"both", "either", "neither"})
 
 
@@ -18,6 +19,9 @@ class Sides(Lesions):
     def _side(self, k: int) -> int:
         item, nxt = self.items[k], self.next(k)
         side = self._meant_side(item.name)
+        before = self.before(k)
+        if before[-2:] == ["to", "the"] and _POINTING & set(self.words[max(0, item.first - 4) : item.first]):
+            return k + 1  # "displaced to the right"
         if self._waits_for_next(k, side):
             return k + 1
         if self._greater(k) or (self.words[item.first : item.last] in (["both"], ["neither"])):
@@ -167,7 +171,9 @@ class Sides(Lesions):
                     self.entries.append(twin)
                 made.append(twin)
         self.current = made
-        self.memory.sided += [(self.sentence, e.place) for e in made if e.place is not None and e.place.side in OTHER]
+        self.memory.sided += [
+            (self.sentence, replace(e.place, side=e.stands)) for e in made if e.place is not None and e.stands in OTHER
+        ]
         self._flush()
 
     def _twin(self, entry: Entry, side: str) -> Entry | None:
