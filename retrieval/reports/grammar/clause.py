@@ -94,6 +94,8 @@ class Clause:
             return False
         if first.sort == "size" and first.first == 0 and self._a_noun(first.last):
             return False  # "12 cm segment of …"
+        if {"it", "its"} & set(self.words[: first.first]):
+            return True
         if first.sort in ("side", "size") and any(self._a_noun(n) for n in range(first.first)):
             return False  # "Mild changes on the right", "Residual volume 45 ml"
         return first.sort in ("side", "size", "count", "same") or bool(_AGAIN & set(self.words[: first.first][:3]))
@@ -186,6 +188,11 @@ def identities() -> Phrases[str]:
 def denials() -> Phrases[str]:
     """Words behind a colon that deny what stands before it."""
     return phrases_of("denial")
+
+
+def carrying() -> frozenset[str]:
+    """Words that keep the side spoken of ("underlying", "upstream", "adjacent")."""
+    return _words("carrying")
 
 
 def leaning() -> frozenset[str]:

@@ -37,6 +37,7 @@ class Entry:
         usual_by_name: its very words say where ("pericardial effusion").
         leans: its sentence goes on about the one before; `leans_on_it`: with a pronoun ("It is fatty").
         by_usual: its place is only the usual one. by_adjective: "renal stone" may yet lie in the ureter.
+        beside: the side of what it is said to go with ("a stone in the left ureter with hydronephrosis").
         by_label: it stands before a colon with its place ("thyroid nodules: right lobe 8 mm").
         template: others were counted out of it ("stones: two left, one right"), so that it is no finding of its own.
         group: entries joined by "and", "or" or commas share it.
@@ -59,6 +60,7 @@ class Entry:
     by_usual: bool = False
     by_adjective: bool = False
     by_label: bool = False
+    beside: str = ""
     template: bool = False
     inherited: bool = False
     denied: bool = False

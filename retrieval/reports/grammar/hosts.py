@@ -51,6 +51,7 @@ def place_of(
         shown = [e for e in earlier if e.sentence == entry.sentence and e.lesion and e.place is not None]
         if shown and shown[-1].place is not None and shown[-1].place.organ == entry.place.organ:
             entry.side = shown[-1].stands
+    _take_side_of_neighbour(entry, earlier, table)
     only = _moved(entry, table)
     if only:
         before = _before(entry, earlier, memory)
@@ -77,8 +78,9 @@ def place_of(
             seen = next((e for e in reversed(earlier) if e.place is before and e.lesion), None)
             if seen is not None and not entry.side:
                 entry.side = seen.side
-        if before is not None and near and _of_bone(entry, before, table):
-            usual = ""
+        bone = next((p for p in (before, memory.topic) if p is not None and near and _of_bone(entry, p, table)), None)
+        if bone is not None:
+            before, usual = bone, ""
         if usual and not (before and _within(before.organ, usual, table) and (near or before.organ == usual)):
             entry.place, entry.by_usual = Place(usual, entry.side), True
         elif before is not None and (near or entry.lesion not in _values("nowhere")):
@@ -128,6 +130,19 @@ def _of_bone(entry: Entry, before: Place, table: StructureTable) -> bool:
     row = table.get(before.organ)
     bone = row is not None and ("bone" in (row.parent, row.is_a) or "vertebra" in row.name or bool(_limb(row.name, table)))
     return bone and (entry.usual == "bone marrow" or entry.lesion in ("collapse", "height loss"))
+
+
+def _take_side_of_neighbour(entry: Entry, earlier: Sequence[Entry], table: StructureTable) -> None:
+    """A lesion of a pair that goes with a sided one in the same part of the body is on its side."""
+    organ = entry.place.organ if entry.place is not None else entry.usual
+    row = table.get(organ) if organ else None
+    if not entry.beside or entry.stands or row is None or row.side != "both" or (entry.place and entry.place.side):
+        return
+    with_it = [e for e in earlier if e.sentence == entry.sentence and e.lesion and e.stands == entry.beside]
+    organs = [e.place.organ for e in with_it[-1:] if e.place is not None]
+    near = [table.get(organ) for organ in organs]
+    if not with_it or any(r is not None and set(r.regions) & set(row.regions) for r in near):
+        entry.side = entry.beside
 
 
 def _joint_of(memory: Memory, table: StructureTable) -> Place | None:

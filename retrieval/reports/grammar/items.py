@@ -35,6 +35,7 @@ _AGAIN = (
 )
 _GONE_FROM = frozenset({"the", "a", "his", "her", "their", "hospital", "early", "before"})
 _REMOVALS = frozenset({"lobectomy", "resection", "excision", "removal", "amputation", "segmentectomy", "enucleation"})
+_SIDES_OF_BONE = frozenset({"superior", "inferior", "anterior", "posterior", "upper", "lower", "end"})
 _BOTH_IN_ONE = frozenset({"bibasilar", "bibasal", "biapical"})
 _PLURALS = frozenset({"testes", "axillae", "femora", "thalami", "hippocampi", "epididymides", "adnexa", "apices", "hila",
                       "clavicles", "scapulae", "humeri", "orbits", "putamina", "pallida", "amygdalae"})  # fmt: skip
@@ -75,7 +76,7 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
         else item
         for item in found
     ]
-    found = _unglued(_joined(found, table), plain, table)
+    found = _unglued(_joined(found, plain, table), plain, table)
     found += _shared_heads(plain, found, taken, table)
     named = {n for item in found if item.how == "name" for n in range(item.first, item.last)}
     found = [item for item in found if item.how != "adjective" or item.first not in named]
@@ -109,19 +110,20 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
     return sorted(found, key=lambda item: item.first)
 
 
-def _joined(found: Sequence[Item], table: StructureTable) -> list[Item]:
+def _joined(found: Sequence[Item], words: Sequence[str], table: StructureTable) -> list[Item]:
     """ "Infrarenal abdominal aortic", "L4 nerve root": names side by side that mean one structure become the last."""
     made: list[Item] = []
     for item in found:
         before = made[-1] if made else None
-        if before is not None and before.sort == item.sort == "organ" and before.last == item.first:
+        near = before is not None and set(words[before.last : item.first]) <= _SIDES_OF_BONE
+        if before is not None and near and before.sort == item.sort == "organ":
             row, whole_row = table.get(item.name), table.get(before.name)
             of_level = whole_row is not None and whole_row.name.endswith("vertebra") and item.how != "surgery"
             inside = row is not None and before.how == "adjective" and (before.name == item.name or row.part_of == before.name)
             if of_level and item.name in ("vertebral endplate", "vertebral body", "vertebra"):
                 made[-1] = replace(before, last=item.last)
                 continue
-            if of_level or inside:
+            if (of_level or inside) and before.last == item.first:
                 made[-1] = replace(item, first=before.first, side=item.side or before.side)
                 continue
         made.append(item)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .clause import always, describing, identities, sized, verbs
-from .entries import Entry, Place
+from .clause import always, carrying, describing, identities, sized, verbs
+from .entries import OTHER, Entry, Place
 from .hosts import usual_place
 from .items import Item
 from .organs import Organs
@@ -39,7 +39,7 @@ class Lesions(Organs):
                 item.name, place, side if place is None or not place.side else "", item.first, item.last, self.sentence,
                 group, item.how, open=place is None, weak=weak, plural=item.plural, order=self.pre_order or self.compound_order, usual=usual, usual_by_name=its_own, leans=self.leans, leans_on_it=self.words[0] in _PRONOUNS, by_adjective=bool(self.compound) and self.adjective,
             )  # fmt: skip
-            entry.count = self.pre_count
+            entry.count, entry.beside = self.pre_count, self._beside(k, here)
             made.append(entry)
             if self.split and entry.stands == "both" and entry.order:
                 made.append(entry.copy((item.first, item.last), entry.order[1]))
@@ -54,6 +54,15 @@ class Lesions(Organs):
         for size in sizes:
             self._attach(size)
         return k + 1
+
+    def _beside(self, k: int, here: Sequence[Entry]) -> str:
+        """The side of the lesion it goes with, or of what it is said to lie under or upstream of."""
+        before = set(self.before(k)) | set(self._near_before(k))
+        if before & carrying():
+            return self.last_side if self.last_side in OTHER else ""
+        joined = bool(here) and bool({"with", "causing", "and"} & before) and not {"without", "no"} & before
+        side = (here[-1].stands or here[-1].beside) if joined else ""
+        return side if side in OTHER else ""
 
     def _is_no_other_lesion(self, k: int) -> bool:
         """Whether the noun says more of a lesion that is named already, or of one that comes; it is then taken in."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .clause import JOINTS, SMALL_WORDS, clause_words, into, itself, landmarks, verbs
+from .clause import JOINTS, SMALL_WORDS, carrying, clause_words, into, itself, landmarks, verbs
 from .entries import OTHER, Entry, Place
 from .hosting import Hosting
 from .items import Item
@@ -107,7 +107,7 @@ class Organs(Hosting):
         if label is None or label.open:
             return False
         sized = nxt is not None and nxt.sort == "size" and set(self.before(last + 1)) <= {",", "(", ":", "dash"}
-        return sized and set(self.before(k)) <= {",", "and", ")", ";", "plus"}
+        return sized and set(self.before(k)) <= {",", "and", ")", ";", ":", "plus"}
 
     def _last_lesion(self) -> Entry | None:
         here = [e for e in [*self.memory.current, *self.entries] if e.lesion]
@@ -115,8 +115,9 @@ class Organs(Hosting):
 
     def _another(self, k: int, places: Sequence[Place]) -> None:
         """Another lesion of the kind named last, at other places."""
-        base = self._last_lesion()
-        assert base is not None
+        base = self.label_lesion or self._last_lesion()
+        if base is None:
+            return
         self._flush()
         self._groups += 1
         made = []
@@ -241,7 +242,7 @@ class Organs(Hosting):
                 found = self.table.get(name) if whole else None
                 if found is not None:
                     return Place(found.name, topic.side if part != "lobe" else "")
-        return topic
+        return Place("neck") if part == "neck" else topic
 
     def _is_pair(self, item: Item) -> bool:
         row = self.table.get(item.name)
@@ -253,7 +254,7 @@ class Organs(Hosting):
         if row is None or row.side != "both" or item.plural:
             return ""
         near = self._near_before(n)
-        if "where" in self.words[: item.first] or {"that", "same", "this", "underlying"} & set(near):
+        if "where" in self.words[: item.first] or carrying() & set(near):
             return self.last_side
         label = self.memory.label[-1] if self.memory.label else None
         if "limb" in row.regions and label is not None and label.side in OTHER:

@@ -106,7 +106,8 @@ def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]])
         covered = next((b for a, b in hidden if a <= at < b), None)
         if covered is not None:
             if _NODAL.match(text, at) and re.search(r"\bnod|adenopath", text, re.IGNORECASE):
-                yield Word("neck", at, min(covered, end), "word")
+                node = re.match(r"\W*(?:lymph\s+)?nod", text[covered:])
+                yield Word("cervical" if node else "neck", at, min(covered, end), "word")
                 at = min(max(covered, at + 1), end)
                 continue
             liver = _SEGMENT.match(text, at) and not _NO_LIVER.search(text)

@@ -74,7 +74,8 @@ class Sides(Lesions):
         labels = between[:1] == [":"] and nxt is not None and (
             nxt.sort not in ("size", "count") or (nxt.sort == "count" and self._chain(k + 2, ("size", "state")) is not None)
         )
-        if not labels and not self._leads(k, between):
+        behind = bool(self._lesions_here()) and self.before(k)[:1] == ["on"]  # "Torsion on the left: no flow"
+        if behind or (not labels and not self._leads(k, between)):
             return False
         self.front_side = side
         self._lean_on(side)
