@@ -231,8 +231,7 @@ def _stated(
     if entry.state == "shown":
         return "present", "present" if presence == "absent" else presence
     if status == "present" and presence == "absent":
-        seen = read.plain[slice(*entry.state_at)]
-        return ("", "absent") if seen in (["present"], ["in", "situ"]) else None
+        return "", "absent"
     alone = not any(e.lesion and e.sentence == entry.sentence for e in entries)
     return (status, presence) if entry.is_subject and alone else None
 

@@ -12,6 +12,7 @@ CHECKABLE = ("findings", "impression")  # sections whose sentences claim somethi
 _BULLET = re.compile(r"^\s*(?:[-*•·]\s*(?=[A-Za-z])|(?:[-*•·]|\(?\d{1,2}[.)])\s+)")
 _END = re.compile(r"[.;!?]+(?=\s|$|[A-Z])|\n")
 _ON_A_SIDE = re.compile(r"\b(?:on|to|the|and) \w+$", re.IGNORECASE)
+_OPENING = re.compile(r"\s+(?:No|The|There|Right|Left|Rt|Lt|Normal|Mild|Moderate|Small|Large|Bilateral|Both|Minimal|Multiple)\b")
 _LABEL = re.compile(r"(?<=[.;] )[A-Z][\w -]{2,30}:")
 # headings that also stand in the middle of a line
 _INLINE = frozenset(
@@ -137,10 +138,10 @@ def _breaks(text: str, match: re.Match[str], at: int) -> bool:
     ):
         return False  # the first letter of a name
     abbreviations = dict(report_words()["abbreviation"])
-    kind = abbreviations.get(word.group().lower())
+    kind = abbreviations.get(word.group().lower()) if before[: word.start()][-1:] != "/" else None
     if match.group() == "?":  # "? small effusion" asks, "seen?" ends
         return re.match(r"\s+[a-z\d]", after) is None or not before[-1:].isspace()
-    if kind == "side" and not _ON_A_SIDE.search(before):
+    if kind == "side" and not _ON_A_SIDE.search(before) and not _OPENING.match(after):
         return False  # "Lt. Kidney", but not "on the Lt. Kidney normal."
     if kind in ("soft", "side"):  # short for something only where the sentence plainly goes on
         return re.match(r"\s+(?:[a-z\d]|[IVX]+\b|[A-Z]{2})", after) is None

@@ -9,12 +9,18 @@ from .entries import Entry
 from .sides import Sides
 
 
+_NOW = frozenset({"now", "today", "currently", "presently"})
+
+
 class Amounts(Sides):
     """Reads sizes, counts and states."""
 
     def _size(self, k: int) -> int:
         item = self.items[k]
         assert item.size is not None
+        if _NOW & set(self.words[max(0, item.first - 4) : item.first]) and not item.size.is_prior:
+            for entry in self.current:
+                entry.priors, entry.sizes = [*entry.priors, *entry.sizes], []  # "the 14 mm nodule now measures 18 mm"
         if (
             self._chain(k + 1, ("side", "organ", "state", "count")) is not None and self._direct(k + 1)
         ) or not self.current:

@@ -83,7 +83,7 @@ def place_of(
             before, usual = bone, ""
         if usual and not (before and _within(before.organ, usual, table) and (near or before.organ == usual)):
             entry.place, entry.by_usual = Place(usual, entry.side), True
-        elif before is not None and (near or entry.lesion not in _values("nowhere")):
+        elif before is not None and (near or hedged or entry.lesion not in _values("nowhere")):
             entry.inherited = before is memory.topic
             entry.place = replace(before, side=entry.side) if entry.side else before
     if entry.place is not None and not entry.by_usual and not entry.denied and not entry.place.relative:

@@ -12,6 +12,7 @@ from .items import Item
 from .organs import Organs
 
 _DEGREES = frozenset({"mildly", "moderately", "severely", "markedly", "slightly", "minimally", "partially", "partly", "predominantly", "mixed"})
+_NEAR = 6  # words in which "underlying" or "secondary to" stands before a lesion
 _PRONOUNS = frozenset({"it", "they", "this", "these", "both"})
 
 
@@ -57,7 +58,8 @@ class Lesions(Organs):
 
     def _beside(self, k: int, here: Sequence[Entry]) -> str:
         """The side of the lesion it goes with, or of what it is said to lie under or upstream of."""
-        before = set(self.before(k)) | set(self._near_before(k))
+        first = self.items[k].first
+        before = set(self.before(k)) | set(self.words[max(here[-1].last if here else 0, first - _NEAR) : first])
         if before & carrying():
             return self.last_side if self.last_side in OTHER else ""
         joined = bool(here) and bool({"with", "causing", "and"} & before) and not {"without", "no"} & before
@@ -129,12 +131,22 @@ class Lesions(Organs):
         if places or not self.subject or item.name in always() or its_own:
             return places, bool(places) and self.adjective
         spoken = here[-1].place if here and here[-1].place is not None and not here[-1].weak else None
-        places = list(self.subject)
+        places = self._of_both(k, self.subject)
         if spoken is not None and self.subject[0] in self.memory.label and spoken.organ != self.subject[0].organ:
             places = [replace(spoken, side="")]
         if item.how == "predicate" and ("dash" in self.before(k) or item.name in sized()):
             self._speak_of_organs(self.subject)
         return places, True
+
+    def _of_both(self, k: int, subject: Sequence[Place]) -> list[Place | None]:
+        """ "Right kidney 9.8 cm, left 10.1 cm, no calculus": what is denied behind both sides is denied of both."""
+        if len(subject) == 1 and subject[0].side in OTHER:
+            organ = subject[0].organ
+            sides = {e.stands for e in self.entries if e.place is not None and e.place.organ == organ and not e.lesion}
+            denied = {"no", "without", "nil"} & set(self.before(k)) or any(e.stands == "both" for e in self.entries[-1:])
+            if {"left", "right"} <= sides and denied:
+                return [replace(subject[0], side="both")]
+        return list(subject)
 
     def _inside(self, organ: str, whole: str) -> bool:
         """Whether a structure is another or a part of it, or the other a part of it."""

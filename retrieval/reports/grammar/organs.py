@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .clause import JOINTS, SMALL_WORDS, carrying, clause_words, into, itself, landmarks, verbs
 from .entries import OTHER, Entry, Place
@@ -26,6 +27,8 @@ class Organs(Hosting):
         nxt = self.next(k)
         if self.items[k].how == "part" and nxt is not None and nxt.sort in ("organ", "side") and self.after(k)[:1] == ["of"]:
             return k + 1  # "the inferior wall of the left ventricle"
+        if self.items[k].how == "part" and self._lesions_here() and self.words[self.items[k].first - 1] != "the" and self.items[k].name == "neck":
+            return k + 1  # of a hernia or an aneurysm
         last = self._list_end(k)
         places, side = [], self.pre_side
         order = self.pre_order
@@ -45,7 +48,7 @@ class Organs(Hosting):
                 listed = ""  # "neither the stomach nor the liver"
             own = listed or item.side or self._carried_side(n, item)
             said = " ".join(self.words[item.first : item.last])
-            part = self._part(item.name) if item.how == "part" else None
+            part = self._part(item.name, self._meant_side(own)) if item.how == "part" else None
             name = part.organ if part is not None else item.name
             own = own or (part.side if part is not None else "")
             places.append((item, Place(name, self._meant_side(own), said, part is not None)))
@@ -57,6 +60,9 @@ class Organs(Hosting):
         self.last_side = next((p.side for p in reversed(only) if p.side in ("left", "right")), self.last_side)
         lesion = self._chain(last + 1, ("size", "count"))
         item = self.items[k]
+        if lesion is None and only[0].relative and self._sized_next(last) and only[0].organ in self._spoken():
+            self.current = [Entry("", None, "", item.first, item.last, self.sentence, 0)]  # "wall thickness 12 mm" of a ventricle
+            return last + 1
         if lesion is None and last == k and self._belongs_to_noun(k):
             pass  # "renal function", "pleural catheter"
         elif lesion is not None and item.how not in ("surgery", "megaly") and self.items[lesion].how != "predicate":
@@ -104,7 +110,7 @@ class Organs(Hosting):
     def _listed_under_lesion(self, k: int, last: int) -> bool:
         """ "Nodes: subcarinal 14 mm, right hilar 11 mm": each structure is where one of what stands before the colon is."""
         label, nxt = self.label_lesion, self.next(last)
-        if label is None or label.open:
+        if label is None:
             return False
         sized = nxt is not None and nxt.sort == "size" and set(self.before(last + 1)) <= {",", "(", ":", "dash"}
         return sized and set(self.before(k)) <= {",", "and", ")", ";", ":", "plus"}
@@ -121,6 +127,9 @@ class Organs(Hosting):
         self._flush()
         self._groups += 1
         made = []
+        if base is self.label_lesion and base.open:
+            base.place, base.open, self.current = replace(places[0], side=places[0].side or base.side), False, [base]
+            return
         if base is self.label_lesion and base.how == "name" and not base.sizes and base.by_label:
             base.template = True
         for place in places:
@@ -157,6 +166,9 @@ class Organs(Hosting):
         if item.how != "adjective" or not said.endswith(_ADJECTIVE) or not after or not after[0].isalpha():
             return False
         return after[0] not in itself() | verbs() | into() | clause_words() | JOINTS | SMALL_WORDS | {"no", "not", "without", "from", "by"}
+
+    def _spoken(self) -> set[str]:
+        return {e.place.organ for e in self.entries if e.place is not None}
 
     def _sized_next(self, last: int) -> bool:
         nxt = self.next(last)
@@ -228,7 +240,7 @@ class Organs(Hosting):
             n += 1
         return False
 
-    def _part(self, part: str) -> Place:
+    def _part(self, part: str, side: str) -> Place:
         """The part ("wall", "head") of what the sentence is about, that itself, or what the word means alone."""
         named = [e.place for e in self.entries if e.place is not None and e.place.organ]
         topic = named[-1] if named else self.memory.topic
@@ -238,7 +250,7 @@ class Organs(Hosting):
         if row is None or (part in ("apex", "base") and "thorax" in row.regions):
             return Place(_ALONE.get(part, ""))
         for whole in (topic.organ, topic.organ.removesuffix("s"), row.part_of, row.parent):
-            for name in (f"{part} of {whole}", f"{whole} {part}"):
+            for name in (f"{side} {part} of {whole}", f"{part} of {whole}", f"{whole} {part}"):
                 found = self.table.get(name) if whole else None
                 if found is not None:
                     return Place(found.name, topic.side if part != "lobe" else "")
@@ -257,6 +269,10 @@ class Organs(Hosting):
         if "where" in self.words[: item.first] or carrying() & set(near):
             return self.last_side
         label = self.memory.label[-1] if self.memory.label else None
+        if label is not None and label in self.subject and label.side in OTHER and label.organ != item.name:
+            labelled = self.table.get(label.organ)
+            if labelled is not None and set(labelled.regions) & set(row.regions):
+                return label.side  # "Left carotid: stenosis of the internal carotid artery"
         if "limb" in row.regions and label is not None and label.side in OTHER:
             labelled = self.table.get(label.organ)
             if labelled is not None and "limb" in labelled.regions and label.organ != item.name:

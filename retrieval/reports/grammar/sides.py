@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .clause import COMPARING, JOINTS, SMALL_WORDS, into, verbs
+from .clause import COMPARING, JOINTS, SMALL_WORDS, clause_words, into, verbs
 from .entries import OTHER, Entry
 from .items import Item
 from .lesions import Lesions
@@ -87,12 +87,14 @@ class Sides(Lesions):
     def _leads(self, k: int, between: list[str]) -> bool:
         """Whether a clause begins with the side and goes on to a lesion."""
         nxt = self.next(k)
-        if nxt is None or nxt.sort != "lesion" or ";" in between or not set(self._near_before(k)) <= SMALL_WORDS:
+        measured = nxt is not None and nxt.sort in ("size", "count") and self._chain(k + 2, ("size", "state")) is not None
+        if nxt is None or (nxt.sort != "lesion" and not measured) or ";" in between or not set(self._near_before(k)) <= SMALL_WORDS:
             return False
-        behind = bool(self.current) and bool(self.current[0].lesion) and bool(self.before(k))
+        before = self.before(k)
+        behind = bool(self.current) and bool(self.current[0].lesion) and bool(before) and not set(before) & clause_words()
         if behind and k and self.items[k - 1].sort == "lesion":
             return False
-        return ":" in between or "," in between or bool(set(between) & verbs())
+        return ":" in between or ("," in between and not measured) or bool(set(between) & verbs())
 
     def _counterpart(self, side: str, item: Item) -> bool:
         """ "adenoma on the right, left normal": a structure again, not another adenoma."""
@@ -169,6 +171,8 @@ class Sides(Lesions):
                 if twin is None:
                     twin = entry.copy(at, side)
                     twin.sentence = self.sentence
+                    if entry.lesion and self._a_noun(at[1]):
+                        twin.place = None  # "left convexity 22 mm, right olfactory groove 13 mm": another place
                     self.entries.append(twin)
                 made.append(twin)
         self.current = made
