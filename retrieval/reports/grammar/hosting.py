@@ -61,6 +61,9 @@ class Hosting(Clause):
         made: list[Entry] = []
         for n, place in enumerate(places):
             for entry in waiting:
+                level = place.organ.endswith("vertebra") and entry.place is not None and entry.by_adjective
+                if level and entry.place is not None and entry.place.organ not in ("vertebral column", "vertebra", "bone"):
+                    continue  # "cord lesion at C4": a level, not the place
                 mine = entry if n == 0 else replace(entry, sizes=[], priors=[], count=None)
                 weak = entry.place
                 mine.place = replace(place, side=entry.side) if entry.side and not place.side else place
@@ -88,7 +91,7 @@ class Hosting(Clause):
         if set(self.after(last)[:1]) & {"predominant", "predominance"}:
             return True
         behind = " ".join(self.words[here[-1].last : self.items[k].first]) if here else ""
-        if re.search(r"\band \w+(?: \w+)? of(?: the)?(?: left| right| both)?$", behind):
+        if " of " not in f" {behind}".rsplit(" and ", 1)[0] and re.search(r"\band \w+(?: \w+)? of(?: the)?(?: left| right| both)?$", behind):
             return True  # "with oedema and effacement of the ventricle"
         grows = bool(here) and "from" in near and bool(_GROWING & set(self.words[here[-1].last : self.items[k].first]))
         surrounds = bool(here) and here[-1].open and here[-1].lesion in _SURROUNDING and near[:1] in (["around"], ["surrounding"])
@@ -118,6 +121,8 @@ class Hosting(Clause):
             return False
         if self.before(k)[-1:] == ["("] and self.after(last)[:1] == [")"]:
             return True
+        if "with" in self._near_before(k):
+            return False
         if set(self.after(last)) & verbs() or set(self.before(k)) & verbs():
             return False
         nxt = self.items[last + 1] if last + 1 < len(self.items) else None

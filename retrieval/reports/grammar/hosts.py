@@ -25,7 +25,7 @@ _ON_THE_PLEURA = (
     "carcinomatosis",
 )
 _WHOLES = 6  # steps from a part of a limb to the limb
-_LEG = r"lower limb|femor|femur|tibia|fibul|\bleg\b|thigh|knee|genic|patell|menisc|cruciate|foot|ankle|toe|talus|calcane|plantar|popliteal|saphen|hip|halluc|metatars|tars|acetab|glute|adductor|sartorius|gracilis|achilles|peroneal|sural"
+_LEG = r"lower limb|femor|femur|tibia|fibul|\bleg\b|thigh|knee|genic|patell|menisc|cruciate|foot|ankle|toe|talus|calcane|plantar|popliteal|saphen|hip|halluc|metatars|tars|acetab|glute|adductor|inguinal|sartorius|gracilis|achilles|peroneal|sural"
 _ARM = r"upper limb|humer|scapul|radi|\buln|\barm\b|forearm|elbow|brachi|shoulder|acrom|glenoid|clavic|hand|wrist|finger|thumb|carp|rotator|spinatus|supraspin|pollic|digital|palmar|axill|cephalic|basilic"
 LARGE = (
     "brain",

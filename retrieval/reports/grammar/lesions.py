@@ -12,6 +12,7 @@ from .items import Item
 from .organs import Organs
 
 _DEGREES = frozenset({"mildly", "moderately", "severely", "markedly", "slightly", "minimally", "partially", "partly", "predominantly", "mixed"})
+_MEASURES = frozenset({"focus", "observation"})
 _NEAR = 6  # words in which "underlying" or "secondary to" stands before a lesion
 _PRONOUNS = frozenset({"it", "they", "this", "these", "both"})
 
@@ -69,12 +70,15 @@ class Lesions(Organs):
     def _is_no_other_lesion(self, k: int) -> bool:
         """Whether the noun says more of a lesion that is named already, or of one that comes; it is then taken in."""
         item, nxt, here = self.items[k], self.next(k), self._lesions_here()
-        if identities().find(self.before(k)) and here:
+        if here and identities().find(self.words[here[-1].last : item.first]):
             for entry in here:
                 if entry.group == here[-1].group:
                     entry.lesion, entry.affirmed = item.name, True
+                    entry.place = self.compound[0] if self.compound and not self.compound[0].side else entry.place
             self._reset()
             return True
+        if nxt is not None and nxt.sort == "lesion" and self.after(k) == ["of"] and item.name in _MEASURES:
+            return True  # "a focus of restricted diffusion"
         if item.how == "predicate" and (self._before_lesion(k + 1) or self._describes_lesion(k)):
             return True
         touches = nxt is not None and nxt.sort == "lesion" and nxt.first == item.last

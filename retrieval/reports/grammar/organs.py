@@ -25,7 +25,10 @@ class Organs(Hosting):
 
     def _organ(self, k: int) -> int:
         nxt = self.next(k)
-        if self.items[k].how == "part" and nxt is not None and nxt.sort in ("organ", "side") and self.after(k)[:1] == ["of"]:
+        after = self.after(k)
+        if self.items[k].how == "part" and nxt is not None and nxt.sort in ("organ", "side") and (
+            ("of" in after and not set(after) & verbs()) or (not after and nxt.sort == "organ")
+        ):
             return k + 1  # "the inferior wall of the left ventricle"
         if self.items[k].how == "part" and self._lesions_here() and self.words[self.items[k].first - 1] != "the" and self.items[k].name == "neck":
             return k + 1  # of a hernia or an aneurysm

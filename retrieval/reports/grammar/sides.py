@@ -92,7 +92,7 @@ class Sides(Lesions):
             return False
         before = self.before(k)
         behind = bool(self.current) and bool(self.current[0].lesion) and bool(before) and not set(before) & clause_words()
-        if behind and k and self.items[k - 1].sort == "lesion":
+        if behind and k and (self.items[k - 1].sort == "lesion" or before == [","]):
             return False
         return ":" in between or ("," in between and not measured) or bool(set(between) & verbs())
 
