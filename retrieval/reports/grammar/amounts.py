@@ -147,5 +147,7 @@ class Amounts(Sides):
             named = [*self.memory.current, *self.entries]
             group = [e for e in named if self.current and e.group == self.current[0].group]
             if group:
-                self.current = [group[0] if item.name == "former" else group[-1]]
+                one = group[0] if item.name == "former" else group[-1]
+                self.current = [one]
+                self.subject = [replace(one.place, side=one.stands)] if one.place is not None else self.subject
         return k + 1

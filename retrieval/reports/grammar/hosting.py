@@ -12,6 +12,7 @@ from .hosts import LARGE
 
 _SPREADING = frozenset({"metastasis", "deposit", "invasion", "carcinomatosis"})  # go to a place, others are in it
 _SURROUNDING = frozenset({"fat stranding", "stranding", "fluid", "collection", "oedema", "haematoma", "inflammation", "inflammatory change"})
+_SPINE = ("vertebral column", "vertebra", "bone", "thoracic spine", "lumbar spine", "cervical spine")
 _GROWING = frozenset({"arises", "arising", "originates", "originating", "growing"})
 
 
@@ -59,11 +60,10 @@ class Hosting(Clause):
                     entry.place = places[0]
             return bool(here)
         made: list[Entry] = []
+        if places[0].organ.endswith("vertebra"):  # "cord lesion at C4": a level, not the place
+            waiting = [e for e in waiting if not e.by_adjective or e.place is None or e.place.organ in _SPINE]
         for n, place in enumerate(places):
             for entry in waiting:
-                level = place.organ.endswith("vertebra") and entry.place is not None and entry.by_adjective
-                if level and entry.place is not None and entry.place.organ not in ("vertebral column", "vertebra", "bone"):
-                    continue  # "cord lesion at C4": a level, not the place
                 mine = entry if n == 0 else replace(entry, sizes=[], priors=[], count=None)
                 weak = entry.place
                 mine.place = replace(place, side=entry.side) if entry.side and not place.side else place

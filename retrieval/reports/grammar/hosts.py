@@ -11,7 +11,7 @@ from ...anatomy.structures import StructureTable
 from ..lexicon import Phrases, form_of, report_words
 from .entries import Entry, Memory, Place
 
-_CHEST = ("lung", "lobe of", "rib", "diaphragm", "thorax", "chest", "bronch", "mediast", "lingula", "hilum", "pleura")
+_CHEST = ("lung", "lobe of", "rib", "diaphragm", "thorax", "chest", "bronch", "mediast", "lingula", "hilum", "pleura", "phrenic")
 
 _ON_THE_PLEURA = (
     "plaque",
@@ -86,7 +86,8 @@ def place_of(
         elif before is not None and (near or hedged or entry.lesion not in _values("nowhere")):
             entry.inherited = before is memory.topic
             entry.place = replace(before, side=entry.side) if entry.side else before
-    if entry.place is not None and not entry.by_usual and not entry.denied and not entry.place.relative:
+    said = entry.usual_by_name or not entry.by_usual
+    if entry.place is not None and said and not entry.denied and not entry.place.relative:
         memory.topic = entry.place
 
 
@@ -136,7 +137,9 @@ def _take_side_of_neighbour(entry: Entry, earlier: Sequence[Entry], table: Struc
     """A lesion of a pair that goes with a sided one in the same part of the body is on its side."""
     organ = entry.place.organ if entry.place is not None else entry.usual
     row = table.get(organ) if organ else None
-    if not entry.beside or entry.stands or row is None or row.side != "both" or (entry.place and entry.place.side):
+    if not entry.beside or entry.stands or row is None or (entry.place and entry.place.side):
+        return
+    if row.side != "both" and not row.name.endswith("space"):
         return
     with_it = [e for e in earlier if e.sentence == entry.sentence and e.lesion and e.stands == entry.beside]
     organs = [e.place.organ for e in with_it[-1:] if e.place is not None]

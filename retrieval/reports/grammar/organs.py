@@ -215,7 +215,7 @@ class Organs(Hosting):
             speaks = bool(set(self.after(end)[:2]) & verbs()) or (
                 follows is not None and self._direct(end + 1) and follows.sort in ("state", "size", "lesion")
             )
-            if hosted and speaks:
+            if hosted and speaks and not self._one_plural(last, end):
                 break
             if words == [","] and not self._list_goes_on(end):
                 break
@@ -224,6 +224,12 @@ class Organs(Hosting):
                 break
             last, n = end, end + 1
         return last
+
+    def _one_plural(self, k: int, n: int) -> bool:
+        """ "The 7th and 8th ribs are": one plural, and not a structure that something else is said of."""
+        first, second = self.table.get(self.items[k].name), self.table.get(self.items[n].name)
+        alike = first is not None and second is not None and first.parent == second.parent
+        return alike and self.items[n].plural and self.items[k].plural
 
     def _only_adjectives(self, words: Sequence[str]) -> bool:
         """Whether nothing but a few adjectives stands between the members of a list."""

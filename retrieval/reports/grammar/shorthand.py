@@ -155,8 +155,8 @@ def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]])
         if word in _MARKS:
             yield Word(_MARKS[word], match.start(), match.end(), "mark")
         elif word == "?":
-            if text[match.end() : match.end() + 1].strip():
-                yield Word("possible", match.start(), match.end(), "word")
+            if text[match.end() : match.end() + 2].strip():
+                yield Word("query", match.start(), match.end(), "word")
         else:
             said = re.sub(r"n['’]t$", " not", word)
             glued = at > 0 and text[at - 1].isalpha()  # M1, CO2: a name, no number

@@ -31,10 +31,14 @@ class Sides(Lesions):
             and nxt.name == "one"
             and self._direct(k + 1)
             and side in OTHER
-            and set(self.after(k + 1)) & verbs()
+            and (set(self.after(k + 1)) & verbs() or self._speaks(k + 2))
         ):
             self._lean_on(side)  # "The right one contains a stone"
             self.current, self.last_side = [], side
+            if self._speaks(k + 2) and self.subject:
+                self._groups += 1
+                self.current = [Entry("", self.subject[0], "", item.first, item.last, self.sentence, self._groups)]
+                self.entries += self.current
             return k + 2
         if self._opens(k, side):
             return k + 1
@@ -44,6 +48,10 @@ class Sides(Lesions):
         if side in OTHER:
             self.last_side = side
         return k + 1
+
+    def _speaks(self, k: int) -> bool:
+        """Whether a state with its verb comes next ("… is normal")."""
+        return k < len(self.items) and self.items[k].sort == "state" and not self.before(k)
 
     def _waits_for_next(self, k: int, side: str) -> bool:
         """Whether the side is that of the next noun, or half of "right and left"."""
