@@ -111,16 +111,9 @@ class Clause:
 
     def _near_before(self, k: int) -> list[str]:
         words = self.before(k)
-        while (
-            k
-            and self.items[k - 1].sort in ("side", "state")
-            and self.items[k - 1].last == self.items[k].first - len(words)
-            and not words
-        ):
+        while k and self.items[k - 1].sort in ("side", "state") and self._direct(k):
             k -= 1
-            words = self.before(k)
-        if k and self.items[k - 1].sort == "side" and not words:
-            words = self.before(k - 1)
+            words = [*self.before(k), *words]
         cut = max(
             (
                 n + 1

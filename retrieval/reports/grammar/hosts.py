@@ -72,7 +72,10 @@ def place_of(
             entry.place = replace(joint, side=entry.side) if entry.side else joint
             return
         before = _before(entry, earlier, memory)
-        near = entry.leans or entry.lesion == "collapse" or any(e.sentence == entry.sentence and e.place is before for e in earlier)
+        same = any(e.sentence == entry.sentence and e.place is before for e in earlier)
+        row = table.get(before.organ) if before is not None else None
+        leans = entry.leans and not (entry.usual_by_name and row is not None and row.parent in ("artery", "vein"))
+        near = same or leans or entry.lesion == "collapse"
         if hedged and before is not None and near and not entry.usual_by_name:
             usual = ""
             seen = next((e for e in reversed(earlier) if e.place is before and e.lesion), None)
@@ -178,7 +181,7 @@ def _before(entry: Entry, earlier: Sequence[Entry], memory: Memory) -> Place | N
     if here:
         return here[-1].place
     usual = [e for e in earlier if e.sentence == entry.sentence and e.place is not None and e.by_usual]
-    if memory.label:
+    if memory.label and not (entry.leans_on_it and memory.topic is not None):
         return memory.label[-1]
     vague = entry.lesion in _values("nowhere")
     alike = [e for e in earlier if e.lesion == entry.lesion and e.place is not None]

@@ -57,6 +57,14 @@ class Lesions(Organs):
             self._attach(size)
         return k + 1
 
+    def _take_place(self, entry: Entry) -> None:
+        """The place the identity is named with, if it is another than where the thing was seen."""
+        said, seen = self.compound[0] if self.compound else None, entry.place
+        if said is None or said.side:
+            return
+        if seen is None or not self._inside(seen.organ, said.organ):
+            entry.place = replace(said, side=seen.side if seen is not None else "")
+
     def _beside(self, k: int, here: Sequence[Entry]) -> str:
         """The side of the lesion it goes with, or of what it is said to lie under or upstream of."""
         first = self.items[k].first
@@ -74,7 +82,7 @@ class Lesions(Organs):
             for entry in here:
                 if entry.group == here[-1].group:
                     entry.lesion, entry.affirmed = item.name, True
-                    entry.place = self.compound[0] if self.compound and not self.compound[0].side else entry.place
+                    self._take_place(entry)
             self._reset()
             return True
         if nxt is not None and nxt.sort == "lesion" and self.after(k) == ["of"] and item.name in _MEASURES:

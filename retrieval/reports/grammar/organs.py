@@ -40,6 +40,8 @@ class Organs(Hosting):
             if item.sort == "side":
                 side = item.name
                 continue
+            if item.how == "part" and n < last and self.before(n + 1)[:1] == ["of"]:
+                continue
             listed = side if n == k or self.items[n - 1].sort == "side" or self._is_pair(item) else ""
             if (
                 listed == "both"
@@ -67,7 +69,8 @@ class Organs(Hosting):
             self.current = [Entry("", None, "", item.first, item.last, self.sentence, 0)]  # "wall thickness 12 mm" of a ventricle
             return last + 1
         if lesion is None and last == k and self._belongs_to_noun(k):
-            pass  # "renal function", "pleural catheter"
+            if only[0].side in OTHER and self.current and self.current[0].lesion and not self.current[0].stands:
+                self.current[0].put_side(only[0].side)  # "renal function", "pleural catheter", "in the left cranial fossa"
         elif lesion is not None and item.how not in ("surgery", "megaly") and self.items[lesion].how != "predicate":
             if self._host_words(k) and "with" not in self._near_before(k) and self._open_group():
                 self._put_hosts(only)
@@ -204,7 +207,7 @@ class Organs(Hosting):
             landmarks().find(self._near_before(k))
         )
         while n < len(self.items):
-            end = n + 1 if self.items[n].sort == "side" and n + 1 < len(self.items) and self._direct(n + 1) else n
+            end = self._member(n)
             item, words = self.items[end], self.before(n)
             joined = bool(set(words) & {",", "and", "or", "/", "nor"}) and (
                 set(words) <= _LIST or self._only_adjectives(words)
@@ -224,6 +227,14 @@ class Organs(Hosting):
                 break
             last, n = end, end + 1
         return last
+
+    def _member(self, n: int) -> int:
+        """Where the structure of a list's member is: behind its side or "the base of the"."""
+        item, more = self.items[n], n + 1 < len(self.items)
+        of = more and self.before(n + 1)[:1] == ["of"] and len(self.before(n + 1)) < 4
+        if more and ((item.sort == "side" and (of or self._direct(n + 1))) or (item.how == "part" and of)):
+            return self._member(n + 1)
+        return n
 
     def _one_plural(self, k: int, n: int) -> bool:
         """ "The 7th and 8th ribs are": one plural, and not a structure that something else is said of."""
