@@ -49,6 +49,8 @@ def presence_of(words: Sequence[str], first: int, last: int, others: Sequence[tu
     triggers = _triggers().find(words)
     for trigger in triggers:
         category, direction = trigger.value
+        if category == "possible" and {"origin", "nature", "aetiology", "etiology"} & set(words[trigger.last : trigger.last + 4]):
+            continue  # "likely adrenal in origin"
         if words[trigger.first] in _BOTH_WAYS and "<size>" in words[trigger.last : trigger.last + 1]:
             continue  # "18 mm versus 26 mm"
         reach = (min(trigger.last, first), first)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .clause import JOINTS, SMALL_WORDS, into
+from .clause import JOINTS, SMALL_WORDS, into, verbs
 from .entries import Entry
 from .sides import Sides
 
@@ -21,9 +21,14 @@ class Amounts(Sides):
         if _NOW & set(self.words[max(0, item.first - 4) : item.first]) and not item.size.is_prior:
             for entry in self.current:
                 entry.priors, entry.sizes = [*entry.priors, *entry.sizes], []  # "the 14 mm nodule now measures 18 mm"
+        nxt = self.next(k)
+        measured = bool(self.current) and bool(self.current[0].lesion) and not self.current[0].sizes
+        of_next = nxt is not None and nxt.sort == "organ" and not self.before(k + 1) and not measured
         if (
-            self._chain(k + 1, ("side", "organ", "state", "count")) is not None and self._direct(k + 1)
-        ) or not self.current:
+            (self._chain(k + 1, ("side", "organ", "state", "count")) is not None and self._direct(k + 1))
+            or not self.current
+            or of_next
+        ):
             self.pre_sizes.append(item.size)
         elif self.current[0].sizes and not item.size.is_prior and self._side_follows(k):
             self.pending.append(item.size)
@@ -50,10 +55,11 @@ class Amounts(Sides):
             after_organ = (
                 bool(self.current)
                 and not self.current[0].lesion
-                and self._direct(k)
+                and (self._direct(k) or set(self.before(k)) <= verbs())
                 and not set(self.before(k)) & JOINTS
             )
-            if not after_organ and item.name != "present":
+            apart = bool(self.entries) and "the" in self.before(k + 1)
+            if not after_organ and not apart and item.name != "present":
                 self.pre_state = at
                 return k + 1
         if not self.entries and nxt is not None and nxt.sort in ("organ", "side") and item.name == "normal":

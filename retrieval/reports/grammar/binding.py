@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from ..sizes import Size
 from .amounts import Amounts
-from .clause import clause_words, denials
+from .clause import clause_words, denials, into, verbs
 from .entries import Entry
 
 
@@ -50,13 +50,27 @@ class Binder(Amounts):
             or ("dash" in before and self._one_sided_label(k))
         ):
             self._label(k)
-        if any(word in clause_words() for word in before):
+        if any(word in clause_words() for word in before) or self._begins_anew(k):
             self._flush()
             self.segment = len(self.entries)
             self.front_side = ""
             if "dash" not in before:
                 self.subject = []
             self._reset()
+
+    def _begins_anew(self, k: int) -> bool:
+        """Whether a clause begins though only a comma or nothing says so: "there is …", ", the left kidney is …"."""
+        before = self.before(k)
+        if "there" in before and before[-1:] != ["there"]:
+            return bool(self._lesions_here()) or any(entry.state for entry in self.entries[self.segment :])
+        if "," not in before or not self.entries[self.segment :]:
+            return False
+        n = k + 1 if self.items[k].sort == "side" and k + 1 < len(self.items) and self._direct(k + 1) else k
+        if self.items[n].sort != "organ" or self.items[n].how == "adjective" or set(before) & (into() | {"and", "or"}):
+            return False
+        last = self._list_end(n)
+        speaks = last + 1 < len(self.items) and self.items[last + 1].sort == "state" and not self.before(last + 1)
+        return bool(set(self.after(last)[:2]) & verbs()) or speaks
 
     def _one_sided_label(self, k: int) -> bool:
         """ "Right kidney - 9.8 cm": one structure and its side before the dash."""

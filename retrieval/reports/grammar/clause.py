@@ -139,7 +139,8 @@ class Clause:
 
     def _attach_to(self, entries: Sequence[Entry], size: Size) -> None:
         for entry in entries:
-            (entry.priors if size.is_prior else entry.sizes).append(size)
+            if entry.how != "surgery":
+                (entry.priors if size.is_prior else entry.sizes).append(size)
 
     def _flush(self) -> None:
         """Sizes that no side came for belong to what was named last."""

@@ -35,6 +35,8 @@ class Entry:
         open: no structure was named beside it; `weak`: one was, but a closer one may still come.
         usual: where its kind usually is; a structure behind another lesion of a list is then not its own.
         usual_by_name: its very words say where ("pericardial effusion").
+        names_place: its words say where, though not otherwise than its kind ("pleural effusion").
+        elsewhere: it is denied behind a comma and not said of the structure before it.
         leans: its sentence goes on about the one before; `leans_on_it`: with a pronoun ("It is fatty").
         by_usual: its place is only the usual one. by_adjective: "renal stone" may yet lie in the ureter.
         beside: the side of what it is said to go with ("a stone in the left ureter with hydronephrosis").
@@ -55,6 +57,8 @@ class Entry:
     weak: bool = False
     usual: str = ""
     usual_by_name: bool = False
+    names_place: bool = False
+    elsewhere: bool = False
     leans: bool = False
     leans_on_it: bool = False
     by_usual: bool = False

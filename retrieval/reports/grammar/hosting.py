@@ -28,7 +28,7 @@ class Hosting(Clause):
             or ("from" in near and _GROWING & set(self.words[here[-1].last : self.items[k].first]))
         ):
             return True
-        return any(word in into() for word in self._near_before(k))
+        return near.count("the") < 2 and any(word in into() for word in near)
 
     def _open_group(self, organ: str = "") -> list[Entry] | None:
         """The last lesions of the clause, if a structure behind them is their host."""
@@ -118,6 +118,8 @@ class Hosting(Clause):
     def _is_apposition(self, k: int, last: int) -> bool:
         waiting = self._open_group()
         if waiting is None or not all(entry.open or entry.by_adjective for entry in waiting):
+            return False
+        if not self.entries[-1].lesion:
             return False
         if self.before(k)[-1:] == ["("] and self.after(last)[:1] == [")"]:
             return True

@@ -11,7 +11,7 @@ from ...anatomy.structures import StructureTable
 from ..lexicon import Phrases, form_of, report_words
 from .entries import Entry, Memory, Place
 
-_CHEST = ("lung", "lobe of", "rib", "diaphragm", "thorax", "chest", "bronch", "mediast", "lingula", "hilum", "pleura", "phrenic")
+_CHEST = ("lung", "lobe of", "rib", "diaphragm", "thorax", "chest", "bronch", "mediast", "lingula", "hilum", "pleura", "phrenic", "pulmon")
 
 _ON_THE_PLEURA = (
     "plaque",
@@ -67,7 +67,7 @@ def place_of(
             _say_of_subject(entry, earlier, memory)
             return
         usual = entry.usual if table.get(entry.usual) else ""
-        joint = _joint_of(memory, table) if entry.lesion == "effusion" and not entry.usual_by_name else None
+        joint = _joint_of(memory, table) if entry.lesion == "effusion" and not entry.names_place else None
         if joint is not None:
             entry.place = replace(joint, side=entry.side) if entry.side else joint
             return
@@ -86,7 +86,7 @@ def place_of(
             before, usual = bone, ""
         if usual and not (before and _within(before.organ, usual, table) and (near or before.organ == usual)):
             entry.place, entry.by_usual = Place(usual, entry.side), True
-        elif before is not None and (near or hedged or entry.lesion not in _values("nowhere")):
+        elif before is not None and not entry.elsewhere and (near or hedged or entry.lesion not in _values("nowhere")):
             entry.inherited = before is memory.topic
             entry.place = replace(before, side=entry.side) if entry.side else before
     said = entry.usual_by_name or not entry.by_usual

@@ -116,6 +116,10 @@ def _joined(found: Sequence[Item], words: Sequence[str], table: StructureTable) 
     for item in found:
         before = made[-1] if made else None
         near = before is not None and set(words[before.last : item.first]) <= _SIDES_OF_BONE
+        if before is not None and item.how == "part" and before.sort == "organ" and before.last == item.first:
+            part = table.get(f"{item.name} of {before.name}") or table.get(f"{before.name} {item.name}")
+            made[-1] = replace(before, name=part.name if part is not None else before.name, last=item.last)
+            continue
         if before is not None and near and before.sort == item.sort == "organ":
             row, whole_row = table.get(item.name), table.get(before.name)
             of_level = whole_row is not None and whole_row.name.endswith("vertebra") and item.how != "surgery"

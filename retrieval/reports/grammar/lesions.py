@@ -31,7 +31,7 @@ class Lesions(Organs):
         )
         told = " ".join(self.words[item.first : item.last])
         usual, named = usual_place(told, item.name), usual_place(told, "")
-        its_own = " " in told and bool(named) and named != usual_place("", item.name)  # "biliary dilatation"
+        its_own = " " in told and bool(named)  # "biliary dilatation", "pleural effusion"
         places, weak = self._places_of(k, here, its_own=its_own)
         made = []
         for place in places or [None]:
@@ -39,9 +39,11 @@ class Lesions(Organs):
                 place = replace(place, side=side)
             entry = Entry(
                 item.name, place, side if place is None or not place.side else "", item.first, item.last, self.sentence,
-                group, item.how, open=place is None, weak=weak, plural=item.plural, order=self.pre_order or self.compound_order, usual=usual, usual_by_name=its_own, leans=self.leans, leans_on_it=self.words[0] in _PRONOUNS, by_adjective=bool(self.compound) and self.adjective,
+                group, item.how, open=place is None, weak=weak, plural=item.plural, order=self.pre_order or self.compound_order, usual=usual, usual_by_name=its_own and named != usual_place("", item.name), leans=self.leans, leans_on_it=self.words[0] in _PRONOUNS, by_adjective=bool(self.compound) and self.adjective,
             )  # fmt: skip
             entry.count, entry.beside = self.pre_count, self._beside(k, here)
+            entry.names_place = its_own
+            entry.elsewhere = place is None and self._elsewhere(k)
             made.append(entry)
             if self.split and entry.stands == "both" and entry.order:
                 made.append(entry.copy((item.first, item.last), entry.order[1]))
@@ -140,7 +142,7 @@ class Lesions(Organs):
         told = usual_place(" ".join(self.words[item.first : item.last]), "")
         if its_own and self.compound and not self._inside(self.compound[0].organ, told):
             return [Place(told, self.compound[0].side)], False  # "right foraminal disc protrusion"
-        if places or not self.subject or item.name in always() or its_own:
+        if places or not self.subject or item.name in always() or its_own or self._elsewhere(k):
             return places, bool(places) and self.adjective
         spoken = here[-1].place if here and here[-1].place is not None and not here[-1].weak else None
         places = self._of_both(k, self.subject)
@@ -149,6 +151,11 @@ class Lesions(Organs):
         if item.how == "predicate" and ("dash" in self.before(k) or item.name in sized()):
             self._speak_of_organs(self.subject)
         return places, True
+
+    def _elsewhere(self, k: int) -> bool:
+        """ "The prostate is 5 cm, no lymph node enlargement": not said of the structure before the comma."""
+        listed = self.items[k].name in ("lymphadenopathy", "metastasis") and "," in self.before(k)
+        return listed and "no" in self.before(k) and bool(self.subject) and self.subject[-1] not in self.memory.label
 
     def _of_both(self, k: int, subject: Sequence[Place]) -> list[Place | None]:
         """ "Right kidney 9.8 cm, left 10.1 cm, no calculus": what is denied behind both sides is denied of both."""

@@ -220,7 +220,7 @@ class Organs(Hosting):
             )
             if hosted and speaks and not self._one_plural(last, end):
                 break
-            if words == [","] and not self._list_goes_on(end):
+            if "," in words and not {"and", "or", "nor", "/"} & set(words) and not self._list_goes_on(end):
                 break
             sized = follows is not None and follows.sort == "size" and self._direct(end + 1)
             if "," in words and sized:
