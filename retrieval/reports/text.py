@@ -138,6 +138,8 @@ def _breaks(text: str, match: re.Match[str], at: int) -> bool:
     ):
         return False  # the first letter of a name
     abbreviations = dict(report_words()["abbreviation"])
+    if word.group() in ("MR", "MS", "ST", "AS", "AL"):
+        return True  # "mild MR. Mitral …", not "Mr. Smith"
     kind = abbreviations.get(word.group().lower()) if before[: word.start()][-1:] != "/" else None
     if match.group() == "?":  # "? small effusion" asks, "seen?" ends
         return re.match(r"\s+[a-z\d]", after) is None or not before[-1:].isspace()

@@ -96,6 +96,8 @@ class Clause:
             return False  # "12 cm segment of …"
         if {"it", "its"} & set(self.words[: first.first]):
             return True
+        if first.sort == "side" and first.name in ("left", "right") and self._a_noun(first.last):
+            return False  # "Right tube patent"
         if first.sort in ("side", "size") and any(self._a_noun(n) for n in range(first.first)):
             return False  # "Mild changes on the right", "Residual volume 45 ml"
         return first.sort in ("side", "size", "count", "same") or bool(_AGAIN & set(self.words[: first.first][:3]))
@@ -103,7 +105,7 @@ class Clause:
     def _a_noun(self, n: int) -> bool:
         """Whether a plain word stands there and no verb, preposition or mark."""
         word = self.words[n] if n < len(self.words) else ""
-        plain = verbs() | into() | JOINTS | clause_words() | SMALL_WORDS | _AGAIN | leaning()
+        plain = verbs() | into() | JOINTS | clause_words() | SMALL_WORDS | _AGAIN | leaning() | _words("whereabouts")
         return word.isalpha() and word not in plain and not self._sorted(n)
 
     def _sorted(self, n: int) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .clause import COMPARING, Clause, into, landmarks, verbs
-from .entries import Entry, Place
+from .entries import OTHER, Entry, Place
 from .hosts import LARGE
 
 _SPREADING = frozenset({"metastasis", "deposit", "invasion", "carcinomatosis"})  # go to a place, others are in it
@@ -58,6 +58,10 @@ class Hosting(Clause):
             for entry in here[-1:]:
                 if entry.place is not None and entry.place.organ == places[0].organ and not entry.stands:
                     entry.place = places[0]
+                elif entry.place is not None and places[0].side in OTHER and not entry.stands:
+                    row = self.table.get(entry.place.organ)
+                    if row is not None and row.parent == "soft tissue":
+                        entry.side = places[0].side  # "in the subcutaneous tissue of the left forearm"
             return bool(here)
         made: list[Entry] = []
         if places[0].organ.endswith("vertebra"):  # "cord lesion at C4": a level, not the place

@@ -78,6 +78,8 @@ def place_of(
         near = same or leans or entry.lesion == "collapse"
         if hedged and before is not None and near and not entry.usual_by_name:
             usual = ""
+            shown = [e.place for e in earlier if e.sentence == entry.sentence and e.lesion and e.place is not None and e.group != entry.group]
+            before = shown[-1] if shown else before
             seen = next((e for e in reversed(earlier) if e.place is before and e.lesion), None)
             if seen is not None and not entry.side:
                 entry.side = seen.side
@@ -89,6 +91,8 @@ def place_of(
         elif before is not None and not entry.elsewhere and (near or hedged or entry.lesion not in _values("nowhere")):
             entry.inherited = before is memory.topic
             entry.place = replace(before, side=entry.side) if entry.side else before
+    if entry.place is not None and entry.lesion == "effusion" and _moved(entry, table):
+        entry.place = Place(_moved(entry, table), entry.place.side)
     said = entry.usual_by_name or not entry.by_usual
     if entry.place is not None and said and not entry.denied and not entry.place.relative:
         memory.topic = entry.place

@@ -11,6 +11,7 @@ from .hosts import usual_place
 from .items import Item
 from .organs import Organs
 
+_HEDGES = frozenset({"likely", "probably", "probable", "possibly", "possible", "query", "suspicious", "suggestive", "presumably"})
 _DEGREES = frozenset({"mildly", "moderately", "severely", "markedly", "slightly", "minimally", "partially", "partly", "predominantly", "mixed"})
 _MEASURES = frozenset({"focus", "observation"})
 _NEAR = 6  # words in which "underlying" or "secondary to" stands before a lesion
@@ -62,6 +63,8 @@ class Lesions(Organs):
     def _take_place(self, entry: Entry) -> None:
         """The place the identity is named with, if it is another than where the thing was seen."""
         said, seen = self.compound[0] if self.compound else None, entry.place
+        if said is None and usual_place("", entry.lesion) not in ("", "brain"):
+            said = Place(usual_place("", entry.lesion))
         if said is None or said.side:
             return
         if seen is None or not self._inside(seen.organ, said.organ):
@@ -129,7 +132,7 @@ class Lesions(Organs):
         """The group of the list the lesion goes on with, else a new one."""
         before = set(self.before(k))
         joined = bool(here) and bool(before & {",", "and", "or", "/", "nor", "versus", "vs"})
-        joined = joined and not before & (verbs() | {"with", "but"}) and not here[-1].sizes and not self.pre_sizes
+        joined = joined and not before & (verbs() | {"with", "but"} | _HEDGES) and not here[-1].sizes and not self.pre_sizes
         if joined and (here[-1].open or here[-1].weak or self.compound):
             return here[-1].group
         self._groups += 1
@@ -146,7 +149,8 @@ class Lesions(Organs):
             return places, bool(places) and self.adjective
         spoken = here[-1].place if here and here[-1].place is not None and not here[-1].weak else None
         places = self._of_both(k, self.subject)
-        if spoken is not None and self.subject[0] in self.memory.label and spoken.organ != self.subject[0].organ:
+        denied = "no" in self.before(k) and "," in self.before(k)
+        if spoken is not None and not denied and self.subject[0] in self.memory.label and spoken.organ != self.subject[0].organ:
             places = [replace(spoken, side="")]
         if item.how == "predicate" and ("dash" in self.before(k) or item.name in sized()):
             self._speak_of_organs(self.subject)

@@ -289,10 +289,11 @@ class Organs(Hosting):
         if "where" in self.words[: item.first] or carrying() & set(near):
             return self.last_side
         label = self.memory.label[-1] if self.memory.label else None
-        if label is not None and label in self.subject and label.side in OTHER and label.organ != item.name:
-            labelled = self.table.get(label.organ)
+        about = self.subject[-1] if len(self.subject) == 1 and self._lesions_here() else label
+        if about is not None and about in self.subject and about.side in OTHER and about.organ != item.name:
+            labelled = self.table.get(about.organ)
             if labelled is not None and set(labelled.regions) & set(row.regions):
-                return label.side  # "Left carotid: stenosis of the internal carotid artery"
+                return about.side  # "Left carotid: stenosis of the internal carotid artery"
         if "limb" in row.regions and label is not None and label.side in OTHER:
             labelled = self.table.get(label.organ)
             if labelled is not None and "limb" in labelled.regions and label.organ != item.name:

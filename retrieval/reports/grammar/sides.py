@@ -42,10 +42,11 @@ class Sides(Lesions):
             return k + 2
         if self._opens(k, side):
             return k + 1
-        things = self.words[item.last + 1 : item.last + 2]
-        if not (self.current and self.current[0].lesion) and self._a_noun(item.last) and set(things) & (into() | verbs()):
-            self._lean_on(side)  # "right hemiarthroplasty in good position"
-            self.current, self.last_side = [], side if side in OTHER else self.last_side
+        if item.name in OTHER and not (self.current and self.current[0].lesion) and self._a_noun(item.last):
+            self.current, self.subject, self.front_side = [], [], side  # "right tube patent": no structure that is known
+            self.last_side = side if side in OTHER else self.last_side
+            if item.first == 0 and not self.memory.label:
+                self.memory.topic = None
             return k + 1
         says_otherwise = nxt is not None and nxt.sort == "state" and nxt.name != "present" and side in OTHER
         if not (says_otherwise and self._counterpart(side, item)):
