@@ -95,6 +95,7 @@ class Entry:
         place = replace(self.place, side=side) if self.place is not None and side else self.place
         return Entry(
             self.lesion, place, side or self.side, at[0], at[1], self.sentence, self.group, self.how, weak=True,
+            usual=self.usual, usual_by_name=self.usual_by_name, names_place=self.names_place,
             is_subject=self.is_subject, affirmed=self.affirmed,
         )  # fmt: skip
 

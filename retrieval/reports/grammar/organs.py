@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ _LIST = frozenset({",", "and", "or", "/", "nor", "the", "both", "as", "well", "i
 
 _EXAMS = frozenset({"mri", "ct", "mr", "ultrasound", "radiograph", "radiographs", "x", "film", "views", "view", "scan", "study", "examination", "sonography",
                     "doppler", "protocol", "sequence", "sequences", "series", "imaging", "mra", "cta", "pet", "us", "usg"})  # fmt: skip
+_LOBED = "lung|lobe|liver|thyroid|brain|prostate|thymus|cerebr|parotid|breast"
 _ALONE = {"head": "head", "neck": "neck", "apex": "lungs", "base": "lungs"}
 _ADJECTIVE = ("al", "ic", "ar", "ous", "ary", "ac", "ine")
 
@@ -274,7 +276,9 @@ class Organs(Hosting):
                 found = self.table.get(name) if whole else None
                 if found is not None:
                     return Place(found.name, topic.side if part != "lobe" else "")
-        return Place("neck") if part == "neck" else topic
+        if part == "neck" or (part == "lobe" and not re.search(_LOBED, topic.organ)):
+            return Place("neck" if part == "neck" else "")
+        return topic
 
     def _is_pair(self, item: Item) -> bool:
         row = self.table.get(item.name)
