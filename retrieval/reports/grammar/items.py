@@ -198,7 +198,7 @@ def _named(match: Match[tuple[str, str, str]], words: Sequence[str], table: Stru
     if (
         row is not None
         and row.side in ("both", "left", "right")
-        and set(row.regions) != {"limb"}
+        and (set(row.regions) != {"limb"} or row.parent == "body region")
         and plural
         and not side
     ):
