@@ -86,7 +86,8 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
         if sentence.section not in CHECKABLE:
             continue
         if sentence.paragraph != paragraph:
-            memory, paragraph = Memory(sided=memory.sided), sentence.paragraph
+            memory = Memory(sided=memory.sided, earlier=memory.topic or memory.earlier)
+            paragraph = sentence.paragraph
             paragraphs.append([])
         mine = paragraphs[-1]
         words = read_words(sentence.text, sentence.start)

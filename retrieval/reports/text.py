@@ -131,6 +131,8 @@ def _breaks(text: str, match: re.Match[str], at: int) -> bool:
         return match.group() != "?" or not re.match(r"\s*[\w.]", after)
     if re.fullmatch(r"\(?\d{1,2}", before.strip()):
         return False  # "1." opens an item of a list
+    if word.group() == "N" or (word.group() in "RL" and re.search(r"[a-z>/]\s*\w$", before)):
+        return word.group() == "N" or re.match(r"\s+[A-Z]", after) is not None  # "spleen N. Kidneys …", "to R. Heart …"
     if (
         re.fullmatch(r"[A-HJ-UWYZ]", word.group())
         and re.match(r"\s+[A-Z][a-z]", after)
@@ -145,6 +147,8 @@ def _breaks(text: str, match: re.Match[str], at: int) -> bool:
         return re.match(r"\s+[a-z\d]", after) is None or not before[-1:].isspace()
     if kind == "side" and not _ON_A_SIDE.search(before) and not _OPENING.match(after):
         return False  # "Lt. Kidney", but not "on the Lt. Kidney normal."
+    if kind == "lesion":
+        return re.match(r"\s+[a-z\d]", after) is None
     if kind in ("soft", "side"):  # short for something only where the sentence plainly goes on
         return re.match(r"\s+(?:[a-z\d]|[IVX]+\b|[A-Z]{2})", after) is None
     return kind is None

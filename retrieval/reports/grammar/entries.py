@@ -102,7 +102,13 @@ class Entry:
 
 @dataclass
 class Memory:
-    """What a sentence takes over from the ones before it in the paragraph."""
+    """What a sentence takes over from the ones before it in the paragraph.
+
+    Attributes:
+        sided: structures named with a side and in which sentence, of the whole report.
+        label_lesion: the lesion before a colon, while the sentences behind it only end in semicolons.
+        earlier: the topic of the paragraph before; only a bare "left lobe" is understood of it.
+    """
 
     current: list[Entry] = field(default_factory=list)
     label: list[Place] = field(default_factory=list)
@@ -111,6 +117,7 @@ class Memory:
     sided: list[tuple[int, Place]] = field(default_factory=list)
 
     label_lesion: Entry | None = None
+    earlier: Place | None = None
 
     def end_sentence(self, entries: list[Entry], label_lesion: Entry | None) -> None:
         """What was told of both sides leaves no side for the next sentence.

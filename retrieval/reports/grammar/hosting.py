@@ -119,9 +119,17 @@ class Hosting(Clause):
             n -= 1
         return n >= 0 and self._direct(n + 1) and (self.items[n].sort, self.items[n].how) == ("lesion", "predicate")
 
+    def _follows_lesion(self, k: int) -> bool:
+        """ "Fracture left radius": nothing but a side stands between."""
+        n = k - 1
+        while n >= 0 and self.items[n].sort == "side" and not self.before(n + 1):
+            n -= 1
+        return n >= 0 and self.items[n].sort == "lesion" and not self.before(n + 1)
+
     def _is_apposition(self, k: int, last: int) -> bool:
         waiting = self._open_group()
-        if waiting is None or not all(entry.open or entry.by_adjective for entry in waiting):
+        touching = self._follows_lesion(k)
+        if waiting is None or not all(e.open or e.by_adjective or (e.weak and touching) for e in waiting):
             return False
         if not self.entries[-1].lesion:
             return False

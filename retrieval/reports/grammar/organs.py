@@ -265,7 +265,7 @@ class Organs(Hosting):
     def _part(self, part: str, side: str) -> Place:
         """The part ("wall", "head") of what the sentence is about, that itself, or what the word means alone."""
         named = [e.place for e in self.entries if e.place is not None and e.place.organ]
-        topic = named[-1] if named else self.memory.topic
+        topic = named[-1] if named else self.memory.topic or (self.memory.earlier if part == "lobe" else None)
         if topic is None:
             topic = Place(next((e.usual for e in reversed(self.entries) if e.usual), ""))
         row = self.table.get(topic.organ) if topic.organ else None

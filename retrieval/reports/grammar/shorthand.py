@@ -28,7 +28,7 @@ _LOOK = re.compile(
     r"|\b(?:SUV\s?(?:max|mean)?|PSA|LVEF|EF|RV/LV ratio|RI|HU|ADC|dose|kVp?|mAs)\s*(?:of|is|=|:)?\s*-?\d+(?:[.,]\d+)?\s*%?"
     r"|-?\d[\d.,]*\s*(?:-|to)?\s*\d*\s?(?:HU|%|mGy(?:\*cm)?|kPa|m/s|cm/s|mmHg|bpm|kg|g|mg|years?|yrs?|months?|weeks?|days?|hours?|minutes?|h|o'?clock|ng/ml|MBq|T|kV|mAs|°|degrees?|percent|per cent)(?![\w])(?:[\s-]?(?:old|ago))?"
     r"|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b|\b(?:19|20)\d\d(?:-\d\d-\d\d)?\b(?!\s*(?:mm|cm|ml|x))|\b\d{1,2}:\d\d\b|\b(?:[cp]T[0-4][a-d]?|T[0-4][a-d]|T[0-4][a-d]?(?=\s?N\d))(?:\s?N\d[a-c]?)?(?:\s?M\d[a-c]?)?\b|\bT[12](?=[\s-](?:hyper|hypo|weighted|signal|w\b|bright|dark|FLAIR|and T))"
-    r"|\b(?:station\s*)?1?\d[RL]\b|\b\d+\s*(?:x|/)\s*\d+\s*(?:matrix|pixels)|\b[A-Z]\.(?=\s[A-Z][a-z])|\bcT\d\w*\b"
+    r"|\b[RL]t?\s*[<>]\s*[RL]t?\b|\b(?:station\s*)?1?\d[RL]\b|\b\d+\s*(?:x|/)\s*\d+\s*(?:matrix|pixels)|\b[A-Z]\.(?=\s[A-Z][a-z])|\bcT\d\w*\b"
 )
 _TITLE = re.compile(
     r"\b(?:Dr|Mr|Mrs|Ms|Prof|Professor|Doctor|Miss|Sr|Sister)\.?\s+(?:[A-Z]\.\s*)*[A-Z][\w'’-]*(?:[\s-][A-Z][\w'’-]+)?"
@@ -43,7 +43,7 @@ _NO_LIVER = re.compile(
     r"lung|lobe|pulmon|bronch|coronary|arter|spine|colon|bowel|vein", re.IGNORECASE
 )  # have segments, too
 _THE_NTH = re.compile(
-    r"(?<=\blesion )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|(?<=\bnodule )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|#\s?\d{1,2}\b",
+    r"(?<=\blesion )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|(?<=\bnodule )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|#\d{1,2}\b(?!\s?%)",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['’]t\b)?|\d+(?:[.,]\d+)?|\s-\s|[,;:()/–—?]")

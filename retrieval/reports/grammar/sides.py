@@ -93,6 +93,7 @@ class Sides(Lesions):
             return False
         self.front_side = side
         self._lean_on(side)
+        self.memory.sided += [(self.sentence, place) for place in self.subject if place.side in OTHER]
         if labels:
             self.current = []
         self.last_side = side if side in OTHER else self.last_side
