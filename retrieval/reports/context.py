@@ -26,6 +26,8 @@ _JOINTS = frozenset({",", "and", "with", "plus", "(", "or", "nor", "/"})
 # What opens something new behind a comma or "and": "no effusion, small nodule", "no mass and a cyst".
 _FRESH = frozenset({"a", "an", "<size>", "there", "small", "mild", "moderate", "large", "multiple", "several", "few", "severe",
                     "new", "stable", "unchanged", "chronic", "minimal", "trace", "slight", "marked", "bilateral", "two", "three"})  # fmt: skip
+_MARKS = frozenset({":", ",", ";", ")"})
+_PLACING = frozenset({"and", "or", "but", "in", "on", "at", "from", "bilaterally", "on", "today", "now", "since", "post"})
 _STILL_THERE = frozenset({"known", "treated"})
 _BOTH_WAYS = frozenset({"versus", "vs", "favoured", "favored"})
 _ONE_NOUN = frozenset({"prior", "previous", "previously", "known", "remote", "post", "recent", "earlier", "former"})
@@ -49,6 +51,9 @@ def presence_of(words: Sequence[str], first: int, last: int, others: Sequence[tu
     triggers = _triggers().find(words)
     for trigger in triggers:
         category, direction = trigger.value
+        ahead_of = words[trigger.last : trigger.last + 1]
+        if words[trigger.first : trigger.last] == ["absent"] and ahead_of and ahead_of[0].isalpha() and ahead_of[0] not in _PLACING:
+            continue  # "with absent flow"
         if category == "possible" and {"origin", "nature", "aetiology", "etiology"} & set(words[trigger.last : trigger.last + 4]):
             continue  # "likely adrenal in origin"
         if words[trigger.first] in _BOTH_WAYS and "<size>" in words[trigger.last : trigger.last + 1]:
@@ -56,6 +61,7 @@ def presence_of(words: Sequence[str], first: int, last: int, others: Sequence[tu
         reach = (min(trigger.last, first), first)
         if (
             direction in ("forward", "around")
+            and (direction == "forward" or words[trigger.last : trigger.last + 1] != [":"])
             and trigger.first < first
             and _reaches(words, trigger, triggers, reach, category)
         ):
@@ -64,7 +70,8 @@ def presence_of(words: Sequence[str], first: int, last: int, others: Sequence[tu
             found.add("absent" if category == "negated" else category)
         if direction in ("backward", "around") and trigger.first >= last:
             # what may stand on either side belongs to the mention right behind it, if there is one
-            ahead = direction == "around" and trigger.value[0] == "possible" and words[trigger.first] not in _BOTH_WAYS
+            last_word = words[trigger.last : trigger.last + 1]
+            ahead = last_word and last_word[0] not in _MARKS and direction == "around" and trigger.value[0] == "possible" and words[trigger.first] not in _BOTH_WAYS
             blocked = any(last <= a <= trigger.first + (_NEAR if ahead else 0) for a, _b in others)
             if not blocked and not _ends(words, triggers, (last, trigger.first)):
                 found.add("absent" if category == "negated" else category)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .clause import JOINTS, SMALL_WORDS, into, verbs
+from .clause import JOINTS, SMALL_WORDS, hedges, into, verbs
 from .entries import Entry
 from .sides import Sides
 
@@ -25,7 +25,11 @@ class Amounts(Sides):
         measured = bool(self.current) and bool(self.current[0].lesion) and not self.current[0].sizes
         of_next = nxt is not None and nxt.sort == "organ" and not self.before(k + 1) and not measured
         if (
-            (self._chain(k + 1, ("side", "organ", "state", "count")) is not None and self._direct(k + 1))
+            (
+                self._chain(k + 1, ("side", "organ", "state", "count")) is not None
+                and self._direct(k + 1)
+                and not (self.current and set(self.before(k + 1)) & hedges())
+            )
             or not self.current
             or of_next
         ):

@@ -186,6 +186,11 @@ def denials() -> Phrases[str]:
     return phrases_of("denial")
 
 
+def hedges() -> frozenset[str]:
+    """Words between what is seen and what it may be ("likely", "suggesting")."""
+    return _words("hedge")
+
+
 def carrying() -> frozenset[str]:
     """Words that keep the side spoken of ("underlying", "upstream", "adjacent")."""
     return _words("carrying")

@@ -144,7 +144,8 @@ def _unglued(found: Sequence[Item], words: Sequence[str], table: StructureTable)
             before is not None
             and item.sort == "lesion"
             and head > item.first
-            and (before.sort, before.how) == ("organ", "adjective")
+            and before.sort == "organ"
+            and before.how in ("name", "adjective")
             and words[before.last : item.first] in (["and"], ["or"], ["/"], [","])
         ):
             own = _index(table).find(words[item.first : head])
@@ -192,7 +193,7 @@ def _named(match: Match[tuple[str, str, str]], words: Sequence[str], table: Stru
     pair = whole(table, name) if side else name
     if words[match.first] in _BOTH_IN_ONE:
         side = "both"
-    if row is not None and not row.side and words[match.first] in ("left", "right"):
+    if row is not None and row.side in ("", "both") and words[match.first] in ("left", "right"):
         side = words[match.first]  # "right middle lobe": said, though there is no other
     plural = _is_plural(words[match.last - 1]) and how != "surgery"
     if (

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .clause import always, carrying, describing, identities, sized, verbs
+from .clause import always, carrying, describing, hedges, identities, sized, verbs
 from .entries import OTHER, Entry, Place
 from .hosts import usual_place
 from .items import Item
 from .organs import Organs
 
-_HEDGES = frozenset({"likely", "probably", "probable", "possibly", "possible", "query", "suspicious", "suggestive", "presumably"})
 _DEGREES = frozenset({"mildly", "moderately", "severely", "markedly", "slightly", "minimally", "partially", "partly", "predominantly", "mixed"})
 _MEASURES = frozenset({"focus", "observation"})
 _NEAR = 6  # words in which "underlying" or "secondary to" stands before a lesion
@@ -117,7 +116,7 @@ class Lesions(Organs):
             if item.sort == "lesion" and item.how == "predicate" and before <= {"or", "and", ",", "/"} | _DEGREES:
                 k += 1
                 continue
-            lesion = self._chain(k, ("organ", "side", "size", "count", "state"))
+            lesion = self._chain(k, ("organ", "side", "size", "count", "state")) if not before & {"without", "no"} else None
             return lesion is not None and self.items[lesion].how == "name"
         return False
 
@@ -132,7 +131,7 @@ class Lesions(Organs):
         """The group of the list the lesion goes on with, else a new one."""
         before = set(self.before(k))
         joined = bool(here) and bool(before & {",", "and", "or", "/", "nor", "versus", "vs"})
-        joined = joined and not before & (verbs() | {"with", "but"} | _HEDGES) and not here[-1].sizes and not self.pre_sizes
+        joined = joined and not before & (verbs() | {"with", "but"} | hedges()) and not here[-1].sizes and not self.pre_sizes
         if joined and (here[-1].open or here[-1].weak or self.compound):
             return here[-1].group
         self._groups += 1

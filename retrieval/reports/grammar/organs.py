@@ -108,7 +108,7 @@ class Organs(Hosting):
     def _is_spoken_of(self, k: int, places: Sequence[Place]) -> bool:
         """Whether a structure behind a preposition is what the sentence is about: "length of the kidney", not "graft in the fossa"."""
         same = any(e.place is not None and e.place.organ == places[0].organ for e in self.current)
-        return not same and (self.pre_state is not None or "of" in self._near_before(k) or not self.before(k)[:-1])
+        return not same and (self.pre_state is not None or "of" in self._near_before(k) or not self.entries)
 
     def _elided(self, last: int) -> bool:
         """ "Pleural effusions and a pericardial one": the noun is left out behind the adjective."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .clause import COMPARING, JOINTS, SMALL_WORDS, clause_words, into, verbs
+from .clause import COMPARING, JOINTS, SMALL_WORDS, clause_words, describing, into, verbs
 from .entries import OTHER, Entry
 from .items import Item
 from .lesions import Lesions
@@ -22,6 +22,10 @@ class Sides(Lesions):
         before = self.before(k)
         if before[-2:] == ["to", "the"] and _POINTING & set(self.words[max(0, item.first - 4) : item.first]):
             return k + 1  # "displaced to the right"
+        told = self.items[k - 1] if k else item
+        if told.sort == "lesion" and told.how == "predicate" and told.name in describing() and self.current:
+            if self.current[0].lesion and self.current[0].stands == "both":
+                return k + 1  # "plaques bilaterally, calcified on the right"
         if self._waits_for_next(k, side):
             return k + 1
         if self._greater(k) or (self.words[item.first : item.last] in (["both"], ["neither"])):
@@ -88,7 +92,7 @@ class Sides(Lesions):
         labels = between[:1] == [":"] and nxt is not None and (
             nxt.sort not in ("size", "count") or (nxt.sort == "count" and self._chain(k + 2, ("size", "state")) is not None)
         )
-        behind = bool(self._lesions_here()) and self.before(k)[:1] == ["on"]  # "Torsion on the left: no flow"
+        behind = bool(self._lesions_here()) and self.before(k)[:1] in ([], ["on"])  # "Torsion on the left: no flow"
         if behind or (not labels and not self._leads(k, between)):
             return False
         self.front_side = side
