@@ -27,7 +27,7 @@ _JOINTS = frozenset({",", "and", "with", "plus", "(", "or", "nor", "/"})
 _FRESH = frozenset({"a", "an", "<size>", "there", "small", "mild", "moderate", "large", "multiple", "several", "few", "severe",
                     "new", "stable", "unchanged", "chronic", "minimal", "trace", "slight", "marked", "bilateral", "two", "three"})  # fmt: skip
 _MARKS = frozenset({":", ",", ";", ")"})
-_PLACING = frozenset({"and", "or", "but", "in", "on", "at", "from", "bilaterally", "on", "today", "now", "since", "post"})
+_PLACING = frozenset({"and", "or", "but", "in", "on", "at", "from", "bilaterally", "today", "now", "since", "post"})
 _STILL_THERE = frozenset({"known", "treated"})
 _BOTH_WAYS = frozenset({"versus", "vs", "favoured", "favored"})
 _ONE_NOUN = frozenset({"prior", "previous", "previously", "known", "remote", "post", "recent", "earlier", "former"})
@@ -52,9 +52,16 @@ def presence_of(words: Sequence[str], first: int, last: int, others: Sequence[tu
     for trigger in triggers:
         category, direction = trigger.value
         ahead_of = words[trigger.last : trigger.last + 1]
-        if words[trigger.first : trigger.last] == ["absent"] and ahead_of and ahead_of[0].isalpha() and ahead_of[0] not in _PLACING:
+        if (
+            words[trigger.first : trigger.last] == ["absent"]
+            and ahead_of
+            and ahead_of[0].isalpha()
+            and ahead_of[0] not in _PLACING
+        ):
             continue  # "with absent flow"
-        if category == "possible" and {"origin", "nature", "aetiology", "etiology"} & set(words[trigger.last : trigger.last + 4]):
+        if category == "possible" and {"origin", "nature", "aetiology", "etiology"} & set(
+            words[trigger.last : trigger.last + 4]
+        ):
             continue  # "likely adrenal in origin"
         if words[trigger.first] in _BOTH_WAYS and "<size>" in words[trigger.last : trigger.last + 1]:
             continue  # "18 mm versus 26 mm"
@@ -71,7 +78,13 @@ def presence_of(words: Sequence[str], first: int, last: int, others: Sequence[tu
         if direction in ("backward", "around") and trigger.first >= last:
             # what may stand on either side belongs to the mention right behind it, if there is one
             last_word = words[trigger.last : trigger.last + 1]
-            ahead = last_word and last_word[0] not in _MARKS and direction == "around" and trigger.value[0] == "possible" and words[trigger.first] not in _BOTH_WAYS
+            ahead = (
+                last_word
+                and last_word[0] not in _MARKS
+                and direction == "around"
+                and trigger.value[0] == "possible"
+                and words[trigger.first] not in _BOTH_WAYS
+            )
             blocked = any(last <= a <= trigger.first + (_NEAR if ahead else 0) for a, _b in others)
             if not blocked and not _ends(words, triggers, (last, trigger.first)):
                 found.add("absent" if category == "negated" else category)
@@ -102,10 +115,18 @@ def _reaches(
     joint = [n for n, word in enumerate(gap) if word in _JOINTS]
     if category == "historical" and words[trigger.first] in _ONE_NOUN:
         return not joint and not set(gap) & _verbs()
-    if words[trigger.first] == "either" and (len(gap) > _NEAR or not {"or", "/"} & set(words[trigger.last : between[1] + _LIST])):
+    if words[trigger.first] == "either" and (
+        len(gap) > _NEAR or not {"or", "/"} & set(words[trigger.last : between[1] + _LIST])
+    ):
         return False
     listed = "differential" in words[trigger.first : trigger.last]
-    if category == "possible" and not listed and {gap[n] for n in joint} - {"and", "or"} and "or" not in gap and "versus" not in gap:
+    if (
+        category == "possible"
+        and not listed
+        and {gap[n] for n in joint} - {"and", "or"}
+        and "or" not in gap
+        and "versus" not in gap
+    ):
         return False
     for n in joint:
         behind = [word for word in gap[n + 1 :] if word not in _JOINTS]

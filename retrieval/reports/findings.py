@@ -12,12 +12,12 @@ from .context import Presence, presence_of
 from .grammar.binding import Binder
 from .grammar.entries import Entry, Memory, Place
 from .grammar.hosts import give_limb_sides, place_of
-from .grammar.items import read_items
-from .grammar.shorthand import Word, read_words
 from .lexicon import phrases_of, report_words
 from .mentions import named_structure
 from .sizes import Bound
 from .text import CHECKABLE, ReportText, Sentence
+from .words.items import read_items
+from .words.shorthand import Word, read_words
 
 Status = Literal["", "normal", "enlarged", "small", "removed", "present"]
 _NOT_LOOKED_AT = ("not visualised", "not visualized", "not evaluated", "not assessed", "not imaged", "not included", "not well seen",

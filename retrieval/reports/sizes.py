@@ -48,7 +48,10 @@ _NOT_BEFORE = re.compile(
     r"|gap of|interval of|every|needle|gauge|catheter|stent of|sum of(?: the)?(?: longest)? diameters?(?: is| of)?|mGy\*|mGy)\s*$",
     re.IGNORECASE,
 )
-_CHANGED = re.compile(r"grow|grew|increas|decreas|enlarg|shr[aiu]nk|reduc|regress|progress|risen|fallen|went|gone|chang|diminish|larger|smaller", re.I)
+_CHANGED = re.compile(
+    r"grow|grew|increas|decreas|enlarg|shr[aiu]nk|reduc|regress|progress|risen|fallen|went|gone|chang|diminish|larger|smaller",
+    re.I,
+)
 _BOUND = re.compile(
     r"(?P<most>up to|less than|smaller than|under|below|at most|no(?:ne)? larger than|<|≤)|(?P<least>at least|more than|greater than|larger than|over|exceeding|>|≥)",
     re.IGNORECASE,

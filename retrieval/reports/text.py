@@ -12,7 +12,9 @@ CHECKABLE = ("findings", "impression")  # sections whose sentences claim somethi
 _BULLET = re.compile(r"^\s*(?:[-*•·]\s*(?=[A-Za-z])|(?:[-*•·]|\(?\d{1,2}[.)])\s+)")
 _END = re.compile(r"[.;!?]+(?=\s|$|[A-Z])|\n")
 _ON_A_SIDE = re.compile(r"\b(?:on|to|the|and) \w+$", re.IGNORECASE)
-_OPENING = re.compile(r"\s+(?:No|The|There|Right|Left|Rt|Lt|Normal|Mild|Moderate|Small|Large|Bilateral|Both|Minimal|Multiple)\b")
+_OPENING = re.compile(
+    r"\s+(?:No|The|There|Right|Left|Rt|Lt|Normal|Mild|Moderate|Small|Large|Bilateral|Both|Minimal|Multiple)\b"
+)
 _LABEL = re.compile(r"(?<=[.;] )[A-Z][\w -]{2,30}:")
 # headings that also stand in the middle of a line
 _INLINE = frozenset(

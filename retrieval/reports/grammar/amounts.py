@@ -8,7 +8,6 @@ from .clause import JOINTS, SMALL_WORDS, hedges, into, verbs
 from .entries import Entry
 from .sides import Sides
 
-
 _NOW = frozenset({"now", "today", "currently", "presently"})
 
 

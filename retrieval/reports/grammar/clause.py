@@ -8,9 +8,9 @@ from functools import cache
 from ...anatomy.structures import StructureTable
 from ..lexicon import Phrases, phrases_of, report_words
 from ..sizes import Size
+from ..words.naming import Item
+from ..words.shorthand import Word
 from .entries import OTHER, Entry, Memory, Place
-from .items import Item
-from .shorthand import Word
 
 JOINTS = frozenset({",", "and", "or", "/", "nor", "plus", "(", ")", "with"})
 SMALL_WORDS = frozenset(

@@ -11,7 +11,9 @@ from .entries import OTHER, Entry, Place
 from .hosts import LARGE
 
 _SPREADING = frozenset({"metastasis", "deposit", "invasion", "carcinomatosis"})  # go to a place, others are in it
-_SURROUNDING = frozenset({"fat stranding", "stranding", "fluid", "collection", "oedema", "haematoma", "inflammation", "inflammatory change"})
+_SURROUNDING = frozenset(
+    {"fat stranding", "stranding", "fluid", "collection", "oedema", "haematoma", "inflammation", "inflammatory change"}
+)
 _SPINE = ("vertebral column", "vertebra", "bone", "thoracic spine", "lumbar spine", "cervical spine")
 _GROWING = frozenset({"arises", "arising", "originates", "originating", "growing"})
 
@@ -95,10 +97,17 @@ class Hosting(Clause):
         if set(self.after(last)[:1]) & {"predominant", "predominance"}:
             return True
         behind = " ".join(self.words[here[-1].last : self.items[k].first]) if here else ""
-        if " of " not in f" {behind}".rsplit(" and ", 1)[0] and re.search(r"\band \w+(?: \w+)? of(?: the)?(?: left| right| both)?$", behind):
+        if " of " not in f" {behind}".rsplit(" and ", 1)[0] and re.search(
+            r"\band \w+(?: \w+)? of(?: the)?(?: left| right| both)?$", behind
+        ):
             return True  # "with oedema and effacement of the ventricle"
         grows = bool(here) and "from" in near and bool(_GROWING & set(self.words[here[-1].last : self.items[k].first]))
-        surrounds = bool(here) and here[-1].open and here[-1].lesion in _SURROUNDING and near[:1] in (["around"], ["surrounding"])
+        surrounds = (
+            bool(here)
+            and here[-1].open
+            and here[-1].lesion in _SURROUNDING
+            and near[:1] in (["around"], ["surrounding"])
+        )
         return not spreads and not grows and not surrounds and bool(landmarks().find(near))
 
     def _after_largest(self, k: int) -> bool:

@@ -11,7 +11,21 @@ from ...anatomy.structures import StructureTable
 from ..lexicon import Phrases, form_of, report_words
 from .entries import Entry, Memory, Place
 
-_CHEST = ("lung", "lobe of", "rib", "diaphragm", "thorax", "chest", "bronch", "mediast", "lingula", "hilum", "pleura", "phrenic", "pulmon")
+_CHEST = (
+    "lung",
+    "lobe of",
+    "rib",
+    "diaphragm",
+    "thorax",
+    "chest",
+    "bronch",
+    "mediast",
+    "lingula",
+    "hilum",
+    "pleura",
+    "phrenic",
+    "pulmon",
+)
 
 _ON_THE_PLEURA = (
     "plaque",
@@ -78,7 +92,11 @@ def place_of(
         near = same or leans or entry.lesion == "collapse"
         if hedged and before is not None and near and not entry.usual_by_name:
             usual = ""
-            shown = [e.place for e in earlier if e.sentence == entry.sentence and e.lesion and e.place is not None and e.group != entry.group]
+            shown = [
+                e.place
+                for e in earlier
+                if e.sentence == entry.sentence and e.lesion and e.place is not None and e.group != entry.group
+            ]
             before = shown[-1] if shown else before
             seen = next((e for e in reversed(earlier) if e.place is before and e.lesion), None)
             if seen is not None and not entry.side:
@@ -136,7 +154,9 @@ def _limb(organ: str, table: StructureTable) -> str:
 def _of_bone(entry: Entry, before: Place, table: StructureTable) -> bool:
     """Whether marrow oedema or a collapse is that of the bone spoken of."""
     row = table.get(before.organ)
-    bone = row is not None and ("bone" in (row.parent, row.is_a) or "vertebra" in row.name or bool(_limb(row.name, table)))
+    bone = row is not None and (
+        "bone" in (row.parent, row.is_a) or "vertebra" in row.name or bool(_limb(row.name, table))
+    )
     return bone and (entry.usual == "bone marrow" or entry.lesion in ("collapse", "height loss"))
 
 

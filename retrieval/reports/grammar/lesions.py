@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..words.naming import Item
 from .clause import always, carrying, describing, hedges, identities, sized, verbs
 from .entries import OTHER, Entry, Place
 from .hosts import usual_place
-from .items import Item
 from .organs import Organs
 
-_DEGREES = frozenset({"mildly", "moderately", "severely", "markedly", "slightly", "minimally", "partially", "partly", "predominantly", "mixed"})
+_DEGREES = frozenset(
+    {
+        "mildly",
+        "moderately",
+        "severely",
+        "markedly",
+        "slightly",
+        "minimally",
+        "partially",
+        "partly",
+        "predominantly",
+        "mixed",
+    }
+)
 _MEASURES = frozenset({"focus", "observation"})
 _NEAR = 6  # words in which "underlying" or "secondary to" stands before a lesion
 _PRONOUNS = frozenset({"it", "they", "this", "these", "both"})
@@ -116,7 +129,9 @@ class Lesions(Organs):
             if item.sort == "lesion" and item.how == "predicate" and before <= {"or", "and", ",", "/"} | _DEGREES:
                 k += 1
                 continue
-            lesion = self._chain(k, ("organ", "side", "size", "count", "state")) if not before & {"without", "no"} else None
+            lesion = (
+                self._chain(k, ("organ", "side", "size", "count", "state")) if not before & {"without", "no"} else None
+            )
             return lesion is not None and self.items[lesion].how == "name"
         return False
 
@@ -131,7 +146,9 @@ class Lesions(Organs):
         """The group of the list the lesion goes on with, else a new one."""
         before = set(self.before(k))
         joined = bool(here) and bool(before & {",", "and", "or", "/", "nor", "versus", "vs"})
-        joined = joined and not before & (verbs() | {"with", "but"} | hedges()) and not here[-1].sizes and not self.pre_sizes
+        joined = (
+            joined and not before & (verbs() | {"with", "but"} | hedges()) and not here[-1].sizes and not self.pre_sizes
+        )
         if joined and (here[-1].open or here[-1].weak or self.compound):
             return here[-1].group
         self._groups += 1
@@ -149,7 +166,12 @@ class Lesions(Organs):
         spoken = here[-1].place if here and here[-1].place is not None and not here[-1].weak else None
         places = self._of_both(k, self.subject)
         denied = "no" in self.before(k) and "," in self.before(k)
-        if spoken is not None and not denied and self.subject[0] in self.memory.label and spoken.organ != self.subject[0].organ:
+        if (
+            spoken is not None
+            and not denied
+            and self.subject[0] in self.memory.label
+            and spoken.organ != self.subject[0].organ
+        ):
             places = [replace(spoken, side="")]
         if item.how == "predicate" and ("dash" in self.before(k) or item.name in sized()):
             self._speak_of_organs(self.subject)
@@ -165,7 +187,9 @@ class Lesions(Organs):
         if len(subject) == 1 and subject[0].side in OTHER:
             organ = subject[0].organ
             sides = {e.stands for e in self.entries if e.place is not None and e.place.organ == organ and not e.lesion}
-            denied = {"no", "without", "nil"} & set(self.before(k)) or any(e.stands == "both" for e in self.entries[-1:])
+            denied = {"no", "without", "nil"} & set(self.before(k)) or any(
+                e.stands == "both" for e in self.entries[-1:]
+            )
             if {"left", "right"} <= sides and denied:
                 return [replace(subject[0], side="both")]
         return list(subject)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..words.naming import Item
 from .clause import COMPARING, JOINTS, SMALL_WORDS, clause_words, describing, into, verbs
 from .entries import OTHER, Entry
-from .items import Item
 from .lesions import Lesions
 
-_POINTING = frozenset({"displaced", "displacing", "angulated", "rotated", "tilted", "pushed", "convex", "radiating", "displacement"})
+_POINTING = frozenset(
+    {"displaced", "displacing", "angulated", "rotated", "tilted", "pushed", "convex", "radiating", "displacement"}
+)
 _CONJUNCTIONS = frozenset({"both", "either", "neither"})
 
 
@@ -22,10 +24,8 @@ class Sides(Lesions):
         before = self.before(k)
         if before[-2:] == ["to", "the"] and _POINTING & set(self.words[max(0, item.first - 4) : item.first]):
             return k + 1  # "displaced to the right"
-        told = self.items[k - 1] if k else item
-        if told.sort == "lesion" and told.how == "predicate" and told.name in describing() and self.current:
-            if self.current[0].lesion and self.current[0].stands == "both":
-                return k + 1  # "plaques bilaterally, calcified on the right"
+        if self._of_description(k):
+            return k + 1  # "plaques bilaterally, calcified on the right"
         if self._waits_for_next(k, side):
             return k + 1
         if self._greater(k) or (self.words[item.first : item.last] in (["both"], ["neither"])):
@@ -47,7 +47,11 @@ class Sides(Lesions):
         if self._opens(k, side):
             return k + 1
         if item.name in OTHER and not (self.current and self.current[0].lesion) and self._a_noun(item.last):
-            self.current, self.subject, self.front_side = [], [], side  # "right tube patent": no structure that is known
+            self.current, self.subject, self.front_side = (
+                [],
+                [],
+                side,
+            )  # "right tube patent": no structure that is known
             self.last_side = side if side in OTHER else self.last_side
             if item.first == 0 and not self.memory.label:
                 self.memory.topic = None
@@ -58,6 +62,12 @@ class Sides(Lesions):
         if side in OTHER:
             self.last_side = side
         return k + 1
+
+    def _of_description(self, k: int) -> bool:
+        """Whether the side is that of a word which only describes a lesion of both sides."""
+        told = self.items[k - 1] if k else self.items[k]
+        describes = told.sort == "lesion" and told.how == "predicate" and told.name in describing()
+        return describes and bool(self.current) and bool(self.current[0].lesion) and self.current[0].stands == "both"
 
     def _speaks(self, k: int) -> bool:
         """Whether a state with its verb comes next ("… is normal")."""
@@ -89,8 +99,13 @@ class Sides(Lesions):
     def _opens(self, k: int, side: str) -> bool:
         """Whether the side stands in front of what is said of it: "Right: …", "On the left there is a cyst"."""
         nxt, between = self.next(k), self.after(k)
-        labels = between[:1] == [":"] and nxt is not None and (
-            nxt.sort not in ("size", "count") or (nxt.sort == "count" and self._chain(k + 2, ("size", "state")) is not None)
+        labels = (
+            between[:1] == [":"]
+            and nxt is not None
+            and (
+                nxt.sort not in ("size", "count")
+                or (nxt.sort == "count" and self._chain(k + 2, ("size", "state")) is not None)
+            )
         )
         behind = bool(self._lesions_here()) and self.before(k)[:1] in ([], ["on"])  # "Torsion on the left: no flow"
         if behind or (not labels and not self._leads(k, between)):
@@ -106,11 +121,20 @@ class Sides(Lesions):
     def _leads(self, k: int, between: list[str]) -> bool:
         """Whether a clause begins with the side and goes on to a lesion."""
         nxt = self.next(k)
-        measured = nxt is not None and nxt.sort in ("size", "count") and self._chain(k + 2, ("size", "state")) is not None
-        if nxt is None or (nxt.sort != "lesion" and not measured) or ";" in between or not set(self._near_before(k)) <= SMALL_WORDS:
+        measured = (
+            nxt is not None and nxt.sort in ("size", "count") and self._chain(k + 2, ("size", "state")) is not None
+        )
+        if (
+            nxt is None
+            or (nxt.sort != "lesion" and not measured)
+            or ";" in between
+            or not set(self._near_before(k)) <= SMALL_WORDS
+        ):
             return False
         before = self.before(k)
-        behind = bool(self.current) and bool(self.current[0].lesion) and bool(before) and not set(before) & clause_words()
+        behind = (
+            bool(self.current) and bool(self.current[0].lesion) and bool(before) and not set(before) & clause_words()
+        )
         if behind and k and (self.items[k - 1].sort == "lesion" or before == [","]):
             return False
         return ":" in between or ("," in between and not measured) or bool(set(between) & verbs())

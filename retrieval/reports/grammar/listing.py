@@ -1,0 +1,145 @@
+"""Lists of structures, and lists of where the lesions of one kind are ("nodes: subcarinal 14 mm, right hilar 11 mm")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from .clause import clause_words, into, landmarks, verbs
+from .entries import Entry, Place
+from .hosting import Hosting
+
+_LIST = frozenset({",", "and", "or", "/", "nor", "the", "both", "as", "well", "in", "of", "left", "right", "heights", "height", "size",
+                   "bodies", "signal", "structures", "contours", "region", "visualised", "visualized"})  # fmt: skip
+
+
+class Listing(Hosting):
+    """Where a list of structures ends, and further lesions at the structures of a list."""
+
+    def _list_end(self, k: int) -> int:
+        """The last item of "liver, lungs and left adrenal gland"."""
+        last, n = k, k + 1
+        hosted = (self._host_words(k) and self._open_group() is not None) or bool(
+            landmarks().find(self._near_before(k))
+        )
+        while n < len(self.items):
+            end = self._member(n)
+            item, words = self.items[end], self.before(n)
+            joined = bool(set(words) & {",", "and", "or", "/", "nor"}) and (
+                set(words) <= _LIST or self._only_adjectives(words)
+            )
+            if not joined or item.sort != "organ" or item.how in ("surgery", "megaly", "part"):
+                break
+            follows = self.items[end + 1] if end + 1 < len(self.items) else None
+            speaks = bool(set(self.after(end)[:2]) & verbs()) or (
+                follows is not None and self._direct(end + 1) and follows.sort in ("state", "size", "lesion")
+            )
+            if hosted and speaks and not self._one_plural(last, end):
+                break
+            if "," in words and not {"and", "or", "nor", "/"} & set(words) and not self._list_goes_on(end):
+                break
+            sized = follows is not None and follows.sort == "size" and self._direct(end + 1)
+            if "," in words and sized:
+                break
+            last, n = end, end + 1
+        return last
+
+    def _member(self, n: int) -> int:
+        """Where the structure of a list's member is: behind its side or "the base of the"."""
+        item, more = self.items[n], n + 1 < len(self.items)
+        of = more and self.before(n + 1)[:1] == ["of"] and len(self.before(n + 1)) < 4
+        if more and ((item.sort == "side" and (of or self._direct(n + 1))) or (item.how == "part" and of)):
+            return self._member(n + 1)
+        return n
+
+    def _one_plural(self, k: int, n: int) -> bool:
+        """ "The 7th and 8th ribs are": one plural, and not a structure that something else is said of."""
+        first, second = self.table.get(self.items[k].name), self.table.get(self.items[n].name)
+        alike = first is not None and second is not None and first.parent == second.parent
+        return alike and self.items[n].plural and self.items[k].plural
+
+    def _only_adjectives(self, words: Sequence[str]) -> bool:
+        """Whether nothing but a few adjectives stands between the members of a list."""
+        stops = (
+            verbs()
+            | into()
+            | clause_words()
+            | {
+                "no",
+                "without",
+                "with",
+                ":",
+                "(",
+                ")",
+                "a",
+                "an",
+                "<other>",
+                "increased",
+                "decreased",
+                "reduced",
+                "normal",
+                "abnormal",
+                "new",
+            }
+        )
+        return len(words) <= 3 and not set(words) & stops and not landmarks().find(words)
+
+    def _list_goes_on(self, n: int) -> bool:
+        """Whether commas lead to a last member with "and" or "or"."""
+        if set(self.after(n)[:2]) & {"and", "or"} and (n + 1 == len(self.items) or self.items[n + 1].sort == "state"):
+            return True
+        while n + 1 < len(self.items) and self.items[n + 1].sort in ("side", "organ"):
+            words = set(self.before(n + 1))
+            if words & {"and", "or", "/", "nor"}:
+                return True
+            if words - {","}:
+                return False
+            n += 1
+        return False
+
+    def _elided(self, last: int) -> bool:
+        """ "Pleural effusions and a pericardial one": the noun is left out behind the adjective."""
+        nxt = self.next(last)
+        return nxt is not None and nxt.name == "one" and not self.before(last + 1) and self._last_lesion() is not None
+
+    def _listed_under_lesion(self, k: int, last: int) -> bool:
+        """ "Nodes: subcarinal 14 mm, right hilar 11 mm": each structure is where one of what stands before the colon is."""
+        label, nxt = self.label_lesion, self.next(last)
+        if label is None:
+            return False
+        sized = nxt is not None and nxt.sort == "size" and set(self.before(last + 1)) <= {",", "(", ":", "dash"}
+        return sized and set(self.before(k)) <= {",", "and", ")", ";", ":", "plus"}
+
+    def _last_lesion(self) -> Entry | None:
+        here = [e for e in [*self.memory.current, *self.entries] if e.lesion]
+        return here[-1] if here else None
+
+    def _another(self, k: int, places: Sequence[Place]) -> None:
+        """Another lesion of the kind named last, at other places."""
+        base = self.label_lesion or self._last_lesion()
+        if base is None:
+            return
+        self._flush()
+        self._groups += 1
+        made = []
+        if base is self.label_lesion and base.open:
+            base.place, base.open, self.current = replace(places[0], side=places[0].side or base.side), False, [base]
+            return
+        if base is self.label_lesion and base.how == "name" and not base.sizes and base.by_label:
+            base.template = True
+        for place in places:
+            entry = base.copy((self.items[k].first, self.items[k].last))
+            entry.place, entry.side, entry.weak, entry.sentence, entry.group = (
+                place,
+                "",
+                False,
+                self.sentence,
+                self._groups,
+            )
+            entry.is_subject = False
+            made.append(entry)
+        self.entries += made
+        self.current = made
+        for size in self.pre_sizes:
+            self._attach(size)
+        self._reset()
