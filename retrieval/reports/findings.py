@@ -11,7 +11,7 @@ from ..anatomy.structures import StructureTable
 from .context import Presence, presence_of
 from .grammar.binding import Binder
 from .grammar.entries import Entry, Memory, Place
-from .grammar.hosts import give_limb_sides, place_of
+from .grammar.settling import Settler, give_limb_sides
 from .lexicon import phrases_of, report_words
 from .mentions import named_structure
 from .sizes import Bound
@@ -96,7 +96,7 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
         made = binder.read()
         for entry in made:
             hedged = _presence(entry, made, read[entry.sentence]) == "possible"
-            place_of(entry, mine, memory, table, hedged=hedged)
+            Settler(entry, mine, memory, table, hedged=hedged).settle()
             mine.append(entry)
         memory.end_sentence(made, binder.label_lesion if sentence.text.endswith(";") else None)
     give_limb_sides(paragraphs, memory.sided, table)
