@@ -113,6 +113,8 @@ def _reaches(
         return False
     gap = words[between[0] : between[1]]
     joint = [n for n, word in enumerate(gap) if word in _JOINTS]
+    if ":" in gap and category in ("hypothetical", "possible"):
+        return False  # "Rule out appendicitis: appendix normal"
     if category == "historical" and words[trigger.first] in _ONE_NOUN:
         return not joint and not set(gap) & _verbs()
     if words[trigger.first] == "either" and (

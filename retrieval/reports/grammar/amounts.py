@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..words.naming import Item
 from .clause import JOINTS, SMALL_WORDS, hedges, into, verbs
 from .entries import Entry
 from .sides import Sides
@@ -20,6 +21,9 @@ class Amounts(Sides):
         if _NOW & set(self.words[max(0, item.first - 4) : item.first]) and not item.size.is_prior:
             for entry in self.current:
                 entry.priors, entry.sizes = [*entry.priors, *entry.sizes], []  # "the 14 mm nodule now measures 18 mm"
+        if not self.entries and not self.leans and k == 0 and self._is_of_nothing(item):
+            self.current = [Entry("", None, "", item.first, item.last, self.sentence, 0)]
+            return k + 1  # "Parenchymal thickness 14 mm": of nothing that is known
         nxt = self.next(k)
         measured = bool(self.current) and bool(self.current[0].lesion) and not self.current[0].sizes
         of_next = nxt is not None and nxt.sort == "organ" and not self.before(k + 1) and not measured
@@ -38,6 +42,13 @@ class Amounts(Sides):
         else:
             self._attach(item.size)
         return k + 1
+
+    def _is_of_nothing(self, item: Item) -> bool:
+        """Whether a size stands behind a noun that is no structure, and before none."""
+        behind = any(self._a_noun(n) for n in range(item.first))
+        nxt = self.next(0)
+        ahead = nxt is not None and nxt.sort in ("organ", "lesion", "count") and self._direct(1)
+        return behind and not ahead and self._chain(1, ("side", "organ", "state", "count")) is None
 
     def _side_follows(self, k: int) -> bool:
         nxt = self.next(k)

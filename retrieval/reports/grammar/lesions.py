@@ -108,6 +108,9 @@ class Lesions(Organs):
             return True
         touches = nxt is not None and nxt.sort == "lesion" and nxt.first == item.last
         if nxt is not None and touches and nxt.how == item.how == "name":
+            place = usual_place(" ".join(self.words[item.first : item.last]), "")
+            if place and not self.compound and item.last - item.first > 1:
+                self.compound = [Place(place, self._meant_side(self.pre_side))]  # "right ovarian cyst rupture"
             return True  # "ground-glass nodule": the first only says of what kind
         if item.name in ("uptake", "activity") and "physiological" in self.words[max(0, item.first - 3) : item.first]:
             self.pre_state = ("normal", item.first, item.last)

@@ -28,6 +28,7 @@ class Listing(Hosting):
             joined = bool(set(words) & {",", "and", "or", "/", "nor"}) and (
                 set(words) <= _LIST or self._only_adjectives(words)
             )
+            joined = joined or (hosted and self._runs_to(last, end, words))
             if not joined or item.sort != "organ" or item.how in ("surgery", "megaly", "part"):
                 break
             follows = self.items[end + 1] if end + 1 < len(self.items) else None
@@ -43,6 +44,12 @@ class Listing(Hosting):
                 break
             last, n = end, end + 1
         return last
+
+    def _runs_to(self, k: int, n: int, words: Sequence[str]) -> bool:
+        """ "From the femoral to the popliteal vein": a thrombus is in both."""
+        rows = [self.table.get(self.items[m].name) for m in (k, n)]
+        vessels = all(row is not None and row.parent in ("artery", "vein") for row in rows)
+        return vessels and tuple(word for word in words if word != "the") in (("to",), ("into",), ("through", "to"))
 
     def _member(self, n: int) -> int:
         """Where the structure of a list's member is: behind its side or "the base of the"."""
@@ -105,10 +112,15 @@ class Listing(Hosting):
     def _listed_under_lesion(self, k: int, last: int) -> bool:
         """ "Nodes: subcarinal 14 mm, right hilar 11 mm": each structure is where one of what stands before the colon is."""
         label, nxt = self.label_lesion, self.next(last)
-        if label is None:
+        before = self.before(k)
+        before = before[before.index(":") :] if ":" in before else before
+        if nxt is None or nxt.sort != "size" or not set(before) <= {",", "and", ")", ";", ":", "plus"}:
             return False
-        sized = nxt is not None and nxt.sort == "size" and set(self.before(last + 1)) <= {",", "(", ":", "dash"}
-        return sized and set(self.before(k)) <= {",", "and", ")", ";", ":", "plus"}
+        if label is None:  # "protrusions at L3/4 (3 mm), L4/5 (5 mm)"
+            told = self.current[0] if self.current else None
+            in_brackets = self.before(last + 1) == ["("] and ")" in before
+            return in_brackets and told is not None and bool(told.lesion and told.sizes) and not told.open
+        return set(self.before(last + 1)) <= {",", "(", ":", "dash", "from"}
 
     def _last_lesion(self) -> Entry | None:
         here = [e for e in [*self.memory.current, *self.entries] if e.lesion]

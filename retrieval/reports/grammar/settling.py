@@ -98,7 +98,7 @@ class Settler:
         inside = before is not None and within(before.organ, usual, self.table)
         if usual and not (before is not None and inside and (near or before.organ == usual)):
             entry.place, entry.by_usual = Place(usual, entry.side), True
-        elif before is not None and not entry.elsewhere and (near or self.hedged or not self._vague()):
+        elif before is not None and not entry.elsewhere and (near or self.hedged or not self._vague() or inside):
             entry.inherited = before is self.memory.topic
             entry.place = replace(before, side=entry.side) if entry.side else before
 

@@ -24,6 +24,9 @@ class Sides(Lesions):
         before = self.before(k)
         if before[-2:] == ["to", "the"] and _POINTING & set(self.words[max(0, item.first - 4) : item.first]):
             return k + 1  # "displaced to the right"
+        if "than" in self.words[max(0, item.first - 1) : item.first] and self.items[k - 1].sort == "side" and k:
+            self.pre_side = "both" if nxt is not None and nxt.sort in ("organ", "lesion") and self._direct(k + 1) else ""
+            return k + 1  # "right greater than left effusions"
         if self._of_description(k):
             return k + 1  # "plaques bilaterally, calcified on the right"
         if self._waits_for_next(k, side):
