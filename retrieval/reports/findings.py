@@ -234,7 +234,8 @@ def _stated(
     if status == "present" and presence == "absent":
         return "", "absent"
     alone = not any(e.lesion and e.sentence == entry.sentence for e in entries)
-    return (status, presence) if entry.is_subject and alone else None
+    handled = bool(_done() & set(read.plain[entry.last : entry.last + _NEAR]))  # "the abdomen was scanned"
+    return (status, presence) if entry.is_subject and alone and not handled else None
 
 
 def _clause(entry: Entry, read: _Read) -> tuple[int, int]:
@@ -248,6 +249,11 @@ def _clause(entry: Entry, read: _Read) -> tuple[int, int]:
 @cache
 def _cutting() -> frozenset[str]:
     return frozenset(term for term, _value in report_words()["clause"]) - {"dash"}
+
+
+@cache
+def _done() -> frozenset[str]:
+    return frozenset(term for term, _value in report_words()["done"])
 
 
 def _location(words: Sequence[str]) -> tuple[str, ...]:
