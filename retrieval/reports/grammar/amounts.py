@@ -22,7 +22,7 @@ class Amounts(Sides):
             for entry in self.current:
                 entry.priors, entry.sizes = [*entry.priors, *entry.sizes], []  # "the 14 mm nodule now measures 18 mm"
         if not self.entries and not self.leans and k == 0 and self._is_of_nothing(item):
-            self.current = [Entry("", None, "", item.first, item.last, self.sentence, 0)]
+            self.current = [self._nothing(item)]
             return k + 1  # "Parenchymal thickness 14 mm": of nothing that is known
         nxt = self.next(k)
         measured = bool(self.current) and bool(self.current[0].lesion) and not self.current[0].sizes

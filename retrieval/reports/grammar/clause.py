@@ -92,7 +92,7 @@ class Clause:
         first = next((item for item in self.items if item.sort != "state"), None)
         if first is None:
             return False
-        if first.sort == "size" and first.first == 0 and self._a_noun(first.last):
+        if first.sort in ("size", "count") and first.first == 0 and self._a_noun(first.last):
             return False  # "12 cm segment of …"
         if {"it", "its"} & set(self.words[: first.first]):
             return True
@@ -184,6 +184,11 @@ def identities() -> Phrases[str]:
 def denials() -> Phrases[str]:
     """Words behind a colon that deny what stands before it."""
     return phrases_of("denial")
+
+
+def exams() -> frozenset[str]:
+    """Words for an examination: "the knee MRI was limited" says nothing of the knee."""
+    return _words("exam")
 
 
 def hedges() -> frozenset[str]:

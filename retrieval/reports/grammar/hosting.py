@@ -68,8 +68,12 @@ class Hosting(Clause):
                         entry.side = places[0].side  # "in the subcutaneous tissue of the left forearm"
             return bool(here)
         made: list[Entry] = []
-        if places[0].organ.endswith("vertebra"):  # "cord lesion at C4": a level, not the place
-            waiting = [e for e in waiting if not e.by_adjective or e.place is None or e.place.organ in _SPINE]
+        if places[0].organ.endswith(("vertebra", "axis", "atlas")) or places[0].organ.startswith("intervertebral dis"):
+            # "cord lesion at C4", "cord compression at T9": a level, not the place
+            waiting = [
+                e for e in waiting
+                if not e.names_place and (not e.by_adjective or e.place is None or e.place.organ in _SPINE)
+            ]  # fmt: skip
         for n, place in enumerate(places):
             for entry in waiting:
                 mine = entry if n == 0 else replace(entry, sizes=[], priors=[], count=None)
@@ -93,6 +97,8 @@ class Hosting(Clause):
         here = self._lesions_here()
         if self.before(k)[-1:] == ["("] and self.after(last)[:1] == [")"] and here and not here[-1].open:
             return True
+        if here and here[-1].how == "predicate" and here[-1].place is not None and self._host_words(k):
+            return True  # "the artery is occluded over 9 cm, refilling at the knee"
         if here and not here[-1].open and ((COMPARING | {"most", "maximal"}) & set(near) or "with" in near):
             return True  # "cerebral atrophy, accentuated in the …", "dilated with a transition point in the …"
         if here and here[-1].open and here[-1].lesion in _LONG and "from" in near[:2]:

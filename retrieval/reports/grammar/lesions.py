@@ -95,6 +95,8 @@ class Lesions(Organs):
     def _is_no_other_lesion(self, k: int) -> bool:
         """Whether the noun says more of a lesion that is named already, or of one that comes; it is then taken in."""
         item, nxt, here = self.items[k], self.next(k), self._lesions_here()
+        if here and self._is_verb(k):
+            return True
         if here and identities().find(self.words[here[-1].last : item.first]):
             for entry in here:
                 if entry.group == here[-1].group:
@@ -107,7 +109,7 @@ class Lesions(Organs):
         if item.how == "predicate" and (self._before_lesion(k + 1) or self._describes_lesion(k)):
             return True
         touches = nxt is not None and nxt.sort == "lesion" and nxt.first == item.last
-        if nxt is not None and touches and nxt.how == item.how == "name":
+        if nxt is not None and touches and nxt.how == item.how == "name" and not self._is_verb(k + 1):
             place = usual_place(" ".join(self.words[item.first : item.last]), "")
             if place and not self.compound and item.last - item.first > 1:
                 self.compound = [Place(place, self._meant_side(self.pre_side))]  # "right ovarian cyst rupture"
@@ -124,6 +126,10 @@ class Lesions(Organs):
         self._reset()
         self.current = [label]
         return True
+
+    def _is_verb(self, k: int) -> bool:
+        """ "… complex flattening the cord": what a lesion does, and no other lesion."""
+        return self.words[self.items[k].last - 1].endswith("ing") and self.after(k)[:1] == ["the"]
 
     def _before_lesion(self, k: int) -> bool:
         """ "Lytic or sclerotic lesion", "calcified pleural plaque": the word before only says of what kind."""

@@ -6,36 +6,65 @@ from collections.abc import Sequence
 
 from ..words.naming import Item
 from .belonging import Belonging
-from .clause import verbs
+from .clause import exams, verbs
 from .entries import OTHER, Entry, Place
-
-_EXAMS = frozenset({"mri", "ct", "mr", "ultrasound", "radiograph", "radiographs", "x", "film", "views", "view", "scan", "study", "examination", "sonography",
-                    "doppler", "protocol", "sequence", "sequences", "series", "imaging", "mra", "cta", "pet", "us", "usg"})  # fmt: skip
 
 
 class Organs(Belonging):
     """Reads structures."""
 
     def _organ(self, k: int) -> int:
-        nxt = self.next(k)
-        after = self.after(k)
-        if (
-            self.items[k].how == "part"
-            and nxt is not None
-            and nxt.sort in ("organ", "side")
-            and (("of" in after and not set(after) & verbs()) or (not after and nxt.sort == "organ"))
-        ):
-            return k + 1  # "the inferior wall of the left ventricle"
-        if (
-            self.items[k].how == "part"
-            and self._lesions_here()
-            and self.words[self.items[k].first - 1] != "the"
-            and self.items[k].name == "neck"
-        ):
-            return k + 1  # of a hernia or an aneurysm
-        last = self._list_end(k)
-        places, side = [], self.pre_side
-        order = self.pre_order
+        if self._is_no_structure(k):
+            return k + 1
+        last, order = self._list_end(k), self.pre_order
+        places = self._places(k, last)
+        only = [place for _item, place in places]
+        self.pre_side, self.pre_order = "", ()
+        self.memory.sided += [(self.sentence, place) for place in only if place.side in OTHER]
+        self.last_side = next((p.side for p in reversed(only) if p.side in OTHER), self.last_side)
+        item, lesion = self.items[k], self._chain(last + 1, ("size", "count"))
+        operated = item.how in ("surgery", "megaly")
+        if lesion is None and only[0].relative and self._sized_next(last) and only[0].organ in self._spoken():
+            self.current = [self._nothing(item)]  # "wall thickness 12 mm" of a ventricle
+        elif lesion is None and last == k and self._belongs_to_noun(k):
+            self._side_of_noun(only[0])
+        elif lesion is not None and not operated and self.items[lesion].how != "predicate":
+            if self._host_words(k) and "with" not in self._near_before(k) and self._open_group():
+                self._put_hosts(only)
+            else:
+                self.compound, self.compound_order = only, order
+                self.adjective = item.how == "adjective"
+        elif self._says_where(k, last, only) and not operated:
+            pass
+        elif self._host_words(k) and not operated:
+            self._host(k, places, order)
+        elif self._elided(last) or self._listed_under_lesion(k, last):
+            self._another(k, only)
+            return last + 1 + self._elided(last)
+        elif not operated and (self._is_apposition(k, last) or self._completes_count(k) or self._ends_predicate(k)):
+            self._put_hosts(only)
+        else:
+            speaks = bool(set(self.after(last)) & verbs()) and not set(self.after(last)[:2]) & exams()
+            self._new_organs(places, order, subject=True, verb=speaks)
+        return last + 1
+
+    def _is_no_structure(self, k: int) -> bool:
+        """ "The inferior wall of the left ventricle" is left to what follows; the neck of a hernia is none."""
+        item, nxt, after = self.items[k], self.next(k), self.after(k)
+        if item.how != "part":
+            return False
+        if nxt is not None and nxt.sort in ("organ", "side"):
+            if "of" in after and not set(after) & verbs():
+                return True
+            if not after and nxt.sort == "organ":
+                return True
+        named = self.words[item.first - 1] == "the" or (k > 0 and self.items[k - 1].sort == "side")
+        return item.name == "neck" and bool(self._lesions_here()) and not named
+
+    def _places(self, k: int, last: int) -> list[tuple[Item, Place]]:
+        """The structures of a list with their sides."""
+        places: list[tuple[Item, Place]] = []
+        side = self.pre_side
         for n in range(k, last + 1):
             item = self.items[n]
             if item.sort == "side":
@@ -43,75 +72,52 @@ class Organs(Belonging):
                 continue
             if item.how == "part" and n < last and self.before(n + 1)[:1] == ["of"]:
                 continue
-            listed = side if n == k or self.items[n - 1].sort == "side" or self._is_pair(item) else ""
-            if (
-                listed == "both"
-                and not self._is_pair(item)
-                and self.words[self.items[n - 1].first] in ("neither", "either", "both")
-                and not item.plural
-                and item.how != "part"
-            ):
-                listed = ""  # "neither the stomach nor the liver"
-            own = listed or item.side or self._carried_side(n, item)
+            own = self._own_side(n, side if n == k or self.items[n - 1].sort == "side" or self._is_pair(item) else "")
             said = " ".join(self.words[item.first : item.last])
             part = self._part(item.name, self._meant_side(own)) if item.how == "part" else None
-            name = part.organ if part is not None else item.name
+            organ = part.organ if part is not None else item.name
             own = own or (part.side if part is not None else "")
-            places.append((item, Place(name, self._meant_side(own), said, part is not None)))
-            if n > k and "the" in self.before(n):
-                side = "" if self.items[n - 1].sort != "side" else side
-        self.pre_side, self.pre_order = "", ()
+            places.append((item, Place(organ, self._meant_side(own), said, part is not None)))
+            if n > k and "the" in self.before(n) and self.items[n - 1].sort != "side":
+                side = ""
+        return places
+
+    def _own_side(self, n: int, listed: str) -> str:
+        """The side said before a structure or in its name, or carried over."""
+        item = self.items[n]
+        joins = self.words[self.items[n - 1].first] in ("neither", "either", "both")
+        if listed == "both" and joins and not self._is_pair(item) and not item.plural and item.how != "part":
+            listed = ""  # "neither the stomach nor the liver"
+        return listed or item.side or self._carried_side(n, item)
+
+    def _side_of_noun(self, place: Place) -> None:
+        """ "In the left cranial fossa": the structure is not known, its side is."""
+        here = self.current[0] if self.current and self.current[0].sentence == self.sentence else None
+        if place.side in OTHER and here is not None and here.lesion and not here.stands:
+            here.put_side(place.side)
+
+    def _says_where(self, k: int, last: int, places: Sequence[Place]) -> bool:
+        """Whether the structure is a landmark, lends its side, or only says more of a lesion that has its place."""
+        if self._is_landmark(k, last):
+            return True
+        hosts = self._host_words(k)
+        if (hosts or self._sized_next(last)) and self._after_largest(k):
+            return True
+        return not hosts and (self._lends_side(k, places[0]) or self._only_says_where(k, last))
+
+    def _host(self, k: int, places: Sequence[tuple[Item, Place]], order: tuple[str, ...]) -> None:
+        """A structure behind "in" or "of": of the lesions before it, else what the sentence is about."""
         only = [place for _item, place in places]
-        self.memory.sided += [(self.sentence, place) for place in only if place.side in OTHER]
-        self.last_side = next((p.side for p in reversed(only) if p.side in ("left", "right")), self.last_side)
-        lesion = self._chain(last + 1, ("size", "count"))
-        item = self.items[k]
-        if lesion is None and only[0].relative and self._sized_next(last) and only[0].organ in self._spoken():
-            self.current = [
-                Entry("", None, "", item.first, item.last, self.sentence, 0)
-            ]  # "wall thickness 12 mm" of a ventricle
-            return last + 1
-        if lesion is None and last == k and self._belongs_to_noun(k):
-            if only[0].side in OTHER and self.current and self.current[0].lesion and not self.current[0].stands:
-                self.current[0].put_side(
-                    only[0].side
-                )  # "renal function", "pleural catheter", "in the left cranial fossa"
-        elif lesion is not None and item.how not in ("surgery", "megaly") and self.items[lesion].how != "predicate":
-            if self._host_words(k) and "with" not in self._near_before(k) and self._open_group():
-                self._put_hosts(only)
-            else:
-                self.compound, self.compound_order = only, order
-                self.adjective = item.how == "adjective"
-                return last + 1
-        elif (self._is_landmark(k, last) and item.how not in ("surgery", "megaly")) or (
-            (self._host_words(k) or self._sized_next(last)) and self._after_largest(k)
-        ):
-            pass
-        elif self._host_words(k) and item.how not in ("surgery", "megaly"):
-            if self._is_whole_of(k, only):
-                pass
-            elif not self._put_hosts(only) and not self._lesions_here():
-                if self._is_spoken_of(k, only):
-                    self._new_organs(places, order, subject=False)
-                elif not only[-1].relative:
-                    self.subject, self.memory.topic = only, only[-1]
-        elif item.how not in ("surgery", "megaly") and (self._lends_side(k, only[0]) or self._only_says_where(k, last)):
-            pass
-        elif self._elided(last) or self._listed_under_lesion(k, last):
-            self._another(k, only)
-            return last + 1 + self._elided(last)
-        elif item.how not in ("surgery", "megaly") and (
-            self._is_apposition(k, last) or self._completes_count(k) or self._ends_predicate(k)
-        ):
-            self._put_hosts(only)
-        else:
-            self._new_organs(
-                places,
-                order,
-                subject=True,
-                verb=bool(set(self.after(last)) & verbs()) and not set(self.after(last)[:2]) & _EXAMS,
-            )
-        return last + 1
+        if self._is_whole_of(k, only) or self._put_hosts(only) or self._lesions_here():
+            return
+        if self._is_spoken_of(k, only):
+            self._new_organs(places, order, subject=False)
+        elif not only[-1].relative:
+            self.subject, self.memory.topic = only, only[-1]
+
+    def _nothing(self, item: Item) -> Entry:
+        """An entry for what is said of nothing that is known; it is no finding."""
+        return Entry("", None, "", item.first, item.last, self.sentence, 0)
 
     def _new_organs(
         self, places: Sequence[tuple[Item, Place]], order: tuple[str, ...], *, subject: bool, verb: bool = False

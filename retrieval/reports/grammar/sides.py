@@ -25,8 +25,13 @@ class Sides(Lesions):
         if before[-2:] == ["to", "the"] and _POINTING & set(self.words[max(0, item.first - 4) : item.first]):
             return k + 1  # "displaced to the right"
         if "than" in self.words[max(0, item.first - 1) : item.first] and self.items[k - 1].sort == "side" and k:
-            self.pre_side = "both" if nxt is not None and nxt.sort in ("organ", "lesion") and self._direct(k + 1) else ""
+            self.pre_side = (
+                "both" if nxt is not None and nxt.sort in ("organ", "lesion") and self._direct(k + 1) else ""
+            )
             return k + 1  # "right greater than left effusions"
+        compared = k > 0 and self.items[k - 1].name in ("larger", "smaller", "bigger") and bool(self.current)
+        if compared and self.current[0].stands == "both" and (nxt is None or nxt.sort != "size"):
+            return k + 1  # "bilateral effusions, larger on the right"
         if self._of_description(k):
             return k + 1  # "plaques bilaterally, calcified on the right"
         if self._waits_for_next(k, side):

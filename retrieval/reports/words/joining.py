@@ -33,7 +33,7 @@ def joined(found: Sequence[Item], words: Sequence[str], table: StructureTable) -
                 and before.how == "adjective"
                 and (before.name == item.name or row.part_of == before.name)
             )
-            if of_level and item.name in ("vertebral endplate", "vertebral body", "vertebra"):
+            if of_level and item.name in ("vertebral endplate", "vertebral body", "vertebra", "vertebral column"):
                 made[-1] = replace(before, last=item.last)
                 continue
             if (of_level or inside) and before.last == item.first:

@@ -15,7 +15,10 @@ def limb_of(organ: str, table: StructureTable) -> str:
     """ "upper limb" or "lower limb" for its parts, "" for what is not told to be a part of one."""
     row = table.get(organ)
     for _step in range(_WHOLES):
-        if row is None or not ("limb" in row.regions or row.part_of in ("shoulder", "hip")):
+        girdle = row is not None and (
+            row.part_of in ("shoulder", "hip") or row.name.startswith(("clavic", "scapul", "acrom"))
+        )
+        if row is None or not ("limb" in row.regions or girdle):
             return ""
         for limb, stems in _stems().items():
             if stems.search(f"{row.name} {row.part_of}"):
