@@ -101,7 +101,8 @@ class Amounts(Sides):
             "exceeding",
         }:
             return k + 1  # "polyps, none larger than 6 mm"
-        base = [e for e in self.current if e.lesion] or [e for e in self.memory.current if e.lesion]
+        before = self.memory.current if self.leans else []
+        base = [e for e in self.current if e.lesion] or [e for e in before if e.lesion]
         if not base or set(near) & {"larger", "largest", "smaller", "smallest", "bigger", "biggest"}:
             return k + 1
         if self._counts_known(k, base, near):

@@ -105,7 +105,7 @@ class Clause:
     def _a_noun(self, n: int) -> bool:
         """Whether a plain word stands there and no verb, preposition or mark."""
         word = self.words[n] if n < len(self.words) else ""
-        plain = verbs() | into() | JOINTS | clause_words() | SMALL_WORDS | _AGAIN | leaning() | _words("whereabouts")
+        plain = verbs() | into() | JOINTS | clause_words() | SMALL_WORDS | _AGAIN | leaning() | whereabouts()
         return word.isalpha() and word not in plain and not self._sorted(n)
 
     def _sorted(self, n: int) -> bool:
@@ -184,6 +184,11 @@ def identities() -> Phrases[str]:
 def denials() -> Phrases[str]:
     """Words behind a colon that deny what stands before it."""
     return phrases_of("denial")
+
+
+def whereabouts() -> frozenset[str]:
+    """Words of place and kind that may stand before a noun ("upper", "posterior", "horn", "small")."""
+    return _words("whereabouts")
 
 
 def exams() -> frozenset[str]:

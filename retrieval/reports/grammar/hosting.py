@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .clause import COMPARING, Clause, into, landmarks, verbs
+from .clause import COMPARING, Clause, into, landmarks, verbs, whereabouts
 from .entries import OTHER, Entry, Place
 from .hosts import LARGE
 
@@ -70,10 +70,7 @@ class Hosting(Clause):
         made: list[Entry] = []
         if places[0].organ.endswith(("vertebra", "axis", "atlas")) or places[0].organ.startswith("intervertebral dis"):
             # "cord lesion at C4", "cord compression at T9": a level, not the place
-            waiting = [
-                e for e in waiting
-                if not e.names_place and (not e.by_adjective or e.place is None or e.place.organ in _SPINE)
-            ]  # fmt: skip
+            waiting = [e for e in waiting if self._lies_in_spine(e)]
         for n, place in enumerate(places):
             for entry in waiting:
                 mine = entry if n == 0 else replace(entry, sizes=[], priors=[], count=None)
@@ -138,19 +135,30 @@ class Hosting(Clause):
             n -= 1
         return n >= 0 and self._direct(n + 1) and (self.items[n].sort, self.items[n].how) == ("lesion", "predicate")
 
+    def _lies_in_spine(self, entry: Entry) -> bool:
+        """Whether a level may be the place of a lesion, and not only say how high it lies."""
+        organ = entry.place.organ if entry.place is not None else entry.usual if entry.names_place else ""
+        return (
+            not organ or not (entry.by_adjective or entry.names_place) or organ in _SPINE or "intervertebral" in organ
+        )
+
     def _follows_lesion(self, k: int) -> bool:
-        """ "Fracture left radius": nothing but a side stands between."""
+        """ "Fracture left radius", "tear posterior horn medial meniscus": nothing but a side or adjectives between."""
         n = k - 1
         while n >= 0 and self.items[n].sort == "side" and not self.before(n + 1):
             n -= 1
-        return n >= 0 and self.items[n].sort == "lesion" and not self.before(n + 1)
+        if n < 0 or self.items[n].sort != "lesion":
+            return False
+        return not self.before(n + 1) or (
+            self._direct(n + 1) and all(word in whereabouts() for word in self.before(n + 1))
+        )
 
     def _is_apposition(self, k: int, last: int) -> bool:
         waiting = self._open_group()
         touching = self._follows_lesion(k)
         if waiting is None or not all(e.open or e.by_adjective or (e.weak and touching) for e in waiting):
             return False
-        if not self.entries[-1].lesion:
+        if not self.entries[-1].lesion or self.words[self.items[k - 1].last - 1].endswith("ing"):
             return False
         if self.before(k)[-1:] == ["("] and self.after(last)[:1] == [")"]:
             return True
