@@ -41,6 +41,7 @@ class Finding:
         size_mm: longest dimension; `sizes_mm` all of them.
         location, change: words as said.
         inherited: the structure comes from an earlier sentence ("It shows a cyst").
+        disputed: in what two readers of the report differ about it, or "".
         start, end: characters of the report that hold the claim.
     """
 
@@ -58,6 +59,7 @@ class Finding:
     location: tuple[str, ...] = ()
     change: str = ""
     inherited: bool = False
+    disputed: str = ""
     start: int = 0
     end: int = 0
 
