@@ -44,7 +44,7 @@ _NOT_SIZE = re.compile(
 )
 _NOT_BEFORE = re.compile(
     r"\b(?:growth of|grown by|grew by|increased? (?:in size )?by|decreased? (?:in size )?by|shrunk by|slice thickness(?: of)?|slices? of"
-    r"|neck|cortex|cortical thickness(?: of)?|parenchymal? (?:thickness )?(?:of)?|margins? of|distance of|within"
+    r"|sum of (?:the )?(?:target )?lesions?|neck|cortex|cortical thickness(?: of)?|parenchymal? (?:thickness )?(?:of)?|margins? of|distance of|within"
     r"|gap of|interval of|every|needle|gauge|catheter|stent of|sum of(?: the)?(?: longest)? diameters?(?: is| of)?|mGy\*|mGy)\s*$",
     re.IGNORECASE,
 )
@@ -61,6 +61,7 @@ _BARE = re.compile(
     r"(?P<n>\d+(?:\.\d+)?)(?=\s*(?:$|[;)]|[.,](?:\s|$)))",
     re.IGNORECASE,
 )
+_GROWN_BY = re.compile(r"(?:grown|grew|increased|decreased|shrunk|enlarged|reduced)(?: in size)? by\s*$", re.IGNORECASE)
 _LENGTH_OVER = re.compile(r"\bover\s*(?:a length of\s*)?$", re.IGNORECASE)  # "stenosis over 12 mm" is a length
 Bound = Literal["", "at most", "at least"]
 
@@ -117,9 +118,15 @@ def measures(text: str) -> list[tuple[Size, bool]]:
         if re.search(r"\bfrom\s*$", text[: match.start()], re.IGNORECASE) and len(parts) == 2:
             grown = _CHANGED.search(text[: match.start()]) is not None
             parts, prior = parts[1:] if grown else parts, False  # "grown from 9 to 16 mm", "four, from 9 to 16 mm"
-        mm = tuple(sorted((mm for part in parts for mm in part), reverse=True))
         before = text[max(0, match.start() - 40) : match.start()]
-        is_size = not _NOT_SIZE.match(text[end:]) and not _NOT_BEFORE.search(before)
+        if len(parts) == 2 and _GROWN_BY.search(before):
+            parts, before = parts[1:], ""  # "grown by 3 mm to 14 mm"
+        mm = tuple(sorted((mm for part in parts for mm in part), reverse=True))
+        is_size = (
+            text[match.start() - 1 : match.start()] not in ("+", "±")
+            and not _NOT_SIZE.match(text[end:])
+            and not _NOT_BEFORE.search(before)
+        )
         found.append((Size(mm, None, bound, prior, start, end, parts), is_size))
     found += [(size, True) for size in _without_unit(text, [size for size, is_size in found if size.mm])]
     return sorted(found, key=lambda pair: pair[0].start)

@@ -27,6 +27,7 @@ class Amounts(Sides):
         nxt = self.next(k)
         measured = bool(self.current) and bool(self.current[0].lesion) and not self.current[0].sizes
         of_next = nxt is not None and nxt.sort == "organ" and not self.before(k + 1) and not measured
+        of_next = of_next or self._of_lesion(k)
         if (
             (
                 self._chain(k + 1, ("side", "organ", "state", "count")) is not None
@@ -42,6 +43,15 @@ class Amounts(Sides):
         else:
             self._attach(item.size)
         return k + 1
+
+    def _of_lesion(self, k: int) -> bool:
+        """ "5 mm of anterolisthesis", "9 mm of leftward midline shift"."""
+        nxt = self.next(k)
+        if nxt is None or self.before(k + 1)[:1] != ["of"]:
+            return False
+        return nxt.sort == "lesion" or (
+            nxt.sort in ("organ", "side") and self._chain(k + 2, ("organ", "side")) is not None
+        )
 
     def _is_of_nothing(self, item: Item) -> bool:
         """Whether a size stands behind a noun that is no structure, and before none."""

@@ -92,6 +92,8 @@ class Clause:
         first = next((item for item in self.items if item.sort != "state"), None)
         if first is None:
             return False
+        if first.sort == "size" and self.words[first.last : first.last + 1] == ["of"]:
+            return False  # "There is 5 mm of anterolisthesis"
         if first.sort in ("size", "count") and first.first == 0 and self._a_noun(first.last):
             return False  # "12 cm segment of …"
         if {"it", "its"} & set(self.words[: first.first]):

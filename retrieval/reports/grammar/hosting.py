@@ -169,6 +169,8 @@ class Hosting(Clause):
         nxt = self.items[last + 1] if last + 1 < len(self.items) else None
         if any(word.endswith("ing") for word in self.before(k)):
             return False
+        if touching:
+            return True  # "brain metastasis right frontal 8 mm"
         measured = waiting[0].by_adjective or waiting[0].usual
         ends = ("state", "size") if measured and ":" not in self.before(k) else ("state",)
         return not (nxt is not None and nxt.sort in ends and self._direct(last + 1))

@@ -223,7 +223,7 @@ class Lesions(Organs):
         last = self.current[-1] if self.current else None
         if last is None or not last.lesion:
             return None
-        if "index" in before:
+        if "index" in before and (last.lesion == item.name or last.sentence == self.sentence):
             return last
         between = self.words[last.last : item.first]
         return last if ":" in between and last.lesion == item.name and not self.compound and not last.sizes else None
