@@ -61,6 +61,7 @@ _BARE = re.compile(
     r"(?P<n>\d+(?:\.\d+)?)(?=\s*(?:$|[;)]|[.,](?:\s|$)))",
     re.IGNORECASE,
 )
+_YEAR = re.compile(r"(?:19|20)\d\d\s*(?:to|and|,)\s*(?=\d)")  # "in 2019 to 3.6 cm"
 _GROWN_BY = re.compile(r"(?:grown|grew|increased|decreased|shrunk|enlarged|reduced)(?: in size)? by\s*$", re.IGNORECASE)
 _LENGTH_OVER = re.compile(r"\bover\s*(?:a length of\s*)?$", re.IGNORECASE)  # "stenosis over 12 mm" is a length
 Bound = Literal["", "at most", "at least"]
@@ -112,7 +113,9 @@ def measures(text: str) -> list[tuple[Size, bool]]:
             continue
         if any(a < match.end() and match.start() < b for a, b in volumes):
             continue
-        start, end = match.start(), match.start() + _last_unit(match.group())
+        year = _YEAR.match(match.group())
+        start = match.start() + (year.end() if year else 0)
+        end = match.start() + _last_unit(match.group())
         parts = _in_mm(text[start:end])
         bound, prior = _around(text, start, end)
         if re.search(r"\bfrom\s*$", text[: match.start()], re.IGNORECASE) and len(parts) == 2:

@@ -39,7 +39,6 @@ _SEGMENT = re.compile(
     re.IGNORECASE,
 )
 _NODAL = re.compile(r"levels?\s*(?:[IV]+|\d)[abAB]?\b", re.IGNORECASE)  # of lymph nodes of the neck
-_NO_SIZE = re.compile(rf"{_SEGMENT.pattern}|\b(?:in|since|of|from|on)\s+(?:[a-z]+\s+)?(?:19|20)\d\d\b", re.IGNORECASE)
 _NO_LIVER = re.compile(
     r"lung|lobe|pulmon|bronch|coronary|arter|spine|colon|bowel|vein", re.IGNORECASE
 )  # have segments, too
@@ -71,7 +70,7 @@ class Word:
 
 def read_words(text: str, offset: int = 0) -> list[Word]:
     """The words of a sentence in order; characters count from `offset`."""
-    sized = measures(_NO_SIZE.sub(lambda match: re.sub(r"[\w,]", "_", match.group()), text))
+    sized = measures(_SEGMENT.sub(lambda match: re.sub(r"[\w,]", "_", match.group()), text))
     found = [(size.start, size.end, size) for size, is_size in sized if is_size]
     hidden = [(size.start, size.end) for size, is_size in sized if not is_size]
     hidden += [(a, b) for a, b in _hidden(text) if not any(a < start < b for start, _end, _size in found)]
