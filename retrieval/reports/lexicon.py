@@ -55,12 +55,12 @@ class Phrases(Generic[Value]):
     def __init__(self, entries: Iterable[tuple[str, Value]], *, plurals: bool = False) -> None:
         self._by_first: dict[str, list[tuple[tuple[str, ...], Value]]] = {}
         known: set[tuple[str, ...]] = set()
-        for phrase, value in entries:
-            words = tuple(spelling(token.word) for token in tokens(phrase))
-            for form in (words, *_plurals(words)) if plurals else (words,):
-                if form and form not in known:
-                    known.add(form)
-                    self._by_first.setdefault(form[0], []).append((form, value))
+        said = [(tuple(spelling(token.word) for token in tokens(phrase)), value) for phrase, value in entries]
+        forms = [*said, *((form, value) for words, value in said for form in _plurals(words))] if plurals else said
+        for form, value in forms:  # what is written as it stands comes before the plural of another phrase
+            if form and form not in known:
+                known.add(form)
+                self._by_first.setdefault(form[0], []).append((form, value))
         for options in self._by_first.values():
             options.sort(key=lambda option: -len(option[0]))
 

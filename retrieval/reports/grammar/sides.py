@@ -149,7 +149,14 @@ class Sides(Lesions):
 
     def _counterpart(self, side: str, item: Item) -> bool:
         """ "adenoma on the right, left normal": a structure again, not another adenoma."""
-        base = next((e for e in self.current if e.lesion and e.place is not None and e.stands not in ("", side)), None)
+        base = next(
+            (
+                e
+                for e in self.current
+                if e.lesion and e.place is not None and e.stands != side and (e.stands or e.sentence != self.sentence)
+            ),
+            None,
+        )
         if base is None or base.place is None:
             return False
         self._groups += 1

@@ -40,6 +40,7 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
         else item
         for item in found
     ]
+    found = [_without_noun(item, plain) for item in found]
     found = unglued(joined(found, plain, table), plain, table)
     found += shared_heads(plain, found, taken, table)
     named = {n for item in found if item.how == "name" for n in range(item.first, item.last)}
@@ -62,6 +63,12 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
                 taken |= span
     found += _formed(plain, taken)
     organs = {item.first for item in found if item.sort == "organ"}
+    ends = {item.last for item in found if item.sort == "organ"}
+    found += [
+        Item("state", "small", n, n + 1)
+        for n, word in enumerate(plain)
+        if word == "small" and n in ends and (n + 1 == len(plain) or not plain[n + 1].isalpha())
+    ]
     found += [
         Item("state", "small", n, n + 1) for n, word in enumerate(plain[:-1]) if word == "small" and n + 1 in organs
         and not any(item.sort == "lesion" and n < item.first <= n + 3 for item in found)
@@ -74,6 +81,15 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
         if word in _AGAIN and n not in taken and plain[n + 1 : n + 2] != ["than"]
     ]
     return sorted(found, key=lambda item: item.first)
+
+
+def _without_noun(item: Item, words: Sequence[str]) -> Item:
+    """ "Right subdural 9 mm": the haematoma is left out."""
+    meant = dict(report_words()["elliptic"]).get(words[item.first])
+    alone = item.last == len(words) or not words[item.last].isalpha()
+    if meant is None or not alone or (item.sort, item.how, item.last - item.first) != ("organ", "adjective", 1):
+        return item
+    return Item("lesion", meant, item.first, item.last)
 
 
 def _formed(words: Sequence[str], taken: set[int]) -> list[Item]:
