@@ -51,51 +51,66 @@ def presence_of(words: Sequence[str], first: int, last: int, others: Sequence[tu
     triggers = _triggers().find(words)
     for trigger in triggers:
         category, direction = trigger.value
-        ahead_of = words[trigger.last : trigger.last + 1]
-        if (
-            words[trigger.first : trigger.last] == ["absent"]
-            and ahead_of
-            and ahead_of[0].isalpha()
-            and ahead_of[0] not in _PLACING
+        if not _says_nothing(words, trigger, category) and (
+            (direction in ("forward", "around") and _says_of_later(words, trigger, triggers, (first, last)))
+            or (direction in ("backward", "around") and _says_of_earlier(words, trigger, triggers, last, others))
+            or (direction == "adjacent" and trigger.first == last)
         ):
-            continue  # "with absent flow"
-        if category == "possible" and {"origin", "nature", "aetiology", "etiology"} & set(
-            words[trigger.last : trigger.last + 4]
-        ):
-            continue  # "likely adrenal in origin"
-        if words[trigger.first] in _BOTH_WAYS and "<size>" in words[trigger.last : trigger.last + 1]:
-            continue  # "18 mm versus 26 mm"
-        reach = (min(trigger.last, first), first)
-        if (
-            direction in ("forward", "around")
-            and (direction == "forward" or words[trigger.last : trigger.last + 1] != [":"])
-            and trigger.first < first
-            and _reaches(words, trigger, triggers, reach, category)
-        ):
-            if words[trigger.first] in _STILL_THERE and "<size>" in words[trigger.last : last + 2 * _NEAR]:
-                continue  # "treated lesion, 3.9 cm": known before, and measured now
             found.add("absent" if category == "negated" else category)
-        if direction in ("backward", "around") and trigger.first >= last:
-            # what may stand on either side belongs to the mention right behind it, if there is one
-            last_word = words[trigger.last : trigger.last + 1]
-            ahead = (
-                last_word
-                and last_word[0] not in _MARKS
-                and direction == "around"
-                and trigger.value[0] == "possible"
-                and words[trigger.first] not in _BOTH_WAYS
-            )
-            blocked = any(last <= a <= trigger.first + (_NEAR if ahead else 0) for a, _b in others)
-            if not blocked and not _ends(words, triggers, (last, trigger.first)):
-                found.add("absent" if category == "negated" else category)
-        if direction == "adjacent" and trigger.first == last:
-            found.add("absent")
     for kind in _STRENGTH:
         if kind in found:
             if kind == "historical" and _NOW & set(words[first:]) and not _gone(words, triggers, last):
                 continue
             return kind
     return "present"
+
+
+def _says_nothing(words: Sequence[str], trigger: Match[tuple[str, str]], category: str) -> bool:
+    """Whether the phrase means something else here: "with absent flow", "likely adrenal in origin", "18 mm versus 26 mm"."""
+    behind = words[trigger.last : trigger.last + 1]
+    if words[trigger.first : trigger.last] == ["absent"] and behind and behind[0].isalpha():
+        return behind[0] not in _PLACING
+    if category == "possible" and {"origin", "nature", "aetiology", "etiology"} & set(
+        words[trigger.last : trigger.last + 4]
+    ):
+        return True
+    return words[trigger.first] in _BOTH_WAYS and behind == ["<size>"]
+
+
+def _says_of_later(
+    words: Sequence[str],
+    trigger: Match[tuple[str, str]],
+    triggers: Sequence[Match[tuple[str, str]]],
+    at: tuple[int, int],
+) -> bool:
+    """Whether a phrase before the mention in words `at` reaches it."""
+    category, direction = trigger.value
+    first, last = at
+    if trigger.first >= first or (direction == "around" and words[trigger.last : trigger.last + 1] == [":"]):
+        return False
+    if words[trigger.first] in _STILL_THERE and "<size>" in words[trigger.last : last + 2 * _NEAR]:
+        return False  # "treated lesion, 3.9 cm": known before, and measured now
+    return _reaches(words, trigger, triggers, (min(trigger.last, first), first), category)
+
+
+def _says_of_earlier(
+    words: Sequence[str],
+    trigger: Match[tuple[str, str]],
+    triggers: Sequence[Match[tuple[str, str]]],
+    last: int,
+    others: Sequence[tuple[int, int]],
+) -> bool:
+    """Whether a phrase behind the mention that ends before word `last` is said of it."""
+    if trigger.first < last:
+        return False
+    category, direction = trigger.value
+    behind = words[trigger.last : trigger.last + 1]
+    # what may stand on either side belongs to the mention right behind it, if there is one
+    either = direction == "around" and category == "possible" and words[trigger.first] not in _BOTH_WAYS
+    reach = _NEAR if either and behind and behind[0] not in _MARKS else 0
+    if any(last <= a <= trigger.first + reach for a, _b in others):
+        return False
+    return not _ends(words, triggers, (last, trigger.first))
 
 
 def _gone(words: Sequence[str], triggers: Sequence[Match[tuple[str, str]]], last: int) -> bool:

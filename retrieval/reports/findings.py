@@ -5,25 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 from ..anatomy.structures import StructureTable
-from .context import Presence, presence_of
+from .context import Presence
 from .grammar.binding import Binder
 from .grammar.entries import Entry, Memory, Place
 from .grammar.settling import Settler, give_limb_sides
 from .lexicon import phrases_of, report_words
 from .mentions import named_structure
 from .sizes import Bound
-from .text import CHECKABLE, ReportText, Sentence
+from .stating import ReadSentence, Status, presence_in, statement, status_of
+from .text import CHECKABLE, ReportText
 from .words.items import read_items
-from .words.shorthand import Word, read_words
+from .words.shorthand import read_words
 
-Status = Literal["", "normal", "enlarged", "small", "removed", "present"]
-_NOT_LOOKED_AT = ("not visualised", "not visualized", "not evaluated", "not assessed", "not imaged", "not included", "not well seen",
-                  "not examined", "not covered", "not fully", "obscured", "poorly seen", "limited")  # fmt: skip
-
-_NEAR = 5  # words from "absence of" to the structure
 _VAGUE = ("abnormality", "disease")  # say nothing without a structure
 
 
@@ -69,21 +64,12 @@ class Finding:
         return self.sizes_mm[0] if self.sizes_mm else None
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A sentence with its words."""
-
-    sentence: Sentence
-    words: Sequence[Word]
-    plain: Sequence[str]
-
-
 def find_findings(report: ReportText, table: StructureTable | None = None) -> list[Finding]:
     """Findings of the sections that speak about the image, in the order of the text."""
     table = table or StructureTable.bundled()
     memory, paragraph = Memory(), -1
     paragraphs: list[list[Entry]] = [[]]
-    read: dict[int, _Read] = {}
+    read: dict[int, ReadSentence] = {}
     for sentence in report.sentences:
         if sentence.section not in CHECKABLE:
             continue
@@ -93,11 +79,11 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
             paragraphs.append([])
         mine = paragraphs[-1]
         words = read_words(sentence.text, sentence.start)
-        read[sentence.number] = _Read(sentence, words, [word.text for word in words])
+        read[sentence.number] = ReadSentence(sentence, words, [word.text for word in words])
         binder = Binder(words, read_items(words, table), sentence.number, memory, table)
         made = binder.read()
         for entry in made:
-            hedged = _presence(entry, made, read[entry.sentence]) == "possible"
+            hedged = presence_in(entry, made, read[entry.sentence]) == "possible"
             Settler(entry, mine, memory, table, hedged=hedged).settle()
             mine.append(entry)
         memory.end_sentence(made, binder.label_lesion if sentence.text.endswith(";") else None)
@@ -105,7 +91,7 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
     return [finding for entries in paragraphs for finding in _made(entries, read, table)]
 
 
-def _made(entries: Sequence[Entry], read: dict[int, _Read], table: StructureTable) -> list[Finding]:
+def _made(entries: Sequence[Entry], read: dict[int, ReadSentence], table: StructureTable) -> list[Finding]:
     """Findings of one paragraph, each said only once in a sentence."""
     found: list[Finding] = []
     known: set[tuple[object, ...]] = set()
@@ -131,16 +117,16 @@ def _made(entries: Sequence[Entry], read: dict[int, _Read], table: StructureTabl
     return found
 
 
-def _finding(entry: Entry, entries: Sequence[Entry], read: _Read, table: StructureTable) -> Finding | None:
+def _finding(entry: Entry, entries: Sequence[Entry], read: ReadSentence, table: StructureTable) -> Finding | None:
     """The finding of an entry; None when a structure is only named as a place."""
     if entry.template or ((entry.lesion in _VAGUE or entry.how == "predicate") and entry.place is None):
         return None
     if not entry.lesion and not (entry.place and entry.place.organ):
         return None
-    presence = _presence(entry, entries, read)
-    status = _status(entry, read)
+    presence = presence_in(entry, entries, read)
+    status = status_of(entry, read)
     if not entry.lesion:
-        stated = _stated(entry, entries, status, presence, read)
+        stated = statement(entry, entries, status, presence, read)
         if stated is None:
             return None
         status, presence = stated
@@ -175,72 +161,7 @@ def _finding(entry: Entry, entries: Sequence[Entry], read: _Read, table: Structu
     )
 
 
-def _presence(entry: Entry, entries: Sequence[Entry], read: _Read) -> Presence:
-    if entry.denied:
-        return "absent"
-    for other in entries:
-        between = read.plain[other.last : entry.first]
-        if (
-            other.how == "surgery"
-            and other.sentence == entry.sentence
-            and between[:1] == ["for"]
-            and not {",", "with", "no", "without"} & set(between)
-        ):
-            return "historical"  # "nephrectomy for carcinoma"
-    others = [
-        (e.first, e.last)
-        for e in entries
-        if e is not entry
-        and e.sentence == entry.sentence
-        and e.group != entry.group
-        and (e.lesion or e.how != "adjective" or e.state or e.sizes)
-    ]
-    return presence_of(read.plain, entry.first, entry.last, others)
-
-
-def _status(entry: Entry, read: _Read) -> Status:
-    """What is said about a structure: "not enlarged" means normal, "not normal" nothing we can check."""
-    known: tuple[Status, ...] = ("normal", "enlarged", "small", "removed", "present")
-    status: Status = next((one for one in known if one == entry.state), "")
-    if status in ("enlarged", "small", "normal") and entry.state_at != (entry.first, entry.last):
-        others = [(entry.first, entry.last)] if entry.first >= entry.state_at[1] else []
-        if presence_of(read.plain, *entry.state_at, others) == "absent":
-            return "" if status == "normal" else "normal"
-    return status
-
-
-def _stated(
-    entry: Entry, entries: Sequence[Entry], status: Status, presence: Presence, read: _Read
-) -> tuple[Status, Presence] | None:
-    """Status and presence of a structure; None when the sentence says nothing of itself about it."""
-    if entry.how == "surgery":
-        return "removed", "absent"
-    if entry.how == "megaly":
-        return ("normal", "present") if presence == "absent" else ("enlarged", presence)
-    if (
-        read.plain[max(0, entry.first - 5) : entry.first][:1]
-        and "absence" in read.plain[max(0, entry.first - 5) : entry.first]
-    ):
-        return "removed", "absent"
-    if status == "removed":
-        return ("removed", "absent") if presence in ("present", "historical", "absent") else (status, presence)
-    rest = " ".join(read.plain[entry.last :])
-    if any(phrase in rest for phrase in _NOT_LOOKED_AT) and not entry.sizes:
-        return None
-    if status in ("enlarged", "small", "normal"):
-        return status, "present" if presence in ("absent", "historical") else presence
-    if entry.sizes:
-        return status, "present" if presence == "absent" else presence
-    if entry.state == "shown":
-        return "present", "present" if presence == "absent" else presence
-    if status == "present" and presence == "absent":
-        return "", "absent"
-    alone = not any(e.lesion and e.sentence == entry.sentence for e in entries)
-    handled = bool(_done() & set(read.plain[entry.last : entry.last + _NEAR]))  # "the abdomen was scanned"
-    return (status, presence) if entry.is_subject and alone and not handled else None
-
-
-def _clause(entry: Entry, read: _Read) -> tuple[int, int]:
+def _clause(entry: Entry, read: ReadSentence) -> tuple[int, int]:
     """Words of the sentence around the entry, up to "but", "while" and the like."""
     cuts = [0, *(n for n, word in enumerate(read.plain) if word in _cutting()), len(read.plain)]
     begin = max(cut for cut in cuts if cut <= entry.first)
@@ -251,11 +172,6 @@ def _clause(entry: Entry, read: _Read) -> tuple[int, int]:
 @cache
 def _cutting() -> frozenset[str]:
     return frozenset(term for term, _value in report_words()["clause"]) - {"dash"}
-
-
-@cache
-def _done() -> frozenset[str]:
-    return frozenset(term for term, _value in report_words()["done"])
 
 
 def _location(words: Sequence[str]) -> tuple[str, ...]:

@@ -188,6 +188,11 @@ def denials() -> Phrases[str]:
     return phrases_of("denial")
 
 
+def pointing() -> frozenset[str]:
+    """Words behind which a side is a direction ("displaced to the right")."""
+    return _words("pointing")
+
+
 def whereabouts() -> frozenset[str]:
     """Words of place and kind that may stand before a noun ("upper", "posterior", "horn", "small")."""
     return _words("whereabouts")

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..words.naming import Item
-from .clause import COMPARING, JOINTS, SMALL_WORDS, clause_words, describing, into, verbs
+from .clause import COMPARING, JOINTS, SMALL_WORDS, clause_words, describing, into, pointing, verbs
 from .entries import OTHER, Entry
 from .lesions import Lesions
 
-_POINTING = frozenset(
-    {"displaced", "displacing", "angulated", "rotated", "tilted", "pushed", "convex", "radiating", "displacement"}
-)
 _CONJUNCTIONS = frozenset({"both", "either", "neither"})
 
 
@@ -21,61 +18,62 @@ class Sides(Lesions):
     def _side(self, k: int) -> int:
         item, nxt = self.items[k], self.next(k)
         side = self._meant_side(item.name)
-        before = self.before(k)
-        if before[-2:] == ["to", "the"] and _POINTING & set(self.words[max(0, item.first - 4) : item.first]):
-            return k + 1  # "displaced to the right"
-        if "than" in self.words[max(0, item.first - 1) : item.first] and self.items[k - 1].sort == "side" and k:
-            self.pre_side = (
-                "both" if nxt is not None and nxt.sort in ("organ", "lesion") and self._direct(k + 1) else ""
-            )
-            return k + 1  # "right greater than left effusions"
-        compared = k > 0 and self.items[k - 1].name in ("larger", "smaller", "bigger") and bool(self.current)
-        if compared and self.current[0].stands == "both" and (nxt is None or nxt.sort != "size"):
-            return k + 1  # "bilateral effusions, larger on the right"
-        if self._of_description(k):
-            return k + 1  # "plaques bilaterally, calcified on the right"
-        if self._waits_for_next(k, side):
+        if self._is_no_side(k) or self._waits_for_next(k, side):
             return k + 1
         if self._greater(k) or (self.words[item.first : item.last] in (["both"], ["neither"])):
             return k + 1
-        if (
-            nxt is not None
-            and nxt.name == "one"
-            and self._direct(k + 1)
-            and side in OTHER
-            and (set(self.after(k + 1)) & verbs() or self._speaks(k + 2))
-        ):
-            self._lean_on(side)  # "The right one contains a stone"
-            self.current, self.last_side = [], side
-            if self._speaks(k + 2) and self.subject:
-                self._groups += 1
-                self.current = [Entry("", self.subject[0], "", item.first, item.last, self.sentence, self._groups)]
-                self.entries += self.current
+        if side in OTHER and self._is_other_one(k):
+            self._speak_of_one(k, side)
             return k + 2
         if self._opens(k, side):
             return k + 1
         if item.name in OTHER and not (self.current and self.current[0].lesion) and self._a_noun(item.last):
-            self.current, self.subject, self.front_side = (
-                [],
-                [],
-                side,
-            )  # "right tube patent": no structure that is known
-            self.last_side = side if side in OTHER else self.last_side
-            if item.first == 0 and not self.memory.label:
-                self.memory.topic = None
+            self._speak_of_unknown(item, side)
             return k + 1
         says_otherwise = nxt is not None and nxt.sort == "state" and nxt.name != "present" and side in OTHER
         if not (says_otherwise and self._counterpart(side, item)):
             self._put_side(side, (item.first, item.last))
-        if side in OTHER:
-            self.last_side = side
+        self.last_side = side if side in OTHER else self.last_side
         return k + 1
 
-    def _of_description(self, k: int) -> bool:
-        """Whether the side is that of a word which only describes a lesion of both sides."""
-        told = self.items[k - 1] if k else self.items[k]
+    def _is_no_side(self, k: int) -> bool:
+        """Whether the word points, compares, or only describes what is on both sides."""
+        item, nxt = self.items[k], self.next(k)
+        if self.before(k)[-2:] == ["to", "the"] and pointing() & set(self.words[max(0, item.first - 4) : item.first]):
+            return True  # "displaced to the right"
+        told = self.items[k - 1] if k else item
+        if told.sort == "side" and self.words[item.first - 1 : item.first] == ["than"]:
+            ahead = nxt is not None and nxt.sort in ("organ", "lesion") and self._direct(k + 1)
+            self.pre_side = "both" if ahead else ""
+            return True  # "right greater than left effusions"
+        of_both = bool(self.current) and self.current[0].stands == "both"
+        if told.name in ("larger", "smaller", "bigger") and of_both and (nxt is None or nxt.sort != "size"):
+            return True  # "bilateral effusions, larger on the right"
         describes = told.sort == "lesion" and told.how == "predicate" and told.name in describing()
-        return describes and bool(self.current) and bool(self.current[0].lesion) and self.current[0].stands == "both"
+        return describes and of_both and bool(self.current[0].lesion)  # "plaques bilaterally, calcified on the right"
+
+    def _is_other_one(self, k: int) -> bool:
+        """ "The right one contains a stone", "the contralateral one is normal"."""
+        nxt = self.next(k)
+        if nxt is None or nxt.name != "one" or not self._direct(k + 1):
+            return False
+        return bool(set(self.after(k + 1)) & verbs()) or self._speaks(k + 2)
+
+    def _speak_of_one(self, k: int, side: str) -> None:
+        item = self.items[k]
+        self._lean_on(side)
+        self.current, self.last_side = [], side
+        if self._speaks(k + 2) and self.subject:
+            self._groups += 1
+            self.current = [Entry("", self.subject[0], "", item.first, item.last, self.sentence, self._groups)]
+            self.entries += self.current
+
+    def _speak_of_unknown(self, item: Item, side: str) -> None:
+        """ "Right tube patent": no structure that is known, so that nothing before is meant either."""
+        self.current, self.subject, self.front_side = [], [], side
+        self.last_side = side
+        if item.first == 0 and not self.memory.label:
+            self.memory.topic = None
 
     def _speaks(self, k: int) -> bool:
         """Whether a state with its verb comes next ("… is normal")."""
@@ -199,45 +197,42 @@ class Sides(Lesions):
                 self.entries.append(entry)
                 self.current = [entry]
             return
-        made = []
         group = [e for e in self.entries if e.group == base[0].group and e.lesion and not e.sizes]
         if len(group) > len(base) and base[0].lesion and all(not e.stands for e in group):
             base = group  # "no stone, hydronephrosis or mass on either side"
-        for entry in base:
-            here = entry.stands
-            if side == "both":
-                if not here:
-                    entry.put_side("both")
-                made.append(entry)
-            elif here == side:
-                made.append(entry)
-            elif (
-                not here
-                and not (self.pending and entry.sizes)
-                and not (entry.sentence != self.sentence and entry.sizes)
-            ):
-                entry.put_side(side)
-                made.append(entry)
-            elif here == "both" and side in OTHER:
-                rest = entry.copy((entry.first, entry.last), OTHER[side])
-                rest.sentence, rest.state, rest.state_at = entry.sentence, entry.state, entry.state_at
-                self.entries.append(rest)
-                entry.put_side(side)
-                made.append(entry)
-            else:
-                twin = self._twin(entry, side)
-                if twin is None:
-                    twin = entry.copy(at, side)
-                    twin.sentence = self.sentence
-                    if entry.lesion and self._a_noun(at[1]):
-                        twin.place = None  # "left convexity 22 mm, right olfactory groove 13 mm": another place
-                    self.entries.append(twin)
-                made.append(twin)
-        self.current = made
+        self.current = [self._on_side(entry, side, at) for entry in base]
         self.memory.sided += [
-            (self.sentence, replace(e.place, side=e.stands)) for e in made if e.place is not None and e.stands in OTHER
+            (self.sentence, replace(e.place, side=e.stands))
+            for e in self.current
+            if e.place is not None and e.stands in OTHER
         ]
         self._flush()
+
+    def _on_side(self, entry: Entry, side: str, at: tuple[int, int]) -> Entry:
+        """The entry with its side; the half of it on that side; or another one there."""
+        here = entry.stands
+        told_before = entry.sentence != self.sentence and entry.sizes
+        if side == "both" or here == side:
+            if not here:
+                entry.put_side("both")
+            return entry
+        if not here and not (self.pending and entry.sizes) and not told_before:
+            entry.put_side(side)
+            return entry
+        if here == "both" and side in OTHER:
+            rest = entry.copy((entry.first, entry.last), OTHER[side])
+            rest.sentence, rest.state, rest.state_at = entry.sentence, entry.state, entry.state_at
+            self.entries.append(rest)
+            entry.put_side(side)
+            return entry
+        twin = self._twin(entry, side)
+        if twin is None:
+            twin = entry.copy(at, side)
+            twin.sentence = self.sentence
+            if entry.lesion and self._a_noun(at[1]):
+                twin.place = None  # "left convexity 22 mm, right olfactory groove 13 mm": another place
+            self.entries.append(twin)
+        return twin
 
     def _twin(self, entry: Entry, side: str) -> Entry | None:
         """The other half of a pair that was split before."""

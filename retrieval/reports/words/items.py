@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 from ...anatomy.structures import StructureTable
 from ..lexicon import form_of, phrases_of, report_words
@@ -25,7 +26,6 @@ _AGAIN = (
     "index",
 )
 _GONE_FROM = frozenset({"the", "a", "his", "her", "their", "hospital", "early", "before"})
-_REMOVALS = frozenset({"lobectomy", "resection", "excision", "removal", "amputation", "segmentectomy", "enucleation"})
 
 
 def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
@@ -33,46 +33,15 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
     plain = [word.text for word in words]
     found = [item_of(match, plain, table) for match in index(table).find(plain)]
     taken = {n for item in found for n in range(item.first, item.last)}
-    found = [item for item in found if item.how != "other"]
-    found = [
-        replace(item, how="surgery", last=item.last + 1)
-        if item.sort == "organ" and set(plain[item.last : item.last + 1]) & _REMOVALS
-        else item
-        for item in found
-    ]
-    found = [_without_noun(item, plain) for item in found]
+    found = [_operated(_without_noun(item, plain), plain) for item in found if item.how != "other"]
     found = unglued(joined(found, plain, table), plain, table)
     found += shared_heads(plain, found, taken, table)
     named = {n for item in found if item.how == "name" for n in range(item.first, item.last)}
     found = [item for item in found if item.how != "adjective" or item.first not in named]
     taken |= named
-    for kind in ("sides", "status"):
-        for match in phrases_of(kind).find(plain):
-            span = set(range(match.first, match.last))
-            if (
-                plain[match.first] == "left"
-                and set(plain[match.last : match.last + 1]) & _GONE_FROM
-                and not (match.first and plain[match.first - 1] in ("the", "on", "to"))
-            ):
-                continue  # "the patient left the department"
-            if match.value == "present" and match.last in taken and _opens_phrase(plain, match.first):
-                continue  # "and visualised paranasal sinuses"
-            if not span & taken:
-                sort: Sort = "side" if kind == "sides" else "state"
-                found.append(Item(sort, match.value, match.first, match.last))
-                taken |= span
+    found += _sides_and_states(plain, taken)
     found += _formed(plain, taken)
-    organs = {item.first for item in found if item.sort == "organ"}
-    ends = {item.last for item in found if item.sort == "organ"}
-    found += [
-        Item("state", "small", n, n + 1)
-        for n, word in enumerate(plain)
-        if word == "small" and n in ends and (n + 1 == len(plain) or not plain[n + 1].isalpha())
-    ]
-    found += [
-        Item("state", "small", n, n + 1) for n, word in enumerate(plain[:-1]) if word == "small" and n + 1 in organs
-        and not any(item.sort == "lesion" and n < item.first <= n + 3 for item in found)
-    ]  # fmt: skip
+    found += _small(plain, found)
     found += [Item("size", "", n, n + 1, size=word.size) for n, word in enumerate(words) if word.size is not None]
     found += _counts(words, taken)
     found += [
@@ -81,6 +50,47 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
         if word in _AGAIN and n not in taken and plain[n + 1 : n + 2] != ["than"]
     ]
     return sorted(found, key=lambda item: item.first)
+
+
+def _sides_and_states(words: Sequence[str], taken: set[int]) -> list[Item]:
+    found = []
+    kinds: tuple[tuple[str, Sort], ...] = (("sides", "side"), ("status", "state"))
+    for kind, sort in kinds:
+        for match in phrases_of(kind).find(words):
+            behind, before = words[match.last : match.last + 1], words[match.first - 1] if match.first else ""
+            gone = words[match.first] == "left" and set(behind) & _GONE_FROM and before not in ("the", "on", "to")
+            seen = match.value == "present" and match.last in taken and before in ("", "the", ":", *JOINTS)
+            span = set(range(match.first, match.last))
+            # not "the patient left the department", nor "and visualised paranasal sinuses"
+            if not gone and not seen and not span & taken:
+                found.append(Item(sort, match.value, match.first, match.last))
+                taken |= span
+    return found
+
+
+def _small(words: Sequence[str], found: Sequence[Item]) -> list[Item]:
+    """ "A small kidney", "kidney small": said of a structure, not of a lesion."""
+    organs = [item for item in found if item.sort == "organ"]
+    lesions = {item.first for item in found if item.sort == "lesion"}
+    made = []
+    for n, word in enumerate(words):
+        before = any(item.first == n + 1 for item in organs) and not lesions & {n + 1, n + 2, n + 3}
+        behind = any(item.last == n for item in organs) and (n + 1 == len(words) or not words[n + 1].isalpha())
+        if word == "small" and (before or behind):
+            made.append(Item("state", "small", n, n + 1))
+    return made
+
+
+def _operated(item: Item, words: Sequence[str]) -> Item:
+    """ "Left upper lobe resection": a removal, and no structure."""
+    if item.sort == "organ" and words[item.last : item.last + 1] and words[item.last] in _removals():
+        return replace(item, how="surgery", last=item.last + 1)
+    return item
+
+
+@cache
+def _removals() -> frozenset[str]:
+    return frozenset(term for term, _value in report_words()["removal"])
 
 
 def _without_noun(item: Item, words: Sequence[str]) -> Item:
@@ -107,10 +117,6 @@ def _formed(words: Sequence[str], taken: set[int]) -> list[Item]:
         )
         taken.add(n)
     return made
-
-
-def _opens_phrase(words: Sequence[str], n: int) -> bool:
-    return n == 0 or words[n - 1] in JOINTS | {"the", ".", ";", ":"}
 
 
 def _counts(words: Sequence[Word], taken: set[int]) -> list[Item]:

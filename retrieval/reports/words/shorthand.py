@@ -105,64 +105,64 @@ def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]])
     while at < end:
         covered = next((b for a, b in hidden if a <= at < b), None)
         if covered is not None:
-            if _NODAL.match(text, at) and re.search(r"\bnod|adenopath", text, re.IGNORECASE):
-                node = re.match(r"\W*(?:lymph\s+)?nod", text[covered:])
-                yield Word("cervical" if node else "neck", at, min(covered, end), "word")
-                at = min(max(covered, at + 1), end)
-                continue
-            liver = _SEGMENT.match(text, at) and not _NO_LIVER.search(text)
-            yield (
-                Word("liver", at, min(covered, end), "word")
-                if liver
-                else Word("<other>", at, min(covered, end), "mark")
-            )
+            yield _stand_in(text, at, covered, end)
             at = min(max(covered, at + 1), end)
             continue
-        ribs = _RIBS.match(text, at, end) if _opens_word(text, at) else None
-        if ribs:
-            for n, number in enumerate(_numbers(ribs)):
-                yield from (
-                    Word(one, at, ribs.end(), "word") for one in (["and"] if n else []) + [f"{number}", "th", "rib"]
-                )
-            at = ribs.end()
-            continue
-        short = _short().match(text, at, end) if _opens_word(text, at) else None
-        if short:
-            for token in tokens(_meant()[short.group("term")]):
-                yield Word(token.word, at, short.end(), "word")
-            at = short.end()
-            continue
-        side = (_SIDED.match(text, at, end) or _LETTER.match(text, at)) if _opens_word(text, at) else None
-        if side:
-            yield Word("left" if side["side"].lower().startswith("l") else "right", at, side.end(), "word")
-            at = side.end()
-            continue
-        level = _LEVEL.match(text, at, end) if _opens_word(text, at) else None
-        if level:
-            disc = re.search(r"[/-]", level.group()) and not re.match(r"\s*(?:disc|disk|level)", text[level.end() :])
-            for token in [*tokens(level.group()), *(tokens("disc") if disc else ())]:
-                yield Word(token.word, at, level.end(), "word")
-            at = level.end()
+        written = _written_out(text, at, end) if _opens_word(text, at) else None
+        if written is not None:
+            words, until = written
+            yield from (Word(word, at, until, "word") for word in words)
+            at = until
             continue
         match = _WORD.match(text, at, end)
-        if match is None:
-            at += 1
-            continue
-        word = match.group()
-        if word == "s" and text[at - 1 : at] in ("'", "’"):
-            at = match.end()
-            continue
-        if word in _MARKS:
-            yield Word(_MARKS[word], match.start(), match.end(), "mark")
-        elif word == "?":
-            if text[match.end() : match.end() + 2].strip():
-                yield Word("query", match.start(), match.end(), "word")
-        else:
-            said = re.sub(r"n['’]t$", " not", word)
-            glued = at > 0 and text[at - 1].isalpha()  # M1, CO2: a name, no number
-            for plain in [token.word for token in tokens(said)]:
-                yield Word(plain, match.start(), match.end(), "number" if plain[0].isdigit() and not glued else "word")
-        at = match.end()
+        if match is not None:
+            yield from _word(text, match)
+        at = match.end() if match is not None else at + 1
+
+
+def _stand_in(text: str, at: int, covered: int, end: int) -> Word:
+    """What stands for hidden characters: a segment is the liver, a level of nodes the neck, the rest nothing."""
+    if _NODAL.match(text, at) and re.search(r"\bnod|adenopath", text, re.IGNORECASE):
+        node = re.match(r"\W*(?:lymph\s+)?nod", text[covered:])
+        return Word("cervical" if node else "neck", at, min(covered, end), "word")
+    if _SEGMENT.match(text, at) and not _NO_LIVER.search(text):
+        return Word("liver", at, min(covered, end), "word")
+    return Word("<other>", at, min(covered, end), "mark")
+
+
+def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
+    """Numbered ribs, shorthand, letters for sides and levels of the spine in full, and where they end."""
+    ribs = _RIBS.match(text, at, end)
+    if ribs:
+        listed = [[*(["and"] if n else []), f"{number}", "th", "rib"] for n, number in enumerate(_numbers(ribs))]
+        return [word for one in listed for word in one], ribs.end()
+    short = _short().match(text, at, end)
+    if short:
+        return [token.word for token in tokens(_meant()[short.group("term")])], short.end()
+    side = _SIDED.match(text, at, end) or _LETTER.match(text, at)
+    if side:
+        return ["left" if side["side"].lower().startswith("l") else "right"], side.end()
+    level = _LEVEL.match(text, at, end)
+    if level:
+        disc = re.search(r"[/-]", level.group()) and not re.match(r"\s*(?:disc|disk|level)", text[level.end() :])
+        return [token.word for token in [*tokens(level.group()), *(tokens("disc") if disc else ())]], level.end()
+    return None
+
+
+def _word(text: str, match: re.Match[str]) -> Iterator[Word]:
+    word, at = match.group(), match.start()
+    if word == "s" and text[at - 1 : at] in ("'", "’"):
+        return
+    if word in _MARKS:
+        yield Word(_MARKS[word], at, match.end(), "mark")
+    elif word == "?":
+        if text[match.end() : match.end() + 2].strip():
+            yield Word("query", at, match.end(), "word")
+    else:
+        said = re.sub(r"n['’]t$", " not", word)
+        glued = at > 0 and text[at - 1].isalpha()  # M1, CO2: a name, no number
+        for plain in [token.word for token in tokens(said)]:
+            yield Word(plain, at, match.end(), "number" if plain[0].isdigit() and not glued else "word")
 
 
 def _numbers(ribs: re.Match[str]) -> list[int]:
