@@ -1,0 +1,78 @@
+"""One sentence for every kind of fault that reports taught; what is right is written down by hand."""
+
+import pytest
+
+from ostensor.retrieval.reports.findings import Finding, find_findings
+from ostensor.retrieval.reports.text import split_report
+
+Row = tuple[str, str, str, str, tuple[float, ...]]
+
+
+def told(text: str) -> list[Row]:
+    """Structure, lesion, side, presence and sizes of every finding."""
+    found: list[Finding] = find_findings(split_report(text))
+    return [(f.structure, f.lesion, f.side, f.presence, f.sizes_mm) for f in found]
+
+
+RIGHT: list[tuple[str, list[Row]]] = [
+    # a limb has one side in a report
+    ("MRI right knee. Tear of the medial meniscus. Small effusion.",
+     [("right medial meniscus", "tear", "right", "present", ()), ("right knee", "effusion", "right", "present", ())]),
+    ("Fracture of the scaphoid, right wrist.", [("right scaphoid", "fracture", "right", "present", ())]),
+    # what goes with a sided lesion is on its side
+    ("Stone in the left ureter with mild hydronephrosis.",
+     [("left ureter", "stone", "left", "present", ()), ("left kidney", "hydronephrosis", "left", "present", ())]),
+    ("Right greater than left pleural effusions.", [("pleural cavity", "effusion", "both", "present", ())]),
+    ("Fracture of the left clavicle, displaced to the right.", [("left clavicle", "fracture", "left", "present", ())]),
+    # the noun before a colon is that of every line behind it
+    ("Nodes: subcarinal 14 mm, right hilar 11 mm.",
+     [("mediastinum", "lymphadenopathy", "", "present", (14.0,)), ("hilum of right lung", "lymphadenopathy", "right", "present", (11.0,))]),
+    ("Small left pleural effusion and a trivial pericardial one.",
+     [("left pleural cavity", "effusion", "left", "present", ()), ("pericardium", "effusion", "", "present", ())]),
+    ("Mild mitral and tricuspid regurgitation.",
+     [("mitral valve", "regurgitation", "", "present", ()), ("tricuspid valve", "regurgitation", "", "present", ())]),
+    # bare parts are those of what is spoken of
+    ("The right lobe of the thyroid contains a 9 mm nodule. The left lobe is normal.",
+     [("right lobe of thyroid gland", "nodule", "right", "present", (9.0,)), ("left lobe of thyroid gland", "", "left", "present", ())]),
+    # clauses that only a comma or nothing parts
+    ("The left ovary is normal, there is a 3 cm cyst in the right ovary.",
+     [("left ovary", "", "left", "present", ()), ("right ovary", "cyst", "right", "present", (30.0,))]),
+    # sizes
+    ("There is 5 mm of anterolisthesis of L4.", [("fourth lumbar vertebra", "anterolisthesis", "", "present", (5.0,))]),
+    ("CBD 11 mm, dilated.", [("common bile duct", "dilatation", "", "present", (11.0,))]),
+    ("The 14 mm nodule in the liver now measures 18 mm.", [("liver", "nodule", "", "present", (18.0,))]),
+    ("Right iliac artery 12 mm, left 11.",
+     [("right common iliac artery", "", "right", "present", (12.0,)), ("left common iliac artery", "", "left", "present", (11.0,))]),
+    ("Liver cysts in segments 4 and 8, 11 mm and 23 mm.", [("liver", "cyst", "", "present", (23.0, 11.0))]),
+    ("Cyst of the right kidney, from 2.1 cm in 2019 to 3.6 cm.", [("right kidney", "cyst", "right", "present", (36.0,))]),
+    # presence
+    ("Rule out appendicitis: appendix normal.",
+     [("appendix", "appendicitis", "", "hypothetical", ()), ("appendix", "", "", "present", ())]),
+    ("Left lung nodule 18 mm versus 26 mm.", [("left lung", "nodule", "left", "present", (18.0,))]),
+    ("At least 5 lung nodules, none larger than 7 mm.", [("lungs", "nodule", "", "present", (7.0,))]),
+    # words that only describe, and words that mean no structure
+    ("Lytic or sclerotic lesion: none.", [("", "lesion", "", "absent", ())]),
+    ("Right lung mass, mildly calcified.", [("right lung", "mass", "right", "present", ())]),
+    ("Renal function is normal. Left pleural catheter in situ.", []),
+    ("The patient left the department.", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "rows"), RIGHT)
+def test_every_kind_of_sentence_is_bound_as_it_is_meant(text: str, rows: list[Row]) -> None:
+    assert told(text) == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("Lt. VUJ calculus 5 mm. Rt. kidney normal.", 2),
+        ("Spleen N. Kidneys N.", 2),
+        ("Mild MR. Trileaflet valve.", 2),
+        ("Left angle blunted, ? small effusion.", 1),
+        ("No pl. effusion.", 1),
+        ("Seen by J. Smith today.", 1),
+    ],
+)
+def test_a_full_stop_ends_a_sentence_only_where_it_does(text: str, sentences: int) -> None:
+    assert len(split_report(text).sentences) == sentences
