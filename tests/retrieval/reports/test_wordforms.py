@@ -18,7 +18,9 @@ def test_both_spellings_become_one(british: str, american: str) -> None:
     assert spelling(british) == spelling(american)
 
 
-@pytest.mark.parametrize("pair", [("ileum", "ilium"), ("lesion", "legion"), ("humeral", "numeral"), ("raised", "razed")])
+@pytest.mark.parametrize(
+    "pair", [("ileum", "ilium"), ("lesion", "legion"), ("humeral", "numeral"), ("raised", "razed")]
+)
 def test_different_words_stay_different(pair: tuple[str, str]) -> None:
     assert spelling(pair[0]) != spelling(pair[1])
 
