@@ -75,8 +75,8 @@ class Lesions(Organs):
     def _take_place(self, entry: Entry) -> None:
         """The place the identity is named with, if it is another than where the thing was seen."""
         said, seen = self.compound[0] if self.compound else None, entry.place
-        if said is None and usual_place("", entry.lesion) not in ("", "brain"):
-            said = Place(usual_place("", entry.lesion))
+        if said is None and usual_place("", entry.lesion) == "lungs":
+            said = Place("lungs")  # "flattened diaphragms in keeping with COPD"
         if said is None or said.side:
             return
         if seen is None or not self._inside(seen.organ, said.organ):

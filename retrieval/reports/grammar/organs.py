@@ -72,7 +72,8 @@ class Organs(Belonging):
                 continue
             if item.how == "part" and n < last and self.before(n + 1)[:1] == ["of"]:
                 continue
-            own = self._own_side(n, side if n == k or self.items[n - 1].sort == "side" or self._is_pair(item) else "")
+            listed = side if n == k or self.items[n - 1].sort == "side" or self._is_pair(item) else ""
+            own = self._own_side(n, listed, alone=last == k)
             said = " ".join(self.words[item.first : item.last])
             part = self._part(item.name, self._meant_side(own)) if item.how == "part" else None
             organ = part.organ if part is not None else item.name
@@ -82,12 +83,14 @@ class Organs(Belonging):
                 side = ""
         return places
 
-    def _own_side(self, n: int, listed: str) -> str:
-        """The side said before a structure or in its name, or carried over."""
+    def _own_side(self, n: int, listed: str, *, alone: bool) -> str:
+        """The side said before a structure or in its name, or carried over; `alone`: it is no list."""
         item = self.items[n]
-        joins = self.words[self.items[n - 1].first] in ("neither", "either", "both")
-        if listed == "both" and joins and not self._is_pair(item) and not item.plural and item.how != "part":
-            listed = ""  # "neither the stomach nor the liver"
+        near = set(self.words[max(0, item.first - 2) : item.first])
+        joins = bool({"neither", "either", "both"} & near) or not alone
+        pair = self._is_pair(item) and (alone or "either" in near)
+        if listed == "both" and joins and not pair and not item.plural and item.how != "part":
+            listed = ""  # "neither the stomach nor the liver", "both ACL and PCL"
         return listed or item.side or self._carried_side(n, item)
 
     def _side_of_noun(self, place: Place) -> None:

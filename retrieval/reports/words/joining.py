@@ -12,6 +12,7 @@ from .naming import Item, index, item_of
 JOINTS = frozenset({",", "and", "or", "/", "nor"})
 _BETWEEN = JOINTS | {"the", "left", "right", "both"}
 _SPAN = 12  # words between a shared head and the first that shares it
+_BESIDE_DISCS = ("neural foramen", "facet joint", "nerve root")
 _SIDES_OF_BONE = frozenset({"superior", "inferior", "anterior", "posterior", "upper", "lower", "end"})
 
 
@@ -28,6 +29,7 @@ def joined(found: Sequence[Item], words: Sequence[str], table: StructureTable) -
         if before is not None and near and before.sort == item.sort == "organ":
             row, whole_row = table.get(item.name), table.get(before.name)
             of_level = whole_row is not None and whole_row.name.endswith("vertebra") and item.how != "surgery"
+            of_level = of_level or ("intervertebral dis" in before.name and item.name in _BESIDE_DISCS)
             inside = (
                 row is not None
                 and before.how == "adjective"
