@@ -49,7 +49,8 @@ def presence_in(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> P
         and e.group != entry.group
         and (e.lesion or e.how != "adjective" or e.state or e.sizes)
     ]
-    return presence_of(read.plain, entry.first, entry.last, others)
+    told = presence_of(read.plain, entry.first, entry.last, others)
+    return "present" if told == "historical" and entry.seen_now else told
 
 
 def status_of(entry: Entry, read: ReadSentence) -> Status:

@@ -25,8 +25,10 @@ class Belonging(Listing):
         if topic is None:
             topic = Place(next((e.usual for e in reversed(self.entries) if e.usual), ""))
         row = self.table.get(topic.organ) if topic.organ else None
-        if row is None or (part in ("apex", "base") and "thorax" in row.regions):
+        if row is None:
             return Place(_ALONE.get(part, ""))
+        if part in ("apex", "apical", "base") and "thorax" in row.regions and "heart" not in row.regions:
+            return Place("lungs")
         for whole in (topic.organ, topic.organ.removesuffix("s"), row.part_of, row.parent):
             for name in (f"{side} {part} of {whole}", f"{part} of {whole}", f"{whole} {part}"):
                 found = self.table.get(name) if whole else None

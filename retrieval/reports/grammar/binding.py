@@ -84,8 +84,8 @@ class Binder(Amounts):
             self.subject = places
             self.memory.label = places
             self.memory.topic = places[-1] if places else self.memory.topic
-        elif len(self.entries) == 1 and self.entries[0].lesion:
-            self.label_lesion = self.entries[0]
+        elif self.entries and self.entries[-1].lesion and (len(self.entries) == 1 or self.entries[-1].open):
+            self.label_lesion = self.entries[-1]
             self.label_lesion.by_label = self.label_lesion.place is not None
 
     def _deny_labels(self) -> None:

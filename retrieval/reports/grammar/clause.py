@@ -96,7 +96,13 @@ class Clause:
             return False  # "There is 5 mm of anterolisthesis"
         if first.sort in ("size", "count") and first.first == 0 and self._a_noun(first.last):
             return False  # "12 cm segment of …"
-        if {"it", "its"} & set(self.words[: first.first]):
+        if {"it", "its"} & set(self.words[: first.first]) or self.words[0] in (
+            "this",
+            "these",
+            "they",
+            "that",
+            "those",
+        ):
             return True
         if first.sort == "side" and first.name in ("left", "right") and self._a_noun(first.last):
             return False  # "Right tube patent"
@@ -145,6 +151,7 @@ class Clause:
         for entry in entries:
             if entry.how != "surgery":
                 (entry.priors if size.is_prior else entry.sizes).append(size)
+                entry.seen_now = entry.seen_now or (entry.sentence != self.sentence and not size.is_prior)
 
     def _flush(self) -> None:
         """Sizes that no side came for belong to what was named last."""

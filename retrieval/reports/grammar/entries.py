@@ -40,6 +40,7 @@ class Entry:
         leans: its sentence goes on about the one before; `leans_on_it`: with a pronoun ("It is fatty").
         by_usual: its place is only the usual one. by_adjective: "renal stone" may yet lie in the ureter.
         beside: the side of what it is said to go with ("a stone in the left ureter with hydronephrosis").
+        seen_now: a later sentence gives its size of today.
         by_label: it stands before a colon with its place ("thyroid nodules: right lobe 8 mm").
         template: others were counted out of it ("stones: two left, one right"), so that it is no finding of its own.
         group: entries joined by "and", "or" or commas share it.
@@ -72,6 +73,7 @@ class Entry:
     state: str = ""
     state_at: tuple[int, int] = (0, 0)
     count: int | None = None
+    seen_now: bool = False
     is_subject: bool = False
     plural: bool = False
     sizes: list[Size] = field(default_factory=list)

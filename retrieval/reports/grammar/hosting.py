@@ -11,7 +11,7 @@ from .entries import OTHER, Entry, Place
 from .hosts import LARGE
 
 _SPREADING = frozenset({"metastasis", "deposit", "invasion", "carcinomatosis"})  # go to a place, others are in it
-_LONG = frozenset({"thrombus", "occlusion", "dissection"})
+LONG = frozenset({"thrombus", "occlusion", "dissection"})
 _SURROUNDING = frozenset(
     {"fat stranding", "stranding", "fluid", "collection", "oedema", "haematoma", "inflammation", "inflammatory change"}
 )
@@ -27,7 +27,7 @@ class Hosting(Clause):
         near = self._near_before(k)
         if here and (
             (here[-1].lesion in _SPREADING and "to" in near)
-            or (here[-1].lesion in _LONG and here[-1].open and "from" in near[:2])
+            or (here[-1].lesion in LONG and here[-1].open and "from" in near[:2])
             or (here[-1].lesion in _SURROUNDING and here[-1].open and near[:1] in (["around"], ["surrounding"]))
             or ("from" in near and _GROWING & set(self.words[here[-1].last : self.items[k].first]))
         ):
@@ -98,11 +98,14 @@ class Hosting(Clause):
             return True  # "the artery is occluded over 9 cm, refilling at the knee"
         if here and not here[-1].open and ((COMPARING | {"most", "maximal"}) & set(near) or "with" in near):
             return True  # "cerebral atrophy, accentuated in the …", "dilated with a transition point in the …"
-        if here and here[-1].open and here[-1].lesion in _LONG and "from" in near[:2]:
+        if here and here[-1].open and here[-1].lesion in LONG and "from" in near[:2]:
             return False  # "thrombus from the femoral to the popliteal vein"
         spreads = bool(here) and here[-1].lesion in _SPREADING and near[:1] == ["to"]
         if set(self.after(last)[:1]) & {"predominant", "predominance"}:
             return True
+        sized = last + 1 < len(self.items) and self.items[last + 1].sort == "size" and not here
+        if sized and "than" in near and set(self.before(last + 1)) <= {"at", "of", "("}:
+            return False  # "wider than the ascending aorta at 31 mm"
         behind = " ".join(self.words[here[-1].last : self.items[k].first]) if here else ""
         if " of " not in f" {behind}".rsplit(" and ", 1)[0] and re.search(
             r"\band \w+(?: \w+)? of(?: the)?(?: left| right| both)?$", behind

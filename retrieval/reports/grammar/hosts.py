@@ -24,6 +24,7 @@ _CHEST = (
     "pulmon",
 )
 
+_OF_BONE = ("vertebra", "femur", "femora", "head of", "plateau", "bone")
 _ON_THE_PLEURA = (
     "plaque",
     "thickening",
@@ -80,6 +81,12 @@ def within(organ: str, usual: str, table: StructureTable) -> bool:
     if usual == "brain":
         return "brain" in row.regions or row.part_of == "brain"
     return organ != usual and usual.rstrip("s") in f"{row.name} {row.part_of} {row.parent}"
+
+
+def may_collapse(entry: Entry) -> bool:
+    """Whether a collapse is a lesion there: of a lung or a bone, not of bowel or bladder. True of every other lesion."""
+    organ = entry.place.organ if entry.place is not None else ""
+    return entry.lesion != "collapse" or any(part in organ for part in (*_CHEST, *_OF_BONE))
 
 
 def pairs(table: StructureTable, name: str) -> bool:

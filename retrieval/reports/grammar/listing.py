@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from .clause import clause_words, into, landmarks, verbs
 from .entries import Entry, Place
-from .hosting import Hosting
+from .hosting import LONG, Hosting
 
 _LIST = frozenset({",", "and", "or", "/", "nor", "the", "both", "as", "well", "in", "of", "left", "right", "heights", "height", "size",
                    "bodies", "signal", "structures", "contours", "region", "visualised", "visualized"})  # fmt: skip
@@ -28,7 +28,8 @@ class Listing(Hosting):
             joined = bool(set(words) & {",", "and", "or", "/", "nor"}) and (
                 set(words) <= _LIST or self._only_adjectives(words)
             )
-            joined = joined or (hosted and self._runs_to(last, end, words))
+            long = bool(self._lesions_here()) and self._lesions_here()[-1].lesion in LONG
+            joined = joined or ((hosted or long) and self._runs_to(last, end, words))
             if not joined or item.sort != "organ" or item.how in ("surgery", "megaly", "part"):
                 break
             follows = self.items[end + 1] if end + 1 < len(self.items) else None

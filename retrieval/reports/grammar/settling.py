@@ -8,7 +8,7 @@ from dataclasses import replace
 from ...anatomy.structures import StructureTable
 from ..words.limbs import limb_of
 from .entries import Entry, Memory, Place
-from .hosts import only_place, pairs, values, within
+from .hosts import may_collapse, only_place, pairs, values, within
 
 
 class Settler:
@@ -41,6 +41,8 @@ class Settler:
             return
         elif entry.place is None:
             self._find_place()
+        if entry.place is not None and entry.how == "predicate" and not may_collapse(entry):
+            entry.lesion, entry.state = "", "shown"  # "duodenum collapsed but normal"
         if entry.place is not None and entry.lesion == "effusion" and only_place(entry):
             entry.place = Place(only_place(entry), entry.place.side)
         said = entry.usual_by_name or not entry.by_usual
@@ -57,6 +59,10 @@ class Settler:
                 entry.side = seen.stands
         organ = entry.place.organ if entry.place is not None else entry.usual
         row = self.table.get(organ) if organ else None
+        if self.hedged and entry.place is None and shown and row is not None and row.side == "both" and not entry.side:
+            seen = shown[-1]
+            by = self.table.get(seen.place.organ) if seen.place is not None else None
+            entry.side = seen.stands if by is not None and set(by.regions) & set(row.regions) else ""
         if not entry.beside or entry.stands or row is None or (entry.place and entry.place.side):
             return
         if row.side != "both" and not row.name.endswith("space"):
@@ -80,7 +86,8 @@ class Settler:
         """The usual place, or a structure spoken of before."""
         entry = self.entry
         usual = entry.usual if self.table.get(entry.usual) else ""
-        joint = self._joint() if entry.lesion == "effusion" and not entry.names_place else None
+        articular = entry.lesion == "effusion" or entry.lesion in values("articular")
+        joint = self._joint() if articular and not entry.names_place else None
         if joint is not None:
             entry.place = replace(joint, side=entry.side) if entry.side else joint
             return

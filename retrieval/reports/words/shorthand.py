@@ -174,6 +174,8 @@ def _numbers(ribs: re.Match[str]) -> list[int]:
 
 
 def _opens_word(text: str, at: int) -> bool:
+    if re.search(r"\b[A-Z]-$", text[max(0, at - 3) : at]):
+        return False  # "G-CSF"
     return at == 0 or not (text[at - 1].isalnum() or text[at - 1] in "_'’")
 
 
