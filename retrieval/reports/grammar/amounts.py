@@ -136,7 +136,11 @@ class Amounts(Sides):
 
     def _counted_out(self, k: int) -> bool:
         """ "Stones: 2 on the right …": a total is dealt out over what follows."""
-        return ":" in self.before(k) and self.items[k].name != "none" and self._noun_left_out(k)
+        base = [e for e in self.current if e.lesion]
+        whole = bool(base) and base[0].stands in ("both", "") and not base[0].sizes and base[0].count is None
+        sided = k + 1 < len(self.items) and self.items[k + 1].sort == "side"
+        listed = ":" in self.before(k) or (sided and whole and "," in self.before(k) and base[0].plural)
+        return listed and self.items[k].name != "none" and self._noun_left_out(k)
 
     def _counts_known(self, k: int, base: list[Entry], near: list[str]) -> bool:
         """Whether the count is one of what was named last, which takes it, or of nothing that is named anew."""

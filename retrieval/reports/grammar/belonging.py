@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from ..words.naming import Item
 from .clause import JOINTS, SMALL_WORDS, carrying, clause_words, into, itself, verbs
 from .entries import OTHER, Place
-from .listing import Listing
+from .listing import ADJECTIVE, Listing
 
 _LOBED = "lung|lobe|liver|thyroid|brain|prostate|thymus|cerebr|parotid|breast"
 _ALONE = {"head": "head", "neck": "neck", "apex": "lungs", "base": "lungs"}
-_ADJECTIVE = ("al", "ic", "ar", "ous", "ary", "ac", "ine")
 
 
 class Belonging(Listing):
@@ -95,7 +94,7 @@ class Belonging(Listing):
         """Whether an adjective stands before a noun that is not the structure itself."""
         item, after = self.items[k], self.after(k)[:1]
         said = self.words[item.last - 1]
-        if item.how != "adjective" or not said.endswith(_ADJECTIVE) or not after or not after[0].isalpha():
+        if item.how != "adjective" or not said.endswith(ADJECTIVE) or not after or not after[0].isalpha():
             return False
         return after[0] not in itself() | verbs() | into() | clause_words() | JOINTS | SMALL_WORDS | {
             "no",
@@ -108,7 +107,7 @@ class Belonging(Listing):
     def _only_says_where(self, k: int, last: int) -> bool:
         """ "The larger one, subpleural, is 9 mm": an adjective between commas says more of the lesion before it."""
         item = self.items[k]
-        adjective = item.how == "adjective" and self.words[item.last - 1].endswith(_ADJECTIVE)
+        adjective = item.how == "adjective" and self.words[item.last - 1].endswith(ADJECTIVE)
         about = bool(self.current) and bool(self.current[0].lesion) and not self.current[0].open
         return adjective and about and k == last and self.before(k)[-1:] == [","]
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from ..sizes import Size
 from .amounts import Amounts
 from .clause import clause_words, denials, into, verbs
-from .entries import Entry
+from .entries import OTHER, Entry
 
 
 class Binder(Amounts):
@@ -31,6 +31,7 @@ class Binder(Amounts):
             }[item.sort]  # fmt: skip
             k = step(k)
         self._flush()
+        self._fill_places()
         self._deny_labels()
         self._respectively()
         if self.current:
@@ -87,6 +88,14 @@ class Binder(Amounts):
         elif self.entries and self.entries[-1].lesion and (len(self.entries) == 1 or self.entries[-1].open):
             self.label_lesion = self.entries[-1]
             self.label_lesion.by_label = self.label_lesion.place is not None
+
+    def _fill_places(self) -> None:
+        """ "Two cysts in the right and one in the left lobe": the structure is only named with the second side."""
+        for n, entry in enumerate(self.entries):
+            if entry.lesion and entry.place is None and entry.side in OTHER:
+                later = (e.place for e in self.entries[n + 1 :] if e.lesion == entry.lesion and e.place is not None)
+                place = next((p for p in later if p.side == OTHER[entry.side]), None)
+                entry.place = replace(place, side=entry.side) if place is not None else None
 
     def _deny_labels(self) -> None:
         """ "Liver mass: none", "Stones - nil": what stands before the colon is denied."""

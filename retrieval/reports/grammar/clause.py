@@ -104,8 +104,11 @@ class Clause:
             "those",
         ):
             return True
-        if first.sort == "side" and first.name in ("left", "right") and self._a_noun(first.last):
-            return False  # "Right tube patent"
+        if first.sort == "side" and first.name in ("left", "right"):
+            end = self.items[1].first if len(self.items) > 1 else len(self.words)
+            unknown = [n for n in range(first.last, end) if self._a_noun(n)]
+            if unknown[:1] == [first.last] or (unknown and len(self.items) == 1):
+                return False  # "Right tube patent", "on the right a prosthesis"
         if first.sort in ("side", "size") and any(self._a_noun(n) for n in range(first.first)):
             return False  # "Mild changes on the right", "Residual volume 45 ml"
         return first.sort in ("side", "size", "count", "same") or bool(_AGAIN & set(self.words[: first.first][:3]))

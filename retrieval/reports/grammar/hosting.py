@@ -28,7 +28,11 @@ class Hosting(Clause):
         if here and (
             (here[-1].lesion in _SPREADING and "to" in near)
             or (here[-1].lesion in LONG and here[-1].open and "from" in near[:2])
-            or (here[-1].lesion in _SURROUNDING and here[-1].open and near[:1] in (["around"], ["surrounding"]))
+            or (
+                here[-1].lesion in _SURROUNDING
+                and here[-1].open
+                and near[:1] in (["around"], ["surrounding"], ["about"])
+            )
             or ("from" in near and _GROWING & set(self.words[here[-1].last : self.items[k].first]))
         ):
             return True
@@ -116,7 +120,7 @@ class Hosting(Clause):
             bool(here)
             and here[-1].open
             and here[-1].lesion in _SURROUNDING
-            and near[:1] in (["around"], ["surrounding"])
+            and near[:1] in (["around"], ["surrounding"], ["about"])
         )
         return not spreads and not grows and not surrounds and bool(landmarks().find(near))
 

@@ -154,7 +154,7 @@ class Lesions(Organs):
     def _group_of(self, k: int, here: Sequence[Entry]) -> int:
         """The group of the list the lesion goes on with, else a new one."""
         before = set(self.before(k))
-        joined = bool(here) and bool(before & {",", "and", "or", "/", "nor", "versus", "vs"})
+        joined = bool(here) and bool(before & {",", "and", "or", "/", "nor", "versus", "vs", "than", "over"})
         joined = (
             joined and not before & (verbs() | {"with", "but"} | hedges()) and not here[-1].sizes and not self.pre_sizes
         )

@@ -9,6 +9,7 @@ from .clause import clause_words, into, landmarks, verbs
 from .entries import Entry, Place
 from .hosting import LONG, Hosting
 
+ADJECTIVE = ("al", "ic", "ar", "ous", "ary", "ac", "ine")
 _LIST = frozenset({",", "and", "or", "/", "nor", "the", "both", "as", "well", "in", "of", "left", "right", "heights", "height", "size",
                    "bodies", "signal", "structures", "contours", "region", "visualised", "visualized"})  # fmt: skip
 
@@ -90,7 +91,7 @@ class Listing(Hosting):
                 "new",
             }
         )
-        return len(words) <= 3 and not set(words) & stops and not landmarks().find(words)
+        return len(words) <= 4 and not set(words) & stops and not landmarks().find(words)
 
     def _list_goes_on(self, n: int) -> bool:
         """Whether commas lead to a last member with "and" or "or"."""
@@ -115,12 +116,18 @@ class Listing(Hosting):
         label, nxt = self.label_lesion, self.next(last)
         before = self.before(k)
         before = before[before.index(":") :] if ":" in before else before
+        counted = nxt is not None and nxt.sort == "count" and self.before(last + 1) == ["("] and label is not None
+        if counted and set(before) <= {",", "and", ")", ":"}:
+            return True  # "metastases: liver (3), lung (2)"
         if nxt is None or nxt.sort != "size" or not set(before) <= {",", "and", ")", ";", ":", "plus"}:
             return False
         if label is None:  # "protrusions at L3/4 (3 mm), L4/5 (5 mm)"
             told = self.current[0] if self.current else None
-            in_brackets = self.before(last + 1) == ["("] and ")" in before
-            return in_brackets and told is not None and bool(told.lesion and told.sizes) and not told.open
+            if told is None or not told.lesion or not told.sizes or told.open:
+                return False
+            item = self.items[k]  # "hilar nodes 14 mm, subcarinal 17 mm"
+            adjective = item.how == "adjective" and self.words[item.last - 1].endswith(ADJECTIVE) and "," in before
+            return (self.before(last + 1) == ["("] and ")" in before) or (adjective and not self.before(last + 1))
         return set(self.before(last + 1)) <= {",", "(", ":", "dash", "from"}
 
     def _last_lesion(self) -> Entry | None:

@@ -92,7 +92,8 @@ class Sides(Lesions):
             return True
         if not self._direct(k + 1):
             return False
-        if self.words[item.first] in _CONJUNCTIONS and nxt.sort == "lesion" and not nxt.plural:
+        nor = self.words[item.first] == "neither" and "nor" in self.words[item.last :]
+        if nxt.sort == "lesion" and (nor or (self.words[item.first] in _CONJUNCTIONS and not nxt.plural)):
             return True  # "both a haemangioma and a cyst", "neither haemorrhage nor infarct"
         if nxt.sort in ("organ", "lesion"):
             self.pre_side, self.pre_order, self.split = side, item.both_named, item.how == "split"

@@ -119,6 +119,12 @@ def _formed(words: Sequence[str], taken: set[int]) -> list[Item]:
     return made
 
 
+def _is_the_other(words: Sequence[Word], n: int) -> bool:
+    """ "One of the basilar tip, the other of the right …"."""
+    behind = words[n + 1].text if n + 1 < len(words) else ""
+    return words[n].text == "other" and n > 0 and words[n - 1].text == "the" and behind in ("of", "in", "at")
+
+
 def _counts(words: Sequence[Word], taken: set[int]) -> list[Item]:
     numbers = {term: int(value) for term, value in report_words()["number"] if term != "both"}
     found = []
@@ -129,6 +135,6 @@ def _counts(words: Sequence[Word], taken: set[int]) -> list[Item]:
             found.append(Item("count", word.text, n, n + 1, count=numbers[word.text]))
         elif word.sort == "number" and word.text.isdigit() and int(word.text) < 100:
             found.append(Item("count", word.text, n, n + 1, count=int(word.text)))
-        elif word.text in ("another", "none"):
-            found.append(Item("count", word.text, n, n + 1))
+        elif word.text in ("another", "none") or _is_the_other(words, n):
+            found.append(Item("count", "another" if word.text == "other" else word.text, n, n + 1))
     return found
