@@ -27,7 +27,8 @@ class Amounts(Sides):
         nxt = self.next(k)
         measured = bool(self.current) and bool(self.current[0].lesion) and not self.current[0].sizes
         of_next = nxt is not None and nxt.sort == "organ" and not self.before(k + 1) and not measured
-        of_next = of_next or self._of_lesion(k)
+        alone = nxt is not None and nxt.sort == "organ" and not self.before(k + 1) and self.before(k)[-2:-1] == ["with"]
+        of_next = of_next or alone or self._of_lesion(k)
         if (
             (
                 self._chain(k + 1, ("side", "organ", "state", "count")) is not None

@@ -109,7 +109,7 @@ class Belonging(Listing):
         item = self.items[k]
         adjective = item.how == "adjective" and self.words[item.last - 1].endswith(ADJECTIVE)
         about = bool(self.current) and bool(self.current[0].lesion) and not self.current[0].open
-        return adjective and about and k == last and self.before(k)[-1:] == [","]
+        return adjective and about and k == last and self.before(k)[-1:] == [","] and not self._sized_next(last)
 
     def _is_spoken_of(self, k: int, places: Sequence[Place]) -> bool:
         """Whether a structure behind a preposition is what the sentence is about: "length of the kidney", not "graft in the fossa"."""

@@ -122,6 +122,20 @@ class Clause:
     def _sorted(self, n: int) -> bool:
         return any(item.first <= n < item.last for item in self.items)
 
+    def _inside(self, organ: str, whole: str) -> bool:
+        """Whether a structure is another or a part of it, or the other a part of it."""
+        if organ.startswith("intervertebral dis") and whole.startswith("intervertebral dis"):
+            return True
+        for inner, outer in ((organ, whole), (whole, organ)):
+            row = self.table.get(inner)
+            for _step in range(4):
+                if row is None:
+                    break
+                if outer in (row.name, row.part_of, row.parent):
+                    return True
+                row = self.table.get(row.part_of) if row.part_of else None
+        return False
+
     def _near_before(self, k: int) -> list[str]:
         words = self.before(k)
         while k and self.items[k - 1].sort in ("side", "state") and self._direct(k):

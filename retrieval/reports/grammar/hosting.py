@@ -142,6 +142,15 @@ class Hosting(Clause):
             n -= 1
         return n >= 0 and self._direct(n + 1) and (self.items[n].sort, self.items[n].how) == ("lesion", "predicate")
 
+    def _within_label(self, entry: Entry, k: int) -> bool:
+        """ "Lungs: nodule, right lower lobe": a part of what stands before the colon."""
+        label = entry.place in self.memory.label and entry.place is not None
+        comma = self.words[entry.last : self.items[k].first][:1] == [","]
+        if not label or not comma or entry.place is None:
+            return False
+        whole, part = entry.place.organ, self.items[k].name
+        return self._inside(part, whole) or f" {whole.removesuffix('s')}" in part
+
     def _lies_in_spine(self, entry: Entry) -> bool:
         """Whether a level may be the place of a lesion, and not only say how high it lies."""
         organ = entry.place.organ if entry.place is not None else entry.usual if entry.names_place else ""
@@ -163,7 +172,9 @@ class Hosting(Clause):
     def _is_apposition(self, k: int, last: int) -> bool:
         waiting = self._open_group()
         touching = self._follows_lesion(k)
-        if waiting is None or not all(e.open or e.by_adjective or (e.weak and touching) for e in waiting):
+        if waiting is None or not all(
+            e.open or e.by_adjective or (e.weak and (touching or self._within_label(e, k))) for e in waiting
+        ):
             return False
         if not self.entries[-1].lesion or self.words[self.items[k - 1].last - 1].endswith("ing"):
             return False
@@ -176,7 +187,7 @@ class Hosting(Clause):
         nxt = self.items[last + 1] if last + 1 < len(self.items) else None
         if any(word.endswith("ing") for word in self.before(k)):
             return False
-        if touching:
+        if touching or any(self._within_label(entry, k) for entry in waiting):
             return True  # "brain metastasis right frontal 8 mm"
         measured = waiting[0].by_adjective or waiting[0].usual
         ends = ("state", "size") if measured and ":" not in self.before(k) else ("state",)

@@ -203,20 +203,6 @@ class Lesions(Organs):
                 return [replace(subject[0], side="both")]
         return list(subject)
 
-    def _inside(self, organ: str, whole: str) -> bool:
-        """Whether a structure is another or a part of it, or the other a part of it."""
-        if organ.startswith("intervertebral dis") and whole.startswith("intervertebral dis"):
-            return True
-        for inner, outer in ((organ, whole), (whole, organ)):
-            row = self.table.get(inner)
-            for _step in range(4):
-                if row is None:
-                    break
-                if outer in (row.name, row.part_of, row.parent):
-                    return True
-                row = self.table.get(row.part_of) if row.part_of else None
-        return False
-
     def _label_again(self, item: Item) -> Entry | None:
         """ "Stone burden: 4 calculi", "index lesion" after "metastases": the same finding named once more."""
         before = self.words[max(0, item.first - 4) : item.first]
