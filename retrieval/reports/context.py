@@ -29,7 +29,7 @@ _FRESH = frozenset({"a", "an", "<size>", "there", "small", "mild", "moderate", "
 _MARKS = frozenset({":", ",", ";", ")"})
 _PLACING = frozenset({"and", "or", "but", "in", "on", "at", "from", "bilaterally", "today", "now", "since", "post"})
 _STILL_THERE = frozenset({"known", "treated"})
-_BOTH_WAYS = frozenset({"versus", "vs", "favoured", "favored"})
+_BOTH_WAYS = frozenset({"versus", "vs", "favoured", "favored", "more", "less"})
 _ONE_NOUN = frozenset({"prior", "previous", "previously", "known", "remote", "post", "recent", "earlier", "former"})
 _NOW = frozenset({"unchanged", "stable", "persists", "persistent", "persisting", "remains", "now", "again", "today", "currently", "smaller", "larger", "bigger",
                   "increased", "decreased", "enlarging", "grown", "shrunk", "residual", "measures"})  # fmt: skip
@@ -90,6 +90,10 @@ def _says_of_later(
         return False
     if words[trigger.first] in _STILL_THERE and "<size>" in words[trigger.last : last + 2 * _NEAR]:
         return False  # "treated lesion, 3.9 cm": known before, and measured now
+    gap, behind = words[trigger.last : first], words[last : last + _LIST]
+    own = behind[:1] in (["<size>"], ["in"], ["along"], ["around"], ["within"])
+    if category == "negated" and own and "," in gap and not {"or", "nor"} & {*gap, *behind}:
+        return False  # "no adenopathy, aneurysm 3.1 cm", "no free air, fluid in the pouch"
     return _reaches(words, trigger, triggers, (min(trigger.last, first), first), category)
 
 
@@ -130,6 +134,8 @@ def _reaches(
     joint = [n for n, word in enumerate(gap) if word in _JOINTS]
     if ":" in gap and category in ("hypothetical", "possible"):
         return False  # "Rule out appendicitis: appendix normal"
+    if category == "hypothetical" and " , the " in f" {' '.join(gap)} ":
+        return False  # "If it is no cyst, the lesion could be …"
     if category == "historical" and words[trigger.first] in _ONE_NOUN:
         return not joint and not set(gap) & _verbs()
     if words[trigger.first] == "either" and (

@@ -116,6 +116,9 @@ class Amounts(Sides):
         base = [e for e in self.current if e.lesion] or [e for e in before if e.lesion]
         if not base or set(near) & {"larger", "largest", "smaller", "smallest", "bigger", "biggest"}:
             return k + 1
+        if self.before(k)[-1:] == ["("] and item.count is not None:
+            base[0].count = item.count  # "polyps of the gallbladder (two, 3 and 5 mm)"
+            return k + 1
         if self._counts_known(k, base, near):
             return k + 1
         copies = [entry.copy((item.first, item.last)) for entry in base[:1]]

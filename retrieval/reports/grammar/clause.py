@@ -109,7 +109,7 @@ class Clause:
             unknown = [n for n in range(first.last, end) if self._a_noun(n)]
             if unknown[:1] == [first.last] or (unknown and len(self.items) == 1):
                 return False  # "Right tube patent", "on the right a prosthesis"
-        if first.sort in ("side", "size") and any(self._a_noun(n) for n in range(first.first)):
+        if first.sort in ("side", "size", "count") and any(self._a_noun(n) for n in range(first.first)):
             return False  # "Mild changes on the right", "Residual volume 45 ml"
         return first.sort in ("side", "size", "count", "same") or bool(_AGAIN & set(self.words[: first.first][:3]))
 

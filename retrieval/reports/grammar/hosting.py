@@ -149,7 +149,7 @@ class Hosting(Clause):
         if not label or not comma or entry.place is None:
             return False
         whole, part = entry.place.organ, self.items[k].name
-        return self._inside(part, whole) or f" {whole.removesuffix('s')}" in part
+        return self.items[k].how == "part" or self._inside(part, whole) or f" {whole.removesuffix('s')}" in part
 
     def _lies_in_spine(self, entry: Entry) -> bool:
         """Whether a level may be the place of a lesion, and not only say how high it lies."""
