@@ -152,7 +152,7 @@ def _breaks(text: str, match: re.Match[str], at: int) -> bool:
     if kind == "lesion":
         return re.match(r"\s+[a-z\d]", after) is None
     if kind in ("soft", "side"):  # short for something only where the sentence plainly goes on
-        return re.match(r"\s+(?:[a-z\d]|[IVX]+\b|[A-Z]{2})", after) is None
+        return re.match(r"\s+(?:[a-z\d]|[IVX]+\b|[A-Z]{2}|N\b)", after) is None
     return kind is None
 
 

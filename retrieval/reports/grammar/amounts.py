@@ -116,6 +116,10 @@ class Amounts(Sides):
         base = [e for e in self.current if e.lesion] or [e for e in before if e.lesion]
         if not base or set(near) & {"larger", "largest", "smaller", "smallest", "bigger", "biggest"}:
             return k + 1
+        if item.name == "none" and k and self.items[k - 1].sort == "side" and base[0].first == self.items[k - 1].first:
+            base[0].group = self._groups = self._groups + 1
+            base[0].denied = True  # "the right kidney holds three stones, the left none"
+            return k + 1
         if self.before(k)[-1:] == ["("] and item.count is not None:
             base[0].count = item.count  # "polyps of the gallbladder (two, 3 and 5 mm)"
             return k + 1

@@ -122,7 +122,8 @@ class Hosting(Clause):
             and here[-1].lesion in _SURROUNDING
             and near[:1] in (["around"], ["surrounding"], ["about"])
         )
-        return not spreads and not grows and not surrounds and bool(landmarks().find(near))
+        since = max((n + 1 for n, word in enumerate(near) if word in verbs()), default=0)
+        return not spreads and not grows and not surrounds and bool(landmarks().find(near[since:]))
 
     def _after_largest(self, k: int) -> bool:
         """ "nodules, the largest 14 mm in the right lower lobe": that is where the largest is, not all of them."""

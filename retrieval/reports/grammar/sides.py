@@ -39,7 +39,7 @@ class Sides(Lesions):
     def _is_no_side(self, k: int) -> bool:
         """Whether the word points, compares, or only describes what is on both sides."""
         item, nxt = self.items[k], self.next(k)
-        if self.before(k)[-2:] == ["to", "the"] and pointing() & set(self.words[max(0, item.first - 4) : item.first]):
+        if self.before(k)[-2:] == ["to", "the"] and pointing() & set(self.words[max(0, item.first - 6) : item.first]):
             return True  # "displaced to the right"
         told = self.items[k - 1] if k else item
         if told.sort == "side" and self.words[item.first - 1 : item.first] == ["than"]:

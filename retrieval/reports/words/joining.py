@@ -26,6 +26,10 @@ def joined(found: Sequence[Item], words: Sequence[str], table: StructureTable) -
             part = table.get(f"{item.name} of {before.name}") or table.get(f"{before.name} {item.name}")
             made[-1] = replace(before, name=part.name if part is not None else before.name, last=item.last)
             continue
+        comma = before is not None and words[before.last : item.first] == [","]
+        if before is not None and comma and before.sort == item.sort == "organ" and before.name == item.name == "liver":
+            made[-1] = replace(before, last=item.last)  # "liver, segment 3"
+            continue
         if before is not None and near and before.sort == item.sort == "organ":
             row, whole_row = table.get(item.name), table.get(before.name)
             of_level = whole_row is not None and whole_row.name.endswith("vertebra") and item.how != "surgery"

@@ -51,6 +51,10 @@ _RIBS = re.compile(
     r"\bribs?\s+(?P<a>\d{1,2})(?:\s*(?:to|-|–)\s*(?P<b>\d{1,2})|(?P<more>(?:\s*,\s*\d{1,2})*\s*(?:,|and|&)\s*\d{1,2}))?\b(?!\s*(?:mm|cm))"
     r"|\b(?P<c>\d{1,2})(?:st|nd|rd|th)?\s*(?:to|-|–)\s*(?P<d>\d{1,2})(?:st|nd|rd|th)\s+ribs?\b"
 )
+_ORDINAL = re.compile(  # "rib fractures: right 4th to 7th"
+    r"\b(?P<a>\d{1,2})(?:st|nd|rd|th)(?:\s*(?:to|-|–)\s*(?P<b>\d{1,2})(?:st|nd|rd|th))?(?P<c>)(?P<d>)(?P<more>)\b"
+    r"(?!\s*(?:anterior|posterior|lateral)?\s*(?:ribs?|to|-|metacarp|metatars|finger|toe|week|month|day|costo|thoracic|lumbar|cervical|and\s+\d|,\s*\d))"
+)
 _WHICH = frozenset(
     {"medial", "lateral", "anterior", "posterior", "superior", "inferior", "left", "right", "upper", "lower"}
 )
@@ -136,6 +140,10 @@ def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
     if ribs:
         listed = [[*(["and"] if n else []), f"{number}", "th", "rib"] for n, number in enumerate(_numbers(ribs))]
         return [word for one in listed for word in one], ribs.end()
+    ordinal = _ORDINAL.match(text, at, end) if re.search(r"\bribs?\b", text, re.IGNORECASE) else None
+    if ordinal:
+        listed = [[*(["and"] if n else []), f"{number}", "th", "rib"] for n, number in enumerate(_numbers(ordinal))]
+        return [word for one in listed for word in one], ordinal.end()
     short = _short().match(text, at, end)
     if short:
         return [token.word for token in tokens(_meant()[short.group("term")])], short.end()
