@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..words.kinds import hedges, into, verbs
 from ..words.naming import Item
-from .clause import JOINTS, SMALL_WORDS, hedges, into, verbs
+from .clause import JOINTS, SMALL_WORDS
 from .entries import Entry
 from .sides import Sides
 

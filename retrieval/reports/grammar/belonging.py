@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ..words.kinds import carrying, clause_words, into, itself, verbs
 from ..words.naming import Item
-from .clause import JOINTS, SMALL_WORDS, carrying, clause_words, into, itself, verbs
+from .clause import JOINTS, SMALL_WORDS
 from .entries import OTHER, Place
 from .listing import ADJECTIVE, Listing
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..sizes import Size
+from ..words.kinds import clause_words, denials, into, verbs
 from .amounts import Amounts
-from .clause import clause_words, denials, into, verbs
 from .entries import OTHER, Entry
 
 

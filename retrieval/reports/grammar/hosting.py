@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .clause import COMPARING, Clause, into, landmarks, verbs, whereabouts
+from ..words.kinds import into, landmarks, verbs, whereabouts
+from .clause import COMPARING, Clause
 from .entries import OTHER, Entry, Place
 from .hosts import LARGE
 

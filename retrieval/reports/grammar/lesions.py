@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..words.kinds import always, carrying, describing, hedges, identities, sized, verbs
 from ..words.naming import Item
-from .clause import always, carrying, describing, hedges, identities, sized, verbs
 from .entries import OTHER, Entry, Place
 from .hosts import usual_place
 from .organs import Organs

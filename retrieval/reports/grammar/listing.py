@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .clause import clause_words, into, landmarks, verbs
+from ..words.kinds import clause_words, into, landmarks, verbs
 from .entries import Entry, Place
 from .hosting import LONG, Hosting
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..words.kinds import exams, verbs
 from ..words.naming import Item
 from .belonging import Belonging
-from .clause import exams, verbs
 from .entries import OTHER, Entry, Place
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..words.kinds import clause_words, describing, into, pointing, verbs
 from ..words.naming import Item
-from .clause import COMPARING, JOINTS, SMALL_WORDS, clause_words, describing, into, pointing, verbs
+from .clause import COMPARING, JOINTS, SMALL_WORDS
 from .entries import OTHER, Entry
 from .lesions import Lesions
 
