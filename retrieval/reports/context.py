@@ -108,6 +108,8 @@ def _says_of_earlier(
     if trigger.first < last:
         return False
     category, direction = trigger.value
+    if words[trigger.first] == "queried" and _MARKS & set(words[last : trigger.first]):
+        return False  # "hypodense area: focal fat?" asks for the fat
     behind = words[trigger.last : trigger.last + 1]
     # what may stand on either side belongs to the mention right behind it, if there is one
     either = direction == "around" and category == "possible" and words[trigger.first] not in _BOTH_WAYS

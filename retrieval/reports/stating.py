@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,9 @@ from .words.shorthand import Word
 Status = Literal["", "normal", "enlarged", "small", "removed", "present"]
 _NOT_LOOKED_AT = ("not visualised", "not visualized", "not evaluated", "not assessed", "not imaged", "not included", "not well seen",
                   "not examined", "not covered", "not fully", "obscured", "poorly seen", "limited")  # fmt: skip
+_REACH = 8  # words behind "nodes" in which it is said that they are normal
+_NODES_NORMAL = ("not (?:\\w+ )?enlarged", "(?<!ab)normal", "unremarkable", "within normal", "physiologic(?:al)?")
+_ENDING = frozenset({"and", "or", "with", "but", "of", "in", "is", "are"})
 _NEAR = 5  # words from "absence of" to the structure
 
 
@@ -41,6 +45,8 @@ def presence_in(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> P
             and not {",", "with", "no", "without"} & set(between)
         ):
             return "historical"  # "nephrectomy for carcinoma"
+    if _normal_nodes(entry, entries, read):
+        return "absent"
     others = [
         (e.first, e.last)
         for e in entries
@@ -51,6 +57,19 @@ def presence_in(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> P
     ]
     told = presence_of(read.plain, entry.first, entry.last, others)
     return "present" if told == "historical" and entry.seen_now else told
+
+
+def _normal_nodes(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> bool:
+    """ "Nodes of normal size", "the nodes are not enlarged": named, and no lymphadenopathy."""
+    if entry.lesion != "lymphadenopathy" or not {"node", "nodes"} & set(read.plain[entry.first : entry.last]):
+        return False
+    later = [e.first for e in entries if e.sentence == entry.sentence and e.lesion and e.first >= entry.last]
+    behind = " ".join(read.plain[entry.last : min([entry.last + _REACH, *later])])
+    before = read.plain[max(0, entry.first - _NEAR) : entry.first]
+    near = before[max((n + 1 for n, word in enumerate(before) if not word.isalpha() or word in _ENDING), default=0) :]
+    return ("normal" in near and "not" not in near) or any(
+        re.match(rf"(?:\w+ )*?{phrase}\b", behind) and "not normal" not in behind for phrase in _NODES_NORMAL
+    )
 
 
 def status_of(entry: Entry, read: ReadSentence) -> Status:

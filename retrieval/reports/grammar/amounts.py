@@ -25,6 +25,8 @@ class Amounts(Sides):
         if not self.entries and not self.leans and k == 0 and self._is_of_nothing(item):
             self.current = [self._nothing(item)]
             return k + 1  # "Parenchymal thickness 14 mm": of nothing that is known
+        if self.after(k)[:1] == ["of"] and self._a_noun(item.last + 1):
+            return k + 1  # "after 100 ml of iohexol"
         nxt = self.next(k)
         measured = bool(self.current) and bool(self.current[0].lesion) and not self.current[0].sizes
         of_next = nxt is not None and nxt.sort == "organ" and not self.before(k + 1) and not measured

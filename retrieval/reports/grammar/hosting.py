@@ -187,6 +187,8 @@ class Hosting(Clause):
         if set(self.after(last)) & verbs() or set(self.before(k)) & verbs():
             return False
         nxt = self.items[last + 1] if last + 1 < len(self.items) else None
+        if nxt is not None and (nxt.sort, nxt.how) == ("lesion", "predicate") and "not" in self.before(last + 1)[:1]:
+            return False  # "no stones, wall not thickened"
         if any(word.endswith("ing") for word in self.before(k)):
             return False
         if touching or any(self._within_label(entry, k) for entry in waiting):

@@ -39,7 +39,8 @@ class Listing(Hosting):
             )
             if hosted and speaks and not self._one_plural(last, end):
                 break
-            if "," in words and not {"and", "or", "nor", "/"} & set(words) and not self._list_goes_on(end):
+            commas = "," in words and not {"and", "or", "nor", "/"} & set(words)
+            if commas and not self._list_goes_on(end) and not self._all_normal(last, end):
                 break
             sized = follows is not None and follows.sort == "size" and self._direct(end + 1)
             if "," in words and sized:
@@ -105,6 +106,13 @@ class Listing(Hosting):
                 return False
             n += 1
         return False
+
+    def _all_normal(self, k: int, n: int) -> bool:
+        """ "Unremarkable kidneys, adrenals, pancreas": one word at an end of the sentence is said of them all."""
+        states = [m for m, item in enumerate(self.items) if item.sort == "state"]
+        alone = all(item.sort in ("organ", "side", "state") for item in self.items)
+        ends = states in ([0], [len(self.items) - 1]) and self.items[states[0]].name == "normal"
+        return alone and ends and not self._inside(self.items[n].name, self.items[k].name)
 
     def _elided(self, last: int) -> bool:
         """ "Pleural effusions and a pericardial one": the noun is left out behind the adjective."""

@@ -239,9 +239,8 @@ class Sides(Lesions):
     def _twin(self, entry: Entry, side: str) -> Entry | None:
         """The other half of a pair that was split before."""
         for other in [*self.entries, *self.memory.current]:
-            same = (
-                other.lesion == entry.lesion and other.place and entry.place and other.place.organ == entry.place.organ
-            )
+            places = [e.place.organ if e.place is not None else "" for e in (other, entry)]
+            same = other.lesion == entry.lesion and places[0] == places[1]
             if other is not entry and same and other.stands == side and not other.sizes and other.group == entry.group:
                 return other
         return None

@@ -164,7 +164,9 @@ def _word(text: str, match: re.Match[str]) -> Iterator[Word]:
     if word in _MARKS:
         yield Word(_MARKS[word], at, match.end(), "mark")
     elif word == "?":
-        if text[match.end() : match.end() + 2].strip():
+        if at and text[at - 1].isalnum():
+            yield Word("queried", at, match.end(), "word")  # "adenoma?"
+        elif text[match.end() : match.end() + 2].strip():
             yield Word("query", at, match.end(), "word")
     else:
         said = re.sub(r"n['’]t$", " not", word)

@@ -24,6 +24,12 @@ RIGHT: list[tuple[str, list[Row]]] = [
      [("left ureter", "stone", "left", "present", ()), ("left kidney", "hydronephrosis", "left", "present", ())]),
     ("Right greater than left pleural effusions.", [("pleural cavity", "effusion", "both", "present", ())]),
     ("Fracture of the left clavicle, displaced to the right.", [("left clavicle", "fracture", "left", "present", ())]),
+    ("Bilateral renal cysts, up to 4.1 cm on the left and 2.6 cm on the right.",
+     [("left kidney", "cyst", "left", "present", (41.0,)), ("right kidney", "cyst", "right", "present", (26.0,))]),
+    ("ACL, PCL intact.",
+     [("anterior cruciate ligament", "", "", "present", ()), ("posterior cruciate ligament", "", "", "present", ())]),
+    ("Gallbladder: no stones, wall not thickened.",
+     [("gallbladder", "stone", "", "absent", ()), ("gallbladder wall", "thickening", "", "absent", ())]),
     # the noun before a colon is that of every line behind it
     ("Nodes: subcarinal 14 mm, right hilar 11 mm.",
      [("mediastinum", "lymphadenopathy", "", "present", (14.0,)), ("hilum of right lung", "lymphadenopathy", "right", "present", (11.0,))]),
@@ -50,6 +56,10 @@ RIGHT: list[tuple[str, list[Row]]] = [
      [("appendix", "appendicitis", "", "hypothetical", ()), ("appendix", "", "", "present", ())]),
     ("Left lung nodule 18 mm versus 26 mm.", [("left lung", "nodule", "left", "present", (18.0,))]),
     ("At least 5 lung nodules, none larger than 7 mm.", [("lungs", "nodule", "", "present", (7.0,))]),
+    ("Left adrenal nodule 14 mm (adenoma?).",
+     [("left adrenal gland", "nodule", "left", "present", (14.0,)), ("left adrenal gland", "adenoma", "left", "possible", ())]),
+    ("Mesenteric nodes normal sized.", [("mesentery", "lymphadenopathy", "", "absent", ())]),
+    ("Chest and abdomen were scanned after 100 ml of iohexol.", []),
     # words that only describe, and words that mean no structure
     ("Lytic or sclerotic lesion: none.", [("", "lesion", "", "absent", ())]),
     ("Right lung mass, mildly calcified.", [("right lung", "mass", "right", "present", ())]),
