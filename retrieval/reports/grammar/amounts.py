@@ -31,7 +31,7 @@ class Amounts(Sides):
         measured = bool(self.current) and bool(self.current[0].lesion) and not self.current[0].sizes
         of_next = nxt is not None and nxt.sort == "organ" and not self.before(k + 1) and not measured
         alone = nxt is not None and nxt.sort == "organ" and not self.before(k + 1) and self.before(k)[-2:-1] == ["with"]
-        of_next = of_next or alone or self._of_lesion(k)
+        of_next = of_next or alone or self._of_lesion(k) or self._sizes_come_first(k)
         if (
             (
                 self._chain(k + 1, ("side", "organ", "state", "count")) is not None

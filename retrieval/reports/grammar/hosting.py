@@ -178,6 +178,8 @@ class Hosting(Clause):
             e.open or e.by_adjective or (e.weak and (touching or self._within_label(e, k))) for e in waiting
         ):
             return False
+        if self.pre_sizes and waiting[0].sizes:
+            return False  # "liver cyst 12 mm, 14 cm spleen"
         if not self.entries[-1].lesion or self.words[self.items[k - 1].last - 1].endswith("ing"):
             return False
         if self.before(k)[-1:] == ["("] and self.after(last)[:1] == [")"]:

@@ -138,6 +138,39 @@ class Listing(Hosting):
             return (self.before(last + 1) == ["("] and ")" in before) or (adjective and not self.before(last + 1))
         return set(self.before(last + 1)) <= {",", "(", ":", "dash", "from"}
 
+    def _measured_again(self, k: int, last: int) -> bool:
+        """ "Nodules, 14 mm RLL and 9 mm LUL": the size stands before the place of another one."""
+        told, n = self.current[0] if self.current else None, k
+        while n and self.items[n - 1].sort == "side" and not self.before(n):
+            n -= 1
+        if n < 2 or not self.pre_sizes or self.items[n - 1].sort != "size" or self.before(n):
+            return False
+        if told is None or not told.lesion or not told.sizes or told.place is None or set(self.after(last)) & verbs():
+            return False
+        rows = [self.table.get(organ) for organ in (told.place.organ, self.items[k].name)]
+        alike = rows[0] is not None and rows[1] is not None and rows[0].parent == rows[1].parent
+        return alike and bool(self.before(n - 1)) and set(self.before(n - 1)) <= {",", "and", "plus"}
+
+    def _sizes_come_first(self, k: int) -> bool:
+        """ "12 mm left frontal lobe, 8 mm right parietal lobe": each size stands right before its structure."""
+        if not self.before(k) or not set(self.before(k)) <= {",", "and", "plus"}:
+            return False
+        if not all(self._names_next(n) for n in (k, self._size_before(k))):
+            return False
+        return bool(self.current) and bool(self.current[0].lesion)
+
+    def _size_before(self, k: int) -> int:
+        return next((n for n in range(k - 1, -1, -1) if self.items[n].sort not in ("side", "organ")), -1)
+
+    def _names_next(self, n: int) -> bool:
+        """Whether the item is a size with nothing but a side between it and a structure."""
+        if n < 0 or self.items[n].sort != "size":
+            return False
+        n += 1
+        while n < len(self.items) and self.items[n].sort == "side" and not self.before(n):
+            n += 1
+        return n < len(self.items) and self.items[n].sort == "organ" and not self.before(n)
+
     def _last_lesion(self) -> Entry | None:
         here = [e for e in [*self.memory.current, *self.entries] if e.lesion]
         return here[-1] if here else None

@@ -38,7 +38,7 @@ class Organs(Belonging):
             pass
         elif self._host_words(k) and not operated:
             self._host(k, places, order)
-        elif self._elided(last) or self._listed_under_lesion(k, last):
+        elif self._elided(last) or self._listed_under_lesion(k, last) or self._measured_again(k, last):
             self._another(k, only)
             return last + 1 + self._elided(last)
         elif not operated and (self._is_apposition(k, last) or self._completes_count(k) or self._ends_predicate(k)):

@@ -37,6 +37,8 @@ RIGHT: list[tuple[str, list[Row]]] = [
      [("left pleural cavity", "effusion", "left", "present", ()), ("pericardium", "effusion", "", "present", ())]),
     ("Mild mitral and tricuspid regurgitation.",
      [("mitral valve", "regurgitation", "", "present", ()), ("tricuspid valve", "regurgitation", "", "present", ())]),
+    ("Stones 5 mm left kidney, 7 mm right kidney.",
+     [("left kidney", "stone", "left", "present", (5.0,)), ("right kidney", "stone", "right", "present", (7.0,))]),
     # bare parts are those of what is spoken of
     ("The right lobe of the thyroid contains a 9 mm nodule. The left lobe is normal.",
      [("right lobe of thyroid gland", "nodule", "right", "present", (9.0,)), ("left lobe of thyroid gland", "", "left", "present", ())]),
