@@ -63,6 +63,7 @@ _BARE = re.compile(
 )
 _YEAR = re.compile(r"(?:19|20)\d\d\s*(?:to|and|,)\s*(?=\d)")  # "in 2019 to 3.6 cm"
 _GROWN_BY = re.compile(r"(?:grown|grew|increased|decreased|shrunk|enlarged|reduced)(?: in size)? by\s*$", re.IGNORECASE)
+_OTHER_SIDE = re.compile(r"\s*(?:on the\s+)?(?:left|right)(?:,|,?\s+and)\s+", re.IGNORECASE)
 _LENGTH_OVER = re.compile(r"\bover\s*(?:a length of\s*)?$", re.IGNORECASE)  # "stenosis over 12 mm" is a length
 Bound = Literal["", "at most", "at least"]
 
@@ -130,6 +131,8 @@ def measures(text: str) -> list[tuple[Size, bool]]:
             and not _NOT_SIZE.match(text[end:])
             and not _NOT_BEFORE.search(before)
         )
+        if found and not found[-1][1] and _OTHER_SIDE.fullmatch(text, found[-1][0].end, start):
+            is_size = False  # "cortical thickness 8 mm on the right and 11 mm on the left"
         found.append((Size(mm, None, bound, prior, start, end, parts), is_size))
     found += [(size, True) for size in _without_unit(text, [size for size, is_size in found if size.mm])]
     return sorted(found, key=lambda pair: pair[0].start)

@@ -102,6 +102,16 @@ class Entry:
         )  # fmt: skip
 
 
+def without_denied_halves(entries: list[Entry], now: list[Entry]) -> list[Entry]:
+    """The entries but for halves of "both" that `now` denies: "both knees: effusion on the left, none on the right"."""
+    denied = [(e.lesion, e.stands, e.place and e.place.organ) for e in now if e.denied]
+    return [
+        e
+        for e in entries
+        if e.denied or e.sizes or not e.weak or (e.lesion, e.stands, e.place and e.place.organ) not in denied
+    ]
+
+
 @dataclass
 class Memory:
     """What a sentence takes over from the ones before it in the paragraph.

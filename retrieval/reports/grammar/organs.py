@@ -28,6 +28,8 @@ class Organs(Belonging):
             self.current = [self._nothing(item)]  # "wall thickness 12 mm" of a ventricle
         elif lesion is None and last == k and self._belongs_to_noun(k):
             self._side_of_noun(only[0])
+            if self._sized_next(last) and not self.current:
+                self.current, self.subject = [self._nothing(item)], []  # "renal cortical thickness 8 mm"
         elif lesion is not None and not operated and self.items[lesion].how != "predicate":
             if self._host_words(k) and "with" not in self._near_before(k) and self._open_group():
                 self._put_hosts(only)

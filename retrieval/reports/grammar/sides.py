@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..words.kinds import clause_words, describing, into, pointing, verbs
 from ..words.naming import Item
 from .clause import COMPARING, JOINTS, SMALL_WORDS
-from .entries import OTHER, Entry
+from .entries import OTHER, Entry, without_denied_halves
 from .lesions import Lesions
 
 _CONJUNCTIONS = frozenset({"both", "either", "neither"})
@@ -203,6 +203,7 @@ class Sides(Lesions):
         if len(group) > len(base) and base[0].lesion and all(not e.stands for e in group):
             base = group  # "no stone, hydronephrosis or mass on either side"
         self.current = [self._on_side(entry, side, at) for entry in base]
+        self.entries = without_denied_halves(self.entries, self.current)
         self.memory.sided += [
             (self.sentence, replace(e.place, side=e.stands))
             for e in self.current

@@ -30,6 +30,9 @@ RIGHT: list[tuple[str, list[Row]]] = [
      [("anterior cruciate ligament", "", "", "present", ()), ("posterior cruciate ligament", "", "", "present", ())]),
     ("Gallbladder: no stones, wall not thickened.",
      [("gallbladder", "stone", "", "absent", ()), ("gallbladder wall", "thickening", "", "absent", ())]),
+    ("Both knees: moderate effusion on the left, none on the right.",
+     [("left knee", "effusion", "left", "present", ()), ("right knee", "effusion", "right", "absent", ())]),
+    ("Renal cortical thickness 8 mm on the right and 11 mm on the left.", []),
     # the noun before a colon is that of every line behind it
     ("Nodes: subcarinal 14 mm, right hilar 11 mm.",
      [("mediastinum", "lymphadenopathy", "", "present", (14.0,)), ("hilum of right lung", "lymphadenopathy", "right", "present", (11.0,))]),
