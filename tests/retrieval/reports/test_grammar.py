@@ -42,6 +42,7 @@ RIGHT: list[tuple[str, list[Row]]] = [
      [("mitral valve", "regurgitation", "", "present", ()), ("tricuspid valve", "regurgitation", "", "present", ())]),
     ("Stones 5 mm left kidney, 7 mm right kidney.",
      [("left kidney", "stone", "left", "present", (5.0,)), ("right kidney", "stone", "right", "present", (7.0,))]),
+    ("7 mm LLL GGO.", [("lower lobe of left lung", "opacity", "left", "present", (7.0,))]),
     # bare parts are those of what is spoken of
     ("The right lobe of the thyroid contains a 9 mm nodule. The left lobe is normal.",
      [("right lobe of thyroid gland", "nodule", "right", "present", (9.0,)), ("left lobe of thyroid gland", "", "left", "present", ())]),
