@@ -133,6 +133,8 @@ def _counts(words: Sequence[Word], taken: set[int]) -> list[Item]:
             continue
         if word.text in numbers:
             found.append(Item("count", word.text, n, n + 1, count=numbers[word.text]))
+        elif n + 1 < len(words) and words[n + 1].text in ("st", "nd", "rd", "th"):
+            continue  # "1st MTP joint"
         elif word.sort == "number" and word.text.isdigit() and int(word.text) < 100:
             found.append(Item("count", word.text, n, n + 1, count=int(word.text)))
         elif word.text in ("another", "none") or _is_the_other(words, n):

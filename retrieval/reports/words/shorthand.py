@@ -23,7 +23,7 @@ _SIDED = re.compile(r"\b(?P<side>Lt|Rt|lt|rt|LT|RT)\b\.?")
 _LOOK = re.compile(
     r"\b(?:(?:BI|LI|PI|TI|O|C)[\s-]?RADS|Bosniak|AAST|Fazekas|Deauville|Garden|Hinchey|Krenning|Fisher|Spetzler|Stanford|DeBakey|Gleason"
     r"|Kellgren|Balthazar|Child|Todani|Pirads|Birads|Lirads|Tirads|Modic|Pfirrmann|Schatzker|Salter|Hunt|Weber|Forrest|Lugano|FIGO|ASPECTS?"
-    r"|CTSI|[Gg]rade|gr\.?|[Tt]ype|[Ss]tage|[Ss]eries|ser\.?|[Ii]mages?|im\.?|slices?|levels?|score|figure|fig\.?|no\.|number|phase|zone|station|category|class)"
+    r"|CTSI|[Gg]rade|[Gg]rd?\.?|[Gg]d|[Tt]ype|[Ss]tage|[Ss]eries|ser\.?|[Ii]mages?|im\.?|slices?|levels?|score|figure|fig\.?|no\.|number|phase|zone|station|category|class)"
     r"\s*(?:of\s+|score\s*)?[#:]?\s*(?:\d+(?:[./-]\d+)*[a-zA-Z]?\b|[IVX]+[a-cA-C]?\b|[A-D]\b)(?:\s*(?:,|and|to|-|/)\s*\d+\b(?!\s*(?:mm|cm|x|×)))*"
     r"|\b(?:SUV\s?(?:max|mean)?|PSA|LVEF|EF|RV/LV ratio|RI|HU|ADC|dose|kVp?|mAs)\s*(?:of|is|=|:)?\s*-?\d+(?:[.,]\d+)?\s*%?"
     r"|-?\d[\d.,]*\s*(?:-|to)?\s*\d*\s?(?:HU|%|mGy(?:\*cm)?|kPa|m/s|cm/s|mmHg|bpm|kg|g|mg|years?|yrs?|months?|weeks?|days?|hours?|minutes?|h|o'?clock|ng/ml|MBq|T|kV|mAs|°|degrees?|percent|per cent)(?![\w])(?:[\s-]?(?:old|ago))?"
