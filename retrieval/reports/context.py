@@ -134,8 +134,8 @@ def _reaches(
         return False
     gap = words[between[0] : between[1]]
     joint = [n for n, word in enumerate(gap) if word in _JOINTS]
-    if ":" in gap and category in ("hypothetical", "possible"):
-        return False  # "Rule out appendicitis: appendix normal"
+    if ":" in gap and (category in ("hypothetical", "possible") or words[trigger.first] in _ONE_NOUN):
+        return False  # "Rule out appendicitis: appendix normal", "Post treatment: mass 34 mm"
     if category == "hypothetical" and " , the " in f" {' '.join(gap)} ":
         return False  # "If it is no cyst, the lesion could be …"
     if category == "historical" and words[trigger.first] in _ONE_NOUN:

@@ -12,7 +12,7 @@ from .entries import OTHER, Place
 from .listing import ADJECTIVE, Listing
 
 _LOBED = "lung|lobe|liver|thyroid|brain|prostate|thymus|cerebr|parotid|breast"
-_ALONE = {"head": "head", "neck": "neck", "apex": "lungs", "base": "lungs"}
+_ALONE = {"apical": "lungs", "head": "head", "neck": "neck", "apex": "lungs", "base": "lungs"}
 
 
 class Belonging(Listing):
@@ -37,6 +37,12 @@ class Belonging(Listing):
         if part == "neck" or (part == "lobe" and not re.search(_LOBED, topic.organ)):
             return Place("neck" if part == "neck" else "")
         return topic
+
+    def _is_bare_hilum(self, item: Item) -> bool:
+        """ "The hilum" of a gland or kidney spoken of, and not of the lung."""
+        topic = self.table.get(self.memory.topic.organ) if self.memory.topic is not None else None
+        bare = item.name == "hilum of lung" and item.last - item.first == 1 and not item.plural
+        return bare and topic is not None and "thorax" not in topic.regions
 
     def _carried_side(self, n: int, item: Item) -> str:
         """ "… on the right, where a stone sits in the ureter", "that elbow", and all of one radiograph of a limb."""

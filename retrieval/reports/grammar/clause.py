@@ -130,7 +130,10 @@ class Clause:
             for _step in range(4):
                 if row is None:
                     break
-                if outer in (row.name, row.part_of, row.parent) or row.parent == f"part of the {outer.removesuffix('s')}":
+                if (
+                    outer in (row.name, row.part_of, row.parent)
+                    or row.parent == f"part of the {outer.removesuffix('s')}"
+                ):
                     return True
                 row = self.table.get(row.part_of) if row.part_of else None
         return False

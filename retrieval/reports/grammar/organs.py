@@ -77,7 +77,8 @@ class Organs(Belonging):
             listed = side if n == k or self.items[n - 1].sort == "side" or self._is_pair(item) else ""
             own = self._own_side(n, listed, alone=last == k)
             said = " ".join(self.words[item.first : item.last])
-            part = self._part(item.name, self._meant_side(own)) if item.how == "part" else None
+            bare = "hilum" if self._is_bare_hilum(item) else item.name if item.how == "part" else ""
+            part = self._part(bare, self._meant_side(own)) if bare else None
             organ = part.organ if part is not None else item.name
             own = own or (part.side if part is not None else "")
             places.append((item, Place(organ, self._meant_side(own), said, part is not None)))

@@ -30,7 +30,9 @@ class Settler:
         entry = self.entry
         if not entry.lesion:
             if entry.place is not None and entry.how != "surgery" and not entry.place.relative:
-                self.memory.topic = entry.place
+                row = self.table.get(entry.place.organ)
+                part = row is not None and row.name.startswith("isthmus")  # no sentence goes on about it
+                self.memory.topic = Place(row.part_of) if row is not None and part else entry.place
             return
         self._take_sides()
         only = only_place(entry)

@@ -214,13 +214,17 @@ class Sides(Lesions):
     def _on_side(self, entry: Entry, side: str, at: tuple[int, int]) -> Entry:
         """The entry with its side; the half of it on that side; or another one there."""
         here = entry.stands
-        told_before = entry.sentence != self.sentence and entry.sizes
+        told_before = entry.sentence != self.sentence and (entry.sizes or not entry.lesion)
         if side == "both" or here == side:
             if not here:
                 entry.put_side("both")
             return entry
         if not here and not (self.pending and entry.sizes) and not told_before:
             entry.put_side(side)
+            return entry
+        label = entry.place in self.memory.label and "," not in self.words[entry.last : at[0]]
+        if here == "both" and entry.lesion and label and entry.sentence == self.sentence:
+            entry.put_side(side)  # "both hips: osteoarthritis on the right"
             return entry
         if here == "both" and side in OTHER:
             rest = entry.copy((entry.first, entry.last), OTHER[side])

@@ -43,9 +43,13 @@ RIGHT: list[tuple[str, list[Row]]] = [
     ("Stones 5 mm left kidney, 7 mm right kidney.",
      [("left kidney", "stone", "left", "present", (5.0,)), ("right kidney", "stone", "right", "present", (7.0,))]),
     ("7 mm LLL GGO.", [("lower lobe of left lung", "opacity", "left", "present", (7.0,))]),
+    ("Both hips: osteoarthritis on the right.", [("right hip joint", "osteoarthritis", "right", "present", ())]),
+    ("Post treatment: mediastinal mass 34 mm.", [("mediastinum", "mass", "", "present", (34.0,))]),
     # bare parts are those of what is spoken of
     ("The right lobe of the thyroid contains a 9 mm nodule. The left lobe is normal.",
      [("right lobe of thyroid gland", "nodule", "right", "present", (9.0,)), ("left lobe of thyroid gland", "", "left", "present", ())]),
+    ("Left submandibular gland enlarged. 7 mm calculus at the hilum.",
+     [("left submandibular gland", "", "left", "present", ()), ("left submandibular gland", "stone", "left", "present", (7.0,))]),
     # clauses that only a comma or nothing parts
     ("The left ovary is normal, there is a 3 cm cyst in the right ovary.",
      [("left ovary", "", "left", "present", ()), ("right ovary", "cyst", "right", "present", (30.0,))]),
