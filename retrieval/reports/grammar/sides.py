@@ -196,8 +196,7 @@ class Sides(Lesions):
             if self.subject:
                 self._groups += 1
                 entry = Entry("", self.subject[0], "", at[0], at[1], self.sentence, self._groups)
-                self.entries.append(entry)
-                self.current = [entry]
+                self.entries, self.current = [*self.entries, entry], [entry]
             return
         group = [e for e in self.entries if e.group == base[0].group and e.lesion and not e.sizes]
         if len(group) > len(base) and base[0].lesion and all(not e.stands for e in group):
@@ -222,8 +221,8 @@ class Sides(Lesions):
         if not here and not (self.pending and entry.sizes) and not told_before:
             entry.put_side(side)
             return entry
-        label = entry.place in self.memory.label and "," not in self.words[entry.last : at[0]]
-        if here == "both" and entry.lesion and label and entry.sentence == self.sentence:
+        labelled = entry.place in self.memory.label and "," not in self.words[entry.last : at[0]]
+        if here == "both" and entry.lesion and labelled and entry.sentence == self.sentence:
             entry.put_side(side)  # "both hips: osteoarthritis on the right"
             return entry
         if here == "both" and side in OTHER:
