@@ -24,7 +24,8 @@ class Organs(Belonging):
         self.last_side = next((p.side for p in reversed(only) if p.side in OTHER), self.last_side)
         item, lesion = self.items[k], self._chain(last + 1, ("size", "count"))
         operated = item.how in ("surgery", "megaly")
-        if lesion is None and only[0].relative and self._sized_next(last) and only[0].organ in self._spoken():
+        measured = lesion is None and only[0].relative and self._sized_next(last) and not self._follows_lesion(k)
+        if measured and only[0].organ in self._spoken():
             self.current = [self._nothing(item)]  # "wall thickness 12 mm" of a ventricle
         elif lesion is None and last == k and self._belongs_to_noun(k):
             self._side_of_noun(only[0])
