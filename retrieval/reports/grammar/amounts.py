@@ -27,6 +27,9 @@ class Amounts(Sides):
             return k + 1  # "Parenchymal thickness 14 mm": of nothing that is known
         if self.after(k)[:1] == ["of"] and self._a_noun(item.last + 1):
             return k + 1  # "after 100 ml of iohexol"
+        if self._of_which(k):
+            self.current = [self._nothing(item)]
+            return k + 1
         nxt = self.next(k)
         measured = bool(self.current) and bool(self.current[0].lesion) and not self.current[0].sizes
         of_next = nxt is not None and nxt.sort == "organ" and not self.before(k + 1) and not measured
@@ -47,6 +50,16 @@ class Amounts(Sides):
         else:
             self._attach(item.size)
         return k + 1
+
+    def _of_which(self, k: int) -> bool:
+        """ "AAA 56 mm, extending into the iliac artery, which measures 21 mm": not the size of what is measured already."""
+        told = self.current[0] if self.current else None
+        n = k - 1
+        while n > 0 and self.items[n].sort == "state":
+            n -= 1
+        words = self.words[self.items[n].last : self.items[k].first] if n >= 0 else []
+        behind = n >= 0 and self.items[n].sort == "organ" and "which" in words[:2]
+        return behind and told is not None and bool(told.lesion) and bool(told.sizes)
 
     def _of_lesion(self, k: int) -> bool:
         """ "5 mm of anterolisthesis", "9 mm of leftward midline shift"."""

@@ -83,6 +83,9 @@ class Hosting(Clause):
                 mine.place = replace(place, side=entry.side) if entry.side and not place.side else place
                 if weak is not None and weak.organ == place.organ and weak.side and not place.side:
                     mine.place = replace(place, side=weak.side)  # "the left kidney contains a stone in the calyx"
+                elif weak is not None and weak.side and weak.side == self.front_side and not place.side:
+                    row = self.table.get(place.organ)  # "Right: … popliteal artery. Left: stenosis of the iliac artery"
+                    mine.place = replace(place, side=weak.side if row is not None and row.side == "both" else "")
                 if place.side in ("left", "right", "both") and entry.weak:
                     mine.side = ""
                 mine.open = mine.weak = False

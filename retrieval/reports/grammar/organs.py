@@ -14,7 +14,7 @@ class Organs(Belonging):
     """Reads structures."""
 
     def _organ(self, k: int) -> int:
-        if self._is_no_structure(k):
+        if self._is_no_structure(k) or self._is_segment_again(k):
             return k + 1
         last, order = self._list_end(k), self.pre_order
         places = self._places(k, last)
@@ -63,6 +63,16 @@ class Organs(Belonging):
                 return True
         named = self.words[item.first - 1] == "the" or (k > 0 and self.items[k - 1].sort == "side")
         return item.name == "neck" and bool(self._lesions_here()) and not named
+
+    def _is_segment_again(self, k: int) -> bool:
+        """ "Two liver lesions, segment 3 9 mm and segment 7 14 mm": the sizes are theirs and not the liver's."""
+        told, before = self.current[0] if self.current else None, self.before(k)
+        if told is None or told.place is None or self.items[k].name != "liver" or not self._sized_next(k):
+            return False
+        several = told.plural or (told.count or 0) > 1
+        return (
+            bool(told.lesion) and several and told.place.organ == "liver" and before in ([","], ["and"], [",", "and"])
+        )
 
     def _places(self, k: int, last: int) -> list[tuple[Item, Place]]:
         """The structures of a list with their sides."""

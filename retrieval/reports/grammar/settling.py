@@ -101,6 +101,8 @@ class Settler:
             seen = next((e for e in reversed(self.earlier) if e.place is before and e.lesion), None)
             if seen is not None and not entry.side:
                 entry.side = seen.side
+        if near and entry.lesion in values("signal"):
+            usual = ""
         bones = [p for p in (before, self.memory.topic) if p is not None and near and self._of_bone(p)]
         if bones:
             before, usual = bones[0], ""

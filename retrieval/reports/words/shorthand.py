@@ -40,7 +40,7 @@ _SEGMENT = re.compile(
 )
 _NODAL = re.compile(r"levels?\s*(?:[IV]+|\d)[abAB]?\b", re.IGNORECASE)  # of lymph nodes of the neck
 _NO_LIVER = re.compile(
-    r"lung|lobe|pulmon|bronch|coronary|arter|spine|colon|bowel|vein", re.IGNORECASE
+    r"lung|lobe|pulmon|bronch|coronary|arter(?!ial(?:ly)? (?:phase|enhanc|hyper))|spine|colon|bowel|vein", re.IGNORECASE
 )  # have segments, too
 _THE_NTH = re.compile(
     r"(?<=\blesion )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|(?<=\bnodule )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|#\d{1,2}\b(?!\s?%)",
