@@ -102,6 +102,16 @@ class Entry:
         )  # fmt: skip
 
 
+def twin_of(entry: Entry, side: str, entries: list[Entry]) -> Entry | None:
+    """The other half of a pair that was split before, as long as it has no size."""
+    for other in entries:
+        places = [e.place.organ if e.place is not None else "" for e in (other, entry)]
+        same = other.lesion == entry.lesion and places[0] == places[1] and other.group == entry.group
+        if other is not entry and same and other.stands == side and not other.sizes:
+            return other
+    return None
+
+
 def without_denied_halves(entries: list[Entry], now: list[Entry]) -> list[Entry]:
     """The entries but for halves of "both" that `now` denies: "both knees: effusion on the left, none on the right"."""
     denied = [(e.lesion, e.stands, e.place and e.place.organ) for e in now if e.denied]

@@ -174,6 +174,10 @@ class Lesions(Organs):
             return places, bool(places) and self.adjective
         spoken = here[-1].place if here and here[-1].place is not None and not here[-1].weak else None
         places = self._of_both(k, self.subject)
+        half = self.current[0] if self.current else None
+        if half is not None and not half.lesion and half.place is not None and len(places) == 1:
+            with_it = "with" in self.words[max(half.last, item.first - _NEAR) : item.first]
+            places = [half.place] if with_it and half.stands in OTHER and self._same_organ(half) else places
         denied = "no" in self.before(k) and "," in self.before(k)
         if (
             spoken is not None
@@ -185,6 +189,10 @@ class Lesions(Organs):
         if item.how == "predicate" and ("dash" in self.before(k) or item.name in sized()):
             self._speak_of_organs(self.subject)
         return places, True
+
+    def _same_organ(self, half: Entry) -> bool:
+        """ "Ovaries: right 28 mm, left 52 mm with a dermoid": the half is one of what the sentence is about."""
+        return half.place is not None and half.place.organ == self.subject[0].organ
 
     def _elsewhere(self, k: int) -> bool:
         """ "The prostate is 5 cm, no lymph node enlargement": not said of the structure before the comma."""

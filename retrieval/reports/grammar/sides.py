@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..words.kinds import clause_words, describing, into, pointing, verbs
 from ..words.naming import Item
 from .clause import COMPARING, JOINTS, SMALL_WORDS
-from .entries import OTHER, Entry, without_denied_halves
+from .entries import OTHER, Entry, twin_of, without_denied_halves
 from .lesions import Lesions
 
 _CONJUNCTIONS = frozenset({"both", "either", "neither"})
@@ -20,6 +20,10 @@ class Sides(Lesions):
         item, nxt = self.items[k], self.next(k)
         side = self._meant_side(item.name)
         if self._is_no_side(k) or self._waits_for_next(k, side):
+            return k + 1
+        at_both = self.before(k)[-1:] in (["at"], ["in"], ["on"]) and bool(self._lesions_here())
+        if side == "both" and at_both and self._a_noun(item.last) and (nxt is None or not self._direct(k + 1)):
+            self._put_side("both", (item.first, item.last))  # "plaque at both bifurcations, stenosis on the left"
             return k + 1
         if self._greater(k) or (self.words[item.first : item.last] in (["both"], ["neither"])):
             return k + 1
@@ -177,6 +181,7 @@ class Sides(Lesions):
     def _greater(self, k: int) -> bool:
         """ "right greater than left" compares and says no side."""
         ahead = self.words[self.items[k].last : self.items[k].last + 3]
+        ahead = [] if set(ahead[:1]) & JOINTS else ahead  # "on the left and less than 30 % on the right"
         return "than" in [*ahead, *self.words[max(0, self.items[k].first - 2) : self.items[k].first]] or bool(
             COMPARING & set(self._near_before(k))
         )
@@ -231,7 +236,7 @@ class Sides(Lesions):
             self.entries.append(rest)
             entry.put_side(side)
             return entry
-        twin = self._twin(entry, side)
+        twin = twin_of(entry, side, [*self.entries, *self.memory.current])
         if twin is None:
             twin = entry.copy(at, side)
             twin.sentence = self.sentence
@@ -239,12 +244,3 @@ class Sides(Lesions):
                 twin.place = None  # "left convexity 22 mm, right olfactory groove 13 mm": another place
             self.entries.append(twin)
         return twin
-
-    def _twin(self, entry: Entry, side: str) -> Entry | None:
-        """The other half of a pair that was split before."""
-        for other in [*self.entries, *self.memory.current]:
-            places = [e.place.organ if e.place is not None else "" for e in (other, entry)]
-            same = other.lesion == entry.lesion and places[0] == places[1]
-            if other is not entry and same and other.stands == side and not other.sizes and other.group == entry.group:
-                return other
-        return None
