@@ -1,9 +1,10 @@
 """Findings read from invented report passages, held against what a person wrote down for them.
 
-`python -m ostensor.benchmarks.accuracy.passages tests/retrieval/reports/passages/passages.jsonl` prints, per kind
-and in all, how much was found and how much of it was right. The set's rules stand beside it. A passage belongs to
-the half that was read while the rules were mended ("tuning") or to the half nobody looked at ("held-out"), by a
-hash of its id.
+`python -m ostensor.benchmarks.accuracy.passages FILE …` prints, per kind and in all, how much was found and how much
+of it was right; the files and the rules they were written by are in `tests/retrieval/reports/passages`. A passage
+belongs to the half of `passages.jsonl` that was read while the rules were first written ("read"), to the other half,
+kept aside until then ("read later", both by a hash of the id), or to `unread.jsonl`, whose faults nobody reads
+("unread").
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ...retrieval.reports.findings import find_findings
 from ...retrieval.reports.text import split_report
 from .passages_matching import Gold, Read, pair_up, read_of
 
-HALVES = ("tuning", "held-out")
+PARTS = ("read", "read later", "unread")
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,11 @@ class Passage:
     findings: tuple[Gold, ...]
 
     @property
-    def half(self) -> str:
-        """Which half of the set it belongs to."""
-        return HALVES[int(sha256(self.id.encode()).hexdigest(), 16) % 2]
+    def part(self) -> str:
+        """Which part of the set it belongs to."""
+        if self.id.startswith("u"):
+            return "unread"
+        return PARTS[int(sha256(self.id.encode()).hexdigest(), 16) % 2]
 
 
 @dataclass
@@ -95,11 +98,12 @@ def score(passage: Passage) -> Score:
 
 
 def table(passages: Sequence[Passage]) -> str:
-    """A Markdown table: a row per kind, per half, and for all."""
+    """A Markdown table: a row per kind, per part, and for all."""
     scored = [(passage, score(passage)) for passage in passages]
     kinds = dict.fromkeys(passage.kind for passage in passages)
     groups = [(kind, [s for p, s in scored if p.kind == kind]) for kind in kinds]
-    groups += [(f"**{half} half**", [s for p, s in scored if p.half == half]) for half in HALVES]
+    parts = [(part, [s for p, s in scored if p.part == part]) for part in PARTS]
+    groups += [(f"**{part}**", scores) for part, scores in parts if scores]
     groups += [("**all**", [s for _p, s in scored])]
     lines = [
         "| kind | passages | findings | found | sides right | sizes right | presence right | counts right | false per passage |",
@@ -136,11 +140,11 @@ def _share(right: int, of: int) -> float:
     return right / of if of else 1.0
 
 
-def main(file: Path, errors: bool = False) -> None:
-    """Print the table; `--errors` the passages of the tuning half that were read otherwise, never of the other."""
-    passages = load(file)
+def main(files: list[Path], errors: bool = False) -> None:
+    """Print the table; `--errors` the passages that were read otherwise, never those of the unread part."""
+    passages = [passage for file in files for passage in load(file)]
     if errors:
-        print("\n".join(filter(None, (explain(p) for p in passages if p.half == "tuning"))))
+        print("\n".join(filter(None, (explain(p) for p in passages if p.part != "unread"))))
     print(table(passages))
 
 

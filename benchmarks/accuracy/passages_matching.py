@@ -192,9 +192,12 @@ def _words(name: str) -> frozenset[str]:
 
 @cache
 def _no_parts(name: str) -> frozenset[str]:
-    level = re.sub(r"\b[ctls]\d{1,2}(?:/[ctls]?\d{1,2})?\b", " ", _without_side(name).lower())
+    plain = _without_side(name).lower()
+    level = re.sub(r"\b[ctls]\d{1,2}(?:/[ctls]?\d{1,2})?\b", " ", plain).strip()
+    row = StructureTable.bundled().get(level) if level != plain else None
+    words = (row.name if row is not None else level).split()
     parts = _accepted("part")
-    return read_words(" ".join(word for word in level.split() if word not in parts)).stems
+    return read_words(" ".join(word for word in words if word not in parts)).stems
 
 
 def _without_side(name: str) -> str:

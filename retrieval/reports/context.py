@@ -26,7 +26,10 @@ _JOINTS = frozenset({",", "and", "with", "plus", "(", "or", "nor", "/"})
 # What opens something new behind a comma or "and": "no effusion, small nodule", "no mass and a cyst".
 _FRESH = frozenset({"a", "an", "<size>", "there", "small", "mild", "moderate", "large", "multiple", "several", "few", "severe",
                     "new", "stable", "unchanged", "chronic", "minimal", "trace", "slight", "marked", "bilateral", "two", "three"})  # fmt: skip
-_BOTH_WAYS = frozenset({"versus", "vs", "favoured", "favored"})
+_MARKS = frozenset({":", ",", ";", ")"})
+_PLACING = frozenset({"and", "or", "but", "in", "on", "at", "from", "bilaterally", "today", "now", "since", "post"})
+_STILL_THERE = frozenset({"known", "treated"})
+_BOTH_WAYS = frozenset({"versus", "vs", "favoured", "favored", "more", "less"})
 _ONE_NOUN = frozenset({"prior", "previous", "previously", "known", "remote", "post", "recent", "earlier", "former"})
 _NOW = frozenset({"unchanged", "stable", "persists", "persistent", "persisting", "remains", "now", "again", "today", "currently", "smaller", "larger", "bigger",
                   "increased", "decreased", "enlarging", "grown", "shrunk", "residual", "measures"})  # fmt: skip
@@ -48,27 +51,72 @@ def presence_of(words: Sequence[str], first: int, last: int, others: Sequence[tu
     triggers = _triggers().find(words)
     for trigger in triggers:
         category, direction = trigger.value
-        reach = (min(trigger.last, first), first)
-        if (
-            direction in ("forward", "around")
-            and trigger.first < first
-            and _reaches(words, trigger, triggers, reach, category)
+        if not _says_nothing(words, trigger, category) and (
+            (direction in ("forward", "around") and _says_of_later(words, trigger, triggers, (first, last)))
+            or (direction in ("backward", "around") and _says_of_earlier(words, trigger, triggers, last, others))
+            or (direction == "adjacent" and trigger.first == last)
         ):
             found.add("absent" if category == "negated" else category)
-        if direction in ("backward", "around") and trigger.first >= last:
-            # what may stand on either side belongs to the mention right behind it, if there is one
-            ahead = direction == "around" and trigger.value[0] == "possible" and words[trigger.first] not in _BOTH_WAYS
-            blocked = any(last <= a <= trigger.first + (_NEAR if ahead else 0) for a, _b in others)
-            if not blocked and not _ends(words, triggers, (last, trigger.first)):
-                found.add("absent" if category == "negated" else category)
-        if direction == "adjacent" and trigger.first == last:
-            found.add("absent")
     for kind in _STRENGTH:
         if kind in found:
             if kind == "historical" and _NOW & set(words[first:]) and not _gone(words, triggers, last):
                 continue
             return kind
     return "present"
+
+
+def _says_nothing(words: Sequence[str], trigger: Match[tuple[str, str]], category: str) -> bool:
+    """Whether the phrase means something else here: "with absent flow", "likely adrenal in origin", "18 mm versus 26 mm"."""
+    behind = words[trigger.last : trigger.last + 1]
+    if words[trigger.first : trigger.last] == ["absent"] and behind and behind[0].isalpha():
+        return behind[0] not in _PLACING
+    if category == "possible" and {"origin", "nature", "aetiology", "etiology"} & set(
+        words[trigger.last : trigger.last + 4]
+    ):
+        return True
+    return words[trigger.first] in _BOTH_WAYS and behind == ["<size>"]
+
+
+def _says_of_later(
+    words: Sequence[str],
+    trigger: Match[tuple[str, str]],
+    triggers: Sequence[Match[tuple[str, str]]],
+    at: tuple[int, int],
+) -> bool:
+    """Whether a phrase before the mention in words `at` reaches it."""
+    category, direction = trigger.value
+    first, last = at
+    if trigger.first >= first or (direction == "around" and words[trigger.last : trigger.last + 1] == [":"]):
+        return False
+    if words[trigger.first] in _STILL_THERE and "<size>" in words[trigger.last : last + 2 * _NEAR]:
+        return False  # "treated lesion, 3.9 cm": known before, and measured now
+    gap, behind = words[trigger.last : first], words[last : last + _LIST]
+    own = behind[:1] in (["<size>"], ["in"], ["along"], ["around"], ["within"])
+    if category == "negated" and own and "," in gap and not {"or", "nor"} & {*gap, *behind}:
+        return False  # "no adenopathy, aneurysm 3.1 cm", "no free air, fluid in the pouch"
+    return _reaches(words, trigger, triggers, (min(trigger.last, first), first), category)
+
+
+def _says_of_earlier(
+    words: Sequence[str],
+    trigger: Match[tuple[str, str]],
+    triggers: Sequence[Match[tuple[str, str]]],
+    last: int,
+    others: Sequence[tuple[int, int]],
+) -> bool:
+    """Whether a phrase behind the mention that ends before word `last` is said of it."""
+    if trigger.first < last:
+        return False
+    category, direction = trigger.value
+    if words[trigger.first] == "queried" and _MARKS & set(words[last : trigger.first]):
+        return False  # "hypodense area: focal fat?" asks for the fat
+    behind = words[trigger.last : trigger.last + 1]
+    # what may stand on either side belongs to the mention right behind it, if there is one
+    either = direction == "around" and category == "possible" and words[trigger.first] not in _BOTH_WAYS
+    reach = _NEAR if either and behind and behind[0] not in _MARKS else 0
+    if any(last <= a <= trigger.first + reach for a, _b in others):
+        return False
+    return not _ends(words, triggers, (last, trigger.first))
 
 
 def _gone(words: Sequence[str], triggers: Sequence[Match[tuple[str, str]]], last: int) -> bool:
@@ -86,16 +134,31 @@ def _reaches(
         return False
     gap = words[between[0] : between[1]]
     joint = [n for n, word in enumerate(gap) if word in _JOINTS]
+    if ":" in gap and (category in ("hypothetical", "possible") or words[trigger.first] in _ONE_NOUN):
+        return False  # "Rule out appendicitis: appendix normal", "Post treatment: mass 34 mm"
+    if category == "hypothetical" and " , the " in f" {' '.join(gap)} ":
+        return False  # "If it is no cyst, the lesion could be …"
     if category == "historical" and words[trigger.first] in _ONE_NOUN:
         return not joint and not set(gap) & _verbs()
-    if category == "possible" and {gap[n] for n in joint} - {"and", "or"} and "or" not in gap and "versus" not in gap:
+    if words[trigger.first] == "either" and (
+        len(gap) > _NEAR or not {"or", "/"} & set(words[trigger.last : between[1] + _LIST])
+    ):
+        return False
+    listed = "differential" in words[trigger.first : trigger.last]
+    if (
+        category == "possible"
+        and not listed
+        and {gap[n] for n in joint} - {"and", "or"}
+        and "or" not in gap
+        and "versus" not in gap
+    ):
         return False
     for n in joint:
         behind = [word for word in gap[n + 1 :] if word not in _JOINTS]
         last_joint = next((word for word in reversed(gap) if word in _JOINTS), "")
         if category in ("negated", "possible") and last_joint not in ("or", "nor", "/") and gap[n] != "or":
-            listed = words[between[1] : between[1] + _LIST]
-            if "or" in listed or "nor" in listed:
+            ahead = words[between[1] : between[1] + _LIST]
+            if "or" in ahead or "nor" in ahead:
                 continue  # "no A, large B, or C"
             nearest = gap[n + 1 :][:2] or words[between[1] : between[1] + 1]
             if _FRESH & set(nearest) or _FRESH & set(words[between[1] - 1 : between[1]]):

@@ -5,26 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 from ..anatomy.structures import StructureTable
-from .context import Presence, presence_of
+from .context import Presence
 from .directions import Direction
 from .grammar.binding import Binder
 from .grammar.entries import Entry, Memory, Place
-from .grammar.hosts import place_of
-from .grammar.items import read_items
-from .grammar.shorthand import Word, read_words
+from .grammar.settling import Settler, give_limb_sides
 from .lexicon import phrases_of, report_words
 from .mentions import named_structure
 from .sizes import Bound
-from .text import CHECKABLE, ReportText, Sentence
+from .stating import ReadSentence, Status, presence_in, statement, status_of
+from .text import CHECKABLE, ReportText
+from .words.items import read_items
+from .words.shorthand import read_words
 
-Status = Literal["", "normal", "enlarged", "small", "removed", "present"]
-_NOT_LOOKED_AT = ("not visualised", "not visualized", "not evaluated", "not assessed", "not imaged", "not included", "not well seen",
-                  "not examined", "not covered", "not fully", "obscured", "poorly seen", "limited")  # fmt: skip
-
-_NEAR = 5  # words from "absence of" to the structure
 _VAGUE = ("abnormality", "disease")  # say nothing without a structure
 
 
@@ -43,6 +38,7 @@ class Finding:
         dimensions: how many of `sizes_mm` are dimensions of one size; 1 where they are several sizes.
         location, change: words as said.
         inherited: the structure comes from an earlier sentence ("It shows a cyst").
+        disputed: in what two readers of the report differ about it, or "".
         start, end: characters of the report that hold the claim.
     """
 
@@ -60,6 +56,7 @@ class Finding:
     location: tuple[str, ...] = ()
     change: str = ""
     inherited: bool = False
+    disputed: str = ""
     start: int = 0
     end: int = 0
     along: tuple[Direction, ...] = ()
@@ -71,40 +68,34 @@ class Finding:
         return self.sizes_mm[0] if self.sizes_mm else None
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A sentence with its words."""
-
-    sentence: Sentence
-    words: Sequence[Word]
-    plain: Sequence[str]
-
-
 def find_findings(report: ReportText, table: StructureTable | None = None) -> list[Finding]:
     """Findings of the sections that speak about the image, in the order of the text."""
     table = table or StructureTable.bundled()
-    found: list[Finding] = []
     memory, paragraph = Memory(), -1
-    mine: list[Entry] = []
-    read: dict[int, _Read] = {}
+    paragraphs: list[list[Entry]] = [[]]
+    read: dict[int, ReadSentence] = {}
     for sentence in report.sentences:
         if sentence.section not in CHECKABLE:
             continue
         if sentence.paragraph != paragraph:
-            found += _made(mine, read, table)
-            memory, paragraph, mine = Memory(), sentence.paragraph, []
+            memory = Memory(sided=memory.sided, earlier=memory.topic or memory.earlier)
+            paragraph = sentence.paragraph
+            paragraphs.append([])
+        mine = paragraphs[-1]
         words = read_words(sentence.text, sentence.start)
-        read[sentence.number] = _Read(sentence, words, [word.text for word in words])
+        read[sentence.number] = ReadSentence(sentence, words, [word.text for word in words])
         binder = Binder(words, read_items(words, table), sentence.number, memory, table)
         made = binder.read()
         for entry in made:
-            hedged = _presence(entry, made, read[entry.sentence]) == "possible"
-            place_of(entry, mine, memory, table, hedged=hedged)
+            hedged = presence_in(entry, made, read[entry.sentence]) == "possible"
+            Settler(entry, mine, memory, table, hedged=hedged).settle()
             mine.append(entry)
-    return found + _made(mine, read, table)
+        memory.end_sentence(made, binder.label_lesion if sentence.text.endswith(";") else None)
+    give_limb_sides(paragraphs, memory.sided, table)
+    return [finding for entries in paragraphs for finding in _made(entries, read, table)]
 
 
-def _made(entries: Sequence[Entry], read: dict[int, _Read], table: StructureTable) -> list[Finding]:
+def _made(entries: Sequence[Entry], read: dict[int, ReadSentence], table: StructureTable) -> list[Finding]:
     """Findings of one paragraph, each said only once in a sentence."""
     found: list[Finding] = []
     known: set[tuple[object, ...]] = set()
@@ -130,24 +121,26 @@ def _made(entries: Sequence[Entry], read: dict[int, _Read], table: StructureTabl
     return found
 
 
-def _finding(entry: Entry, entries: Sequence[Entry], read: _Read, table: StructureTable) -> Finding | None:
+def _finding(entry: Entry, entries: Sequence[Entry], read: ReadSentence, table: StructureTable) -> Finding | None:
     """The finding of an entry; None when a structure is only named as a place."""
     if entry.template or ((entry.lesion in _VAGUE or entry.how == "predicate") and entry.place is None):
         return None
     if not entry.lesion and not (entry.place and entry.place.organ):
         return None
-    presence = _presence(entry, entries, read)
-    status = _status(entry, read)
+    presence = presence_in(entry, entries, read)
+    status = status_of(entry, read)
     if not entry.lesion:
-        stated = _stated(entry, entries, status, presence, read)
+        stated = statement(entry, entries, status, presence, read)
         if stated is None:
             return None
         status, presence = stated
     place = entry.place or Place("")
     side = entry.stands or ("both" if "plural" in (entry.side, place.side) else "")
     sizes = entry.sizes or (entry.priors if presence == "historical" else [])
-    if presence == "absent" and entry.lesion:
+    if presence == "absent" and entry.lesion not in ("", "dilatation", "enlargement", "distension", "thickening"):
         sizes = []
+    if presence == "absent":
+        sizes = [size for size in sizes if not size.bound]
     lengths = sorted(((mm, way) for size in sizes for mm, way in zip(size.mm, size.ways, strict=True)), reverse=True)
     one = sizes[0].parts if len(sizes) == 1 else ()
     volume = next((size.ml for size in sizes if size.ml is not None), None)
@@ -175,71 +168,7 @@ def _finding(entry: Entry, entries: Sequence[Entry], read: _Read, table: Structu
     )
 
 
-def _presence(entry: Entry, entries: Sequence[Entry], read: _Read) -> Presence:
-    if entry.denied:
-        return "absent"
-    for other in entries:
-        between = read.plain[other.last : entry.first]
-        if (
-            other.how == "surgery"
-            and other.sentence == entry.sentence
-            and between[:1] == ["for"]
-            and "," not in between
-        ):
-            return "historical"  # "nephrectomy for carcinoma"
-    others = [
-        (e.first, e.last)
-        for e in entries
-        if e is not entry
-        and e.sentence == entry.sentence
-        and e.group != entry.group
-        and (e.lesion or e.how != "adjective" or e.state or e.sizes)
-    ]
-    return presence_of(read.plain, entry.first, entry.last, others)
-
-
-def _status(entry: Entry, read: _Read) -> Status:
-    """What is said about a structure: "not enlarged" means normal, "not normal" nothing we can check."""
-    known: tuple[Status, ...] = ("normal", "enlarged", "small", "removed", "present")
-    status: Status = next((one for one in known if one == entry.state), "")
-    if status in ("enlarged", "small", "normal") and entry.state_at != (entry.first, entry.last):
-        others = [(entry.first, entry.last)] if entry.first >= entry.state_at[1] else []
-        if presence_of(read.plain, *entry.state_at, others) == "absent":
-            return "" if status == "normal" else "normal"
-    return status
-
-
-def _stated(
-    entry: Entry, entries: Sequence[Entry], status: Status, presence: Presence, read: _Read
-) -> tuple[Status, Presence] | None:
-    """Status and presence of a structure; None when the sentence says nothing of itself about it."""
-    if entry.how == "surgery":
-        return "removed", "absent"
-    if entry.how == "megaly":
-        return ("normal", "present") if presence == "absent" else ("enlarged", presence)
-    if (
-        read.plain[max(0, entry.first - 5) : entry.first][:1]
-        and "absence" in read.plain[max(0, entry.first - 5) : entry.first]
-    ):
-        return "removed", "absent"
-    if status == "removed":
-        return ("removed", "absent") if presence in ("present", "historical", "absent") else (status, presence)
-    rest = " ".join(read.plain[entry.last :])
-    if any(phrase in rest for phrase in _NOT_LOOKED_AT) and not entry.sizes:
-        return None
-    if status in ("enlarged", "small", "normal"):
-        return status, "present" if presence in ("absent", "historical") else presence
-    if entry.sizes:
-        return status, "present" if presence == "absent" else presence
-    if entry.state == "shown":
-        return "present", "present" if presence == "absent" else presence
-    if status == "present" and presence == "absent":
-        return "", "absent"
-    alone = not any(e.lesion and e.sentence == entry.sentence for e in entries)
-    return (status, presence) if entry.is_subject and alone else None
-
-
-def _clause(entry: Entry, read: _Read) -> tuple[int, int]:
+def _clause(entry: Entry, read: ReadSentence) -> tuple[int, int]:
     """Words of the sentence around the entry, up to "but", "while" and the like."""
     cuts = [0, *(n for n, word in enumerate(read.plain) if word in _cutting()), len(read.plain)]
     begin = max(cut for cut in cuts if cut <= entry.first)

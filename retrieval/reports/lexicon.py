@@ -13,6 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from .wordforms import Formed, formed, spelling
+from .wordforms import plurals as plural_forms
+
 HERE = Path(__file__).parent
 _TOKEN = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)?")
 Value = TypeVar("Value")
@@ -42,7 +45,7 @@ def tokens(text: str, offset: int = 0) -> list[Token]:
 
 
 class Phrases(Generic[Value]):
-    """Finds phrases in tokens, the longest first, without overlap.
+    """Finds phrases in tokens, the longest first, without overlap, in British or American spelling.
 
     Args:
         entries: (phrase, value); the first value of a phrase wins.
@@ -52,18 +55,19 @@ class Phrases(Generic[Value]):
     def __init__(self, entries: Iterable[tuple[str, Value]], *, plurals: bool = False) -> None:
         self._by_first: dict[str, list[tuple[tuple[str, ...], Value]]] = {}
         known: set[tuple[str, ...]] = set()
-        for phrase, value in entries:
-            words = tuple(token.word for token in tokens(phrase))
-            for form in (words, *_plurals(words)) if plurals else (words,):
-                if form and form not in known:
-                    known.add(form)
-                    self._by_first.setdefault(form[0], []).append((form, value))
+        said = [(tuple(spelling(token.word) for token in tokens(phrase)), value) for phrase, value in entries]
+        forms = [*said, *((form, value) for words, value in said for form in _plurals(words))] if plurals else said
+        for form, value in forms:  # what is written as it stands comes before the plural of another phrase
+            if form and form not in known:
+                known.add(form)
+                self._by_first.setdefault(form[0], []).append((form, value))
         for options in self._by_first.values():
             options.sort(key=lambda option: -len(option[0]))
 
     def find(self, words: Sequence[str]) -> list[Match[Value]]:
         """Every phrase, left to right."""
         found, at = [], 0
+        words = [spelling(word) for word in words]
         while at < len(words):
             for form, value in self._by_first.get(words[at], ()):
                 if tuple(words[at : at + len(form)]) == form:
@@ -75,18 +79,7 @@ class Phrases(Generic[Value]):
 
 
 def _plurals(words: tuple[str, ...]) -> list[tuple[str, ...]]:
-    if not words:
-        return []
-    last = words[-1]
-    if last.endswith("sis"):
-        forms = [last[:-2] + "es"]
-    elif last.endswith("y") and last[-2:-1] not in "aeiou":
-        forms = [last[:-1] + "ies"]
-    elif last.endswith(("s", "x", "ch", "sh")):
-        forms = [last + "es"]
-    else:
-        forms = [last + "s"]
-    return [(*words[:-1], form) for form in forms]
+    return [(*words[:-1], form) for form in plural_forms(words[-1])] if words else []
 
 
 @cache
@@ -102,6 +95,13 @@ def report_words() -> dict[str, tuple[tuple[str, str], ...]]:
 def phrases_of(kind: str) -> Phrases[str]:
     """The terms of one kind of `report_words.tsv`, with their values."""
     return Phrases(report_words()[kind])
+
+
+@cache
+def form_of(word: str) -> Formed | None:
+    """The lesion or removal a word means by its ending alone, or None."""
+    words = report_words()
+    return formed(word, dict(words["ending"]), dict(words["root"]), frozenset(term for term, _none in words["unlike"]))
 
 
 @cache

@@ -53,6 +53,9 @@ def mentions(words: Sequence[str], table: StructureTable | None = None) -> list[
 def named_structure(table: StructureTable, name: str, side: str) -> str:
     """The half of a pair on a side, or the name itself: ("kidneys", "left") -> "left kidney"."""
     if side in ("left", "right"):
+        other = {"left": "right ", "right": "left "}[side]
+        if name.startswith(other) and table.get(f"{side} {name.removeprefix(other)}"):
+            return f"{side} {name.removeprefix(other)}"
         for part in table.expand(name):
             row = table.get(part)
             if row is not None and row.side == side:

@@ -20,7 +20,7 @@ _SIZE = re.compile(rf"(?<![\w.·,]){_DIMENSIONS}(?:(?:{_JOINT}|,\s+(?=[^,;]*\ban
 _PART = re.compile(_DIMENSIONS, re.IGNORECASE)
 _ONE = re.compile(rf"({_NUMBER})(?:[\s-]?({_UNIT}))?", re.IGNORECASE)
 _VOLUME = re.compile(
-    rf"(?<![\w.·,])({_NUMBER})[\s-]?(ml|cc|cm3|cm³|cubic (?:centimet|cm)\w*|millilit(?:er|re)s?|l(?=[\s,.;)]|$)|lit(?:er|re)s?)(?![a-z\d])",
+    rf"(?<![\w.·,])(\d{{1,3}}(?:[ \u00a0\u202f]\d{{3}})+|{_NUMBER})[\s-]?(ml|cc|cm3|cm³|cubic (?:centimet|cm)\w*|millilit(?:er|re)s?|l(?=[\s,.;)]|$)|lit(?:er|re)s?)(?![a-z\d])",
     re.IGNORECASE,
 )
 _WORDS = {
@@ -38,22 +38,34 @@ _PRIOR_AFTER = re.compile(
     r"|(?:on\s+)?(?:the\s+)?(?:previous|prior|last)|before\b|previously|earlier|at baseline|ago\b|last (?:month|year|week))"
 )
 _NOT_SIZE = re.compile(
-    r"^\s*-?(?:thick\w*\s+(?:slices?|cuts?|sections?)|slices?|cuts?|sections?|collimation|reconstructions?|increments?|gap"
-    r"|from|above|below|beyond|away|off|distal(?:ly)? to|proximal(?:ly)? to|cranial(?:ly)? to|caudal(?:ly)? to|cephalad|deep to|inferior to|superior to"
+    r"^\s*-?(?:(?:\w+[\s-])?(?:component|retraction|rim\b|neck\b)|thick\w*\s+(?:slices?|cuts?|sections?)|slices?|cuts?|sections?|collimation|reconstructions?|increments?|gap"
+    r"|(?:of\s+)?(?:overriding|overlap|shortening|impaction|longer|shorter|wider|thicker)|FN\b|from(?!\s+\d)|above|below|beyond|away|off|distal(?:ly)? to|proximal(?:ly)? to|cranial(?:ly)? to|caudal(?:ly)? to|cephalad|deep to|inferior to|superior to"
     r"|anterior to|posterior to|lateral to|medial to|short of|to the (?:left|right) of|per\b|of growth|growth|larger than"
     r"|in (?:one|two|three|\d+) (?:months|years)|margin)",
     re.IGNORECASE,
 )
 _NOT_BEFORE = re.compile(
     r"\b(?:growth of|grown by|grew by|increased? (?:in size )?by|decreased? (?:in size )?by|shrunk by|slice thickness(?: of)?|slices? of"
-    r"|neck|cortex|cortical thickness(?: of)?|parenchymal? (?:thickness )?(?:of)?|margins? of|distance of|within"
+    r"|displac[^,.;]{0,30}\bby|sum of (?:the )?(?:target )?lesions?|neck|cortex|cortical thickness(?: of)?|parenchymal? (?:thickness )?(?:of)?|margins? of|distance of|within"
     r"|gap of|interval of|every|needle|gauge|catheter|stent of|sum of(?: the)?(?: longest)? diameters?(?: is| of)?|mGy\*|mGy)\s*$",
     re.IGNORECASE,
+)
+_CHANGED = re.compile(
+    r"grow|grew|increas|decreas|enlarg|shr[aiu]nk|reduc|regress|progress|risen|fallen|went|gone|chang|diminish|larger|smaller",
+    re.I,
 )
 _BOUND = re.compile(
     r"(?P<most>up to|less than|smaller than|under|below|at most|no(?:ne)? larger than|<|≤)|(?P<least>at least|more than|greater than|larger than|over|exceeding|>|≥)",
     re.IGNORECASE,
 )
+_BARE = re.compile(
+    r"\b(?:left|right|lt\.?|rt\.?|now|today|latter|former|smaller|larger|other|second|fellow|is now|currently)\s+(?:one\s+)?(?:is\s+|at\s+|measures\s+)?"
+    r"(?P<n>\d+(?:\.\d+)?)(?=\s*(?:$|[;)]|[.,](?:\s|$)))",
+    re.IGNORECASE,
+)
+_YEAR = re.compile(r"(?:19|20)\d\d\s*(?:to|and|,)\s*(?=\d)")  # "in 2019 to 3.6 cm"
+_GROWN_BY = re.compile(r"(?:grown|grew|increased|decreased|shrunk|enlarged|reduced)(?: in size)? by\s*$", re.IGNORECASE)
+_OTHER_SIDE = re.compile(r"\s*(?:on the\s+)?(?:left|right)(?:,|,?\s+and)\s+", re.IGNORECASE)
 _LENGTH_OVER = re.compile(r"\bover\s*(?:a length of\s*)?$", re.IGNORECASE)  # "stenosis over 12 mm" is a length
 Bound = Literal["", "at most", "at least"]
 
@@ -111,17 +123,42 @@ def measures(text: str) -> list[tuple[Size, bool]]:
             continue
         if any(a < match.end() and match.start() < b for a, b in volumes):
             continue
-        start, end = match.start(), match.start() + _last_unit(match.group())
+        year = _YEAR.match(match.group())
+        start = match.start() + (year.end() if year else 0)
+        end = match.start() + _last_unit(match.group())
         parts = _in_mm(text[start:end])
         bound, prior = _around(text, start, end)
         if re.search(r"\bfrom\s*$", text[: match.start()], re.IGNORECASE) and len(parts) == 2:
-            parts, prior = parts[1:], False  # "from 9 to 16 mm"
-        mm = tuple(sorted((mm for part in parts for mm in part), reverse=True))
+            grown = _CHANGED.search(text[: match.start()]) is not None
+            parts, prior = parts[1:] if grown else parts, False  # "grown from 9 to 16 mm", "four, from 9 to 16 mm"
         before = text[max(0, match.start() - 40) : match.start()]
-        is_size = not _NOT_SIZE.match(text[end:]) and not _NOT_BEFORE.search(before)
+        if len(parts) == 2 and _GROWN_BY.search(before):
+            parts, before = parts[1:], ""  # "grown by 3 mm to 14 mm"
+        mm = tuple(sorted((mm for part in parts for mm in part), reverse=True))
+        is_size = (
+            text[match.start() - 1 : match.start()] not in ("+", "±")
+            and not _NOT_SIZE.match(text[end:])
+            and not _NOT_BEFORE.search(before)
+        )
+        if found and not found[-1][1] and _OTHER_SIDE.fullmatch(text, found[-1][0].end, start):
+            is_size = False  # "cortical thickness 8 mm on the right and 11 mm on the left"
         along = _along(text, start, end) if len(parts) == 1 else ()
         found.append((Size(mm, None, bound, prior, start, end, parts, along), is_size))
+    found += [(size, True) for size in _without_unit(text, [size for size, is_size in found if size.mm])]
     return sorted(found, key=lambda pair: pair[0].start)
+
+
+def _without_unit(text: str, known: list[Size]) -> list[Size]:
+    """ "Right 12 mm, left 11.", "the latter 14": a number that leaves out the unit of the size before it."""
+    made = []
+    for match in _BARE.finditer(text):
+        before = [size for size in known if size.end <= match.start()]
+        if not before or any(size.start <= match.start() < size.end for size in known):
+            continue
+        factor = 10 if re.search(r"c(?:m|enti)", text[before[-1].start : before[-1].end], re.IGNORECASE) else 1
+        mm = (round(_value(match.group("n")) * factor, 3),)
+        made.append(Size(mm, None, "", False, match.start("n"), match.end("n"), (mm,)))
+    return made
 
 
 def _last_unit(text: str) -> int:
@@ -134,6 +171,7 @@ def _value(text: str) -> float:
         return 0.5
     if text.lower() in _WORDS:
         return float(_WORDS[text.lower()])
+    text = re.sub(r"(?<=\d)[ \u00a0\u202f](?=\d{3})", "", text)
     if re.fullmatch(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?", text):
         return float(text.replace(",", ""))
     return float(text.replace(",", ".").replace("·", "."))

@@ -11,6 +11,10 @@ from .lexicon import report_words, tokens
 CHECKABLE = ("findings", "impression")  # sections whose sentences claim something about the image
 _BULLET = re.compile(r"^\s*(?:[-*•·]\s*(?=[A-Za-z])|(?:[-*•·]|\(?\d{1,2}[.)])\s+)")
 _END = re.compile(r"[.;!?]+(?=\s|$|[A-Z])|\n")
+_ON_A_SIDE = re.compile(r"\b(?:on|to|the|and) \w+$", re.IGNORECASE)
+_OPENING = re.compile(
+    r"\s+(?:No|The|There|Right|Left|Rt|Lt|Normal|Mild|Moderate|Small|Large|Bilateral|Both|Minimal|Multiple)\b"
+)
 _LABEL = re.compile(r"(?<=[.;] )[A-Z][\w -]{2,30}:")
 # headings that also stand in the middle of a line
 _INLINE = frozenset(
@@ -124,11 +128,13 @@ def _breaks(text: str, match: re.Match[str], at: int) -> bool:
             return True
         line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
         return following[0].isupper() and len(line.rstrip()) < _WRAPPED
-    word = re.search(r"[\w.]+$", before)
+    word = re.search(r"[\w.]+\s*$" if match.group() == "?" else r"[\w.]+$", before)
     if word is None:
-        return True
+        return match.group() != "?" or not re.match(r"\s*[\w.]", after)
     if re.fullmatch(r"\(?\d{1,2}", before.strip()):
         return False  # "1." opens an item of a list
+    if word.group() == "N" or (word.group() in "RL" and re.search(r"[a-z>/]\s*\w$", before)):
+        return word.group() == "N" or re.match(r"\s+[A-Z]", after) is not None  # "spleen N. Kidneys …", "to R. Heart …"
     if (
         re.fullmatch(r"[A-HJ-UWYZ]", word.group())
         and re.match(r"\s+[A-Z][a-z]", after)
@@ -136,9 +142,17 @@ def _breaks(text: str, match: re.Match[str], at: int) -> bool:
     ):
         return False  # the first letter of a name
     abbreviations = dict(report_words()["abbreviation"])
-    kind = abbreviations.get(word.group().lower())
-    if kind == "soft":  # short for something only where the sentence plainly goes on
-        return re.match(r"\s+(?:[a-z\d]|[IVX]+\b)", after) is None
+    if word.group() in ("MR", "MS", "ST", "AS", "AL"):
+        return True  # "mild MR. Mitral …", not "Mr. Smith"
+    kind = abbreviations.get(word.group().lower()) if before[: word.start()][-1:] != "/" else None
+    if match.group() == "?":  # "? small effusion" asks, "seen?" ends
+        return re.match(r"\s+[a-z\d]", after) is None or not before[-1:].isspace()
+    if kind == "side" and not _ON_A_SIDE.search(before) and not _OPENING.match(after):
+        return False  # "Lt. Kidney", but not "on the Lt. Kidney normal."
+    if kind == "lesion":
+        return re.match(r"\s+[a-z\d]", after) is None
+    if kind in ("soft", "side"):  # short for something only where the sentence plainly goes on
+        return re.match(r"\s+(?:[a-z\d]|[IVX]+\b|[A-Z]{2}|N\b)", after) is None
     return kind is None
 
 

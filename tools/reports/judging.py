@@ -47,6 +47,8 @@ def judge_finding(finding: Finding, evidence: Sequence[Evidence], *, partner: Ev
 
 
 def _not_a_claim(finding: Finding) -> str:
+    if finding.disputed:
+        return finding.disputed
     says = {
         "hypothetical": "the sentence only considers it; it claims nothing about the image.",
         "historical": "the sentence speaks about the past.",

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .clause import JOINTS, SMALL_WORDS, into
+from ..words.kinds import hedges, into, verbs
+from ..words.naming import Item
+from .clause import JOINTS, SMALL_WORDS
 from .entries import Entry
 from .sides import Sides
+
+_NOW = frozenset({"now", "today", "currently", "presently"})
 
 
 class Amounts(Sides):
@@ -15,15 +19,63 @@ class Amounts(Sides):
     def _size(self, k: int) -> int:
         item = self.items[k]
         assert item.size is not None
+        if _NOW & set(self.words[max(0, item.first - 4) : item.first]) and not item.size.is_prior:
+            for entry in self.current:
+                entry.priors, entry.sizes = [*entry.priors, *entry.sizes], []  # "the 14 mm nodule now measures 18 mm"
+        if not self.entries and not self.leans and k == 0 and self._is_of_nothing(item):
+            self.current = [self._nothing(item)]
+            return k + 1  # "Parenchymal thickness 14 mm": of nothing that is known
+        if self.after(k)[:1] == ["of"] and self._a_noun(item.last + 1):
+            return k + 1  # "after 100 ml of iohexol"
+        if self._of_which(k):
+            self.current = [self._nothing(item)]
+            return k + 1
+        nxt = self.next(k)
+        measured = bool(self.current) and bool(self.current[0].lesion) and not self.current[0].sizes
+        of_next = nxt is not None and nxt.sort == "organ" and not self.before(k + 1) and not measured
+        alone = nxt is not None and nxt.sort == "organ" and not self.before(k + 1) and self.before(k)[-2:-1] == ["with"]
+        of_next = of_next or alone or self._of_lesion(k) or self._sizes_come_first(k)
         if (
-            self._chain(k + 1, ("side", "organ", "state", "count")) is not None and self._direct(k + 1)
-        ) or not self.current:
+            (
+                self._chain(k + 1, ("side", "organ", "state", "count")) is not None
+                and self._direct(k + 1)
+                and not (self.current and set(self.before(k + 1)) & hedges())
+            )
+            or not self.current
+            or of_next
+        ):
             self.pre_sizes.append(item.size)
         elif self.current[0].sizes and not item.size.is_prior and self._side_follows(k):
             self.pending.append(item.size)
         else:
             self._attach(item.size)
         return k + 1
+
+    def _of_which(self, k: int) -> bool:
+        """ "AAA 56 mm, extending into the iliac artery, which measures 21 mm": not the size of what is measured already."""
+        told = self.current[0] if self.current else None
+        n = k - 1
+        while n > 0 and self.items[n].sort == "state":
+            n -= 1
+        words = self.words[self.items[n].last : self.items[k].first] if n >= 0 else []
+        behind = n >= 0 and self.items[n].sort == "organ" and "which" in words[:2]
+        return behind and told is not None and bool(told.lesion) and bool(told.sizes)
+
+    def _of_lesion(self, k: int) -> bool:
+        """ "5 mm of anterolisthesis", "9 mm of leftward midline shift"."""
+        nxt = self.next(k)
+        if nxt is None or self.before(k + 1)[:1] != ["of"]:
+            return False
+        return nxt.sort == "lesion" or (
+            nxt.sort in ("organ", "side") and self._chain(k + 2, ("organ", "side")) is not None
+        )
+
+    def _is_of_nothing(self, item: Item) -> bool:
+        """Whether a size stands behind a noun that is no structure, and before none."""
+        behind = any(self._a_noun(n) for n in range(item.first))
+        nxt = self.next(0)
+        ahead = nxt is not None and nxt.sort in ("organ", "lesion", "count") and self._direct(1)
+        return behind and not ahead and self._chain(1, ("side", "organ", "state", "count")) is None
 
     def _side_follows(self, k: int) -> bool:
         nxt = self.next(k)
@@ -44,10 +96,11 @@ class Amounts(Sides):
             after_organ = (
                 bool(self.current)
                 and not self.current[0].lesion
-                and self._direct(k)
+                and (self._direct(k) or set(self.before(k)) <= verbs())
                 and not set(self.before(k)) & JOINTS
             )
-            if not after_organ and item.name != "present":
+            apart = bool(self.entries) and "the" in self.before(k + 1)
+            if not after_organ and not apart and item.name != "present":
                 self.pre_state = at
                 return k + 1
         if not self.entries and nxt is not None and nxt.sort in ("organ", "side") and item.name == "normal":
@@ -75,8 +128,16 @@ class Amounts(Sides):
             "exceeding",
         }:
             return k + 1  # "polyps, none larger than 6 mm"
-        base = [e for e in self.current if e.lesion] or [e for e in self.memory.current if e.lesion]
+        before = self.memory.current if self.leans else []
+        base = [e for e in self.current if e.lesion] or [e for e in before if e.lesion]
         if not base or set(near) & {"larger", "largest", "smaller", "smallest", "bigger", "biggest"}:
+            return k + 1
+        if item.name == "none" and k and self.items[k - 1].sort == "side" and base[0].first == self.items[k - 1].first:
+            base[0].group = self._groups = self._groups + 1
+            base[0].denied = True  # "the right kidney holds three stones, the left none"
+            return k + 1
+        if self.before(k)[-1:] == ["("] and item.count is not None:
+            base[0].count = item.count  # "polyps of the gallbladder (two, 3 and 5 mm)"
             return k + 1
         if self._counts_known(k, base, near):
             return k + 1
@@ -99,7 +160,11 @@ class Amounts(Sides):
 
     def _counted_out(self, k: int) -> bool:
         """ "Stones: 2 on the right …": a total is dealt out over what follows."""
-        return ":" in self.before(k) and self.items[k].name != "none" and self._noun_left_out(k)
+        base = [e for e in self.current if e.lesion]
+        whole = bool(base) and base[0].stands in ("both", "") and not base[0].sizes and base[0].count is None
+        sided = k + 1 < len(self.items) and self.items[k + 1].sort == "side"
+        listed = ":" in self.before(k) or (sided and whole and "," in self.before(k) and base[0].plural)
+        return listed and self.items[k].name != "none" and self._noun_left_out(k)
 
     def _counts_known(self, k: int, base: list[Entry], near: list[str]) -> bool:
         """Whether the count is one of what was named last, which takes it, or of nothing that is named anew."""
@@ -138,7 +203,10 @@ class Amounts(Sides):
         """ "the former", "the latter": the first and the last of a list."""
         item = self.items[k]
         if item.name in ("former", "latter"):
-            group = [e for e in self.entries if self.current and e.group == self.current[0].group]
+            named = [*self.memory.current, *self.entries]
+            group = [e for e in named if self.current and e.group == self.current[0].group]
             if group:
-                self.current = [group[0] if item.name == "former" else group[-1]]
+                one = group[0] if item.name == "former" else group[-1]
+                self.current = [one]
+                self.subject = [replace(one.place, side=one.stands)] if one.place is not None else self.subject
         return k + 1

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..sizes import Size
+from ..words.kinds import clause_words, denials, into, verbs
 from .amounts import Amounts
-from .clause import clause_words, denials
-from .entries import Entry
+from .entries import OTHER, Entry
 
 
 class Binder(Amounts):
@@ -31,6 +31,7 @@ class Binder(Amounts):
             }[item.sort]  # fmt: skip
             k = step(k)
         self._flush()
+        self._fill_places()
         self._deny_labels()
         self._respectively()
         if self.current:
@@ -50,13 +51,27 @@ class Binder(Amounts):
             or ("dash" in before and self._one_sided_label(k))
         ):
             self._label(k)
-        if any(word in clause_words() for word in before):
+        if any(word in clause_words() for word in before) or self._begins_anew(k):
             self._flush()
             self.segment = len(self.entries)
             self.front_side = ""
             if "dash" not in before:
                 self.subject = []
             self._reset()
+
+    def _begins_anew(self, k: int) -> bool:
+        """Whether a clause begins though only a comma or nothing says so: "there is …", ", the left kidney is …"."""
+        before = self.before(k)
+        if "there" in before and before[-1:] != ["there"]:
+            return bool(self._lesions_here()) or any(entry.state for entry in self.entries[self.segment :])
+        if "," not in before or not self.entries[self.segment :]:
+            return False
+        n = k + 1 if self.items[k].sort == "side" and k + 1 < len(self.items) and self._direct(k + 1) else k
+        if self.items[n].sort != "organ" or self.items[n].how == "adjective" or set(before) & (into() | {"and", "or"}):
+            return False
+        last = self._list_end(n)
+        speaks = last + 1 < len(self.items) and self.items[last + 1].sort == "state" and not self.before(last + 1)
+        return bool(set(self.after(last)[:2]) & verbs()) or speaks
 
     def _one_sided_label(self, k: int) -> bool:
         """ "Right kidney - 9.8 cm": one structure and its side before the dash."""
@@ -70,6 +85,17 @@ class Binder(Amounts):
             self.subject = places
             self.memory.label = places
             self.memory.topic = places[-1] if places else self.memory.topic
+        elif self.entries and self.entries[-1].lesion and (len(self.entries) == 1 or self.entries[-1].open):
+            self.label_lesion = self.entries[-1]
+            self.label_lesion.by_label = self.label_lesion.place is not None
+
+    def _fill_places(self) -> None:
+        """ "Two cysts in the right and one in the left lobe": the structure is only named with the second side."""
+        for n, entry in enumerate(self.entries):
+            if entry.lesion and entry.place is None and entry.side in OTHER:
+                later = (e.place for e in self.entries[n + 1 :] if e.lesion == entry.lesion and e.place is not None)
+                place = next((p for p in later if p.side == OTHER[entry.side]), None)
+                entry.place = replace(place, side=entry.side) if place is not None else None
 
     def _deny_labels(self) -> None:
         """ "Liver mass: none", "Stones - nil": what stands before the colon is denied."""

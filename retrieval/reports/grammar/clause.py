@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
 from ...anatomy.structures import StructureTable
-from ..lexicon import Phrases, phrases_of, report_words
 from ..sizes import Size
+from ..words.kinds import clause_words, into, landmarks, leaning, verbs, whereabouts
+from ..words.naming import Item
+from ..words.shorthand import Word
 from .entries import OTHER, Entry, Memory, Place
-from .items import Item
-from .shorthand import Word
 
 JOINTS = frozenset({",", "and", "or", "/", "nor", "plus", "(", ")", "with"})
 SMALL_WORDS = frozenset(
     {"on", "in", "at", "the", "to", "that", "of", "for", "side", "and", "or", ",", "(", "with", "a", "an", "as"}
 )
+COMPARING = frozenset({"more", "worse", "greater", "predominantly", "mainly", "especially", "particularly", "mostly", "predominant", "accentuated",
+                       "pronounced", "worst", "notably"})  # fmt: skip
 _AGAIN = frozenset(
     {"it", "its", "they", "these", "this", "that", "those", "largest", "larger", "smaller", "both", "one", "a"}
 )
@@ -40,6 +41,7 @@ class Clause:
         self.pending: list[Size] = []
         self.segment = 0
         self.outside: list[Place] = []
+        self.label_lesion = memory.label_lesion
         self._groups = 0
         self._reset()
 
@@ -89,20 +91,58 @@ class Clause:
         first = next((item for item in self.items if item.sort != "state"), None)
         if first is None:
             return False
+        if first.sort == "size" and self.words[first.last : first.last + 1] == ["of"]:
+            return False  # "There is 5 mm of anterolisthesis"
+        if first.sort in ("size", "count") and first.first == 0 and self._a_noun(first.last):
+            return False  # "12 cm segment of …"
+        if {"it", "its"} & set(self.words[: first.first]) or self.words[0] in (
+            "this",
+            "these",
+            "they",
+            "that",
+            "those",
+        ):
+            return True
+        if first.sort == "side" and first.name in ("left", "right"):
+            end = self.items[1].first if len(self.items) > 1 else len(self.words)
+            unknown = [n for n in range(first.last, end) if self._a_noun(n)]
+            if unknown[:1] == [first.last] or (unknown and len(self.items) == 1):
+                return False  # "Right tube patent", "on the right a prosthesis"
+        if first.sort in ("side", "size", "count") and any(self._a_noun(n) for n in range(first.first)):
+            return False  # "Mild changes on the right", "Residual volume 45 ml"
         return first.sort in ("side", "size", "count", "same") or bool(_AGAIN & set(self.words[: first.first][:3]))
+
+    def _a_noun(self, n: int) -> bool:
+        """Whether a plain word stands there and no verb, preposition or mark."""
+        word = self.words[n] if n < len(self.words) else ""
+        plain = verbs() | into() | JOINTS | clause_words() | SMALL_WORDS | _AGAIN | leaning() | whereabouts()
+        return word.isalpha() and word not in plain and not self._sorted(n)
+
+    def _sorted(self, n: int) -> bool:
+        return any(item.first <= n < item.last for item in self.items)
+
+    def _inside(self, organ: str, whole: str) -> bool:
+        """Whether a structure is another or a part of it, or the other a part of it."""
+        if organ.startswith("intervertebral dis") and whole.startswith("intervertebral dis"):
+            return True
+        for inner, outer in ((organ, whole), (whole, organ)):
+            row = self.table.get(inner)
+            for _step in range(4):
+                if row is None:
+                    break
+                if (
+                    outer in (row.name, row.part_of, row.parent)
+                    or row.parent == f"part of the {outer.removesuffix('s')}"
+                ):
+                    return True
+                row = self.table.get(row.part_of) if row.part_of else None
+        return False
 
     def _near_before(self, k: int) -> list[str]:
         words = self.before(k)
-        while (
-            k
-            and self.items[k - 1].sort in ("side", "state")
-            and self.items[k - 1].last == self.items[k].first - len(words)
-            and not words
-        ):
+        while k and self.items[k - 1].sort in ("side", "state") and self._direct(k):
             k -= 1
-            words = self.before(k)
-        if k and self.items[k - 1].sort == "side" and not words:
-            words = self.before(k - 1)
+            words = [*self.before(k), *words]
         cut = max(
             (
                 n + 1
@@ -128,51 +168,12 @@ class Clause:
 
     def _attach_to(self, entries: Sequence[Entry], size: Size) -> None:
         for entry in entries:
-            (entry.priors if size.is_prior else entry.sizes).append(size)
+            if entry.how != "surgery":
+                (entry.priors if size.is_prior else entry.sizes).append(size)
+                entry.seen_now = entry.seen_now or (entry.sentence != self.sentence and not size.is_prior)
 
     def _flush(self) -> None:
         """Sizes that no side came for belong to what was named last."""
         for size in self.pending:
             self._attach(size)
         self.pending = []
-
-
-@cache
-def _words(kind: str) -> frozenset[str]:
-    return frozenset(term for term, _value in report_words()[kind])
-
-
-def verbs() -> frozenset[str]:
-    """Words that make a clause speak of its subject."""
-    return _words("verb")
-
-
-def into() -> frozenset[str]:
-    """Prepositions whose structure is where a lesion is."""
-    return _words("into")
-
-
-def clause_words() -> frozenset[str]:
-    """Words and marks that begin another clause."""
-    return _words("clause")
-
-
-def landmarks() -> Phrases[str]:
-    """Words whose structure only says how something lies to it."""
-    return phrases_of("landmark")
-
-
-def identities() -> Phrases[str]:
-    """Words between what is seen and what it is said to be."""
-    return phrases_of("identity")
-
-
-def denials() -> Phrases[str]:
-    """Words behind a colon that deny what stands before it."""
-    return phrases_of("denial")
-
-
-@cache
-def always() -> dict[str, str]:
-    """Lesions that have one place, whatever is named beside them."""
-    return dict(report_words()["always"])

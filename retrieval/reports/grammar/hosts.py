@@ -1,17 +1,30 @@
-"""Where a lesion is when nothing beside it says so: its usual place, the structure named before, the heading."""
+"""The usual place of a lesion by the words for it, and the only place of some, whatever is named beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 
 from ...anatomy.structures import StructureTable
-from ..lexicon import report_words
-from .entries import Entry, Memory, Place
+from ..lexicon import Phrases, form_of, report_words
+from .entries import Entry
 
-_CHEST = ("lung", "lobe of", "rib", "diaphragm", "thorax", "chest", "bronch", "mediast", "lingula", "hilum", "pleura")
+_CHEST = (
+    "lung",
+    "lobe of",
+    "rib",
+    "diaphragm",
+    "thorax",
+    "chest",
+    "bronch",
+    "mediast",
+    "lingula",
+    "hilum",
+    "pleura",
+    "phrenic",
+    "pulmon",
+)
 
+_OF_BONE = ("vertebra", "femur", "femora", "head of", "plateau", "bone")
 _ON_THE_PLEURA = (
     "plaque",
     "thickening",
@@ -23,6 +36,7 @@ _ON_THE_PLEURA = (
     "lesion",
     "carcinomatosis",
 )
+
 LARGE = (
     "brain",
     "lungs",
@@ -31,87 +45,25 @@ LARGE = (
 )  # usual places that are wide: a named part of them is nearer the truth
 
 
-def place_of(
-    entry: Entry, earlier: Sequence[Entry], memory: Memory, table: StructureTable, *, hedged: bool = False
-) -> None:
-    """Settle the place of an entry, in the order: its only possible place, as said, its usual place, as before.
-
-    Args:
-        hedged: the lesion is only what something seen may be, and so lies where that was seen.
-    """
-    if not entry.lesion:
-        if entry.place is not None and entry.how != "surgery":
-            memory.topic = entry.place
-        return
-    if hedged and entry.place is not None and not entry.stands:
-        shown = [e for e in earlier if e.sentence == entry.sentence and e.lesion and e.place is not None]
-        if shown and shown[-1].place is not None and shown[-1].place.organ == entry.place.organ:
-            entry.side = shown[-1].stands
-    only = _moved(entry, table)
-    if only:
-        before = _before(entry, earlier, memory)
-        if entry.place is None and before is not None and before.organ == only and not entry.side:
-            entry.place = before
-        entry.by_usual = entry.place is None or entry.place.organ != only
-        side = entry.side or (entry.place.side if entry.place else "")
-        if only == "peritoneal cavity" or (side == "plural" and not _pairs(table, only)):
-            side = entry.side if entry.side != "plural" else ""
-        entry.place = Place(only, side)
-    elif entry.place is None:
-        if entry.how == "predicate":
-            _say_of_subject(entry, earlier, memory)
-            return
-        usual = entry.usual if table.get(entry.usual) else ""
-        before = _before(entry, earlier, memory)
-        near = entry.leans or any(e.sentence == entry.sentence and e.place is before for e in earlier)
-        if hedged and before is not None and near and not entry.usual_by_name:
-            usual = ""
-            seen = next((e for e in reversed(earlier) if e.place is before and e.lesion), None)
-            if seen is not None and not entry.side:
-                entry.side = seen.side
-        if usual and not (before and _within(before.organ, usual, table) and (near or before.organ == usual)):
-            entry.place, entry.by_usual = Place(usual, entry.side), True
-        elif before is not None and (near or entry.lesion not in _values("nowhere")):
-            entry.inherited = before is memory.topic
-            entry.place = replace(before, side=entry.side) if entry.side else before
-    if entry.place is not None and not entry.by_usual and not entry.denied:
-        memory.topic = entry.place
+def usual_place(said: str, kind: str) -> str:
+    """Where a lesion usually is, by the words for it ("gallstone") or its kind; "" when it may be anywhere."""
+    for words in (said, kind):
+        found = _hosts().find(words.split())
+        if found and found[0].last - found[0].first == len(words.split()):
+            return found[0].value
+    form = form_of(said) if said.isalpha() else None
+    return form.structure if form is not None else ""
 
 
-def _say_of_subject(entry: Entry, earlier: Sequence[Entry], memory: Memory) -> None:
-    """ "… is fatty": of the structure named before in the sentence, or of what the sentence goes on about."""
-    here = [e for e in earlier if e.sentence == entry.sentence and e.place is not None and e.first < entry.first]
-    if here:
-        entry.place = here[-1].place
-    elif entry.leans_on_it:
-        entry.place, entry.inherited = memory.topic, True
-
-
-def _before(entry: Entry, earlier: Sequence[Entry], memory: Memory) -> Place | None:
-    """The structure of the lesion named before in the sentence, of the heading, of the sentences before."""
-    here = [
-        e for e in earlier
-        if e.sentence == entry.sentence and e.place is not None and e.first < entry.first and not (e.lesion and e.by_usual)
-    ]  # fmt: skip
-    if here:
-        return here[-1].place
-    usual = [e for e in earlier if e.sentence == entry.sentence and e.place is not None and e.by_usual]
-    if memory.label:
-        return memory.label[-1]
-    vague = entry.lesion in _values("nowhere")
-    alike = [e for e in earlier if e.lesion == entry.lesion and e.place is not None]
-    if memory.topic is None and alike and not vague:
-        return alike[-1].place
-    return memory.topic or (usual[-1].place if usual and not vague else None)
-
-
-def _moved(entry: Entry, table: StructureTable) -> str:
+def only_place(entry: Entry) -> str:
     """The one place a kind of lesion has whatever is named beside it: an effusion beside a lung is in the pleura."""
     organ = entry.place.organ if entry.place else ""
-    if entry.lesion in _values("always"):
-        return _values("always")[entry.lesion]
+    if entry.lesion in values("always"):
+        return values("always")[entry.lesion]
     if entry.lesion == "effusion" and any(part in organ for part in _CHEST):
         return "pleural cavity"
+    if entry.lesion == "stenosis" and organ.startswith("intervertebral dis"):
+        return "spinal canal"
     if organ == "pleural cavity" and entry.lesion in _ON_THE_PLEURA:
         return "pleura"
     if entry.lesion == "effusion" and organ in ("heart", "left ventricle", "right ventricle"):
@@ -119,7 +71,7 @@ def _moved(entry: Entry, table: StructureTable) -> str:
     return ""
 
 
-def _within(organ: str, usual: str, table: StructureTable) -> bool:
+def within(organ: str, usual: str, table: StructureTable) -> bool:
     """Whether a structure named before lies in the usual place of the lesion."""
     if organ == usual:
         return True
@@ -131,17 +83,24 @@ def _within(organ: str, usual: str, table: StructureTable) -> bool:
     return organ != usual and usual.rstrip("s") in f"{row.name} {row.part_of} {row.parent}"
 
 
-def usual_place(said: str, kind: str) -> str:
-    """Where a lesion usually is, by the words for it ("gallstone") or its kind; "" when it may be anywhere."""
-    hosts = _values("host")
-    return next((hosts[term] for term in (said, said.removesuffix("s"), kind) if term in hosts), "")
+def may_collapse(entry: Entry) -> bool:
+    """Whether a collapse is a lesion there: of a lung or a bone, not of bowel or bladder. True of every other lesion."""
+    organ = entry.place.organ if entry.place is not None else ""
+    return entry.lesion != "collapse" or any(part in organ for part in (*_CHEST, *_OF_BONE))
 
 
-def _pairs(table: StructureTable, name: str) -> bool:
+def pairs(table: StructureTable, name: str) -> bool:
+    """Whether a structure is a pair."""
     row = table.get(name)
     return row is not None and row.side == "both"
 
 
 @cache
-def _values(kind: str) -> dict[str, str]:
+def values(kind: str) -> dict[str, str]:
+    """The words of a kind and what they mean."""
     return dict(report_words()[kind])
+
+
+@cache
+def _hosts() -> Phrases[str]:
+    return Phrases(report_words()["host"], plurals=True)

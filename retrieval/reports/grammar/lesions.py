@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .clause import always, identities, verbs
-from .entries import Entry, Place
+from ..words.kinds import always, carrying, describing, hedges, identities, sized, verbs
+from ..words.naming import Item
+from .entries import OTHER, Entry, Place
 from .hosts import usual_place
-from .items import Item
 from .organs import Organs
 
+_DEGREES = frozenset(
+    {
+        "mildly",
+        "moderately",
+        "severely",
+        "markedly",
+        "slightly",
+        "minimally",
+        "partially",
+        "partly",
+        "predominantly",
+        "mixed",
+    }
+)
+_MEASURES = frozenset({"focus", "observation"})
+_NEAR = 6  # words in which "underlying" or "secondary to" stands before a lesion
 _PRONOUNS = frozenset({"it", "they", "this", "these", "both"})
 
 
@@ -28,7 +44,7 @@ class Lesions(Organs):
         )
         told = " ".join(self.words[item.first : item.last])
         usual, named = usual_place(told, item.name), usual_place(told, "")
-        its_own = " " in told and bool(named) and named != usual_place("", item.name)  # "biliary dilatation"
+        its_own = " " in told and bool(named)  # "biliary dilatation", "pleural effusion"
         places, weak = self._places_of(k, here, its_own=its_own)
         made = []
         for place in places or [None]:
@@ -36,9 +52,11 @@ class Lesions(Organs):
                 place = replace(place, side=side)
             entry = Entry(
                 item.name, place, side if place is None or not place.side else "", item.first, item.last, self.sentence,
-                group, item.how, open=place is None, weak=weak, plural=item.plural, order=self.pre_order or self.compound_order, usual=usual, usual_by_name=its_own, leans=self.leans, leans_on_it=self.words[0] in _PRONOUNS, by_adjective=bool(self.compound) and self.adjective,
+                group, item.how, open=place is None, weak=weak, plural=item.plural, order=self.pre_order or self.compound_order, usual=usual, usual_by_name=its_own and named != usual_place("", item.name), leans=self.leans, leans_on_it=self.words[0] in _PRONOUNS, by_adjective=bool(self.compound) and self.adjective,
             )  # fmt: skip
-            entry.count = self.pre_count
+            entry.count, entry.beside = self.pre_count, self._beside(k, here)
+            entry.names_place = its_own
+            entry.elsewhere = place is None and self._elsewhere(k)
             made.append(entry)
             if self.split and entry.stands == "both" and entry.order:
                 made.append(entry.copy((item.first, item.last), entry.order[1]))
@@ -54,17 +72,47 @@ class Lesions(Organs):
             self._attach(size)
         return k + 1
 
+    def _take_place(self, entry: Entry) -> None:
+        """The place the identity is named with, if it is another than where the thing was seen."""
+        said, seen = self.compound[0] if self.compound else None, entry.place
+        if said is None and usual_place("", entry.lesion) == "lungs":
+            said = Place("lungs")  # "flattened diaphragms in keeping with COPD"
+        if said is None or said.side:
+            return
+        if seen is None or not self._inside(seen.organ, said.organ):
+            entry.place = replace(said, side=seen.side if seen is not None else "")
+
+    def _beside(self, k: int, here: Sequence[Entry]) -> str:
+        """The side of the lesion it goes with, or of what it is said to lie under or upstream of."""
+        first = self.items[k].first
+        before = set(self.before(k)) | set(self.words[max(here[-1].last if here else 0, first - _NEAR) : first])
+        if before & carrying():
+            return self.last_side if self.last_side in OTHER else ""
+        joined = bool(here) and bool({"with", "causing", "and"} & before) and not {"without", "no"} & before
+        side = (here[-1].stands or here[-1].beside) if joined else ""
+        return side if side in OTHER else ""
+
     def _is_no_other_lesion(self, k: int) -> bool:
         """Whether the noun says more of a lesion that is named already, or of one that comes; it is then taken in."""
         item, nxt, here = self.items[k], self.next(k), self._lesions_here()
-        if identities().find(self.before(k)) and here:
+        if here and self._is_verb(k):
+            return True
+        if here and identities().find(self.words[here[-1].last : item.first]):
             for entry in here:
                 if entry.group == here[-1].group:
                     entry.lesion, entry.affirmed = item.name, True
+                    self._take_place(entry)
             self._reset()
             return True
+        if nxt is not None and nxt.sort == "lesion" and self.after(k) == ["of"] and item.name in _MEASURES:
+            return True  # "a focus of restricted diffusion"
+        if item.how == "predicate" and (self._before_lesion(k + 1) or self._describes_lesion(k)):
+            return True
         touches = nxt is not None and nxt.sort == "lesion" and nxt.first == item.last
-        if nxt is not None and touches and nxt.how == item.how == "name":
+        if nxt is not None and touches and nxt.how == item.how == "name" and not self._is_verb(k + 1):
+            place = usual_place(" ".join(self.words[item.first : item.last]), "")
+            if place and not self.compound and item.last - item.first > 1:
+                self.compound = [Place(place, self._meant_side(self.pre_side))]  # "right ovarian cyst rupture"
             return True  # "ground-glass nodule": the first only says of what kind
         if item.name in ("uptake", "activity") and "physiological" in self.words[max(0, item.first - 3) : item.first]:
             self.pre_state = ("normal", item.first, item.last)
@@ -79,11 +127,37 @@ class Lesions(Organs):
         self.current = [label]
         return True
 
+    def _is_verb(self, k: int) -> bool:
+        """ "… complex flattening the cord": what a lesion does, and no other lesion."""
+        return self.words[self.items[k].last - 1].endswith("ing") and self.after(k)[:1] == ["the"]
+
+    def _before_lesion(self, k: int) -> bool:
+        """ "Lytic or sclerotic lesion", "calcified pleural plaque": the word before only says of what kind."""
+        while k < len(self.items):
+            item, before = self.items[k], set(self.before(k))
+            if item.sort == "lesion" and item.how == "predicate" and before <= {"or", "and", ",", "/"} | _DEGREES:
+                k += 1
+                continue
+            lesion = (
+                self._chain(k, ("organ", "side", "size", "count", "state")) if not before & {"without", "no"} else None
+            )
+            return lesion is not None and self.items[lesion].how == "name"
+        return False
+
+    def _describes_lesion(self, k: int) -> bool:
+        """ "Fracture, dorsally angulated", "it is rim calcified": more of the lesion named before."""
+        nxt, named = self.next(k), self.current[-1] if self.current else None
+        if nxt is not None and nxt.sort in ("organ", "side") and self._direct(k + 1):
+            return False
+        return named is not None and bool(named.lesion) and self.items[k].name in describing()
+
     def _group_of(self, k: int, here: Sequence[Entry]) -> int:
         """The group of the list the lesion goes on with, else a new one."""
         before = set(self.before(k))
-        joined = bool(here) and bool(before & {",", "and", "or", "/", "nor", "versus", "vs"})
-        joined = joined and not before & (verbs() | {"with", "but"}) and not here[-1].sizes and not self.pre_sizes
+        joined = bool(here) and bool(before & {",", "and", "or", "/", "nor", "versus", "vs", "than", "over"})
+        joined = (
+            joined and not before & (verbs() | {"with", "but"} | hedges()) and not here[-1].sizes and not self.pre_sizes
+        )
         if joined and (here[-1].open or here[-1].weak or self.compound):
             return here[-1].group
         self._groups += 1
@@ -93,15 +167,49 @@ class Lesions(Organs):
         """The structures the lesion is in, and whether a later word may say better."""
         item = self.items[k]
         places: list[Place | None] = list(self.compound)
-        if places or not self.subject or item.name in always() or its_own:
+        told = usual_place(" ".join(self.words[item.first : item.last]), "")
+        if its_own and self.compound and not self._inside(self.compound[0].organ, told):
+            return [Place(told, self.compound[0].side)], False  # "right foraminal disc protrusion"
+        if places or not self.subject or item.name in always() or its_own or self._elsewhere(k):
             return places, bool(places) and self.adjective
         spoken = here[-1].place if here and here[-1].place is not None and not here[-1].weak else None
-        places = list(self.subject)
-        if spoken is not None and self.subject[0] in self.memory.label and spoken.organ != self.subject[0].organ:
+        places = self._of_both(k, self.subject)
+        half = self.current[0] if self.current else None
+        if half is not None and not half.lesion and half.place is not None and len(places) == 1:
+            with_it = "with" in self.words[max(half.last, item.first - _NEAR) : item.first]
+            places = [half.place] if with_it and half.stands in OTHER and self._same_organ(half) else places
+        denied = "no" in self.before(k) and "," in self.before(k)
+        if (
+            spoken is not None
+            and not denied
+            and self.subject[0] in self.memory.label
+            and spoken.organ != self.subject[0].organ
+        ):
             places = [replace(spoken, side="")]
-        if item.how == "predicate" and "dash" in self.before(k):
+        if item.how == "predicate" and ("dash" in self.before(k) or item.name in sized()):
             self._speak_of_organs(self.subject)
         return places, True
+
+    def _same_organ(self, half: Entry) -> bool:
+        """ "Ovaries: right 28 mm, left 52 mm with a dermoid": the half is one of what the sentence is about."""
+        return half.place is not None and half.place.organ == self.subject[0].organ
+
+    def _elsewhere(self, k: int) -> bool:
+        """ "The prostate is 5 cm, no lymph node enlargement": not said of the structure before the comma."""
+        listed = self.items[k].name in ("lymphadenopathy", "metastasis") and "," in self.before(k)
+        return listed and "no" in self.before(k) and bool(self.subject) and self.subject[-1] not in self.memory.label
+
+    def _of_both(self, k: int, subject: Sequence[Place]) -> list[Place | None]:
+        """ "Right kidney 9.8 cm, left 10.1 cm, no calculus": what is denied behind both sides is denied of both."""
+        if len(subject) == 1 and subject[0].side in OTHER:
+            organ = subject[0].organ
+            sides = {e.stands for e in self.entries if e.place is not None and e.place.organ == organ and not e.lesion}
+            denied = {"no", "without", "nil"} & set(self.before(k)) or any(
+                e.stands == "both" for e in self.entries[-1:]
+            )
+            if {"left", "right"} <= sides and denied:
+                return [replace(subject[0], side="both")]
+        return list(subject)
 
     def _label_again(self, item: Item) -> Entry | None:
         """ "Stone burden: 4 calculi", "index lesion" after "metastases": the same finding named once more."""
@@ -109,7 +217,7 @@ class Lesions(Organs):
         last = self.current[-1] if self.current else None
         if last is None or not last.lesion:
             return None
-        if "index" in before:
+        if "index" in before and (last.lesion == item.name or last.sentence == self.sentence):
             return last
         between = self.words[last.last : item.first]
         return last if ":" in between and last.lesion == item.name and not self.compound and not last.sizes else None

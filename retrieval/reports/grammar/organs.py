@@ -4,153 +4,137 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .clause import clause_words, into, landmarks, verbs
+from ..words.kinds import exams, verbs
+from ..words.naming import Item
+from .belonging import Belonging
 from .entries import OTHER, Entry, Place
-from .hosting import Hosting
-from .items import WALL, Item
-
-_LIST = frozenset({",", "and", "or", "/", "nor", "the", "both", "as", "well", "in", "of", "left", "right", "heights", "height", "size",
-                   "bodies", "signal", "structures", "contours", "region", "visualised", "visualized"})  # fmt: skip
 
 
-class Organs(Hosting):
+class Organs(Belonging):
     """Reads structures."""
 
     def _organ(self, k: int) -> int:
-        last = self._list_end(k)
-        places, side = [], self.pre_side
-        order = self.pre_order
+        if self._is_no_structure(k) or self._is_segment_again(k):
+            return k + 1
+        last, order = self._list_end(k), self.pre_order
+        places = self._places(k, last)
+        only = [place for _item, place in places]
+        self.pre_side, self.pre_order = "", ()
+        self.memory.sided += [(self.sentence, place) for place in only if place.side in OTHER]
+        self.last_side = next((p.side for p in reversed(only) if p.side in OTHER), self.last_side)
+        item, lesion = self.items[k], self._chain(last + 1, ("size", "count"))
+        operated = item.how in ("surgery", "megaly")
+        measured = lesion is None and only[0].relative and self._sized_next(last) and not self._follows_lesion(k)
+        if measured and only[0].organ in self._spoken():
+            self.current = [self._nothing(item)]  # "wall thickness 12 mm" of a ventricle
+        elif lesion is None and last == k and self._belongs_to_noun(k):
+            self._side_of_noun(only[0])
+            if self._sized_next(last) and not self.current:
+                self.current, self.subject = [self._nothing(item)], []  # "renal cortical thickness 8 mm"
+        elif lesion is not None and not operated and self.items[lesion].how != "predicate":
+            if self._host_words(k) and "with" not in self._near_before(k) and self._open_group():
+                self._put_hosts(only)
+            else:
+                self.compound, self.compound_order = only, order
+                self.adjective = item.how == "adjective"
+        elif self._says_where(k, last, only) and not operated:
+            pass
+        elif self._host_words(k) and not operated:
+            self._host(k, places, order)
+        elif self._elided(last) or self._listed_under_lesion(k, last) or self._measured_again(k, last):
+            self._another(k, only)
+            return last + 1 + self._elided(last)
+        elif not operated and (self._is_apposition(k, last) or self._completes_count(k) or self._ends_predicate(k)):
+            self._put_hosts(only)
+        else:
+            speaks = bool(set(self.after(last)) & verbs()) and not set(self.after(last)[:2]) & exams()
+            self._new_organs(places, order, subject=True, verb=speaks)
+        return last + 1
+
+    def _is_no_structure(self, k: int) -> bool:
+        """ "The inferior wall of the left ventricle" is left to what follows; the neck of a hernia is none."""
+        item, nxt, after = self.items[k], self.next(k), self.after(k)
+        if item.how != "part":
+            return False
+        if nxt is not None and nxt.sort in ("organ", "side"):
+            if "of" in after and not set(after) & verbs():
+                return True
+            if not after and nxt.sort == "organ":
+                return True
+        named = self.words[item.first - 1] == "the" or (k > 0 and self.items[k - 1].sort == "side")
+        return item.name == "neck" and bool(self._lesions_here()) and not named
+
+    def _is_segment_again(self, k: int) -> bool:
+        """ "Two liver lesions, segment 3 9 mm and segment 7 14 mm": the sizes are theirs and not the liver's."""
+        told, before = self.current[0] if self.current else None, self.before(k)
+        if told is None or told.place is None or self.items[k].name != "liver" or not self._sized_next(k):
+            return False
+        several = told.plural or (told.count or 0) > 1
+        return (
+            bool(told.lesion) and several and told.place.organ == "liver" and before in ([","], ["and"], [",", "and"])
+        )
+
+    def _places(self, k: int, last: int) -> list[tuple[Item, Place]]:
+        """The structures of a list with their sides."""
+        places: list[tuple[Item, Place]] = []
+        side = self.pre_side
         for n in range(k, last + 1):
             item = self.items[n]
             if item.sort == "side":
                 side = item.name
                 continue
+            if item.how == "part" and n < last and self.before(n + 1)[:1] == ["of"]:
+                continue
             listed = side if n == k or self.items[n - 1].sort == "side" or self._is_pair(item) else ""
-            if (
-                listed == "both"
-                and not self._is_pair(item)
-                and self.words[self.items[n - 1].first] in ("neither", "either")
-            ):
-                listed = ""  # "neither the stomach nor the liver"
-            own = listed or item.side or self._carried_side(n, item)
+            own = self._own_side(n, listed, alone=last == k)
             said = " ".join(self.words[item.first : item.last])
-            name = item.name if item.name != WALL else self._wall()
-            places.append((item, Place(name, self._meant_side(own), said)))
-            if n > k and "the" in self.before(n):
-                side = "" if self.items[n - 1].sort != "side" else side
-        self.pre_side, self.pre_order = "", ()
-        only = [place for _item, place in places]
-        self.last_side = next((p.side for p in reversed(only) if p.side in ("left", "right")), self.last_side)
-        lesion = self._chain(last + 1, ("size", "count"))
-        item = self.items[k]
-        if lesion is not None and item.how not in ("surgery", "megaly") and self.items[lesion].how != "predicate":
-            if self._host_words(k) and self._open_group():
-                self._put_hosts(only)
-            else:
-                self.compound, self.compound_order = only, order
-                self.adjective = item.how == "adjective"
-                return last + 1
-        elif (self._is_landmark(k, last) and item.how not in ("surgery", "megaly")) or (
-            self._host_words(k) and self._after_largest(k)
-        ):
-            pass
-        elif self._host_words(k) and item.how not in ("surgery", "megaly"):
-            if self._is_whole_of(k, only):
-                pass
-            elif not self._put_hosts(only) and not self._lesions_here():
-                self._new_organs(places, order, subject=False)
-        elif item.how not in ("surgery", "megaly") and (self._is_apposition(k, last) or self._completes_count(k)):
-            self._put_hosts(only)
-        else:
-            self._new_organs(places, order, subject=True, verb=bool(set(self.after(last)) & verbs()))
-        return last + 1
+            bare = "hilum" if self._is_bare_hilum(item) else item.name if item.how == "part" else ""
+            part = self._part(bare, self._meant_side(own)) if bare else None
+            organ = part.organ if part is not None else item.name
+            own = own or (part.side if part is not None else "")
+            places.append((item, Place(organ, self._meant_side(own), said, part is not None)))
+            if n > k and "the" in self.before(n) and self.items[n - 1].sort != "side":
+                side = ""
+        return places
 
-    def _is_whole_of(self, k: int, places: Sequence[Place]) -> bool:
-        """ "The deep veins of the left leg": the second only says whose the first are, and on which side."""
-        if self._near_before(k)[:1] != ["of"] or k == 0 or self._lesions_here() or not self.current:
-            return False
-        first = next((n for n in range(k - 1, -1, -1) if self.items[n].sort != "side"), None)
-        if first is None or self.items[first].sort != "organ" or self.current[0].lesion:
-            return False
-        for entry in self.current:
-            row = self.table.get(entry.place.organ) if entry.place is not None else None
-            if row is not None and row.side == "both" and entry.stands == "" and places[0].side:
-                entry.put_side(places[0].side)
-        return True
+    def _own_side(self, n: int, listed: str, *, alone: bool) -> str:
+        """The side said before a structure or in its name, or carried over; `alone`: it is no list."""
+        item = self.items[n]
+        near = set(self.words[max(0, item.first - 2) : item.first])
+        joins = bool({"neither", "either", "both"} & near) or not alone
+        pair = self._is_pair(item) and (alone or "either" in near)
+        if listed == "both" and joins and not pair and not item.plural and item.how != "part":
+            listed = ""  # "neither the stomach nor the liver", "both ACL and PCL"
+        return listed or item.side or self._carried_side(n, item)
 
-    def _list_end(self, k: int) -> int:
-        """The last item of "liver, lungs and left adrenal gland"."""
-        last, n = k, k + 1
-        hosted = (self._host_words(k) and self._open_group() is not None) or bool(
-            landmarks().find(self._near_before(k))
-        )
-        while n < len(self.items):
-            end = n + 1 if self.items[n].sort == "side" and n + 1 < len(self.items) and self._direct(n + 1) else n
-            item, words = self.items[end], self.before(n)
-            joined = bool(set(words) & {",", "and", "or", "/", "nor"}) and (
-                set(words) <= _LIST or self._only_adjectives(words)
-            )
-            if not joined or item.sort != "organ" or item.how in ("surgery", "megaly"):
-                break
-            follows = self.items[end + 1] if end + 1 < len(self.items) else None
-            speaks = bool(set(self.after(end)[:2]) & verbs()) or (
-                follows is not None and self._direct(end + 1) and follows.sort in ("state", "size", "lesion")
-            )
-            if hosted and speaks:
-                break
-            if words == [","] and not self._list_goes_on(end):
-                break
-            sized = follows is not None and follows.sort == "size" and self._direct(end + 1)
-            if "," in words and sized:
-                break
-            last, n = end, end + 1
-        return last
+    def _side_of_noun(self, place: Place) -> None:
+        """ "In the left cranial fossa": the structure is not known, its side is."""
+        here = self.current[0] if self.current and self.current[0].sentence == self.sentence else None
+        if place.side in OTHER and here is not None and here.lesion and not here.stands:
+            here.put_side(place.side)
 
-    def _only_adjectives(self, words: Sequence[str]) -> bool:
-        """Whether nothing but a few adjectives stands between the members of a list."""
-        stops = verbs() | into() | clause_words() | {"no", "without", "with", ":", "(", ")", "a", "an", "<other>"}
-        return len(words) <= 3 and not set(words) & stops and not landmarks().find(words)
-
-    def _list_goes_on(self, n: int) -> bool:
-        """Whether commas lead to a last member with "and" or "or"."""
-        if set(self.after(n)[:2]) & {"and", "or"} and (n + 1 == len(self.items) or self.items[n + 1].sort == "state"):
+    def _says_where(self, k: int, last: int, places: Sequence[Place]) -> bool:
+        """Whether the structure is a landmark, lends its side, or only says more of a lesion that has its place."""
+        if self._is_landmark(k, last):
             return True
-        while n + 1 < len(self.items) and self.items[n + 1].sort in ("side", "organ"):
-            words = set(self.before(n + 1))
-            if words & {"and", "or", "/", "nor"}:
-                return True
-            if words - {","}:
-                return False
-            n += 1
-        return False
+        hosts = self._host_words(k)
+        if (hosts or self._sized_next(last)) and self._after_largest(k):
+            return True
+        return not hosts and (self._lends_side(k, places[0]) or self._only_says_where(k, last))
 
-    def _wall(self) -> str:
-        """The wall of what the sentence is about, or "" when the table has no such row."""
-        organ = next((e.place.organ for e in reversed(self.entries) if e.place), "") or (
-            self.memory.topic.organ if self.memory.topic else ""
-        )
-        organ = organ or next((e.usual for e in reversed(self.entries) if e.usual), "")
-        row = self.table.get(f"{organ} wall") if organ else None
-        return row.name if row is not None else ""
+    def _host(self, k: int, places: Sequence[tuple[Item, Place]], order: tuple[str, ...]) -> None:
+        """A structure behind "in" or "of": of the lesions before it, else what the sentence is about."""
+        only = [place for _item, place in places]
+        if self._is_whole_of(k, only) or self._put_hosts(only) or self._lesions_here():
+            return
+        if self._is_spoken_of(k, only):
+            self._new_organs(places, order, subject=False)
+        elif not only[-1].relative:
+            self.subject, self.memory.topic = only, only[-1]
 
-    def _is_pair(self, item: Item) -> bool:
-        row = self.table.get(item.name)
-        return row is not None and row.side == "both"
-
-    def _carried_side(self, n: int, item: Item) -> str:
-        """ "… on the right, where a stone sits in the ureter", "that elbow", and all of one radiograph of a limb."""
-        row = self.table.get(item.name)
-        if row is None or row.side != "both" or item.plural:
-            return ""
-        near = self._near_before(n)
-        if "where" in self.words[: item.first] or {"that", "same", "this", "underlying"} & set(near):
-            return self.last_side
-        label = self.memory.label[-1] if self.memory.label else None
-        if "limb" in row.regions and label is not None and label.side in OTHER:
-            labelled = self.table.get(label.organ)
-            if labelled is not None and "limb" in labelled.regions and label.organ != item.name:
-                return label.side
-        return ""
+    def _nothing(self, item: Item) -> Entry:
+        """An entry for what is said of nothing that is known; it is no finding."""
+        return Entry("", None, "", item.first, item.last, self.sentence, 0)
 
     def _new_organs(
         self, places: Sequence[tuple[Item, Place]], order: tuple[str, ...], *, subject: bool, verb: bool = False
@@ -181,7 +165,7 @@ class Organs(Hosting):
             self.current.append(entry)
         self.pre_state = None
         self.subject = [place for item, place in places if item.how != "surgery"]
-        if places and places[-1][0].how != "surgery":
+        if places and places[-1][0].how != "surgery" and not places[-1][1].relative:
             self.memory.topic = places[-1][1]
         for size in self.pre_sizes:
             self._attach(size)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .clause import JOINTS, SMALL_WORDS, into, verbs
-from .entries import OTHER, Entry
-from .items import Item
+from ..words.kinds import clause_words, describing, into, pointing, verbs
+from ..words.naming import Item
+from .clause import COMPARING, JOINTS, SMALL_WORDS
+from .entries import OTHER, Entry, twin_of, without_denied_halves
 from .lesions import Lesions
 
-_COMPARING = frozenset(
-    {"more", "worse", "greater", "predominantly", "mainly", "especially", "particularly", "mostly", "predominant"}
-)
+_CONJUNCTIONS = frozenset({"both", "either", "neither"})
 
 
 class Sides(Lesions):
@@ -20,28 +19,70 @@ class Sides(Lesions):
     def _side(self, k: int) -> int:
         item, nxt = self.items[k], self.next(k)
         side = self._meant_side(item.name)
-        if self._waits_for_next(k, side):
+        if self._is_no_side(k) or self._waits_for_next(k, side):
+            return k + 1
+        at_both = self.before(k)[-1:] in (["at"], ["in"], ["on"]) and bool(self._lesions_here())
+        if side == "both" and at_both and self._a_noun(item.last) and (nxt is None or not self._direct(k + 1)):
+            self._put_side("both", (item.first, item.last))  # "plaque at both bifurcations, stenosis on the left"
             return k + 1
         if self._greater(k) or (self.words[item.first : item.last] in (["both"], ["neither"])):
             return k + 1
-        if (
-            nxt is not None
-            and nxt.name == "one"
-            and self._direct(k + 1)
-            and side in OTHER
-            and set(self.after(k + 1)) & verbs()
-        ):
-            self._lean_on(side)  # "The right one contains a stone"
-            self.current, self.last_side = [], side
+        if side in OTHER and self._is_other_one(k):
+            self._speak_of_one(k, side)
             return k + 2
         if self._opens(k, side):
+            return k + 1
+        if item.name in OTHER and not (self.current and self.current[0].lesion) and self._a_noun(item.last):
+            self._speak_of_unknown(item, side)
             return k + 1
         says_otherwise = nxt is not None and nxt.sort == "state" and nxt.name != "present" and side in OTHER
         if not (says_otherwise and self._counterpart(side, item)):
             self._put_side(side, (item.first, item.last))
-        if side in OTHER:
-            self.last_side = side
+        self.last_side = side if side in OTHER else self.last_side
         return k + 1
+
+    def _is_no_side(self, k: int) -> bool:
+        """Whether the word points, compares, or only describes what is on both sides."""
+        item, nxt = self.items[k], self.next(k)
+        if self.before(k)[-2:] == ["to", "the"] and pointing() & set(self.words[max(0, item.first - 6) : item.first]):
+            return True  # "displaced to the right"
+        told = self.items[k - 1] if k else item
+        if told.sort == "side" and self.words[item.first - 1 : item.first] == ["than"]:
+            ahead = nxt is not None and nxt.sort in ("organ", "lesion") and self._direct(k + 1)
+            self.pre_side = "both" if ahead else ""
+            return True  # "right greater than left effusions"
+        of_both = bool(self.current) and self.current[0].stands == "both"
+        if told.name in ("larger", "smaller", "bigger") and of_both and (nxt is None or nxt.sort != "size"):
+            return True  # "bilateral effusions, larger on the right"
+        describes = told.sort == "lesion" and told.how == "predicate" and told.name in describing()
+        return describes and of_both and bool(self.current[0].lesion)  # "plaques bilaterally, calcified on the right"
+
+    def _is_other_one(self, k: int) -> bool:
+        """ "The right one contains a stone", "the contralateral one is normal"."""
+        nxt = self.next(k)
+        if nxt is None or nxt.name != "one" or not self._direct(k + 1):
+            return False
+        return bool(set(self.after(k + 1)) & verbs()) or self._speaks(k + 2)
+
+    def _speak_of_one(self, k: int, side: str) -> None:
+        item = self.items[k]
+        self._lean_on(side)
+        self.current, self.last_side = [], side
+        if self._speaks(k + 2) and self.subject:
+            self._groups += 1
+            self.current = [Entry("", self.subject[0], "", item.first, item.last, self.sentence, self._groups)]
+            self.entries += self.current
+
+    def _speak_of_unknown(self, item: Item, side: str) -> None:
+        """ "Right tube patent": no structure that is known, so that nothing before is meant either."""
+        self.current, self.subject, self.front_side = [], [], side
+        self.last_side = side
+        if item.first == 0 and not self.memory.label:
+            self.memory.topic = None
+
+    def _speaks(self, k: int) -> bool:
+        """Whether a state with its verb comes next ("… is normal")."""
+        return k < len(self.items) and self.items[k].sort == "state" and not self.before(k)
 
     def _waits_for_next(self, k: int, side: str) -> bool:
         """Whether the side is that of the next noun, or half of "right and left"."""
@@ -56,6 +97,9 @@ class Sides(Lesions):
             return True
         if not self._direct(k + 1):
             return False
+        nor = self.words[item.first] == "neither" and "nor" in self.words[item.last :]
+        if nxt.sort == "lesion" and (nor or (self.words[item.first] in _CONJUNCTIONS and not nxt.plural)):
+            return True  # "both a haemangioma and a cyst", "neither haemorrhage nor infarct"
         if nxt.sort in ("organ", "lesion"):
             self.pre_side, self.pre_order, self.split = side, item.both_named, item.how == "split"
             return True
@@ -67,11 +111,20 @@ class Sides(Lesions):
     def _opens(self, k: int, side: str) -> bool:
         """Whether the side stands in front of what is said of it: "Right: …", "On the left there is a cyst"."""
         nxt, between = self.next(k), self.after(k)
-        labels = between[:1] == [":"] and nxt is not None and nxt.sort not in ("size", "count")
-        if not labels and not self._leads(k, between):
+        labels = (
+            between[:1] == [":"]
+            and nxt is not None
+            and (
+                nxt.sort not in ("size", "count")
+                or (nxt.sort == "count" and self._chain(k + 2, ("size", "state")) is not None)
+            )
+        )
+        behind = bool(self._lesions_here()) and self.before(k)[:1] in ([], ["on"])  # "Torsion on the left: no flow"
+        if behind or (not labels and not self._leads(k, between)):
             return False
         self.front_side = side
         self._lean_on(side)
+        self.memory.sided += [(self.sentence, place) for place in self.subject if place.side in OTHER]
         if labels:
             self.current = []
         self.last_side = side if side in OTHER else self.last_side
@@ -80,16 +133,34 @@ class Sides(Lesions):
     def _leads(self, k: int, between: list[str]) -> bool:
         """Whether a clause begins with the side and goes on to a lesion."""
         nxt = self.next(k)
-        if nxt is None or nxt.sort != "lesion" or ";" in between or not set(self._near_before(k)) <= SMALL_WORDS:
+        measured = (
+            nxt is not None and nxt.sort in ("size", "count") and self._chain(k + 2, ("size", "state")) is not None
+        )
+        if (
+            nxt is None
+            or (nxt.sort != "lesion" and not measured)
+            or ";" in between
+            or not set(self._near_before(k)) <= SMALL_WORDS
+        ):
             return False
-        behind = bool(self.current) and bool(self.current[0].lesion) and bool(self.before(k))
-        if behind and k and self.items[k - 1].sort == "lesion":
+        before = self.before(k)
+        behind = (
+            bool(self.current) and bool(self.current[0].lesion) and bool(before) and not set(before) & clause_words()
+        )
+        if behind and k and (self.items[k - 1].sort == "lesion" or before == [","]):
             return False
-        return ":" in between or "," in between or bool(set(between) & verbs())
+        return ":" in between or ("," in between and not measured) or bool(set(between) & verbs())
 
     def _counterpart(self, side: str, item: Item) -> bool:
         """ "adenoma on the right, left normal": a structure again, not another adenoma."""
-        base = next((e for e in self.current if e.lesion and e.place is not None and e.stands not in ("", side)), None)
+        base = next(
+            (
+                e
+                for e in self.current
+                if e.lesion and e.place is not None and e.stands != side and (e.stands or e.sentence != self.sentence)
+            ),
+            None,
+        )
         if base is None or base.place is None:
             return False
         self._groups += 1
@@ -110,8 +181,9 @@ class Sides(Lesions):
     def _greater(self, k: int) -> bool:
         """ "right greater than left" compares and says no side."""
         ahead = self.words[self.items[k].last : self.items[k].last + 3]
+        ahead = [] if set(ahead[:1]) & JOINTS else ahead  # "on the left and less than 30 % on the right"
         return "than" in [*ahead, *self.words[max(0, self.items[k].first - 2) : self.items[k].first]] or bool(
-            _COMPARING & set(self._near_before(k))
+            COMPARING & set(self._near_before(k))
         )
 
     def _lean_on(self, side: str) -> None:
@@ -129,50 +201,46 @@ class Sides(Lesions):
             if self.subject:
                 self._groups += 1
                 entry = Entry("", self.subject[0], "", at[0], at[1], self.sentence, self._groups)
-                self.entries.append(entry)
-                self.current = [entry]
+                self.entries, self.current = [*self.entries, entry], [entry]
             return
-        made = []
         group = [e for e in self.entries if e.group == base[0].group and e.lesion and not e.sizes]
         if len(group) > len(base) and base[0].lesion and all(not e.stands for e in group):
             base = group  # "no stone, hydronephrosis or mass on either side"
-        for entry in base:
-            here = entry.stands
-            if side == "both":
-                if not here:
-                    entry.put_side("both")
-                made.append(entry)
-            elif here == side:
-                made.append(entry)
-            elif (
-                not here
-                and not (self.pending and entry.sizes)
-                and not (entry.sentence != self.sentence and entry.sizes)
-            ):
-                entry.put_side(side)
-                made.append(entry)
-            elif here == "both" and side in OTHER:
-                rest = entry.copy((entry.first, entry.last), OTHER[side])
-                rest.sentence, rest.state, rest.state_at = entry.sentence, entry.state, entry.state_at
-                self.entries.append(rest)
-                entry.put_side(side)
-                made.append(entry)
-            else:
-                twin = self._twin(entry, side)
-                if twin is None:
-                    twin = entry.copy(at, side)
-                    twin.sentence = self.sentence
-                    self.entries.append(twin)
-                made.append(twin)
-        self.current = made
+        self.current = [self._on_side(entry, side, at) for entry in base]
+        self.entries = without_denied_halves(self.entries, self.current)
+        self.memory.sided += [
+            (self.sentence, replace(e.place, side=e.stands))
+            for e in self.current
+            if e.place is not None and e.stands in OTHER
+        ]
         self._flush()
 
-    def _twin(self, entry: Entry, side: str) -> Entry | None:
-        """The other half of a pair that was split before."""
-        for other in [*self.entries, *self.memory.current]:
-            same = (
-                other.lesion == entry.lesion and other.place and entry.place and other.place.organ == entry.place.organ
-            )
-            if other is not entry and same and other.stands == side and not other.sizes and other.group == entry.group:
-                return other
-        return None
+    def _on_side(self, entry: Entry, side: str, at: tuple[int, int]) -> Entry:
+        """The entry with its side; the half of it on that side; or another one there."""
+        here = entry.stands
+        told_before = entry.sentence != self.sentence and (entry.sizes or not entry.lesion)
+        if side == "both" or here == side:
+            if not here:
+                entry.put_side("both")
+            return entry
+        if not here and not (self.pending and entry.sizes) and not told_before:
+            entry.put_side(side)
+            return entry
+        labelled = entry.place in self.memory.label and "," not in self.words[entry.last : at[0]]
+        if here == "both" and entry.lesion and labelled and entry.sentence == self.sentence:
+            entry.put_side(side)  # "both hips: osteoarthritis on the right"
+            return entry
+        if here == "both" and side in OTHER:
+            rest = entry.copy((entry.first, entry.last), OTHER[side])
+            rest.sentence, rest.state, rest.state_at = entry.sentence, entry.state, entry.state_at
+            self.entries.append(rest)
+            entry.put_side(side)
+            return entry
+        twin = twin_of(entry, side, [*self.entries, *self.memory.current])
+        if twin is None:
+            twin = entry.copy(at, side)
+            twin.sentence = self.sentence
+            if entry.lesion and self._a_noun(at[1]):
+                twin.place = None  # "left convexity 22 mm, right olfactory groove 13 mm": another place
+            self.entries.append(twin)
+        return twin

@@ -1,7 +1,7 @@
 """The committed passages, and the public bug reports behind them; expected values are written by hand.
 
-The floors are what was reached, less a small margin: of the tuning half, which was read while the grammar was
-written, and of the half nobody read.
+The floors are what was reached, less a small margin: of the half that was read while the grammar was written, of the
+half read later, and of the part whose faults nobody reads.
 """
 
 import hashlib
@@ -9,17 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from ostensor.benchmarks.accuracy.passages import HALVES, Score, load, score
+from ostensor.benchmarks.accuracy.passages import PARTS, Score, load, score
 from ostensor.benchmarks.accuracy.passages_matching import Gold, Read, pair_up
 from ostensor.retrieval.reports.findings import Finding, find_findings
 from ostensor.retrieval.reports.text import split_report
 
-PASSAGES = load(Path(__file__).parent / "passages" / "passages.jsonl")
+FOLDER = Path(__file__).parent / "passages"
+PASSAGES = [*load(FOLDER / "passages.jsonl"), *load(FOLDER / "unread.jsonl")]
 FLOORS = {
-    "tuning": {"found": 0.98, "sides": 0.98, "sizes": 0.98, "presence": 0.98},
-    "held-out": {"found": 0.72, "sides": 0.84, "sizes": 0.83, "presence": 0.94},
+    "read": {"found": 0.98, "sides": 0.98, "sizes": 0.98, "presence": 0.98},
+    "read later": {"found": 0.93, "sides": 0.95, "sizes": 0.93, "presence": 0.98},
+    "unread": {"found": 0.88, "sides": 0.91, "sizes": 0.95, "presence": 0.98},
 }
-MOST_FALSE = {"tuning": 0.02, "held-out": 0.42}
+MOST_FALSE = {"read": 0.02, "read later": 0.06, "unread": 0.54}
+PASSAGES_OF = {"read": 170, "read later": 170, "unread": 120}
 
 
 def read(text: str) -> list[Finding]:
@@ -30,19 +33,19 @@ def told(text: str) -> list[tuple[str, str, str, tuple[float, ...]]]:
     return [(f.structure, f.lesion, f.presence, f.sizes_mm) for f in read(text)]
 
 
-@pytest.mark.parametrize("half", HALVES)
-def test_the_passages_are_read_as_well_as_was_reached(half: str) -> None:
-    total = sum((score(p) for p in PASSAGES if p.half == half), Score())
+@pytest.mark.parametrize("part", PARTS)
+def test_the_passages_are_read_as_well_as_was_reached(part: str) -> None:
+    total = sum((score(p) for p in PASSAGES if p.part == part), Score())
     shares = total.shares()
-    assert total.passages == 170
-    assert {name: shares[name] >= floor for name, floor in FLOORS[half].items()} == dict.fromkeys(FLOORS[half], True)
-    assert shares["false"] <= MOST_FALSE[half]
+    assert total.passages == PASSAGES_OF[part]
+    assert {name: shares[name] >= floor for name, floor in FLOORS[part].items()} == dict.fromkeys(FLOORS[part], True)
+    assert shares["false"] <= MOST_FALSE[part]
 
 
 def test_the_halves_are_a_hash_of_the_id() -> None:
     for passage in PASSAGES[:5]:
         digest = hashlib.sha256(passage.id.encode()).digest()
-        assert passage.half == HALVES[digest[-1] % 2]
+        assert passage.part == PARTS[digest[-1] % 2]
 
 
 def gold(side: str, sizes: tuple[float, ...] = ()) -> Gold:

@@ -23,32 +23,37 @@ _SIDED = re.compile(r"\b(?P<side>Lt|Rt|lt|rt|LT|RT)\b\.?")
 _LOOK = re.compile(
     r"\b(?:(?:BI|LI|PI|TI|O|C)[\s-]?RADS|Bosniak|AAST|Fazekas|Deauville|Garden|Hinchey|Krenning|Fisher|Spetzler|Stanford|DeBakey|Gleason"
     r"|Kellgren|Balthazar|Child|Todani|Pirads|Birads|Lirads|Tirads|Modic|Pfirrmann|Schatzker|Salter|Hunt|Weber|Forrest|Lugano|FIGO|ASPECTS?"
-    r"|CTSI|[Gg]rade|gr\.?|[Tt]ype|[Ss]tage|[Ss]eries|ser\.?|[Ii]mages?|im\.?|slices?|level|score|figure|fig\.?|no\.|number|phase|zone|station|category|class)"
+    r"|CTSI|[Gg]rade|[Gg]rd?\.?|[Gg]d|[Tt]ype|[Ss]tage|[Ss]eries|ser\.?|[Ii]mages?|im\.?|slices?|levels?|score|figure|fig\.?|no\.|number|phase|zone|station|category|class)"
     r"\s*(?:of\s+|score\s*)?[#:]?\s*(?:\d+(?:[./-]\d+)*[a-zA-Z]?\b|[IVX]+[a-cA-C]?\b|[A-D]\b)(?:\s*(?:,|and|to|-|/)\s*\d+\b(?!\s*(?:mm|cm|x|×)))*"
     r"|\b(?:SUV\s?(?:max|mean)?|PSA|LVEF|EF|RV/LV ratio|RI|HU|ADC|dose|kVp?|mAs)\s*(?:of|is|=|:)?\s*-?\d+(?:[.,]\d+)?\s*%?"
-    r"|-?\d[\d.,]*\s*(?:-|to)?\s*\d*\s?(?:HU|%|mGy(?:\*cm)?|kPa|m/s|cm/s|mmHg|bpm|kg|g|mg|years?|yrs?|months?|weeks?|days?|hours?|minutes?|h|o'?clock|ng/ml|MBq|T|kV|mAs)(?![\w])(?:[\s-]?(?:old|ago))?"
+    r"|-?\d[\d.,]*\s*(?:-|to)?\s*\d*\s?(?:HU|%|mGy(?:\*cm)?|kPa|m/s|cm/s|mmHg|bpm|kg|g|mg|years?|yrs?|months?|weeks?|days?|hours?|minutes?|h|o'?clock|ng/ml|MBq|T|kV|mAs|°|degrees?|percent|per cent)(?![\w])(?:[\s-]?(?:old|ago))?"
     r"|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b|\b(?:19|20)\d\d(?:-\d\d-\d\d)?\b(?!\s*(?:mm|cm|ml|x))|\b\d{1,2}:\d\d\b|\b(?:[cp]T[0-4][a-d]?|T[0-4][a-d]|T[0-4][a-d]?(?=\s?N\d))(?:\s?N\d[a-c]?)?(?:\s?M\d[a-c]?)?\b|\bT[12](?=[\s-](?:hyper|hypo|weighted|signal|w\b|bright|dark|FLAIR|and T))"
-    r"|\b\d+\s*(?:x|/)\s*\d+\s*(?:matrix|pixels)|\b[A-Z]\.(?=\s[A-Z][a-z])|\bcT\d\w*\b"
+    r"|\b[RL]t?\s*[<>]\s*[RL]t?\b|\b(?:station\s*)?1?\d[RL]\b|\b\d+\s*(?:x|/)\s*\d+\s*(?:matrix|pixels)|\b[A-Z]\.(?=\s[A-Z][a-z])|\bcT\d\w*\b"
 )
 _TITLE = re.compile(
     r"\b(?:Dr|Mr|Mrs|Ms|Prof|Professor|Doctor|Miss|Sr|Sister)\.?\s+(?:[A-Z]\.\s*)*[A-Z][\w'’-]*(?:[\s-][A-Z][\w'’-]+)?"
     r"|\b(?i:signed|reported by|dictated by|read by|referred by|reviewed by)\s*:?\s*[^;\n]*|\b(?:[A-Z][a-z]+\s)?[A-Z][a-z]+\s(?:Hospital|Clinic|Ward|Street|Road|Centre|Center|Bank)\b(?:\s(?:Hospital|Clinic))?",
 )
 _SEGMENT = re.compile(
-    r"\b(?:liver |hepatic |Couinaud )?(?:segments?|segs?\.?)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?:\s*(?:,|and|/|-|to)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b))*(?!\s*(?:mm|cm))",
+    r"\b(?:liver |hepatic |Couinaud )?(?:segments?|segs?\.?)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?:\s*(?:,|and|/|-|to)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?![.,]\d|\s*(?:mm|cm|x|×)))*(?!\s*(?:mm|cm))",
     re.IGNORECASE,
 )
+_NODAL = re.compile(r"levels?\s*(?:[IV]+|\d)[abAB]?\b", re.IGNORECASE)  # of lymph nodes of the neck
 _NO_LIVER = re.compile(
-    r"lung|lobe|pulmon|bronch|coronary|arter|spine|colon|bowel|vein", re.IGNORECASE
+    r"lung|lobe|pulmon|bronch|coronary|arter(?!ial(?:ly)? (?:phase|enhanc|hyper))|spine|colon|bowel|vein", re.IGNORECASE
 )  # have segments, too
 _THE_NTH = re.compile(
-    r"(?<=\blesion )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|(?<=\bnodule )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|#\s?\d{1,2}\b",
+    r"(?<=\blesion )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|(?<=\bnodule )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|#\d{1,2}\b(?!\s?%)",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['’]t\b)?|\d+(?:[.,]\d+)?|\s-\s|[,;:()/–—?]")
 _RIBS = re.compile(
     r"\bribs?\s+(?P<a>\d{1,2})(?:\s*(?:to|-|–)\s*(?P<b>\d{1,2})|(?P<more>(?:\s*,\s*\d{1,2})*\s*(?:,|and|&)\s*\d{1,2}))?\b(?!\s*(?:mm|cm))"
     r"|\b(?P<c>\d{1,2})(?:st|nd|rd|th)?\s*(?:to|-|–)\s*(?P<d>\d{1,2})(?:st|nd|rd|th)\s+ribs?\b"
+)
+_ORDINAL = re.compile(  # "rib fractures: right 4th to 7th"
+    r"\b(?P<a>\d{1,2})(?:st|nd|rd|th)(?:\s*(?:to|-|–)\s*(?P<b>\d{1,2})(?:st|nd|rd|th))?(?P<c>)(?P<d>)(?P<more>)\b"
+    r"(?!\s*(?:anterior|posterior|lateral)?\s*(?:ribs?|to|-|metacarp|metatars|finger|toe|week|month|day|costo|thoracic|lumbar|cervical|and\s+\d|,\s*\d))"
 )
 _WHICH = frozenset(
     {"medial", "lateral", "anterior", "posterior", "superior", "inferior", "left", "right", "upper", "lower"}
@@ -69,7 +74,7 @@ class Word:
 
 def read_words(text: str, offset: int = 0) -> list[Word]:
     """The words of a sentence in order; characters count from `offset`."""
-    sized = measures(text)
+    sized = measures(_SEGMENT.sub(lambda match: re.sub(r"[\w,]", "_", match.group()), text))
     found = [(size.start, size.end, size) for size, is_size in sized if is_size]
     hidden = [(size.start, size.end) for size, is_size in sized if not is_size]
     hidden += [(a, b) for a, b in _hidden(text) if not any(a < start < b for start, _end, _size in found)]
@@ -104,59 +109,70 @@ def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]])
     while at < end:
         covered = next((b for a, b in hidden if a <= at < b), None)
         if covered is not None:
-            liver = _SEGMENT.match(text, at) and not _NO_LIVER.search(text)
-            yield (
-                Word("liver", at, min(covered, end), "word")
-                if liver
-                else Word("<other>", at, min(covered, end), "mark")
-            )
+            yield _stand_in(text, at, covered, end)
             at = min(max(covered, at + 1), end)
             continue
-        ribs = _RIBS.match(text, at, end) if _opens_word(text, at) else None
-        if ribs:
-            for n, number in enumerate(_numbers(ribs)):
-                yield from (
-                    Word(one, at, ribs.end(), "word") for one in (["and"] if n else []) + [f"{number}", "th", "rib"]
-                )
-            at = ribs.end()
-            continue
-        short = _short().match(text, at, end) if _opens_word(text, at) else None
-        if short:
-            for token in tokens(_meant()[short.group("term")]):
-                yield Word(token.word, at, short.end(), "word")
-            at = short.end()
-            continue
-        side = (_SIDED.match(text, at, end) or _LETTER.match(text, at)) if _opens_word(text, at) else None
-        if side:
-            yield Word("left" if side["side"].lower().startswith("l") else "right", at, side.end(), "word")
-            at = side.end()
-            continue
-        level = _LEVEL.match(text, at, end) if _opens_word(text, at) else None
-        if level:
-            disc = re.search(r"[/-]", level.group()) and not re.match(r"\s*(?:disc|disk|level)", text[level.end() :])
-            for token in [*tokens(level.group()), *(tokens("disc") if disc else ())]:
-                yield Word(token.word, at, level.end(), "word")
-            at = level.end()
+        written = _written_out(text, at, end) if _opens_word(text, at) else None
+        if written is not None:
+            words, until = written
+            yield from (Word(word, at, until, "word") for word in words)
+            at = until
             continue
         match = _WORD.match(text, at, end)
-        if match is None:
-            at += 1
-            continue
-        word = match.group()
-        if word == "s" and text[at - 1 : at] in ("'", "’"):
-            at = match.end()
-            continue
-        if word in _MARKS:
-            yield Word(_MARKS[word], match.start(), match.end(), "mark")
-        elif word == "?":
-            if text[match.end() : match.end() + 1].strip():
-                yield Word("possible", match.start(), match.end(), "word")
-        else:
-            said = re.sub(r"n['’]t$", " not", word)
-            glued = at > 0 and text[at - 1].isalpha()  # M1, CO2: a name, no number
-            for plain in [token.word for token in tokens(said)]:
-                yield Word(plain, match.start(), match.end(), "number" if plain[0].isdigit() and not glued else "word")
-        at = match.end()
+        if match is not None:
+            yield from _word(text, match)
+        at = match.end() if match is not None else at + 1
+
+
+def _stand_in(text: str, at: int, covered: int, end: int) -> Word:
+    """What stands for hidden characters: a segment is the liver, a level of nodes the neck, the rest nothing."""
+    if _NODAL.match(text, at) and re.search(r"\bnod|adenopath", text, re.IGNORECASE):
+        node = re.match(r"\W*(?:lymph\s+)?nod", text[covered:])
+        return Word("cervical" if node else "neck", at, min(covered, end), "word")
+    if _SEGMENT.match(text, at) and not _NO_LIVER.search(text):
+        return Word("liver", at, min(covered, end), "word")
+    return Word("<other>", at, min(covered, end), "mark")
+
+
+def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
+    """Numbered ribs, shorthand, letters for sides and levels of the spine in full, and where they end."""
+    ribs = _RIBS.match(text, at, end)
+    if ribs:
+        listed = [[*(["and"] if n else []), f"{number}", "th", "rib"] for n, number in enumerate(_numbers(ribs))]
+        return [word for one in listed for word in one], ribs.end()
+    ordinal = _ORDINAL.match(text, at, end) if re.search(r"\bribs?\b", text, re.IGNORECASE) else None
+    if ordinal:
+        listed = [[*(["and"] if n else []), f"{number}", "th", "rib"] for n, number in enumerate(_numbers(ordinal))]
+        return [word for one in listed for word in one], ordinal.end()
+    short = _short().match(text, at, end)
+    if short:
+        return [token.word for token in tokens(_meant()[short.group("term")])], short.end()
+    side = _SIDED.match(text, at, end) or _LETTER.match(text, at)
+    if side:
+        return ["left" if side["side"].lower().startswith("l") else "right"], side.end()
+    level = _LEVEL.match(text, at, end)
+    if level:
+        disc = re.search(r"[/-]", level.group()) and not re.match(r"\s*(?:disc|disk|level)", text[level.end() :])
+        return [token.word for token in [*tokens(level.group()), *(tokens("disc") if disc else ())]], level.end()
+    return None
+
+
+def _word(text: str, match: re.Match[str]) -> Iterator[Word]:
+    word, at = match.group(), match.start()
+    if word == "s" and text[at - 1 : at] in ("'", "’"):
+        return
+    if word in _MARKS:
+        yield Word(_MARKS[word], at, match.end(), "mark")
+    elif word == "?":
+        if at and text[at - 1].isalnum():
+            yield Word("queried", at, match.end(), "word")  # "adenoma?"
+        elif text[match.end() : match.end() + 2].strip():
+            yield Word("query", at, match.end(), "word")
+    else:
+        said = re.sub(r"n['’]t$", " not", word)
+        glued = at > 0 and text[at - 1].isalpha()  # M1, CO2: a name, no number
+        for plain in [token.word for token in tokens(said)]:
+            yield Word(plain, at, match.end(), "number" if plain[0].isdigit() and not glued else "word")
 
 
 def _numbers(ribs: re.Match[str]) -> list[int]:
@@ -168,6 +184,8 @@ def _numbers(ribs: re.Match[str]) -> list[int]:
 
 
 def _opens_word(text: str, at: int) -> bool:
+    if re.search(r"\b[A-Z]-$", text[max(0, at - 3) : at]):
+        return False  # "G-CSF"
     return at == 0 or not (text[at - 1].isalnum() or text[at - 1] in "_'’")
 
 

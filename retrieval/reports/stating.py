@@ -1,0 +1,116 @@
+"""What a sentence says of an entry: whether it is there, and of a structure its size or that it was removed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from .context import Presence, presence_of
+from .grammar.entries import Entry
+from .lexicon import report_words
+from .text import Sentence
+from .words.shorthand import Word
+
+Status = Literal["", "normal", "enlarged", "small", "removed", "present"]
+_NOT_LOOKED_AT = ("not visualised", "not visualized", "not evaluated", "not assessed", "not imaged", "not included", "not well seen",
+                  "not examined", "not covered", "not fully", "obscured", "poorly seen", "limited")  # fmt: skip
+_REACH = 8  # words behind "nodes" in which it is said that they are normal
+_NODES_NORMAL = ("not (?:\\w+ )?enlarged", "(?<!ab)normal", "unremarkable", "within normal", "physiologic(?:al)?")
+_ENDING = frozenset({"and", "or", "with", "but", "of", "in", "is", "are"})
+_NEAR = 5  # words from "absence of" to the structure
+
+
+@dataclass(frozen=True)
+class ReadSentence:
+    """A sentence with its words, and these as plain text."""
+
+    sentence: Sentence
+    words: Sequence[Word]
+    plain: Sequence[str]
+
+
+def presence_in(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> Presence:
+    """Whether the sentence affirms the entry, denies it, or speaks of the past, a possibility, somebody else."""
+    if entry.denied:
+        return "absent"
+    for other in entries:
+        between = read.plain[other.last : entry.first]
+        if (
+            other.how == "surgery"
+            and other.sentence == entry.sentence
+            and between[:1] == ["for"]
+            and not {",", "with", "no", "without"} & set(between)
+        ):
+            return "historical"  # "nephrectomy for carcinoma"
+    if _normal_nodes(entry, entries, read):
+        return "absent"
+    others = [
+        (e.first, e.last)
+        for e in entries
+        if e is not entry
+        and e.sentence == entry.sentence
+        and e.group != entry.group
+        and (e.lesion or e.how != "adjective" or e.state or e.sizes)
+    ]
+    told = presence_of(read.plain, entry.first, entry.last, others)
+    return "present" if told == "historical" and entry.seen_now else told
+
+
+def _normal_nodes(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> bool:
+    """ "Nodes of normal size", "the nodes are not enlarged": named, and no lymphadenopathy."""
+    if entry.lesion != "lymphadenopathy" or not {"node", "nodes"} & set(read.plain[entry.first : entry.last]):
+        return False
+    later = [e.first for e in entries if e.sentence == entry.sentence and e.lesion and e.first >= entry.last]
+    behind = " ".join(read.plain[entry.last : min([entry.last + _REACH, *later])])
+    before = read.plain[max(0, entry.first - _NEAR) : entry.first]
+    near = before[max((n + 1 for n, word in enumerate(before) if not word.isalpha() or word in _ENDING), default=0) :]
+    return ("normal" in near and "not" not in near) or any(
+        re.match(rf"(?:\w+ )*?{phrase}\b", behind) and "not normal" not in behind for phrase in _NODES_NORMAL
+    )
+
+
+def status_of(entry: Entry, read: ReadSentence) -> Status:
+    """What is said about a structure: "not enlarged" means normal, "not normal" nothing we can check."""
+    known: tuple[Status, ...] = ("normal", "enlarged", "small", "removed", "present")
+    status: Status = next((one for one in known if one == entry.state), "")
+    if status in ("enlarged", "small", "normal") and entry.state_at != (entry.first, entry.last):
+        others = [(entry.first, entry.last)] if entry.first >= entry.state_at[1] else []
+        if presence_of(read.plain, *entry.state_at, others) == "absent":
+            return "" if status == "normal" else "normal"
+    return status
+
+
+def statement(
+    entry: Entry, entries: Sequence[Entry], status: Status, presence: Presence, read: ReadSentence
+) -> tuple[Status, Presence] | None:
+    """Status and presence of a structure; None when the sentence says nothing of itself about it."""
+    if entry.how == "surgery":
+        return "removed", "absent"
+    if entry.how == "megaly":
+        return ("normal", "present") if presence == "absent" else ("enlarged", presence)
+    if "absence" in read.plain[max(0, entry.first - _NEAR) : entry.first]:
+        return "removed", "absent"
+    if status == "removed":
+        return ("removed", "absent") if presence in ("present", "historical", "absent") else (status, presence)
+    rest = " ".join(read.plain[entry.last :])
+    if any(phrase in rest for phrase in _NOT_LOOKED_AT) and not entry.sizes:
+        return None
+    if status in ("enlarged", "small", "normal"):
+        return status, "present" if presence in ("absent", "historical") else presence
+    if entry.sizes:
+        return status, "present" if presence == "absent" else presence
+    if entry.state == "shown":
+        return "present", "present" if presence == "absent" else presence
+    if status == "present" and presence == "absent":
+        return "", "absent"
+    alone = not any(e.lesion and e.sentence == entry.sentence for e in entries)
+    handled = bool(_done() & set(read.plain[entry.last : entry.last + _NEAR]))  # "the abdomen was scanned"
+    return (status, presence) if entry.is_subject and alone and not handled else None
+
+
+@cache
+def _done() -> frozenset[str]:
+    return frozenset(term for term, _value in report_words()["done"])
