@@ -80,10 +80,12 @@ class Line:
 
     def _await(self, mine: _Waiting, cancelled: threading.Event) -> None:
         with self._changed:
-            while self._running is not None or self._in_order()[0] is not mine:
+            while True:
                 if cancelled.is_set():
                     raise Cancelled
-                self._check_open()
+                self._check_open()  # also when its turn has come: a line that is closed serves nobody more
+                if self._running is None and self._in_order()[0] is mine:
+                    break
                 self._changed.wait(timeout=_POLL_S)
             self._waiting.remove(mine)
             self._running = mine
