@@ -10,9 +10,9 @@ from ...imaging.region import Region, shared_voxels
 from ...imaging.volume import Mask, Volume
 from ...retrieval.anatomy.structures import StructureTable
 
+SIZE = ("volume",)  # an unusual size is what people look for: it warns, and is never a veto
 OVERLAP = "overlap"  # told apart below: a small mask in a large one spoils only itself
 OWN_SHARE = 0.25  # of a mask inside another that cannot be there
-# An unusual size is what people look for: alone it warns, beside another objection it counts.
 TOGETHER = 2  # so many other checks must object; of good held-out masks one objected to 2 % (docs/plausibility.md)
 
 
@@ -42,7 +42,7 @@ def objections(table: StructureTable, image: Volume, masks: Mapping[str, Mask]) 
         others = {other: one for other, one in regions.items() if other not in kin}
         failed = [check for check in assess(region, name, image=image, others=others).checks if check.passed is False]
         if failed:
-            telling = [check.name for check in failed if check.name != OVERLAP]
+            telling = [check.name for check in failed if check.name not in (*SIZE, OVERLAP)]
             vetoes = len(telling) >= TOGETHER or _inside_another(region, others)
             found[name] = Objection(vetoes, tuple(check.reason for check in failed))
     return found

@@ -21,6 +21,7 @@ SURE = 0.7  # mean sigmoid inside the mask from which a structure counts as pres
 LEAST_VOXELS = 8
 # Set on the trunk's CT crops, heads and limbs of the training side (docs/verdicts.md).
 WRONG_HEIGHT = 0.3  # less of the mask than this at heights where the structure may be: it is something else
+MOSTLY_WRONG = 0.5  # less than this is doubtful: a liver that runs to the pelvis
 HARDLY_SHOWN = 0.1  # less of the structure than this inside the scan: hardly to be found there
 SLIVER = 0.1  # a piece at the scan's edge below this share of the smallest plausible volume tells nothing
 CUT_SHARE = 0.5  # share of a side face inside the body from which the scan counts as cut there
@@ -195,11 +196,11 @@ def _elsewhere(structure: str, mask: Mask, view: View) -> _Elsewhere:
             "seems to show another region or to be of another kind."
         )
     fits = placed.at_right_height(structure, Region.of(mask))
-    if fits is None or fits >= WRONG_HEIGHT:
+    if fits is None or fits >= MOSTLY_WRONG:
         return _Elsewhere("")
     shown = placed.in_view[structure]
     told = f"{1 - fits:.0%} of what was marked lies at heights of the body where no {structure} is"
-    if shown < HARDLY_SHOWN:
+    if shown < HARDLY_SHOWN and fits < WRONG_HEIGHT:
         return _Elsewhere(f"{told}, and by the other structures found the scan shows {shown:.0%} of it.")
     return _Elsewhere("", (f"{told}.",))
 
