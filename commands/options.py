@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from ..tools.desk.desk import Answer, Call, Desk
 from ..tools.desk.settings import DEFAULT_TOOLSETS, Purpose, Settings, default_store
@@ -51,13 +51,10 @@ def used(desk: Desk, tool: str, arguments: Mapping[str, Any]) -> Answer:
     Raises:
         OstensorError: as the tool.
     """
-    from ..tools.registry import tool as named
-    from ..tools.running import checked, run_tool
+    from ..tools.running import run_named
 
-    entry = named(tool)
-    given = checked(entry, arguments)
     with shown_progress(tool) as report:
-        return run_tool(entry, desk, Call(report), given)
+        return run_named(desk, Call(report), tool, arguments)
 
 
 @contextmanager
@@ -66,9 +63,7 @@ def shown_progress(doing: str) -> Iterator[Callable[[float, str], None]]:
 
     Where standard error is no terminal nothing is drawn.
     """
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with _bar(TaskProgressColumn()) as bar:
         task = bar.add_task(doing, total=1.0)
         yield lambda share, message: bar.update(task, completed=share, description=f"{doing}: {message}"[:60])
 
@@ -79,8 +74,13 @@ def shown_work(doing: str) -> Iterator[None]:
 
     Where standard error is no terminal nothing is drawn.
     """
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with _bar() as bar:
         bar.add_task(doing, total=None)
         yield
+
+
+def _bar(*more: ProgressColumn) -> Progress:
+    """A bar on standard error with its time, and with these columns."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), *more, TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -27,8 +27,13 @@ def use(desk: Desk, name: str, **arguments: Any) -> Answer:
     Raises:
         OstensorError: BadCall, Unavailable or Failed.
     """
+    return run_named(desk, Call(), name, arguments)
+
+
+def run_named(desk: Desk, call: Call, name: str, arguments: Mapping[str, Any]) -> Answer:
+    """Run a tool by name within a call, which may be listened to and cancelled; otherwise as `use`."""
     entry = tool(name)
-    return run_tool(entry, desk, Call(), checked(entry, arguments))
+    return run_tool(entry, desk, call, checked(entry, arguments))
 
 
 def checked(entry: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from ..toys.desks import ask, desk, image_id, root, settings, toys
+from ..toys.http_toys import site, token
 
-__all__ = ["ask", "desk", "image_id", "root", "settings", "toys"]
+__all__ = ["ask", "desk", "image_id", "root", "settings", "site", "token", "toys"]
 
 
 class SmallDisk:

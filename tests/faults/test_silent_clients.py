@@ -1,28 +1,15 @@
 """Clients that connect and say nothing, or begin and do not go on: others are served meanwhile."""
 
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from ostensor.server.http.lobby import LobbyProtocol
-from ostensor.server.http.tokens import TokenFile
 from ostensor.tools.desk.desk import Desk
 
 from ..tools.desk.test_jobs import until
 from ..toys.http_toys import Site, served
-
-
-@pytest.fixture
-def token(desk: Desk) -> str:
-    return TokenFile(desk.store.folder).add("ada", toolsets=["core"], days=1)
-
-
-@pytest.fixture
-def site(desk: Desk, token: str) -> Iterator[Site]:
-    with served(desk, auth="tokens") as made:
-        yield made
 
 
 def connected(site: Site, held: ExitStack, first: bytes = b"") -> socket.socket:

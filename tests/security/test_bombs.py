@@ -109,23 +109,29 @@ def test_an_honest_deflated_slice_is_read(tmp_path: Path) -> None:
     )  # type: ignore[union-attr]  # it is one
 
 
-def test_a_member_of_a_zip_is_not_held_as_a_whole(tmp_path: Path) -> None:
-    """400 MB in 5 MB: below the ratio, all of it in one element before the pixels."""
-    data = ct_slice(0.0)
+def zipped_slice(folder: Path, element: bytes, megabytes: int, *, then_pixels: bool) -> Path:
+    """A slice in a zip whose element, the pixels themselves where `element` is empty, has so many MB of nearly nothing."""
     buffer = io.BytesIO()
-    data.save_as(buffer, enforce_file_format=True)
+    ct_slice(0.0).save_as(buffer, enforce_file_format=True)
     raw = buffer.getvalue()
     at = raw.rindex(b"\xe0\x7f\x10\x00")
     noise = np.random.default_rng(0).bytes(12_000) + b"\0" * (MB - 12_000)
-    path = tmp_path / "a.zip"
+    path = folder / "a.zip"
     with (
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open("a.dcm", "w") as member,
     ):
-        member.write(raw[:at] + b"\x11\x60\x10\x00OB\0\0" + struct.pack("<I", 400 * MB))
-        for _ in range(400):
+        member.write(raw[:at] + (element or raw[at : at + 8]) + struct.pack("<I", megabytes * MB))
+        for _ in range(megabytes):
             member.write(noise)
-        member.write(raw[at:])
+        if then_pixels:
+            member.write(raw[at:])
+    return path
+
+
+def test_a_member_of_a_zip_is_not_held_as_a_whole(tmp_path: Path) -> None:
+    """400 MB in 5 MB: below the ratio, all of it in one element before the pixels."""
+    path = zipped_slice(tmp_path, b"\x11\x60\x10\x00OB\0\0", 400, then_pixels=True)
     with peak_below(100), pytest.raises(BadCall, match="damaged"):
         read_image(path)
 
@@ -251,19 +257,7 @@ def test_who_waits_for_memory_gets_it_when_another_scan_is_stored() -> None:
 
 def test_pixels_are_read_no_further_than_the_header_says(tmp_path: Path) -> None:
     """A slice of 6 x 5 pixels with 250 MB of them, in a zip of 3 MB: nobody reads the rest."""
-    buffer = io.BytesIO()
-    ct_slice(0.0).save_as(buffer, enforce_file_format=True)
-    raw = buffer.getvalue()
-    at = raw.rindex(b"\xe0\x7f\x10\x00")
-    noise = np.random.default_rng(0).bytes(12_000) + b"\0" * (MB - 12_000)
-    path = tmp_path / "a.zip"
-    with (
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        archive.open("a.dcm", "w") as member,
-    ):
-        member.write(raw[: at + 8] + struct.pack("<I", 250 * MB))
-        for _ in range(250):
-            member.write(noise)
+    path = zipped_slice(tmp_path, b"", 250, then_pixels=False)
     with peak_below(60):
         assert read_image(path).volume is not None
 

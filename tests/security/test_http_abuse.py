@@ -1,25 +1,13 @@
 """Raw bytes at the web server: it refuses, closes, and goes on serving others."""
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 
 from ostensor.server.http.tokens import TokenFile
 from ostensor.tools.desk.desk import Desk
 
-from ..toys.http_toys import Site, scan_bytes, served
-
-
-@pytest.fixture
-def token(desk: Desk) -> str:
-    return TokenFile(desk.store.folder).add("ada", toolsets=["core"], days=1)
-
-
-@pytest.fixture
-def site(desk: Desk, token: str) -> Iterator[Site]:
-    with served(desk, auth="tokens") as made:
-        yield made
+from ..toys.http_toys import Site, scan_bytes
 
 
 def status(site: Site, *parts: bytes) -> int:

@@ -12,6 +12,7 @@ import anyio
 import httpx2
 import nibabel
 import numpy as np
+import pytest
 import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
@@ -20,6 +21,7 @@ from mcp_types import CallToolResult
 from ostensor.server.http.app import http_app
 from ostensor.server.http.serve import serve_config
 from ostensor.server.http.settings import HttpSettings
+from ostensor.server.http.tokens import TokenFile
 from ostensor.tools.desk.desk import Desk
 
 from .desks import AFFINE
@@ -92,3 +94,16 @@ def scan_bytes(array: np.ndarray | None = None) -> bytes:
         array[3:28, 3:26, :] = 40
         array[8:17, 10:19, 5:13] = 100
     return bytes(nibabel.Nifti1Image(array, AFFINE).to_bytes())
+
+
+@pytest.fixture
+def token(desk: Desk) -> str:
+    """Ada's, for the core tools."""
+    return TokenFile(desk.store.folder).add("ada", toolsets=["core"], days=1)
+
+
+@pytest.fixture
+def site(desk: Desk, token: str) -> Iterator[Site]:
+    """A server that wants tokens and knows Ada's."""
+    with served(desk, auth="tokens") as made:
+        yield made

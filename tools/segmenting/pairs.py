@@ -34,10 +34,15 @@ def with_halves(table: StructureTable, wishes: Sequence[Wish]) -> list[Wish]:
     return list(made.values())
 
 
-def pair_of(desk: Desk, image: Volume, image_id: str, wish: Wish, rows: Mapping[str, MaskRow]) -> MaskRow:
+def pair_of(
+    desk: Desk, image: Volume, image_id: str, wish: Wish, rows: Mapping[str, MaskRow], drawn_masks: Mapping[str, Mask]
+) -> MaskRow:
     """The answer for a pair, made of its halves' answers.
 
     Present when both halves are, or one is and the other was looked for in vain; unsure when a half is.
+
+    Args:
+        rows, drawn_masks: of what was found, by structure; a row with a handle has its mask.
     """
     halves = [rows[name] for name in halves_of(desk.table, wish)]
     drawn = [row for row in halves if row.mask_id is not None]
@@ -51,7 +56,7 @@ def pair_of(desk: Desk, image: Volume, image_id: str, wish: Wish, rows: Mapping[
         worst = next(one for one in _WORST_FIRST if one in verdicts)
         reason = " ".join(dict.fromkeys(row.reason for row in halves))
         return base.model_copy(update={"verdict": worst, "reason": reason})
-    masks = [desk.store.mask(row.mask_id) for row in drawn if row.mask_id is not None]
+    masks = [drawn_masks[row.structure] for row in drawn]
     union = Mask(masks[0].array | masks[-1].array, image.grid)
     warnings = [warning for row in drawn for warning in row.warnings]
     warnings += [

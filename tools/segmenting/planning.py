@@ -133,12 +133,11 @@ def _wishes(desk: Desk, asked: str, row: Structure, chosen: Card | None, image: 
 
 def _lesions(desk: Desk, asked: str, chosen: Card | None, image: ImageRecord) -> tuple[Wish, ...]:
     """Every lesion that a model here looks for on this image; words that say no more than "tumour" mean them all."""
-    able = [(row.name, _model_for(desk, row.name, chosen, image)) for row in lesion_rows(desk.table)]
-    found = tuple(Wish(asked, name, card, "") for name, card in able if card is not None)
+    found = tuple(Wish(asked, name, card, "") for name, card in _lesion_models(desk, chosen, image))
     if found:
         return found
-    known = sorted({name for card in catalogue.segmenters() if card.is_ready for name in card.claimed})
-    known = [row.name for row in lesion_rows(desk.table) if row.name in known]
+    claimed = {name for card in catalogue.segmenters() if card.is_ready for name in card.claimed}
+    known = [row.name for row in lesion_rows(desk.table) if row.name in claimed]
     why = f"No model here looks for lesions on this kind of image ({image.modality})."
     told = f" On other images: {', '.join(known)}." if known else ""
     return (
@@ -154,8 +153,13 @@ def _lesions(desk: Desk, asked: str, chosen: Card | None, image: ImageRecord) ->
 
 def lesions_here(desk: Desk, image_id: str) -> tuple[str, ...]:
     """Lesions that a model here looks for on this image."""
-    image = desk.store.image(image_id)
-    return tuple(row.name for row in lesion_rows(desk.table) if _model_for(desk, row.name, None, image) is not None)
+    return tuple(name for name, _card in _lesion_models(desk, None, desk.store.image(image_id)))
+
+
+def _lesion_models(desk: Desk, chosen: Card | None, image: ImageRecord) -> list[tuple[str, Card]]:
+    """Lesions that a model looks for on an image, and the model."""
+    able = [(row.name, _model_for(desk, row.name, chosen, image)) for row in lesion_rows(desk.table)]
+    return [(name, card) for name, card in able if card is not None]
 
 
 def _model_for(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -> Card | None:

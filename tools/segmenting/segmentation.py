@@ -14,7 +14,7 @@ from ... import __version__
 from ...imaging.volume import Grid, Mask, Volume
 from ...models import catalogue
 from ...models.card import Card
-from ...models.inference.calibration import EMPTY_BELOW, METHOD, calibration_of
+from ...models.inference.calibration import EMPTY_BELOW, METHOD, Calibration, calibration_of
 from ...retrieval.anatomy.structures import StructureTable
 from ...workers.local import Segmented, SegmentedMask
 from ...workers.protocol import SegmentRequest
@@ -92,17 +92,19 @@ def look(job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "") 
             if others:
                 more = ask_model(job.quiet(), image_id, card, others, context)
                 seen += [mask.structure for mask in more.masks if mask.array.any()]
+        known = calibration_of(card, catalogue.WEIGHTS_FOLDER)
         view = View(tuple(seen), placed, company_of(card, desk.store.image(image_id), looking))
         for wish, mask in zip(mine, found.masks, strict=True):
-            made = _row(desk.table, image, image_id, wish, mask, found, view)
+            made = _row(desk.table, image, image_id, wish, mask, found, view, known)
             if isinstance(made, _Drawn):
                 drawn[wish.structure] = made
             else:
                 rows[wish.structure] = made
     rows |= _kept(desk, image, image_id, drawn)
+    masks = {name: one.mask for name, one in drawn.items()}
     for wish in wishes:
         if halves_of(desk.table, wish):
-            rows[wish.structure] = pair_of(desk, image, image_id, wish, rows)
+            rows[wish.structure] = pair_of(desk, image, image_id, wish, rows, masks)
     for wish in wishes:
         if wish.card is None:
             rows[wish.structure] = MaskRow(
@@ -169,7 +171,14 @@ def _kept(desk: Desk, image: Volume, image_id: str, drawn: Mapping[str, _Drawn])
 
 
 def _row(
-    table: StructureTable, image: Volume, image_id: str, wish: Wish, mask: SegmentedMask, found: Segmented, view: View
+    table: StructureTable,
+    image: Volume,
+    image_id: str,
+    wish: Wish,
+    mask: SegmentedMask,
+    found: Segmented,
+    view: View,
+    known: Calibration | None,
 ) -> MaskRow | _Drawn:
     card = wish.card
     assert card is not None
@@ -185,14 +194,13 @@ def _row(
     )
     row = MaskRow(structure=wish.structure, asked_as=wish.asked_as, verdict="absent", provenance=provenance)
     if not mask.array.any():
-        known = calibration_of(card, catalogue.WEIGHTS_FOLDER)
         limit = EMPTY_BELOW if known is None else known.empty_below
         verdict, reason = judge_missing(
             wish.structure, Missed(mask.peak, limit, knows(card, wish.structure)), view, image, table
         )
         return row.model_copy(update={"verdict": verdict, "reason": reason})
     placed = Mask(mask.array, image.grid)
-    sure = sureness(card, wish.structure, mask)
+    sure = sureness(known, wish.structure, mask)
     judged = judge(wish.structure, placed, image, sure, card, table, view)
     row = row.model_copy(update={"verdict": judged.verdict, "reason": judged.reason})
     if judged.verdict in ("outside_view", "absent"):
@@ -209,7 +217,7 @@ def _row(
             else "complete"
             if judged.complete
             else "cut by the edge",
-            "volume_90_ml": interval_of(card, sure, judged),
+            "volume_90_ml": interval_of(known, sure, judged),
             "truncated_at": list(judged.truncated_at),
             "side": judged.side,
             "warnings": list(judged.warnings),
@@ -218,21 +226,19 @@ def _row(
     return _Drawn(placed, row, judged.side_checked, made_by)
 
 
-def sureness(card: Card, structure: str, mask: SegmentedMask) -> Sureness:
+def sureness(known: Calibration | None, structure: str, mask: SegmentedMask) -> Sureness:
     """How good a mask is thought to be: calibrated where the model's weights are, else its mean sigmoid."""
-    found = calibration_of(card, catalogue.WEIGHTS_FOLDER)
-    if found is None or not mask.signs:
+    if known is None or not mask.signs:
         return Sureness(mask.confidence)
-    value = found.expected_dice(structure, mask.signs)
-    return Sureness(value, found.absent_below, found.sure_from, calibrated=True)
+    value = known.expected_dice(structure, mask.signs)
+    return Sureness(value, known.absent_below, known.sure_from, calibrated=True)
 
 
-def interval_of(card: Card, sure: Sureness, judged: Judged) -> list[float] | None:
+def interval_of(known: Calibration | None, sure: Sureness, judged: Judged) -> list[float] | None:
     """Volumes in ml between which nine of ten true ones lie; None for masks that are not present, and where it is not known."""
-    found = calibration_of(card, catalogue.WEIGHTS_FOLDER)
-    if found is None or judged.volume_ml is None or judged.verdict != "present":
+    if known is None or judged.volume_ml is None or judged.verdict != "present":
         return None
-    ends = found.interval(judged.volume_ml, sure.value)
+    ends = known.interval(judged.volume_ml, sure.value)
     return None if ends is None else [round(end, 2) for end in ends]
 
 
