@@ -27,7 +27,9 @@ def test_a_pair_is_asked_for_by_its_halves_where_the_model_finds_both() -> None:
         wish("left kidney", "sat-mini-abdomen-2d"),
         wish("liver", "sat-mini-abdomen-2d"),
     ]
-    assert [one.structure for one in with_halves(table, asked)] == ["left kidney", "right kidney", "liver"]
+    made = with_halves(table, asked)
+    assert [one.structure for one in made] == ["left kidney", "right kidney", "liver"]
+    assert [one.asked_as for one in made] == ["left kidney", "kidneys", "liver"], "words asked for themselves are kept"
     assert halves_of(table, wish("hippocampi", "sat-mini-hippocampus")) == (), "it knows no sides"
     assert halves_of(table, wish("hippocampi", "sat-mini-brain")) == ("left hippocampus", "right hippocampus")
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import cc3d
-import numpy as np
-
 from ...imaging.masks import relations
 from ...imaging.masks.areas import different_areas
-from ...imaging.region import Region, connected
+from ...imaging.region import Region, connected, largest_parts
 from ...imaging.tubes.calibre import Calibre, calibre, stretch
 from ...imaging.volume import Mask
 from ...models import catalogue
@@ -16,7 +13,7 @@ from ...retrieval.anatomy.lesions import names_lesion
 from ...retrieval.descriptions.description import WIDTHS, Claim, Description
 from ..desk.results import Verdict
 from ..segmenting.planning import lesions_here
-from .finding import Finder, Found, Nothing
+from .finding import MOST_PARTS, Finder, Found, Nothing
 
 AREA_CERTAINTY = 0.6  # at most: an area that differs is no confirmed lesion
 _CLEAR = 6.0  # spreads from which an area is as certain as it gets
@@ -132,12 +129,12 @@ def _by_side(finder: Finder, name: str) -> list[Found]:
 
 def _pieces(finder: Finder, whole: Found) -> list[Found]:
     """The unconnected parts of a structure, when it has several."""
-    labels, count = cc3d.connected_components(np.ascontiguousarray(whole.thing.mask.array), return_N=True)
+    parts, count = largest_parts(whole.thing.mask.array, MOST_PARTS)
     if count < 2:
         return [whole]
     made = []
-    for number in range(1, min(count, 12) + 1):
-        mask = Mask(np.asarray(labels == number), whole.thing.mask.grid)
+    for part in parts:
+        mask = Mask(part, whole.thing.mask.grid)
         thing = finder.thing(whole.thing.name, mask, whole.thing.certainty)
         if thing is not None:
             made.append(Found(thing, "unsure", f"{whole.how}, one of its {count} unconnected parts"))

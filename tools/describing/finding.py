@@ -21,6 +21,7 @@ from ..segmenting.segmentation import look
 from ..segmenting.verdicts import SIDE_FIELD_MM
 from .things import Thing
 
+MOST_PARTS = 12  # of one mask that are candidates of their own, the largest
 _SIDE_FIELD_VOXELS = 64  # narrower pictures of unknown voxel size show no sides
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import cc3d
 import numpy as np
 
 from ... import __version__
+from ...imaging.region import largest_parts
 from ...imaging.volume import BoolArray, Grid, Mask
 from ...models.card import Card
 from ...models.interface import Pointing
@@ -14,9 +14,7 @@ from ...workers.protocol import ReferRequest
 from ..desk.results import Provenance, Verdict
 from ..segmenting.segmentation import needed_mb
 from ..segmenting.verdicts import LEAST_VOXELS, SURE
-from .finding import Finder, Found, Nothing
-
-_MOST_PARTS = 12
+from .finding import MOST_PARTS, Finder, Found, Nothing
 
 
 def refer(finder: Finder, description: Description, card: Card) -> list[Found] | Nothing:
@@ -83,7 +81,5 @@ def file_slice(grid: Grid, from_feet: int) -> int:
 
 
 def _parts(array: BoolArray) -> list[BoolArray]:
-    labels, count = cc3d.connected_components(np.ascontiguousarray(array), return_N=True)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    kept = [n + 1 for n in np.argsort(-sizes)[:_MOST_PARTS] if sizes[n] >= LEAST_VOXELS]
-    return [np.asarray(labels == n) for n in kept] or [array]
+    parts, _count = largest_parts(array, MOST_PARTS)
+    return [part for part in parts if np.count_nonzero(part) >= LEAST_VOXELS] or [array]

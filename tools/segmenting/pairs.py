@@ -26,11 +26,11 @@ def halves_of(table: StructureTable, wish: Wish) -> tuple[str, ...]:
 
 
 def with_halves(table: StructureTable, wishes: Sequence[Wish]) -> list[Wish]:
-    """The wishes, every pair replaced by its halves; none twice."""
-    made: dict[str, Wish] = {}
+    """The wishes, every pair replaced by its halves; none twice, and what was asked for itself keeps its words."""
+    asked, made = {wish.structure: wish for wish in wishes}, dict[str, Wish]()
     for wish in wishes:
         for name in halves_of(table, wish) or (wish.structure,):
-            made.setdefault(name, replace(wish, structure=name))
+            made.setdefault(name, asked.get(name) or replace(wish, structure=name))
     return list(made.values())
 
 

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from ostensor.imaging.geometry import reorient_mask
 from ostensor.imaging.masks.extents import extents
-from ostensor.imaging.region import Region, connected
+from ostensor.imaging.region import Region, connected, largest_parts
 from ostensor.imaging.volume import Grid, Mask
 
 
@@ -90,3 +90,14 @@ def test_the_parts_of_two_ellipsoids_are_the_two_ellipsoids() -> None:
         assert part.box == Region.of(alone).box
         assert extents(part) == extents(alone)
     assert connected(Region.of(Mask(np.zeros(where.shape, bool), where))) == []
+
+
+def test_the_largest_parts_are_given_wherever_they_lie() -> None:
+    """Thirteen specks come before the large part in the order of voxels; one of the specks goes, the large part stays."""
+    array = np.zeros((40, 9, 7), bool)
+    array[:26:2, 0, 0] = True
+    array[30:38, 2:8, 1:6] = True
+    parts, count = largest_parts(array, 13)
+    assert count == 14
+    assert [int(part.sum()) for part in parts] == [8 * 6 * 5, *[1] * 12]
+    assert largest_parts(np.zeros((3, 2, 5), bool), 12) == ([], 0)
