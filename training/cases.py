@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..imaging.errors import Unavailable
-from ..imaging.volume import Grid, Volume
+from ..imaging.volume import Grid, Modality, Volume
 
 LabelMap = npt.NDArray[np.integer[Any]]
 
@@ -35,6 +35,11 @@ class Case:
         """The same scan with its voxels and labels on another grid; what else is known of it stays."""
         assert self.volume is not None
         return replace(self, volume=replace(self.volume, array=array, grid=grid), labels=labels, grid=grid)
+
+    def told(self, modality: Modality) -> Case:
+        """The case with the kind of scan that whoever opens it says it is."""
+        assert self.volume is not None
+        return replace(self, volume=replace(self.volume, modality=modality))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ...imaging.volume import BoolArray, Modality, Volume
+from ...imaging.volume import BoolArray, Volume
 from ...training.cases import Case
 from ...training.data import acdc, btcv
 from ...training.reliability.calibrate import halves
@@ -55,13 +55,11 @@ def slices(data: Path) -> Iterator[Question]:
     They are pictures without voxel size; whoever opens them says that they are CT.
     """
     names = btcv.DATASET.structures
-    every = [told_kind(case, "ct") for case in halves(btcv.DATASET.cases(data, "test"))[1]]
+    every = [case.told("ct") for case in halves(btcv.DATASET.cases(data, "test"))[1]]
     for case in every:
         yield whole(case, names)
     for case in every[::4]:
-        yield replace(
-            whole(told_kind(case, "unknown"), names), name=f"{case.name}, kind not told", kind="kind not told"
-        )
+        yield replace(whole(case.told("unknown"), names), name=f"{case.name}, kind not told", kind="kind not told")
     rng = np.random.default_rng(0)
     for case in every:
         for window in SCREEN_HU:
@@ -94,9 +92,3 @@ def _changed(
     case: Case, change: Change, rng: np.random.Generator, names: Mapping[str, tuple[int, ...]], how: str, kind: Kind
 ) -> Question:
     return replace(whole(change(case, rng), names), name=f"{case.name}, {how}", kind=kind)
-
-
-def told_kind(case: Case, modality: Modality) -> Case:
-    """The case with the kind of scan that whoever opens it says it is."""
-    assert case.volume is not None
-    return replace(case, volume=replace(case.volume, modality=modality))

@@ -18,7 +18,7 @@ from ...training.cases import Case, Dataset
 from ...training.data import acdc, brain, btcv, example_ct, hippocampus, sarcoma
 from ...training.reliability.calibrate import halves, spread
 from ...training.reliability.wrong_scans import of_other_kinds
-from .verdicts_changed import Question, resized_hearts, slices, told_kind, whole
+from .verdicts_changed import Question, resized_hearts, slices, whole
 
 
 def claimed_by(modality: str, dims: int) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ def _cut_held_out(data: Path, rng: np.random.Generator) -> Iterator[Question]:
         box = Box((0, 0, 0), (wide, deep // 2, high)) if low else Box((0, deep // 2, 0), (wide, deep, high))
         yield _part(question, box, "its back half" if low else "its front half")
     for case in spread(halves(btcv.DATASET.cases(data, "test"))[1], 6):
-        question = whole(told_kind(case, "ct"), btcv.DATASET.structures)
+        question = whole(case.told("ct"), btcv.DATASET.structures)
         wide, deep, _ = question.volume.grid.shape
         yield _part(question, Box((0, 0, 0), (wide // 2, deep, 1)), "one half")
 

@@ -65,9 +65,7 @@ def _every_other(cases: list[Case], part: str) -> list[Case]:
 
 
 def _unlabelled(case: Case, modality: Literal["mr", "unknown"]) -> Case:
-    assert case.volume is not None
-    volume = replace(case.volume, modality=modality)
-    return replace(case, volume=volume, labels=np.zeros(case.grid.shape, dtype=np.uint8))
+    return replace(case.told(modality), labels=np.zeros(case.grid.shape, dtype=np.uint8))
 
 
 def _upper_head(data: Path, part: str) -> Iterator[Case]:
