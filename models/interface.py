@@ -57,7 +57,8 @@ class Decoded:
         confidence: mean sigmoid inside the mask, 0 when the mask is empty.
         peak: greatest sigmoid anywhere in the scan; high with an empty mask never happens,
             low with an empty mask means clearly absent.
-        signs: what `models.calibration` makes an expected Dice of; () where the model gives none.
+        signs: what `inference.calibration` makes an expected Dice of; () where the model gives none.
+        traces: what `inference.presence` makes a chance of presence of, for empty masks too; () where the model gives none.
     """
 
     structure: str
@@ -65,6 +66,7 @@ class Decoded:
     confidence: float
     peak: float
     signs: tuple[float, ...] = field(default=(), kw_only=True)
+    traces: tuple[float, ...] = field(default=(), kw_only=True)
 
 
 Scope = Literal["slice", "volume"]

@@ -258,7 +258,7 @@ def _packed(found: Sequence[Decoded]) -> tuple[str, tuple[MaskReply, ...]]:
     masks, offset = [], 0
     for one, packed in zip(found, bits, strict=True):
         np.ndarray(packed.shape, np.uint8, block.buf, offset)[:] = packed
-        reply = MaskReply(one.structure, offset, one.confidence, one.peak, signs=one.signs)
+        reply = MaskReply(one.structure, offset, one.confidence, one.peak, signs=one.signs, traces=one.traces)
         if isinstance(one, Referred):
             reply = replace(reply, family=one.family, element=one.element, notes=one.notes)
         masks.append(reply)

@@ -52,7 +52,7 @@ _ERRORS: dict[str, type[Exception]] = {
 
 @dataclass(frozen=True)
 class SegmentedMask:
-    """One mask as the worker found it, on the image's grid; `signs` as `models.interface.Decoded`, the three before are of sentences only."""
+    """One mask as the worker found it, on the image's grid; attributes as `models.interface.Decoded` and `Referred`."""
 
     structure: str
     array: BoolArray
@@ -62,6 +62,7 @@ class SegmentedMask:
     element: int | None = None
     notes: tuple[str, ...] = ()
     signs: tuple[float, ...] = ()
+    traces: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -300,7 +301,15 @@ def _received(reply: SegmentReply, request: SegmentRequest) -> Segmented:
             bits: BoolArray = np.unpackbits(packed, count=count).view(np.bool_).reshape(request.grid.shape)
             masks.append(
                 SegmentedMask(
-                    one.structure, bits, one.confidence, one.peak, one.family, one.element, one.notes, one.signs
+                    one.structure,
+                    bits,
+                    one.confidence,
+                    one.peak,
+                    one.family,
+                    one.element,
+                    one.notes,
+                    one.signs,
+                    one.traces,
                 )
             )
             del packed

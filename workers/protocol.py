@@ -89,7 +89,7 @@ class MaskReply:
     """One mask: its bits start at `offset` of the reply's block, packed along z first.
 
     Attributes:
-        confidence, peak, signs: as `models.interface.Decoded`.
+        confidence, peak, signs, traces: as `models.interface.Decoded`.
         family, element, notes: of a sentence, as `models.interface.Referred`.
     """
 
@@ -101,6 +101,7 @@ class MaskReply:
     element: int | None = None
     notes: tuple[str, ...] = ()
     signs: tuple[float, ...] = ()
+    traces: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from ..card import Card
 from .decisions import Decisions
+from .presence import Presence
 
 METHOD = "expected Dice (logistic regression on signs of the mask, fitted on held-out patients)"
 SIGNS = (
@@ -64,7 +65,7 @@ def signs_of(logit: npt.NDArray[np.float32], largest_share: float, *, by_slice: 
 
 
 KNOWN_DICE = 0.5  # on held-out scans, from which a network's finding nothing means something; our choice
-EMPTY_BELOW = 0.05  # for networks without a calibration; our choice
+EMPTY_BELOW = 0.05  # greatest sigmoid of an empty mask that is evidence, for networks without a calibration; our choice
 LEAST_DOUBT = 0.02  # even of the best mask's size
 
 
@@ -82,9 +83,8 @@ class Calibration:
         way: of their scans to masks, when it was fitted (`way_of`).
         centre, scale, weights, bias: of the regression; signs are centred and scaled first.
         offsets: structure -> what is added to the bias.
-        absent_below: expected Dice below which a mask is no evidence of the structure.
         sure_from: expected Dice from which a structure counts as present.
-        empty_below: greatest sigmoid below which an empty mask is evidence that the structure is not there.
+        presence: the chance that a structure is in the scan at all; None where it was not fitted.
         spread: logarithms of true by said size, each divided by one minus the expected Dice, between which nine of ten
             present masks lie; () where too few were measured.
         record: data, patients, errors, correlations.
@@ -97,9 +97,8 @@ class Calibration:
     weights: tuple[float, ...]
     bias: float
     offsets: Mapping[str, float]
-    absent_below: float
     sure_from: float
-    empty_below: float = EMPTY_BELOW
+    presence: Presence | None = None
     spread: tuple[float, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
 
@@ -124,7 +123,9 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the file beside the weights."""
-        return {**vars(self), "offsets": dict(self.offsets), "record": dict(self.record), "method": METHOD}
+        presence = None if self.presence is None else self.presence.to_json()
+        plain = {"offsets": dict(self.offsets), "presence": presence, "record": dict(self.record), "method": METHOD}
+        return {**vars(self), **plain}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Calibration:
@@ -133,6 +134,8 @@ class Calibration:
             key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
         }
         fields.pop("method", None)
+        if fields.get("presence") is not None:
+            fields["presence"] = Presence.from_json(fields["presence"])
         return cls(**fields)
 
 
@@ -156,7 +159,10 @@ def way_of(facts: Mapping[str, Any]) -> str:
 def _read(path: Path, sha256: str, way: str) -> Calibration | None:
     if not path.is_file():
         return None
-    found = Calibration.from_json(json.loads(path.read_text(encoding="utf-8")))
+    values = json.loads(path.read_text(encoding="utf-8"))
+    if "presence" not in values:
+        return None  # of an older version; its limits were of another kind
+    found = Calibration.from_json(values)
     return found if (found.weights_sha256, found.way) == (sha256, way) else None
 
 

@@ -11,7 +11,7 @@ from ostensor.retrieval.anatomy.structures import StructureTable
 from ostensor.store.records import ImageRecord
 from ostensor.tools.segmenting.landmarks import LEAST_COMPANY, ROOM, company_of
 from ostensor.tools.segmenting.missing import Missed, judge_missing
-from ostensor.tools.segmenting.verdicts import Sureness, View, judge
+from ostensor.tools.segmenting.verdicts import Chance, Sureness, View, judge
 from ostensor.workers.local import Segmented, SegmentedMask
 
 GRID = Grid((43, 37, 29), np.diag([-2.0, 2.5, 4.0, 1.0]))  # 0.02 ml per voxel
@@ -86,7 +86,7 @@ def test_a_sure_mask_in_poor_company_shows_another_part_of_the_body(company: flo
 def test_a_missing_structure_in_poor_company_is_outside_the_view_not_absent() -> None:
     known, strange = (Volume(np.zeros(GRID.shape, np.int16), GRID, kind) for kind in ("mr", "unknown"))
     poor, good = View(seen=NAMES[:2], company=0.05), View(seen=NAMES[:2], company=0.7)
-    table, missed = StructureTable.bundled(), Missed(0.01, 0.05)
+    table, missed = StructureTable.bundled(), Missed(0.01)
     assert judge_missing("brain stem", missed, poor, known, table)[0] == "outside_view"
     assert judge_missing("brain stem", missed, good, known, table)[0] == "absent"
     verdict, reason = judge_missing("brain stem", missed, good, strange, table)
@@ -97,9 +97,32 @@ def test_a_missing_structure_in_poor_company_is_outside_the_view_not_absent() ->
 def test_what_was_nearly_marked_and_what_may_be_small_is_not_absent() -> None:
     scan = Volume(np.zeros(GRID.shape, np.int16), GRID, "mr")
     table, view = StructureTable.bundled(), View(seen=NAMES[:3], company=0.7)
-    verdict, reason = judge_missing("brain stem", Missed(0.31, 0.05), view, scan, table)
+    verdict, reason = judge_missing("brain stem", Missed(0.31), view, scan, table)
     assert verdict == "unsure"
     assert "0.31, came too near" in reason
-    verdict, reason = judge_missing("soft tissue sarcoma", Missed(0.0, 0.05), view, scan, table)
+    verdict, reason = judge_missing("soft tissue sarcoma", Missed(0.0), view, scan, table)
     assert verdict == "unsure"
     assert "Small and faint ones are missed" in reason
+
+
+@pytest.mark.parametrize(("chance", "verdict"), [(0.004, "absent"), (0.09, "absent"), (0.1, "unsure"), (0.6, "unsure")])
+def test_where_its_chance_is_known_a_structure_is_absent_below_the_limit(chance: float, verdict: str) -> None:
+    """Whatever the highest sigmoid and the card say: the chance was fitted on both."""
+    scan = Volume(np.zeros(GRID.shape, np.int16), GRID, "mr")
+    table, view = StructureTable.bundled(), View(seen=NAMES[:3], company=0.7)
+    missed = Missed(0.31, Chance(chance, 0.1, 0.5), is_known=False)
+    found, reason = judge_missing("brain stem", missed, view, scan, table)
+    assert found == verdict
+    assert ("below 0.01" if chance < 0.01 else f"{chance:.2f}") in reason
+
+
+@pytest.mark.parametrize(("chance", "verdict"), [(0.05, "absent"), (0.3, "unsure"), (0.7, "present")])
+def test_a_mask_needs_a_chance_that_it_is_there(chance: float, verdict: str) -> None:
+    array = np.zeros(GRID.shape, dtype=np.bool_)
+    array[20:26, 10:16, 9:15] = True
+    scan = Volume(np.ones(GRID.shape, dtype=np.int16), GRID, "mr")
+    sure = Sureness(0.95, 0.4, calibrated=True, chance=Chance(chance, 0.1, 0.5))
+    view = View(seen=NAMES, company=0.7)
+    found = judge("brain stem", Mask(array, GRID), scan, sure, HEAD, StructureTable.bundled(), view)
+    assert found.verdict == verdict
+    assert verdict == "present" or f"{chance:.2f}" in found.reason

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...imaging.volume import Volume
+from ...models.inference.calibration import EMPTY_BELOW
 from ...retrieval.anatomy.lesions import is_lesion
 from ...retrieval.anatomy.structures import StructureTable
 from ..desk.results import Verdict
-from .verdicts import BADLY_KNOWN, HARDLY_SHOWN, LEAST_COMPANY, UNKNOWN_KIND, View
+from .verdicts import BADLY_KNOWN, FEW_MISSED, HARDLY_SHOWN, LEAST_COMPANY, UNKNOWN_KIND, Chance, View
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,12 @@ class Missed:
 
     Attributes:
         peak: greatest sigmoid anywhere.
-        limit: below it an empty mask is evidence of absence.
-        is_known: whether the network finds the structure well enough to miss it with reason (`knows`).
+        chance: that the structure is in the scan for all that; None where the model's weights are not calibrated for that.
+        is_known: without a chance: whether the network finds the structure well enough to miss it with reason (`knows`).
     """
 
     peak: float
-    limit: float
+    chance: Chance | None = None
     is_known: bool = True
 
 
@@ -31,8 +32,9 @@ def judge_missing(
 ) -> tuple[Verdict, str]:
     """The verdict on an empty mask.
 
-    `absent` needs a known kind of scan, other structures seen by the same model, a model that finds such structures well,
-    and that it came nowhere near marking this one; a lesion is never absent, for small and faint ones are missed.
+    `absent` needs a known kind of scan, other structures seen by the same model, and a small chance that this one was
+    overlooked; where no chance was fitted, a model that finds such structures well and came nowhere near marking this one.
+    A lesion is never absent, for small and faint ones are missed.
 
     Args:
         view: nothing seen by the same model means that it looks elsewhere.
@@ -54,12 +56,23 @@ def judge_missing(
             f"No {structure} was found, and the heights of what was found ({near}) tell that the scan shows "
             f"{placed.in_view[structure]:.0%} of it."
         )
+    chance = missed.chance
+    if chance is not None:
+        if chance.value >= chance.absent_below:
+            return "unsure", (
+                f"No {structure} was marked, but with a chance of {chance} it was overlooked, too much to say that it is not "
+                f"there (below {chance.absent_below:g})."
+            )
+        return (
+            "absent",
+            f"Nothing was marked, while {near} were found in the same scan: {FEW_MISSED.format(chance=chance)}",
+        )
     if not missed.is_known:
         return "unsure", f"No {structure} was found, but {BADLY_KNOWN}"
-    if missed.peak >= missed.limit:
+    if missed.peak >= EMPTY_BELOW:
         return "unsure", (
             f"No voxel reached the threshold, but the highest, {missed.peak:.2f}, came too near to say that the "
-            f"{structure} is not there (below {missed.limit:g})."
+            f"{structure} is not there (below {EMPTY_BELOW:g})."
         )
     return "absent", (
         f"No voxel came near the threshold (highest {missed.peak:.2f}), while {near} were found in the same scan."

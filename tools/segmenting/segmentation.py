@@ -14,7 +14,7 @@ from ... import __version__
 from ...imaging.volume import Grid, Mask, Volume
 from ...models import catalogue
 from ...models.card import Card
-from ...models.inference.calibration import EMPTY_BELOW, METHOD, Calibration, calibration_of
+from ...models.inference.calibration import METHOD, Calibration, calibration_of
 from ...retrieval.anatomy.structures import StructureTable
 from ...workers.local import Segmented, SegmentedMask
 from ...workers.protocol import SegmentRequest
@@ -26,7 +26,7 @@ from .missing import Missed, judge_missing
 from .objections import objections
 from .pairs import facts_of, halves_of, pair_of, with_halves
 from .planning import Wish, plan
-from .verdicts import Judged, Sureness, View, judge, knows
+from .verdicts import Chance, Judged, Sureness, View, judge, knows
 
 MEMORY_PER_VOXEL_BYTES = 90  # features, copies and masks of one voxel of the image, rounded up
 _LANDMARKS = 12  # other structures asked for when one is missing, to see what the scan shows
@@ -194,10 +194,8 @@ def _row(
     )
     row = MaskRow(structure=wish.structure, asked_as=wish.asked_as, verdict="absent", provenance=provenance)
     if not mask.array.any():
-        limit = EMPTY_BELOW if known is None else known.empty_below
-        verdict, reason = judge_missing(
-            wish.structure, Missed(mask.peak, limit, knows(card, wish.structure)), view, image, table
-        )
+        missed = Missed(mask.peak, chance_of(known, wish.structure, mask), knows(card, wish.structure))
+        verdict, reason = judge_missing(wish.structure, missed, view, image, table)
         return row.model_copy(update={"verdict": verdict, "reason": reason})
     placed = Mask(mask.array, image.grid)
     sure = sureness(known, wish.structure, mask)
@@ -231,7 +229,15 @@ def sureness(known: Calibration | None, structure: str, mask: SegmentedMask) -> 
     if known is None or not mask.signs:
         return Sureness(mask.confidence)
     value = known.expected_dice(structure, mask.signs)
-    return Sureness(value, known.absent_below, known.sure_from, calibrated=True)
+    return Sureness(value, known.sure_from, calibrated=True, chance=chance_of(known, structure, mask))
+
+
+def chance_of(known: Calibration | None, structure: str, mask: SegmentedMask) -> Chance | None:
+    """The chance that a structure is in the scan; None where the model's weights are not calibrated for that."""
+    if known is None or known.presence is None or not mask.traces:
+        return None
+    presence = known.presence
+    return Chance(presence.chance(structure, mask.traces), presence.absent_below, presence.present_from)
 
 
 def interval_of(known: Calibration | None, sure: Sureness, judged: Judged) -> list[float] | None:

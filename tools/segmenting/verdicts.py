@@ -34,6 +34,7 @@ UNKNOWN_KIND = (
 BADLY_KNOWN = (
     "the model finds too few of them on scans kept aside (list_models tells its Dice) to say that it is not there."
 )
+FEW_MISSED = "in scans of held-out patients where so little was seen, it was there with a chance of {chance}."
 SIDE_FIELD_MM = 120.0  # only scans at least this wide show which half of the body is which
 
 
@@ -53,19 +54,31 @@ class View:
 
 
 @dataclass(frozen=True)
+class Chance:
+    """The chance that a structure is in the scan, fitted on held-out patients, and its limits."""
+
+    value: float
+    absent_below: float
+    present_from: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f}" if self.value >= 0.01 else "below 0.01"
+
+
+@dataclass(frozen=True)
 class Sureness:
     """How good a mask is thought to be.
 
     Attributes:
         value: 0 to 1; the Dice to expect, or without a calibration the mean sigmoid inside the mask.
-        absent_below: less is no evidence of the structure.
         sure_from: from here on the structure counts as present.
+        chance: that it is in the scan at all; None where the model's weights are not calibrated for that.
     """
 
     value: float
-    absent_below: float = 0.0
     sure_from: float = SURE
     calibrated: bool = False
+    chance: Chance | None = None
 
 
 def knows(card: Card, structure: str) -> bool:
@@ -114,6 +127,9 @@ def judge(
     if confidence.value < confidence.sure_from:
         what = "The Dice to expect" if confidence.calibrated else "The mean sigmoid inside the mask"
         doubts.append(f"{what}, {confidence.value:.2f}, is below {confidence.sure_from:g}.")
+    chance = confidence.chance
+    if chance is not None and chance.value < chance.present_from:
+        doubts.append(f"The chance that it is in the scan at all, {chance}, is below {chance.present_from:g}.")
     checked, wrong_side = _side(structure, side, mask, table)
     if wrong_side:
         doubts.append(wrong_side)
@@ -136,7 +152,7 @@ def judge(
         doubts.append(
             "The body is cut off at one side of the scan, so its middle, which tells left from right, is unsure."
         )
-    gone, why = _gone(structure, confidence, view, where, image, table, card)
+    gone, why = _gone(structure, confidence, view, where, image, table)
     return Judged(
         verdict=gone or ("unsure" if doubts else "present"),
         reason=why or " ".join(doubts),
@@ -164,23 +180,26 @@ def _gone(
     where: _Elsewhere,
     image: Volume,
     table: StructureTable,
-    card: Card,
 ) -> tuple[Verdict | None, str]:
     """`outside_view` or `absent` with the reason, where a mask stands for nothing; else None.
 
-    Nothing is absent in a scan of unknown kind, no lesion is, and nothing that the network finds badly.
+    Nothing is absent in a scan of unknown kind, and no lesion is.
     """
     if where.certain:
         return "outside_view", where.certain
     shown = view.placed.in_view.get(structure, 1.0) if view.placed is not None else 1.0
-    if confidence.value >= (confidence.sure_from if shown < HARDLY_SHOWN else confidence.absent_below):
-        return None, ""
     told = f"What little was marked as {structure} (Dice to expect {confidence.value:.2f}) is no evidence of it"
-    if shown < HARDLY_SHOWN:
+    if shown < HARDLY_SHOWN and confidence.value < confidence.sure_from:
         return "outside_view", f"{told}, and by the other structures found the scan shows {shown:.0%} of it."
-    if image.modality == "unknown" or is_lesion(table, structure) or not knows(card, structure):
+    chance = confidence.chance
+    if (
+        chance is None
+        or chance.value >= chance.absent_below
+        or image.modality == "unknown"
+        or is_lesion(table, structure)
+    ):
         return None, ""
-    return "absent", f"{told}: below {confidence.absent_below:g} masks of held-out patients were mostly false."
+    return "absent", f"{told}: {FEW_MISSED.format(chance=chance)}"
 
 
 def _elsewhere(structure: str, mask: Mask, view: View) -> _Elsewhere:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,8 @@ from ...imaging.errors import BadCall
 from ...imaging.guards.atomic import write_atomically
 from ...imaging.masks.dice import dice
 from ...models.catalogue import card
-from ...models.inference.calibration import KNOWN_DICE, SIGNS, Calibration, expected_calibration_error, path_of, way_of
+from ...models.inference.calibration import SIGNS, Calibration, expected_calibration_error, path_of, way_of
+from ...models.inference.presence import TRACES, Presence
 from ...models.language.satmini.predictor import SatMiniPredictor
 from ...models.load import load_predictor
 from ..cases import Case, Dataset
@@ -41,11 +42,12 @@ from .changes import (
     noisy,
     on_screen,
 )
-from .limits import HONEST, Row, coverage, empty_limit, limits, spread_of_sizes
+from .limits import HONEST, Row, coverage, limits, spread_of_sizes
 from .wrong_scans import wrong_scans
 
 MOST_CASES, MOST_SLICES = 12, 60  # per side; evenly spread; slices that come one by one are quickly asked
-RIDGE = 1.0  # of the regression, on centred and scaled signs
+RIDGE = 1.0  # of the regression of Dice, on centred and scaled signs
+RIDGE_OF_PRESENCE = 3.0  # our choice; from 1 to 10 little changes
 
 
 @dataclass(frozen=True)
@@ -109,27 +111,40 @@ def _asked(
         truth = np.isin(case.labels, truths.get(found.structure, ()))
         right = dice(found.array, truth) if found.signs else 0.0
         sizes = int(truth.sum()), int(found.array.sum())
-        yield Row(case.patient, found.structure, change, found.signs, right, *sizes, found.peak)
+        yield Row(case.patient, found.structure, change, found.signs, right, *sizes, found.traces)
 
 
-def fit(rows: Sequence[Row], weights_sha256: str, way: str, well_known: Collection[str] | None = None) -> Calibration:
-    """The regression of Dice on signs, over masks that are not empty, and the two limits.
+def fit(rows: Sequence[Row], weights_sha256: str, way: str) -> Calibration:
+    """The regressions of Dice on signs, over masks that are not empty, and of presence on traces, with their limits.
 
-    Minimises cross-entropy against the true Dice plus a ridge; structures may have offsets of their own.
-
-    Args:
-        well_known: structures that may be called absent at all; None for all.
+    Both minimise cross-entropy against the true values plus a ridge; structures may have offsets of their own.
     """
     marked = [row for row in rows if row.signs]
     if len(marked) < 10 * len(SIGNS):
         raise BadCall(f"{len(marked)} masks are too few to calibrate on. At least {10 * len(SIGNS)} are needed.")
-    x = np.array([row.signs for row in marked])
-    y = np.array([row.dice for row in marked])
+    honest = [row for row in rows if row.change in HONEST]
+    telling = [row for row in honest if row.tells]
+    presence = None
+    if len(telling) >= 10 * len(TRACES):
+        found = [float(row.voxels > 0) for row in telling]
+        names = [row.structure for row in telling]
+        presence = Presence(**regress([row.traces for row in telling], found, names, ridge=RIDGE_OF_PRESENCE))
+    dice_law = regress([row.signs for row in marked], [row.dice for row in marked], [row.structure for row in marked])
+    made = Calibration(weights_sha256=weights_sha256, way=way, sure_from=1.0, presence=presence, **dice_law)
+    made = limits(made, honest)
+    return replace(made, spread=spread_of_sizes(made, honest))
+
+
+def regress(
+    signs: Sequence[Sequence[float]], truth: Sequence[float], names: Sequence[str], *, ridge: float = RIDGE
+) -> dict[str, Any]:
+    """Logistic regression of values of 0 to 1 on signs: centre, scale, weights, bias and an offset for every name."""
+    x, y = np.array(signs), np.array(truth)
     centre, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
-    names = sorted({row.structure for row in marked})
-    own = np.array([[row.structure == name for name in names] for row in marked], dtype=float)
+    every = sorted(set(names))
+    own = np.array([[name == one for one in every] for name in names], dtype=float)
     design = np.hstack([(x - centre) / scale, own, np.ones((len(x), 1))])
-    penalty = np.array([RIDGE] * (design.shape[1] - 1) + [0.0])
+    penalty = np.array([ridge] * (design.shape[1] - 1) + [0.0])
 
     def loss(w: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         z = design @ w
@@ -137,21 +152,14 @@ def fit(rows: Sequence[Row], weights_sha256: str, way: str, well_known: Collecti
         return float(value), design.T @ (1 / (1 + np.exp(-z)) - y) + penalty * w
 
     w = optimize.minimize(loss, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B").x
-    made = Calibration(
-        weights_sha256=weights_sha256,
-        way=way,
-        centre=tuple(centre.tolist()),
-        scale=tuple(scale.tolist()),
-        weights=tuple(w[: len(SIGNS)].tolist()),
-        bias=float(w[-1]),
-        offsets=dict(zip(names, w[len(SIGNS) : -1].tolist(), strict=True)),
-        absent_below=0.0,
-        sure_from=1.0,
-    )
-    honest = [row for row in rows if row.change in HONEST]
-    known = [row for row in honest if well_known is None or row.structure in well_known]
-    made = replace(limits(made, [row for row in honest if row.signs]), empty_below=empty_limit(known))
-    return replace(made, spread=spread_of_sizes(made, honest))
+    count = x.shape[1]
+    return {
+        "centre": tuple(centre.tolist()),
+        "scale": tuple(scale.tolist()),
+        "weights": tuple(w[:count].tolist()),
+        "bias": float(w[-1]),
+        "offsets": dict(zip(every, w[count:-1].tolist(), strict=True)),
+    }
 
 
 def quality(made: Calibration, rows: Sequence[Row]) -> Quality:
@@ -204,8 +212,7 @@ def calibrate(plan: RunConfig, folders: Folders, *, threads: int | None = None) 
         rows[label] = list(rows_of(predictor, chosen, dataset, names))
         for wrong in wrong_scans(folders.data, dataset.name, part=label):
             rows[label] += _asked(predictor, wrong, {}, names, "wrong kind")
-    well = [name for name in names if entry.measured[name].dice >= KNOWN_DICE]
-    made = fit(rows["fit"], entry.sha256, way_of(entry.facts), well)
+    made = fit(rows["fit"], entry.sha256, way_of(entry.facts))
     found = {"all": quality(made, rows["report"])}
     for change in (*CHANGES, "wrong kind"):
         some = [row for row in rows["report"] if row.change == change]

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...models.inference.calibration import EMPTY_BELOW, Calibration, Signs, doubt_of
+from ...models.inference.calibration import Calibration, Signs, doubt_of
+from ...models.inference.presence import Presence, Traces
 
 LEAST_VOXELS = 30  # a truth of fewer says neither there nor not there
 GOOD_DICE = 0.5
 LIMITS = np.arange(0.05, 0.96, 0.05)
-EMPTY_LIMITS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
-FALSE_ABSENT, FALSE_PRESENT = 20, 4  # times as bad as an unsure verdict
+CHANCES = np.arange(0.01, 0.51, 0.01)
+FALSE_ABSENT = 0.01  # most of the structures in view that may be called absent
+FALSE_PRESENT = 4  # times as bad as an unsure verdict
 HONEST = ("none", "crop", "half", "wrong kind", "window", "contrast", "larger", "smaller")  # scans that nothing spoils
 COVERED, LEAST_SIZES = 0.9, 40  # share of sizes in an interval; masks it takes to find one
 
@@ -26,7 +28,7 @@ class Row:
         change: how the scan was spoilt; "wrong kind" for a scan that cannot contain the structure.
         voxels: of the truth.
         marked: voxels of the mask.
-        peak: greatest sigmoid anywhere.
+        traces: of what the network saw, mask or none.
     """
 
     patient: str
@@ -36,17 +38,24 @@ class Row:
     dice: float
     voxels: int
     marked: int = 0
-    peak: float = 1.0
+    traces: Traces = ()
+
+    @property
+    def tells(self) -> bool:
+        """Whether it tells about presence: a truth of a few voxels says neither there nor not there."""
+        return bool(self.traces) and (self.voxels == 0 or self.voxels >= LEAST_VOXELS)
 
 
-def empty_limit(rows: Sequence[Row]) -> float:
-    """The greatest sigmoid below which an empty mask shall mean absent: as few unsure as false absents allow."""
-    empty = [row for row in rows if not row.signs and (row.voxels == 0 or row.voxels >= LEAST_VOXELS)]
-    cost = {
-        limit: sum(FALSE_ABSENT * (row.peak < limit) if row.voxels else int(row.peak >= limit) for row in empty)
-        for limit in EMPTY_LIMITS
-    }
-    return min(cost, key=lambda limit: (cost[limit], limit)) if empty else EMPTY_BELOW
+def absent_limit(made: Presence, rows: Sequence[Row]) -> float:
+    """The chance below which a structure shall count as absent: the highest that hides at most `FALSE_ABSENT` of those there."""
+    telling = [row for row in rows if row.tells]
+    said = np.array([made.chance(row.structure, row.traces) for row in telling])
+    there = np.array([row.voxels > 0 for row in telling], dtype=bool)
+    hidden = [float((said[there] < limit).mean()) if there.any() else 1.0 for limit in CHANCES]
+    return round(
+        max((float(limit) for limit, share in zip(CHANCES, hidden, strict=True) if share <= FALSE_ABSENT), default=0.0),
+        2,
+    )
 
 
 def sizes_of(made: Calibration, rows: Sequence[Row]) -> list[tuple[float, float]]:
@@ -84,25 +93,24 @@ def coverage(made: Calibration, rows: Sequence[Row]) -> tuple[int, float, float]
 
 
 def limits(made: Calibration, rows: Sequence[Row]) -> Calibration:
-    """The limits of fewest wrong verdicts over masks of scans that are not spoilt.
+    """The limits of fewest wrong verdicts over masks of scans that are not spoilt, and its absent limit.
 
-    Wrong is, as in `benchmarks/accuracy/verdicts.py`: present or unsure where nothing is, absent where something is, and unsure of
-    a good mask. Present where nothing is counts four times, as it misleads, and absent where something is twenty times. Of
-    equal limits the lower ones, which hide least.
+    A mask is present when its expected Dice and, where that is known, its chance of presence reach their limits. Wrong is, as
+    in `benchmarks/accuracy/verdicts.py`: present where nothing is, which counts four times, as it misleads, and unsure of a
+    good mask. Of equal limits the lower ones, which hide least.
     """
-    said = np.array([made.expected_dice(row.structure, row.signs) for row in rows])
-    there = np.array([row.voxels >= LEAST_VOXELS for row in rows])
-    none = np.array([row.voxels == 0 for row in rows])
-    bad = there & (np.array([row.dice for row in rows]) < GOOD_DICE)
+    marked = [row for row in rows if row.signs]
+    said = np.array([made.expected_dice(row.structure, row.signs) for row in marked])
+    none = np.array([row.voxels == 0 for row in marked], dtype=bool)
+    good = np.array([row.voxels >= LEAST_VOXELS and row.dice >= GOOD_DICE for row in marked], dtype=bool)
+    presence = made.presence
+    chances = np.array([1.0 if presence is None else presence.chance(row.structure, row.traces) for row in marked])
     best = (np.inf, 0.0, 1.0)
-    for low in LIMITS:
-        for high in LIMITS[low <= LIMITS]:
-            present, absent = said >= high, said < low
-            unsure = ~present & ~absent
-            cost = (
-                ((FALSE_PRESENT * present + unsure) * none).sum()
-                + FALSE_ABSENT * (absent & there).sum()
-                + (unsure & there & ~bad).sum()
-            )
-            best = min(best, (float(cost), float(low), float(high)))
-    return replace(made, absent_below=round(best[1], 2), sure_from=round(best[2], 2))
+    for chance in (0.0, *LIMITS) if presence is not None else (0.0,):
+        for dice in LIMITS:
+            present = (said >= dice) & (chances >= chance)
+            cost = FALSE_PRESENT * (present & none).sum() + (~present & good).sum()
+            best = min(best, (float(cost), float(chance), float(dice)))
+    if presence is not None:
+        presence = replace(presence, absent_below=absent_limit(presence, rows), present_from=round(best[1], 2))
+    return replace(made, sure_from=round(best[2], 2), presence=presence)

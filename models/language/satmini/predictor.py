@@ -18,6 +18,7 @@ from ...card import Card
 from ...inference.calibration import signs_of
 from ...inference.decisions import Decisions, largest_share, likeliest_part
 from ...inference.preprocess import Preparation, Prepared, prepare, restore
+from ...inference.presence import traces_of
 from ...inference.windows import BODY, averaged, body_box, mirrored_at_cuts, run_slices, run_tiles
 from ...interface import Backend, Decoded, Features, Precision, Progress
 from ...text.encoders import known_vectors, normalised_term
@@ -150,8 +151,10 @@ class SatMiniPredictor:
         mask = restore(logit, features.prepared, features.box)
         inside = logit[logit > 0]
         confidence = float(_sigmoid(inside).mean()) if inside.size else 0.0
-        signs = signs_of(logit, largest_share(logit > 0), by_slice=self.how.dims == 2) if inside.size else ()
-        return Decoded(name, mask, confidence, float(_sigmoid(logit.max())), signs=signs)
+        flat = self.how.dims == 2
+        signs = signs_of(logit, largest_share(logit > 0), by_slice=flat) if inside.size else ()
+        traces = traces_of(logit, by_slice=flat)
+        return Decoded(name, mask, confidence, float(_sigmoid(logit.max())), signs=signs, traces=traces)
 
     def query_weights(self, structures: Sequence[str]) -> npt.NDArray[np.float32]:
         """What each word puts on the features, (n embed+1).

@@ -41,7 +41,6 @@ def toys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         weights=zeros,
         bias=0.0,
         offsets={name: logit(value) for name, value in EXPECTED.items()},
-        absent_below=0.2,
         sure_from=0.5,
     )
     (tmp_path / "toy-second.calibration.json").write_text(json.dumps(sure.to_json()), encoding="utf-8")

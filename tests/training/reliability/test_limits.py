@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from ostensor.models.inference.calibration import EMPTY_BELOW, SIGNS, Calibration
-from ostensor.training.reliability.limits import Row, coverage, empty_limit, spread_of_sizes
+from ostensor.models.inference.calibration import SIGNS, Calibration
+from ostensor.models.inference.presence import Presence
+from ostensor.training.reliability.limits import Row, absent_limit, coverage, spread_of_sizes
 
 FULL = (1.0,) * len(SIGNS)
 
@@ -15,19 +16,26 @@ def calibration(expected: float = 0.9, **facts: object) -> Calibration:
     """Every mask has the same expected Dice."""
     none = (0.0,) * len(SIGNS)
     bias = math.log(expected / (1 - expected))
-    return Calibration("", "", none, (1.0,) * len(SIGNS), none, bias, {}, 0.0, 0.5, **facts)  # type: ignore[arg-type]
+    return Calibration("", "", none, (1.0,) * len(SIGNS), none, bias, {}, 0.5, **facts)  # type: ignore[arg-type]
 
 
-def empty(peak: float, voxels: int) -> Row:
-    return Row("p", "liver", "none", (), 0.0, voxels, 0, peak)
+def seen(chance: float, voxels: int) -> Row:
+    """What a law of the highest logit alone gives this chance."""
+    return Row("p", "liver", "none", (), 0.0, voxels, 0, (math.log(chance / (1 - chance)), 0.0, 0.0))
 
 
-def test_an_empty_mask_means_absent_below_the_highest_limit_that_calls_nothing_absent_that_is_there() -> None:
-    none = [empty(peak, 0) for peak in (0.01, 0.01, 0.08, 0.08, 0.15, 0.25)]
-    assert empty_limit([*none, empty(0.21, 600)]) == 0.2
-    assert empty_limit([*none, empty(0.06, 600)]) == 0.02, "one false absent is worse than four unsure"
-    assert empty_limit([*none, empty(0.06, 5)]) == 0.3, "a sliver counts neither way"
-    assert empty_limit([]) == EMPTY_BELOW
+LOGIT = Presence((0.0,) * 3, (1.0,) * 3, (1.0, 0.0, 0.0), 0.0, {})
+
+
+@pytest.mark.parametrize(("hidden", "limit"), [(0, 0.5), (1, 0.3), (2, 0.3), (3, 0.1)])
+def test_at_most_one_in_a_hundred_that_is_there_is_called_absent(hidden: int, limit: float) -> None:
+    """Of 200, `hidden` were hardly seen and two at a chance of .305; the limit must stop before a third is hidden."""
+    there = [seen(0.9, 600)] * (198 - hidden) + [seen(0.105, 600)] * hidden + [seen(0.305, 600)] * 2
+    assert absent_limit(LOGIT, [*there, seen(0.01, 0), seen(0.02, 5)]) == limit
+
+
+def test_without_anything_there_no_limit_is_known() -> None:
+    assert absent_limit(LOGIT, [seen(0.01, 0)] * 20) == 0.0
 
 
 def masks(rng: np.random.Generator, count: int, sigma: float, bias: float = 0.0) -> list[Row]:

@@ -24,7 +24,7 @@ def _by_size(weight: float, bias: float) -> Calibration:
     """Expected Dice as a sigmoid of the mask's size alone."""
     weights = tuple(weight if n == SIZE else 0.0 for n in range(len(SIGNS)))
     plain = (0.0,) * len(SIGNS), (1.0,) * len(SIGNS)
-    return Calibration("", "", *plain, weights, bias, {}, absent_below=0.1, sure_from=0.5)
+    return Calibration("", "", *plain, weights, bias, {}, sure_from=0.5)
 
 
 def test_entropy_of_votes_by_hand() -> None:
