@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from .. import __version__
 from ..imaging.errors import BadCall, OstensorError
 from . import (
     agents as cli_agents,
@@ -46,10 +47,8 @@ from .training.parity import CONFIG, evaluations
 
 app = typer.Typer(
     name="ostensor",
-    help="Medical image segmentation by words: an MCP server, the same tools by hand, and the training behind them.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    rich_markup_mode=None,  # brackets in help are brackets
 )
 app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_store.app, name="store")
@@ -61,6 +60,33 @@ app.add_typer(evaluations, name="eval")
 app.add_typer(bench, name="bench")
 cli_report.add_commands(app)
 cli_agents.add_commands(app)
+
+
+QUIET = {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
+"""Libraries' ways of talking and waiting, of this process and its workers, where the user chose none."""
+
+FIRST = """ostensor {version}: medical image segmentation by words. Research software, not a medical device.
+
+  ostensor demo                                      a real head and a made torso, in about a minute
+  ostensor ask "How large is the liver?" --image ct.nii.gz
+  ostensor call open_image --args '{{"path": "ct.nii.gz"}}'
+  ostensor serve --root SCANS                        MCP for an assistant (stdio; --http HOST:PORT for others)
+  ostensor doctor                                    what works here, and what to do about the rest
+
+All commands: ostensor --help. Completion in your shell: ostensor --install-completion."""
+
+
+@app.callback(invoke_without_command=True)
+def first(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Say the version and stop.")] = False,
+) -> None:
+    """Medical image segmentation by words: an MCP server, the same tools by hand, and the training behind them."""
+    if version:
+        typer.echo(f"ostensor {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(FIRST.format(version=__version__))
 
 
 @app.command()
@@ -166,7 +192,8 @@ def demo(
 
 def main() -> None:
     """Entry point: errors of ours are one line and exit status 1."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     try:
         app(standalone_mode=True)
     except OstensorError as error:

@@ -16,7 +16,9 @@ from ..imaging.errors import BadCall, Unavailable
 from ..tools.desk.settings import default_store
 from .options import StoreOption
 
-app = typer.Typer(help="The passages about anatomy that prompts are written from.", no_args_is_help=True)
+app = typer.Typer(
+    help="The passages about anatomy that prompts are written from.", no_args_is_help=True, rich_markup_mode=None
+)
 JsonOption = Annotated[bool, typer.Option("--json", help="For machines.")]
 ThreadsOption = Annotated[int | None, typer.Option(help="CPU threads of the encoder; default: all.", min=1)]
 QueryThreads = Annotated[int, typer.Option(help="CPU threads of the encoder; more make one query no faster.", min=1)]

@@ -17,7 +17,7 @@ from .options import shown_progress, shown_work
 if TYPE_CHECKING:
     from ..models.card import Card
 
-app = typer.Typer(help="List, show, verify and import models.", no_args_is_help=True)
+app = typer.Typer(help="List, show, verify and import models.", no_args_is_help=True, rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(help="Name of the model, as `models list` shows it.")]
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from ..tools.desk.desk import Desk
 from .options import StoreOption, opened_desk, shown_progress
 
-app = typer.Typer(help="Look into the store and keep it tidy.", no_args_is_help=True)
+app = typer.Typer(help="Look into the store and keep it tidy.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("ls")

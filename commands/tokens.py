@@ -13,7 +13,9 @@ from ..imaging.guards.private import make_private_folder
 from ..tools.desk.settings import DEFAULT_TOOLSETS, default_store
 from .options import StoreOption
 
-app = typer.Typer(help="Bearer tokens for `ostensor serve --http ... --auth tokens`.", no_args_is_help=True)
+app = typer.Typer(
+    help="Bearer tokens for `ostensor serve --http ... --auth tokens`.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command()

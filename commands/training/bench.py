@@ -10,7 +10,7 @@ import typer
 
 from ..options import shown_work
 
-bench = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
+bench = typer.Typer(help="Measure speed and memory.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @bench.command("segment")

@@ -27,7 +27,10 @@ class _Evaluations(TyperGroup):
 
 
 evaluations = typer.Typer(
-    cls=_Evaluations, help="Measure a run (`eval CONFIG`), or parity with the authors' code.", no_args_is_help=True
+    cls=_Evaluations,
+    help="Measure a run (`eval CONFIG`), or parity with the authors' code.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 

@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -45,7 +45,7 @@ FileRoute = Callable[[Request, Caller], Awaitable[Response]]
 def http_app(desk: Desk, http: HttpSettings) -> Starlette:
     """The application of one server process.
 
-    Routes: `/mcp`, `/upload`, `/files/...`, `/images/...`, `/healthz`, and the resource's metadata
+    Routes: `/` (says where to go), `/mcp`, `/upload`, `/files/...`, `/images/...`, `/healthz`, and the resource's metadata
     (RFC 9728) with authentication by OAuth.
     """
     gate = Gate(desk, http)
@@ -65,7 +65,11 @@ def http_app(desk: Desk, http: HttpSettings) -> Starlette:
     async def upload(request: Request, caller: Caller) -> Response:
         return await http_files.upload(request, caller, http)
 
+    async def start(request: Request) -> Response:
+        return PlainTextResponse(f"This is an MCP server. Point an MCP client at {http.url}; health is at /healthz.\n")
+
     routes: list[BaseRoute] = [
+        Route("/", start),
         Route("/mcp", endpoint=McpEndpoint(gate)),
         route("/upload", upload, "POST"),
         route("/files/{path:path}", http_files.download, "GET"),

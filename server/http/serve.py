@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+import sys
 from types import FrameType
 
 import uvicorn
@@ -33,7 +34,7 @@ def serve_http(desk: Desk, http: HttpSettings) -> None:
         log.warning("%s", line)
     listening = _listening(http)
     config = serve_config(http)
-    log.warning("Listening at %s (auth: %s, processes: %d).", http.url, http.auth, http.workers)
+    say_where(http)
     if http.workers == 1:
         config.app = http_app(desk, http)
         signal.signal(signal.SIGTERM, _leave)
@@ -41,6 +42,14 @@ def serve_http(desk: Desk, http: HttpSettings) -> None:
         return
     config.app, config.factory, config.workers = AppFactory(desk.settings, http), True, http.workers
     Multiprocess(config, sockets=[listening]).run()
+
+
+def say_where(http: HttpSettings) -> None:
+    """Tell the person at the terminal, on standard error, what to connect to."""
+    processes = "1 process" if http.workers == 1 else f"{http.workers} processes"
+    whom = "this machine only, no login" if http.auth == "none" else f"login by {http.auth}"
+    health = http.url.removesuffix("/mcp") + "/healthz"
+    sys.stderr.write(f"MCP at {http.url} ({whom}, {processes}). Health: {health}. Stop with Ctrl-C.\n")
 
 
 def serve_config(http: HttpSettings) -> uvicorn.Config:

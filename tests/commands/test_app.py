@@ -2,15 +2,19 @@
 
 import functools
 import json
+import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from ostensor import __version__
 from ostensor.commands import app as cli
 from ostensor.commands.app import app
 from ostensor.commands.options import opened_desk
@@ -124,3 +128,42 @@ def test_every_command_has_help() -> None:
         result = CliRunner().invoke(app, [*words, "--help"])
         assert result.exit_code == 0, words
         assert "Usage" in result.stdout
+
+
+def test_alone_it_says_what_to_do_first(tmp_path: Path) -> None:
+    alone = ostensor(cwd=tmp_path)
+    assert (alone.returncode, alone.stderr) == (0, "")
+    for word in (f"ostensor {__version__}", "ostensor demo", "ostensor ask", "ostensor serve", "--install-completion"):
+        assert word in alone.stdout
+    assert ostensor("--version", cwd=tmp_path).stdout == f"ostensor {__version__}\n"
+
+
+def commands(group: Any, name: str = "ostensor") -> Iterator[tuple[str, Any]]:
+    yield name, group
+    for word, command in getattr(group, "commands", {}).items():
+        yield from commands(command, f"{name} {word}")
+
+
+def test_help_eats_no_brackets_and_draws_no_frames() -> None:
+    """Every bracket written into a help text is read by who asks for help."""
+    seen = 0
+    for name, command in commands(typer.main.get_command(app)):
+        shown = " ".join(CliRunner().invoke(app, [*name.split()[1:], "--help"]).output.split())
+        texts = [parameter.help for parameter in command.params if getattr(parameter, "help", None)]
+        for text in texts:
+            for word in re.findall(r"\S*\[\S+", text):
+                seen += 1
+                assert word in shown, f"{name} --help loses {word}"
+        assert "─" not in shown
+    assert seen
+
+
+def test_completion_knows_the_commands(tmp_path: Path) -> None:
+    found = subprocess.run(
+        [str(Path(sys.executable).with_name("ostensor"))],
+        env={**os.environ, "_OSTENSOR_COMPLETE": "complete_bash", "COMP_WORDS": "ostensor se", "COMP_CWORD": "1"},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert "serve" in found.stdout.split()

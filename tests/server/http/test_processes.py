@@ -87,7 +87,7 @@ def test_a_stopped_server_puts_jobs_down_and_the_next_one_takes_them_up(tmp_path
         assert process.returncode == 0
         assert "Put 1 jobs down" in said
         assert "Traceback" not in said
-        assert f"Listening at http://127.0.0.1:{site.port}/mcp (auth: none, processes: 1)" in said
+        assert f"MCP at http://127.0.0.1:{site.port}/mcp (this machine only, no login, 1 process)" in said
     record = Store(tmp_path / "store").job(job)
     assert (record.state, record.owner, record.error) == ("queued", "aside", None)
     with program(tmp_path, root, drain_s=0.5) as (site, _):
