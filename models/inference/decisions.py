@@ -22,7 +22,8 @@ class Decisions:
             networks that find both halves but do not tell them apart.
         cutoffs: name -> logit from which a voxel is inside, chosen on training scans; 0 where not listed. Losses
             that count the inside of a small structure as much as its outside make networks mark too much.
-        single: names of structures that are one piece: in a stack of slices only the likeliest piece is kept.
+        single: names of structures that are one piece: in a volume only the likeliest piece is kept, of a pair in `sided` one on
+            either side.
         views: scans are also looked at mirrored or with axes swapped (`windows.turned`), and the answers averaged;
             for networks that were taught these views.
         along_mm: standard deviation of a smoothing across slices, for 2-D networks that look at a stack slice by

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from ....imaging.errors import BadCall
 from ....imaging.geometry import Box
-from ....imaging.volume import Volume
+from ....imaging.volume import BoolArray, Volume
 from ...card import Card
 from ...inference.calibration import signs_of
 from ...inference.decisions import Decisions, largest_share, likeliest_part
@@ -138,16 +138,32 @@ class SatMiniPredictor:
     ) -> npt.NDArray[np.float32]:
         if name not in self._sided:
             return logit
-        cut = round(features.middle) - features.box.start[0]
-        cut = min(max(cut, 0), logit.shape[0])
+        cut = self._cut(features, logit.shape[0])
         half = np.full_like(logit, OUTSIDE)
         kept = slice(0, cut) if self._sided[name][1] == "left" else slice(cut, None)  # x runs to the right
         half[kept] = logit[kept]
         return half
 
+    def _whole(self, name: str, logit: npt.NDArray[np.float32], features: SatMiniFeatures) -> BoolArray:
+        """The likeliest piece of what is marked; of a pair that is parted at the body's middle, one on either side."""
+        marked = logit > 0
+        if name not in {pair for pair, _side in self._sided.values()}:
+            return likeliest_part(marked, logit)
+        cut = self._cut(features, logit.shape[0])
+        kept = np.zeros_like(marked)
+        for half in (slice(0, cut), slice(cut, None)):
+            if marked[half].any():
+                kept[half] = likeliest_part(marked[half], logit[half])
+        return kept
+
+    @staticmethod
+    def _cut(features: SatMiniFeatures, width: int) -> int:
+        """Index along x of `features` at which the body's middle parts left from right."""
+        return min(max(round(features.middle) - features.box.start[0], 0), width)
+
     def _decoded(self, name: str, logit: npt.NDArray[np.float32], features: SatMiniFeatures) -> Decoded:
         if name in self.decisions.single and logit.shape[2] > 1:
-            logit = np.where((logit > 0) & ~likeliest_part(logit > 0, logit), np.float32(OUTSIDE), logit)
+            logit = np.where((logit > 0) & ~self._whole(name, logit, features), np.float32(OUTSIDE), logit)
         mask = restore(logit, features.prepared, features.box)
         inside = logit[logit > 0]
         confidence = float(_sigmoid(inside).mean()) if inside.size else 0.0

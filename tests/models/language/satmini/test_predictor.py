@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import cc3d
 import numpy as np
 import pytest
 import torch
@@ -16,7 +17,13 @@ from ostensor.models.inference.preprocess import Preparation
 from ostensor.models.inference.windows import averaged, turned, turned_back
 from ostensor.models.interface import Progress
 from ostensor.models.language.satmini.network import SatMini, SatMiniConfig
-from ostensor.models.language.satmini.predictor import SatMiniPredictor, body_middle, dot_products, smoothed_along
+from ostensor.models.language.satmini.predictor import (
+    SatMiniFeatures,
+    SatMiniPredictor,
+    body_middle,
+    dot_products,
+    smoothed_along,
+)
 
 SIDED = {"left kidney": ("kidneys", "left"), "right kidney": ("kidneys", "right")}
 AFFINE = np.array([[-2.0, 0, 0, 30.0], [0, -2.0, 0, 10.0], [0, 0, 2.0, -50.0], [0, 0, 0, 1]])
@@ -100,18 +107,39 @@ def test_the_likeliest_part_is_kept_not_the_largest() -> None:
     assert kept[0, 0, 1]
 
 
-def test_cutoffs_shrink_a_mask_and_single_parts_drop_strays() -> None:
-    """Features are the logits themselves through weights set by hand: expected masks are thresholds of the image."""
-    made = predictor()
-    volume = Volume(np.zeros((16, 16, 16), np.float32), Grid((16, 16, 16), np.diag([4.0, 4.0, 4.0, 1.0])), "ct")
+def seeing(logit: np.ndarray, coarser: int = 1) -> tuple[SatMiniPredictor, SatMiniFeatures]:
+    """A predictor for which features are the logits themselves, so that expected masks are thresholds of them."""
+    made, shape = predictor(), tuple(n // coarser for n in logit.shape)
+    affine = np.diag([2.0 * coarser] * 3 + [1.0])
+    volume = Volume(np.zeros(shape, np.float32), Grid(shape, affine), "ct")
     scan = made.encode(volume, progress=lambda s: None, cancelled=lambda: False)
-    logit = np.full(scan.array.shape[1:], -4.0, np.float32)
+    assert scan.array.shape[1:] == logit.shape
+    array = np.zeros_like(scan.array)
+    array[0] = logit
+    weights = np.array([[1.0] + [0.0] * len(array[1:]) + [0.0]], np.float32)
+    made.query_weights = lambda names: weights.repeat(len(names), axis=0)  # type: ignore[method-assign]
+    return made, replace(scan, array=array, middle=logit.shape[0] / 2)
+
+
+def test_a_pair_keeps_its_likeliest_piece_on_either_side() -> None:
+    """Two kidneys, and a stray beside each: four pieces, of which the pair keeps two and each half one."""
+    logit = np.full((16, 16, 16), -9.0, np.float32)
+    for piece in ((slice(1, 5), 5), (slice(11, 15), 5), (slice(1, 3), 12), (slice(13, 15), 12)):
+        logit[piece[0], piece[1] : piece[1] + 3, 5:9] = 4.0
+    made, features = seeing(logit)
+    made.decisions = replace(made.decisions, single=frozenset({"kidneys", "left kidney", "right kidney"}))
+    pair, left, right = (one.array for one in made.decode(features, ["kidneys", "left kidney", "right kidney"]))
+    assert [int(cc3d.connected_components(mask).max()) for mask in (pair, left, right)] == [2, 1, 1]
+    assert np.array_equal(pair, left | right)
+    assert not pair[:, 10:].any()
+
+
+def test_cutoffs_shrink_a_mask_and_single_parts_drop_strays() -> None:
+    logit = np.full((32, 32, 32), -4.0, np.float32)
     logit[2:9, 2:9, 2:9] = 1.0
     logit[3:8, 3:8, 3:8] = 3.0
     logit[12:14, 12:14, 12:14] = 3.0
-    features = replace(scan, array=np.zeros_like(scan.array))
-    features.array[0] = logit
-    made.query_weights = lambda names: np.array([[1.0] + [0.0] * len(scan.array[1:]) + [0.0]] * len(names), np.float32)  # type: ignore[method-assign]
+    made, features = seeing(logit, coarser=2)
 
     def voxels(decisions: Decisions) -> int:
         made.decisions = decisions
