@@ -117,7 +117,8 @@ def _asked(
 def fit(rows: Sequence[Row], weights_sha256: str, way: str) -> Calibration:
     """The regressions of Dice on signs, over masks that are not empty, and of presence on traces, with their limits.
 
-    Both minimise cross-entropy against the true values plus a ridge; structures may have offsets of their own.
+    Both minimise cross-entropy against the true values plus a ridge; structures may have offsets of their own. What is there and
+    what is not weigh alike in the regression of presence, so that a chance does not rest on how often the data show a structure.
     """
     marked = [row for row in rows if row.signs]
     if len(marked) < 10 * len(SIGNS):
@@ -128,7 +129,10 @@ def fit(rows: Sequence[Row], weights_sha256: str, way: str) -> Calibration:
     if len(telling) >= 10 * len(TRACES):
         found = [float(row.voxels > 0) for row in telling]
         names = [row.structure for row in telling]
-        presence = Presence(**regress([row.traces for row in telling], found, names, ridge=RIDGE_OF_PRESENCE))
+        there = float(np.mean(found))
+        alike = [0.5 / there if one else 0.5 / (1 - there) for one in found] if 0 < there < 1 else None
+        law = regress([row.traces for row in telling], found, names, ridge=RIDGE_OF_PRESENCE, weights=alike)
+        presence = Presence(**law)
     dice_law = regress([row.signs for row in marked], [row.dice for row in marked], [row.structure for row in marked])
     made = Calibration(weights_sha256=weights_sha256, way=way, sure_from=1.0, presence=presence, **dice_law)
     made = limits(made, honest)
@@ -136,10 +140,20 @@ def fit(rows: Sequence[Row], weights_sha256: str, way: str) -> Calibration:
 
 
 def regress(
-    signs: Sequence[Sequence[float]], truth: Sequence[float], names: Sequence[str], *, ridge: float = RIDGE
+    signs: Sequence[Sequence[float]],
+    truth: Sequence[float],
+    names: Sequence[str],
+    *,
+    ridge: float = RIDGE,
+    weights: Sequence[float] | None = None,
 ) -> dict[str, Any]:
-    """Logistic regression of values of 0 to 1 on signs: centre, scale, weights, bias and an offset for every name."""
+    """Logistic regression of values of 0 to 1 on signs: centre, scale, weights, bias and an offset for every name.
+
+    Args:
+        weights: of every value; all count alike without.
+    """
     x, y = np.array(signs), np.array(truth)
+    heavy = np.ones(len(x)) if weights is None else np.array(weights)
     centre, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
     every = sorted(set(names))
     own = np.array([[name == one for one in every] for name in names], dtype=float)
@@ -148,8 +162,8 @@ def regress(
 
     def loss(w: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         z = design @ w
-        value = np.logaddexp(0, z).sum() - y @ z + 0.5 * penalty @ w**2
-        return float(value), design.T @ (1 / (1 + np.exp(-z)) - y) + penalty * w
+        value = heavy @ (np.logaddexp(0, z) - y * z) + 0.5 * penalty @ w**2
+        return float(value), design.T @ (heavy * (1 / (1 + np.exp(-z)) - y)) + penalty * w
 
     w = optimize.minimize(loss, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B").x
     count = x.shape[1]
