@@ -22,7 +22,7 @@ Point = tuple[float, float, float]
 # Direction word -> RAS axis and sign. Left and right are the patient's.
 _BODY = {"left": (0, -1), "right": (0, 1), "back": (1, -1), "front": (1, 1), "bottom": (2, -1), "top": (2, 1)}
 DIRECTIONS = (*_BODY, *(f"picture {word}" for word in ("left", "right", "top", "bottom")))
-# The axis a flat picture is cut along -> what lies at its left and at its top (as `imaging.render` draws).
+# The axis a flat picture is cut along -> what lies at its left and at its top (as `imaging.pictures` draws).
 _PICTURES = {0: ((1, 1), (2, 1)), 1: ((0, 1), (2, 1)), 2: ((0, 1), (1, 1))}
 
 # Share of a liver right of Cantlie's plane when no landmark shows the plane.

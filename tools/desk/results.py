@@ -323,7 +323,8 @@ class RenderResult(ImageAnswer):
     image_id: str
     mask_ids: list[str]
     view: str
-    slice: int
+    kind: str
+    shown: list[int]
     slices: int
     window: list[float]
     size: list[int]

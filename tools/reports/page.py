@@ -19,7 +19,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from ...imaging.geometry import reorient_array
-from ...imaging.render import COLOURS, window_of
+from ...imaging.pictures.legend import COLOURS
+from ...imaging.pictures.windows import window_of
 from ..desk.desk import Desk
 from .results import ReportFinding, ReportResult
 

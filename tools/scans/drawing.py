@@ -7,9 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ...imaging.errors import BadCall
-from ...imaging.render import render as draw
+from ...imaging.pictures.render import MOST_SLICES
+from ...imaging.pictures.render import render as draw
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import RenderResult
+
+WIDE, NARROW = 900, 640  # pixels
 
 
 def render(
@@ -17,21 +20,28 @@ def render(
     call: Call,
     image_id: Annotated[str, Field(description="Handle from open_image.")],
     mask_ids: Annotated[
-        list[str] | None, Field(description="Masks of this image to outline, at most 20.", max_length=20)
+        list[str] | None, Field(description="Masks of this image to show, at most 20.", max_length=20)
     ] = None,
     view: Annotated[
         Literal["axial", "coronal", "sagittal", "montage"], Field(description="montage shows all three planes.")
     ] = "axial",
+    kind: Annotated[
+        Literal["slice", "mip", "surface"],
+        Field(description="mip: the brightest along each line of sight. surface: masks as solid bodies."),
+    ] = "slice",
     window: Annotated[
-        Literal["auto", "soft_tissue", "lung", "bone", "brain", "liver"],
-        Field(description="Presets are for CT; use auto for MR."),
+        Literal["auto", "soft_tissue", "lung", "bone", "brain", "liver"] | list[float],
+        Field(description="Presets are for CT; [centre, width] for any image."),
     ] = "auto",
     slice_index: Annotated[
         int | None,
         Field(description="Counted from the patient's feet, back or left; default: where the masks are largest.", ge=0),
     ] = None,
+    count: Annotated[int, Field(description="So many slices through the masks.", ge=1, le=MOST_SLICES)] = 1,
+    zoom: Annotated[bool, Field(description="Only the masks and 15 mm around.")] = False,
+    style: Annotated[Literal["both", "contour", "fill"], Field(description="How masks are drawn.")] = "both",
 ) -> Answer:
-    """Draw a slice with masks outlined, side letters, mm ticks and a legend, as a PNG.
+    """Draw slices, a projection or a 3-D surface with masks, side letters, mm ticks and a legend, as a PNG.
 
     Use it to show findings or to check a mask by eye. The patient's right is on the left of axial
     and coronal pictures. It gives no numbers: use measure. Example: render(image_id="img_0123456789ab", mask_ids=["msk_0123456789ab"], view="montage")
@@ -48,16 +58,28 @@ def render(
         name = record.structure or mask_id
         masks[name if name not in masks else f"{name} {mask_id}"] = desk.store.mask(mask_id)
     found = draw(
-        volume, masks, view=view, slice_index=slice_index, window=window, width=640 if view != "montage" else 900
+        volume,
+        masks,
+        view=view,
+        kind=kind,
+        slice_index=slice_index,
+        count=count,
+        window=window,
+        style=style,
+        zoom=zoom,
+        width=WIDE if view == "montage" or count > 1 else NARROW,
     )
     result = RenderResult(
         image_id=image_id,
         mask_ids=list(mask_ids or []),
         view=view,
-        slice=found.slice_index,
+        kind=kind,
+        shown=list(found.shown),
         slices=found.slices,
         window=[round(v, 2) for v in found.window],
         size=list(found.size),
     )
-    text = f"{view.capitalize()} view of {image_id}, slice {found.slice_index} of {found.slices}, showing {', '.join(masks) or 'no masks'}."
+    where = f", slice {', '.join(map(str, found.shown))} of {found.slices}" if found.shown else ""
+    what = {"slice": "view", "mip": "projection (MIP)", "surface": "surface view"}[kind]
+    text = f"{view.capitalize()} {what} of {image_id}{where}, showing {', '.join(masks) or 'no masks'}."
     return Answer(text, result, (found.png,))

@@ -14,8 +14,9 @@ from pydantic import Field
 from ...imaging.errors import BadCall
 from ...imaging.geometry import reorient_array
 from ...imaging.hounsfield import unit_by_values
-from ...imaging.planes import PLANES, Plane, RegionPlanes, cut
-from ...imaging.render import COLOURS, WINDOWS_HU, window_of
+from ...imaging.pictures.legend import COLOURS
+from ...imaging.pictures.planes import PLANES, Plane, RegionPlanes, cut
+from ...imaging.pictures.windows import WINDOWS_HU, window_of
 from ...imaging.volume import Grid
 from ...store.records import MaskRecord
 from ..desk.desk import Answer, Call, Desk

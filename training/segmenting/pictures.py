@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ...imaging.render import COLOURS
+from ...imaging.pictures.legend import COLOURS
 from ..configuration import read_configuration
 from .config import RunConfig, read
 from .fit import stream_of

@@ -11,7 +11,7 @@ import pytest
 from mcp_types import CallToolResult
 
 from ostensor.imaging.geometry import reorient_array
-from ostensor.imaging.planes import PLANES, cut
+from ostensor.imaging.pictures.planes import PLANES, cut
 from ostensor.server.mcp.viewer_app import viewer_html
 from ostensor.tools import registry
 from ostensor.tools.desk.desk import Desk

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ostensor.imaging.geometry import reorient_array
-from ostensor.imaging.planes import PLANES, RegionPlanes, cut
+from ostensor.imaging.pictures.planes import PLANES, RegionPlanes, cut
 from ostensor.imaging.region import Region
 from ostensor.imaging.volume import Grid, Mask
 

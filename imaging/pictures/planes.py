@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .geometry import reorient_array
-from .region import Region
+from ..geometry import reorient_array
+from ..region import Region
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from PIL import Image
 
 from ostensor.imaging.errors import BadCall
 from ostensor.imaging.geometry import reorient, reorient_mask
-from ostensor.imaging.render import COLOURS, MAX_BYTES, WINDOWS_HU, render, window_of
+from ostensor.imaging.pictures.legend import COLOURS, MAX_BYTES
+from ostensor.imaging.pictures.render import render
+from ostensor.imaging.pictures.windows import WINDOWS_HU, window_of
 from ostensor.imaging.volume import Grid, Mask, Volume
 
 SHAPE = (41, 53, 29)
@@ -51,8 +53,8 @@ def test_each_side_is_where_radiologists_expect_it(
 
 
 def test_a_slice_is_chosen_through_the_mask_and_counted_from_the_feet() -> None:
-    assert abs(render(_scan(), {"b": _blob((20, 20, 8))}).slice_index - 8) <= 3
-    assert render(reorient(_scan(), "LPI"), {}, slice_index=4).slice_index == 4
+    assert abs(render(_scan(), {"b": _blob((20, 20, 8))}).shown[0] - 8) <= 3
+    assert render(reorient(_scan(), "LPI"), {}, slice_index=4).shown == (4,)
 
 
 def test_pixels_keep_the_shape_of_the_body() -> None:

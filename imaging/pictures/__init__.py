@@ -1,0 +1,1 @@
+"""Pictures of scans and masks, as radiologists look at them."""

@@ -1,0 +1,212 @@
+"""Pictures of a scan with masks over it: sides marked, a ruler in mm, a legend, no guessing.
+
+Views follow radiology: axial as seen from the feet (patient's right on the left of the
+picture), coronal from the front, sagittal from the left side with the front on the left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ..errors import BadCall
+from ..geometry import Box, reorient_array
+from ..volume import BoolArray, Mask, Volume
+from .legend import encoded, put_together
+from .panels import Style, panel
+from .planes import PLANES, Plane, cut
+from .surfaces import surface
+from .windows import window_of
+
+View = Literal["axial", "coronal", "sagittal", "montage"]
+Kind = Literal["slice", "mip", "surface"]
+VIEWS, KINDS = get_args(View), get_args(Kind)
+MOST_SLICES = 12
+ZOOM_MM = 15.0  # around the masks; in pixels where no voxel size is known
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A PNG and what it shows.
+
+    Attributes:
+        shown: slices along the scan's RAS axis of the view, of a montage its axial one; () for projections.
+        slices: how many the scan has.
+        window: centre and width used, in the image's unit.
+    """
+
+    png: bytes
+    view: View
+    shown: tuple[int, ...]
+    slices: int
+    window: tuple[float, float]
+    size: tuple[int, int]
+
+
+def render(
+    volume: Volume,
+    masks: Mapping[str, Mask],
+    *,
+    view: View = "axial",
+    kind: Kind = "slice",
+    slice_index: int | None = None,
+    count: int = 1,
+    window: str | Sequence[float] = "auto",
+    style: Style = "both",
+    zoom: bool = False,
+    width: int = 512,
+) -> Rendering:
+    """Draw slices, three planes ("montage"), the brightest along every line of sight ("mip"), or masks as bodies ("surface").
+
+    Args:
+        masks: label for the legend -> mask on the scan's grid.
+        slice_index: counted from the patient's left, back or feet; None shows most of the masks,
+            each counted by the share of its own largest area.
+        count: so many slices, evenly spread through the masks, or through the scan without any.
+        window: "auto", a name of `WINDOWS_HU` (CT only), or (centre, width).
+        zoom: show the masks and a margin around them only.
+        width: pixels of the picture.
+
+    Raises:
+        BadCall: unknown view or window, a slice outside the scan, a mask of another image, or a zoom or surface of nothing.
+    """
+    _check(volume, masks, view, kind, slice_index, count, width)
+    scan, _ = reorient_array(volume.array, volume.grid, "RAS")
+    overlays = [reorient_array(mask.array, mask.grid, "RAS")[0] for mask in masks.values()]
+    chosen = window_of(volume, window)
+    box = _shown_box(overlays, scan.shape, volume) if zoom else Box((0, 0, 0), scan.shape)
+    flat = min(scan.shape) == 1
+    names = (
+        ("axial", "coronal", "sagittal")
+        if view == "montage" and not flat
+        else ("axial",)
+        if view == "montage"
+        else (view,)
+    )
+    spacing = volume.grid.spacing_mm
+    axis = PLANES[names[0]].axis
+    shown: tuple[int, ...] = ()
+    if kind == "surface":
+        views = (*names, "oblique") if view == "montage" else names
+        columns = 2 if len(views) == 4 else 1
+        drawn = [surface(overlays, spacing, name, width // columns) for name in views]
+    else:
+        places = {
+            name: _places(overlays, PLANES[name], box, slice_index if len(names) == 1 else None, count)
+            for name in names
+        }
+        shown = places[names[0]] if kind == "slice" else ()
+        if kind == "mip":
+            places = {name: (-1,) for name in names}
+        total = sum(len(one) for one in places.values())
+        columns = min(total, 3 if len(names) > 1 or total in (5, 6, 9) else 4)
+        drawn = [
+            _picture(
+                scan,
+                overlays,
+                PLANES[name],
+                index,
+                box,
+                volume,
+                chosen,
+                style,
+                width // columns,
+                note=total > len(names),
+            )
+            for name, indices in places.items()
+            for index in indices
+        ]
+    notes = ["synthetic image"] if volume.synthetic else []
+    picture = put_together(drawn, list(masks), columns=columns, notes=notes)
+    return Rendering(encoded(picture, synthetic=volume.synthetic), view, shown, scan.shape[axis], chosen, picture.size)
+
+
+def _check(
+    volume: Volume, masks: Mapping[str, Mask], view: str, kind: str, slice_index: int | None, count: int, width: int
+) -> None:
+    if view not in VIEWS:
+        raise BadCall(f"Unknown view '{view}'. Allowed: {', '.join(VIEWS)}.")
+    if kind not in KINDS:
+        raise BadCall(f"Unknown kind of picture '{kind}'. Allowed: {', '.join(KINDS)}.")
+    if not 64 <= width <= 2048:
+        raise BadCall(f"A width of {width} pixels is not possible. Use 64 to 2048.")
+    if not 1 <= count <= MOST_SLICES:
+        raise BadCall(f"{count} slices are not possible. Use 1 to {MOST_SLICES}.")
+    if count > 1 and (view == "montage" or kind != "slice" or slice_index is not None):
+        raise BadCall("Several slices are shown of one view: axial, coronal or sagittal, without slice_index.")
+    if kind != "slice" and volume.grid.is_2d:
+        raise BadCall("This is a single slice, which has no projection or surface. Draw it with kind='slice'.")
+    if kind == "surface" and not volume.grid.spacing_known:
+        raise BadCall("A surface needs the voxel size, which this image does not tell. Open it with spacing_mm.")
+    for name, mask in masks.items():
+        if not mask.grid.same_as(volume.grid):
+            raise BadCall(f"The mask '{name}' belongs to another image. Draw masks on their own image.")
+
+
+def _shown_box(overlays: Sequence[BoolArray], shape: tuple[int, ...], volume: Volume) -> Box:
+    found = [box for box in (Box.of(mask) for mask in overlays) if box is not None]
+    if not found:
+        raise BadCall("There is no mask to zoom to. Name masks that mark something, or draw without zoom.")
+    spacing = volume.grid.spacing_mm if volume.grid.spacing_known else (1.0, 1.0, 1.0)
+    around = [int(np.ceil(ZOOM_MM / mm)) for mm in spacing]
+    start = [max(0, min(box.start[n] for box in found) - around[n]) for n in range(3)]
+    stop = [min(shape[n], max(box.stop[n] for box in found) + around[n]) for n in range(3)]
+    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
+
+def _places(overlays: Sequence[BoolArray], plane: Plane, box: Box, asked: int | None, count: int) -> tuple[int, ...]:
+    """Slices to draw: the one asked for, the one that shows most of the masks, or several through them."""
+    axis, low, high = plane.axis, box.start[plane.axis], box.stop[plane.axis]
+    if asked is not None:
+        if not low <= asked < high:
+            name = next(name for name, one in PLANES.items() if one is plane)
+            raise BadCall(f"Slice {asked} is outside the picture. The {name} view has slices {low} to {high - 1}.")
+        return (asked,)
+    areas = [mask.sum(axis=tuple(a for a in range(3) if a != axis)) for mask in overlays]
+    shown = sum((area / max(1, area.max()) for area in areas), np.zeros(high) if not areas else 0 * areas[0])
+    if count == 1:
+        return (int(shown.argmax()) if shown.any() else (low + high) // 2,)
+    held = np.flatnonzero(shown) if shown.any() else np.arange(low, high)
+    picks = np.linspace(held[0], held[-1], count + 2)[1:-1]
+    return tuple(int(n) for n in dict.fromkeys(np.round(picks).astype(int)))
+
+
+def _picture(
+    scan: npt.NDArray[np.generic],
+    overlays: Sequence[BoolArray],
+    plane: Plane,
+    index: int,
+    box: Box,
+    volume: Volume,
+    window: tuple[float, float],
+    style: Style,
+    width: int,
+    *,
+    note: bool,
+) -> Image.Image:
+    """One panel; the projection along the whole box for index -1."""
+    inside = tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))
+
+    def seen(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        part = array[inside]
+        if index >= 0:
+            return cut(part, plane, index - box.start[plane.axis])
+        return cut(part.max(axis=plane.axis, keepdims=True), plane, 0)
+
+    spacing = volume.grid.spacing_mm
+    return panel(
+        seen(scan),
+        [seen(mask).astype(bool) for mask in overlays],
+        plane,
+        window=window,
+        pixel_mm=(spacing[plane.across], spacing[plane.down]),
+        width=width,
+        style=style if index >= 0 else "contour",
+        ruler=volume.grid.spacing_known,
+        note=f"slice {index}" if note else "",
+    )
