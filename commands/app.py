@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from .. import __version__
 from ..imaging.errors import BadCall, OstensorError
@@ -184,9 +185,10 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where the report and its pictures go.")] = Path("demo"),
 ) -> None:
     """Segment, measure and draw a real head MR and a made torso CT by words; write a report with pictures."""
-    from .demo import run_demo
+    from .demo.walk import run_demo
 
-    report = run_demo(folder, Console(stderr=True))
+    console = Console(stderr=True)
+    report = run_demo(folder, lambda tool, text: console.print(f"[bold]{tool}[/] {escape(text)}", soft_wrap=True))
     typer.echo(f"Report: {report}")
 
 

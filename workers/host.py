@@ -55,7 +55,7 @@ def main(connection: Connection, options: WorkerOptions) -> None:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     os.dup2(sys.stderr.fileno(), 1)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="worker %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="worker %(levelname)s %(message)s")
     Host(connection, options).serve()
 
 

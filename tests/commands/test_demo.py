@@ -1,0 +1,69 @@
+"""The demo's page: picture and sentence first, only what is present is told, readable on any screen."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+from ostensor.commands.demo.page import page, sentence
+from ostensor.commands.demo.walk import Looked, Told, Walk
+
+
+def row(structure: str, verdict: str, volume: float | None, reason: str = "") -> dict[str, Any]:
+    return {
+        "structure": structure,
+        "verdict": verdict,
+        "volume_ml": volume,
+        "volume_is": "complete",
+        "reason": reason,
+        "warnings": [],
+        "mask_id": "msk_1",
+    }
+
+
+ROWS = [row("left kidney", "present", 155.09), row("liver", "unsure", 5440.7, "larger than <any> liver")]
+LOOKED = Looked("a made torso", ROWS, b"png", {"left kidney": 148.8})
+
+
+def walked() -> Walk:
+    walk = Walk(None, None, lambda tool, text: None)  # type: ignore[arg-type]  # nothing is asked
+    finding = {"sentence": "No <b>cyst</b>.", "judgement": "cannot_tell", "reasons": ["nobody looked"]}
+    walk.looked.append(LOOKED)
+    walk.calls.append(Told("render", {"image_id": "img_1", "path": "/home/ada/x"}, "Drawn.", {}, [b"one"]))
+    walk.calls.append(Told("check_report", {}, "1 finding.", {"findings": [finding]}))
+    return walk
+
+
+class Order(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+
+def test_a_sentence_tells_what_is_present_beside_what_was_made() -> None:
+    assert sentence(LOOKED) == "Found by words in a made torso: left kidney 155 ml (made with 149)."
+    nothing = Looked("a knee", [row("liver", "unsure", 12.0)], b"", {})
+    assert sentence(nothing) == "Nothing could be said to be present in a knee."
+
+
+def test_the_page_starts_with_a_picture_and_one_sentence() -> None:
+    made = page(walked(), 12.3)
+    order = Order()
+    order.feed(made)
+    shown = [tag for tag in order.tags if tag in ("img", "h1", "h2", "table", "details")]
+    assert shown[:3] == ["img", "h1", "table"]
+    assert shown.count("details") == 2
+    assert "5440" not in made, "an unsure volume is no finding"
+
+
+def test_the_page_fits_narrow_and_dark_screens_and_shows_no_paths() -> None:
+    made = page(walked(), 12.3)
+    assert 'name="viewport"' in made
+    assert "prefers-color-scheme: dark" in made
+    assert made.count("<table>") == made.count("<div class='wide'><table>")
+    assert "larger than &lt;any&gt; liver" in made
+    assert "No &lt;b&gt;cyst&lt;/b&gt;." in made
+    assert "/home/ada" not in made
+    assert not re.search(r"(src|href)='(?!data:|report_check/)", made), "nothing is loaded from elsewhere"
