@@ -21,6 +21,7 @@ from mcp_types import ImageContent, TextContent
 from mcp_types import Tool as McpTool
 
 from ..imaging.errors import OstensorError
+from ..server.mcp.wire import RESULTS, unpacked
 
 CALL_TIMEOUT_S = 600.0
 LONGEST_LIST = 100  # rows of a result that are kept for the agent
@@ -77,6 +78,8 @@ class Toolbox:
             elif isinstance(block, ImageContent):
                 pictures.append(self._keep(base64.b64decode(block.data)))
         result = answer.structured_content if isinstance(answer.structured_content, dict) else {}
+        if name in RESULTS and not answer.is_error:
+            result = unpacked(RESULTS[name], result)
         return Called(bool(answer.is_error), " ".join(text), dict(result), tuple(pictures))
 
     def tools(self, names: tuple[str, ...] | None = None) -> list[BaseTool]:

@@ -30,12 +30,22 @@ from .approval import NAME as APPROVAL
 from .approval import asked_before, check_approved
 from .background import in_background
 from .ui import ui_meta
+from .wire import packed
 
 log = logging.getLogger(__name__)
 
 _THREADS = 128  # calls that wait for jobs hold a thread each
 _PROGRESS_EVERY_S = 0.2
-_EVERYWHERE = ("Provenance", "Geometry")  # parts of answers whose fields are not listed for every tool
+RELIED_ON = {
+    "MaskRow": ("structure", "mask_id", "verdict", "confidence", "volume_ml", "truncated_at", "side", "warnings"),
+    "Candidate": ("mask_id", "score", "verdict", "reasons"),
+    "Measurement": ("mask_id", "volume_ml"),
+    "FileRow": ("mask_id", "path", "format", "readback_dice"),
+    "ReportFinding": ("sentence", "structure", "side", "size_mm", "judgement", "reasons", "evidence"),
+    "SurvivalPoint": ("day", "probability", "low", "high"),
+    "PromptRow": ("text", "kind", "sources", "checked"),
+}
+"""Kind of row -> its fields that programs rely on (DESIGN §4): those are listed with a tool; docs/tools.md has the others."""
 
 
 class ExposedTool(McpTool):
@@ -105,6 +115,7 @@ def expose(entry: Tool, desk: Desk) -> ExposedTool:
     made.parameters = lean(model.model_json_schema(by_alias=True))
     if made.fn_metadata.output_schema is not None:
         made.fn_metadata.output_schema = lean(made.fn_metadata.output_schema, output=True)
+        made.fn_metadata.output_model = None  # results check themselves when they are made; what travels is packed
     if entry.ui == ("app",) and made.fn_metadata.output_schema is not None:
         made.fn_metadata.output_schema = shallow(made.fn_metadata.output_schema)
     assert isinstance(made, ExposedTool)
@@ -119,7 +130,8 @@ def as_content(answer: Answer) -> CallToolResult:
         ImageContent(type="image", data=base64.b64encode(png).decode("ascii"), mime_type="image/png")
         for png in answer.pictures
     ]
-    return CallToolResult(content=content, structured_content=answer.result.model_dump(mode="json"))
+    values = answer.result.model_dump(mode="json")
+    return CallToolResult(content=content, structured_content=packed(type(answer.result), values))
 
 
 def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
@@ -127,8 +139,7 @@ def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
 
     Named parts are written where they are used, so there is nothing to look up. Titles made out of names go; an
     argument that may be null is one to leave out. Of an answer's schema go defaults, the ban on further fields, which fields
-    are always there, and what kind of row a row is: they bind us, not the reader. Provenance and geometry, alike in
-    every answer, are called objects there; the resources and docs say what they hold.
+    are always there, and of rows all fields that programs do not rely on: the reader sees them in the answer.
     """
     parts = schema.get("$defs", {})
 
@@ -140,11 +151,11 @@ def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
         if names:
             return {name: cleaned(value) for name, value in node.items()}
         part = str(node.get("$ref", "")).rpartition("/")[2]
-        if output and part in _EVERYWHERE:
-            return {"type": "object"}
+        if output and part:
+            relied = {k: v for k, v in parts[part].get("properties", {}).items() if k in RELIED_ON.get(part, ())}
+            return {"type": "object", **({"properties": cleaned(relied, names=True)} if relied else {})}
         if part:
-            kind = {k: v for k, v in parts[part].items() if not (output and k == "description")}
-            node = {**kind, **{k: v for k, v in node.items() if k != "$ref"}}
+            node = {**parts[part], **{k: v for k, v in node.items() if k != "$ref"}}
         kept = {k: cleaned(v, names=k == "properties") for k, v in node.items() if not _empty(k, v, output)}
         return _nullable(kept) if output else _optional(kept)
 

@@ -5,47 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from mcp.server.mcpserver import MCPServer
-from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, GetPromptResult, InputRequiredResult
 from pydantic import Field
 
 from ...imaging.errors import BadCall
 from ...tools.desk.desk import Desk
 
-_LONGEST = 50_000  # characters of an argument; the longest reports have some 10,000
 _RULES = (
     "Report a structure only where its verdict is 'present'; call 'unsure' unsure. Quote numbers as the tools give "
     "them, with their unit. Left and right are the patient's. This is research software: say that a physician decides."
 )
 ImageArgument = Annotated[str, Field(description="Handle from open_image, or a path to open.")]
-
-
-class PromptServer(MCPServer[Any]):
-    """An MCP server that says what is wrong with the arguments of a prompt, where the library calls it an internal error."""
-
-    async def get_prompt(
-        self, name: str, arguments: dict[str, Any] | None = None, context: Any = None
-    ) -> GetPromptResult | InputRequiredResult:
-        """The prompt; see the base class.
-
-        Raises:
-            MCPError: invalid parameters (-32602): no such prompt, or arguments it does not take.
-        """
-        known = {prompt.name: prompt for prompt in await self.list_prompts()}
-        if name not in known:
-            raise MCPError(INVALID_PARAMS, f"Unknown prompt '{name[:40]}'. Prompts: {', '.join(known)}.")
-        allowed = [argument.name for argument in known[name].arguments or []]
-        unknown = sorted(set(arguments or {}) - set(allowed))
-        if unknown:
-            raise MCPError(
-                INVALID_PARAMS, f"'{unknown[0][:40]}' is not an argument of {name}. Arguments: {', '.join(allowed)}."
-            )
-        long = [key for key, value in (arguments or {}).items() if len(str(value)) > _LONGEST or "\0" in str(value)]
-        if long:
-            raise MCPError(
-                INVALID_PARAMS, f"'{long[0]}' holds a NUL character or more than {_LONGEST} characters. Shorten it."
-            )
-        return await super().get_prompt(name, arguments, context)
 
 
 def add_prompts(server: MCPServer[Any], desk: Desk) -> None:

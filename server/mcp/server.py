@@ -5,17 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mcp.server.apps import client_supports_apps
+from mcp.server.context import ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.request_state import RequestStateSecurity
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INVALID_PARAMS,
+    GetPromptResult,
+    InputRequiredResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+)
 
 from ... import __version__
 from ...tools.desk.desk import Desk
 from .listed import ListedTool, listed
-from .prompts import PromptServer, add_prompts
+from .prompts import add_prompts
 from .resources import add_resources
 from .slabs import add_slabs
 from .tasks import Support, Tasks
+from .ui import is_for_pages_only
 from .viewer_app import viewer_app
 
 NAME = "ostensor"
@@ -26,6 +37,47 @@ Read the verdict before any number: only 'present' may be reported as found; 'un
 with truncated_at set is of the part inside the scan. Left and right are the patient's. Quote numbers as the tools give them, with \
 their unit; never compute volumes from voxel counts yourself. If an answer has a job_id, call get_job. Research \
 software, not a medical device: a physician decides."""
+
+_LONGEST = 50_000  # characters of an argument; the longest reports have some 10,000
+
+
+class OurServer(MCPServer[Any]):
+    """An MCP server that says what is wrong with the arguments of a prompt, where the library calls it an internal error.
+
+    Tools that only the viewer's page calls are listed to hosts that show pages (MCP Apps), so that others do not read of them.
+    """
+
+    async def _handle_list_tools(
+        self, ctx: ServerRequestContext[Any], params: PaginatedRequestParams | None
+    ) -> ListToolsResult:
+        every = await super()._handle_list_tools(ctx, params)
+        if client_supports_apps(ctx):
+            return every
+        return ListToolsResult(tools=[tool for tool in every.tools if not is_for_pages_only(tool.meta)])
+
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Any = None
+    ) -> GetPromptResult | InputRequiredResult:
+        """The prompt; see the base class.
+
+        Raises:
+            MCPError: invalid parameters (-32602): no such prompt, or arguments it does not take.
+        """
+        known = {prompt.name: prompt for prompt in await self.list_prompts()}
+        if name not in known:
+            raise MCPError(INVALID_PARAMS, f"Unknown prompt '{name[:40]}'. Prompts: {', '.join(known)}.")
+        allowed = [argument.name for argument in known[name].arguments or []]
+        unknown = sorted(set(arguments or {}) - set(allowed))
+        if unknown:
+            raise MCPError(
+                INVALID_PARAMS, f"'{unknown[0][:40]}' is not an argument of {name}. Arguments: {', '.join(allowed)}."
+            )
+        long = [key for key, value in (arguments or {}).items() if len(str(value)) > _LONGEST or "\0" in str(value)]
+        if long:
+            raise MCPError(
+                INVALID_PARAMS, f"'{long[0]}' holds a NUL character or more than {_LONGEST} characters. Shorten it."
+            )
+        return await super().get_prompt(name, arguments, context)
 
 
 def build_server(
@@ -44,7 +96,7 @@ def build_server(
     """
     entries = listed(desk.settings.toolsets)
     tasks = Tasks(desk, {**{e.name: "optional" for e in entries if e.is_long}, **(extra_tasks or {})})
-    server = PromptServer(
+    server = OurServer(
         NAME,
         title="Ostensor",
         description=DESCRIPTION,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...tools.desk.settings import VIEWER_URI
@@ -13,3 +13,8 @@ def ui_meta(ui: Sequence[str], toolsets: Sequence[str]) -> dict[str, Any] | None
     if not ui or not set(toolsets) & {"viewer", "all"}:
         return None
     return {"ui": {"resourceUri": VIEWER_URI, "visibility": list(ui)}}
+
+
+def is_for_pages_only(meta: Mapping[str, Any] | None) -> bool:
+    """Whether a tool is for the viewer's page and no model's business."""
+    return list((meta or {}).get("ui", {}).get("visibility", ["model"])) == ["app"]

@@ -36,13 +36,13 @@ def test_from_a_file_to_a_number(ask: Ask, image_id: str) -> None:
     assert rows[1]["truncated_at"] == ["superior"]
 
 
-def test_every_mask_carries_its_geometry_and_provenance(ask: Ask, image_id: str) -> None:
+def test_every_mask_carries_its_geometry_and_provenance(desk: Desk, ask: Ask, image_id: str) -> None:
     row = ask("segment", image_id=image_id, structures=["liver"]).result["masks"][0]
     assert row["geometry"]["shape"] == [61, 53, 29]
     assert np.allclose(row["geometry"]["affine"], AFFINE)
     assert row["geometry"]["max_affine_difference"] == 0
     assert row["provenance"]["model"] == "toy-ct"
-    assert row["provenance"]["inputs"] == [image_id]
+    assert desk.store.mask_record(row["mask_id"]).facts["provenance"]["inputs"] == [image_id]
     assert len(row["provenance"]["weights_sha256"]) == 64
 
 

@@ -14,6 +14,7 @@ from mcp import Client
 from ostensor.models import catalogue
 from ostensor.models.synthesis.card import CARDS as SYNTHESIS_CARDS
 from ostensor.server.mcp.server import build_server
+from ostensor.server.mcp.wire import RESULTS, unpacked
 from ostensor.tools.desk.desk import Desk
 from ostensor.tools.desk.settings import Settings
 
@@ -102,7 +103,10 @@ async def call_once(desk: Desk, tool: str, arguments: dict[str, Any], mode: str 
         answer = await client.call_tool(tool, arguments)
     text = " ".join(part.text for part in answer.content if part.type == "text")
     pictures = sum(part.type == "image" for part in answer.content)
-    return Reply(bool(answer.is_error), text, answer.structured_content or {}, pictures)
+    result = answer.structured_content or {}
+    if tool in RESULTS and not answer.is_error:
+        result = unpacked(RESULTS[tool], result)  # rows whole again, as programs read them
+    return Reply(bool(answer.is_error), text, result, pictures)
 
 
 @pytest.fixture

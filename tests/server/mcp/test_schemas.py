@@ -10,7 +10,10 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client
+from mcp.client.extension import advertise
+from mcp.server.apps import APP_MIME_TYPE, EXTENSION_ID
 
+from ostensor.server.mcp.exposed import RELIED_ON
 from ostensor.server.mcp.server import build_server
 from ostensor.tools.desk.desk import Desk
 from ostensor.tools.desk.settings import DEFAULT_TOOLSETS, Settings
@@ -21,8 +24,9 @@ NAMES = [entry.name for entry in TOOLS]
 Listed = dict[str, dict[str, Any]]
 
 
-async def asked(desk: Desk) -> Listed:
-    async with Client(build_server(desk)) as client:
+async def asked(desk: Desk, shows_pages: bool = True) -> Listed:
+    pages = [advertise(EXTENSION_ID, {"mimeTypes": [APP_MIME_TYPE]})] if shows_pages else []
+    async with Client(build_server(desk), extensions=pages) as client:
         tools = (await client.list_tools()).tools
     return {tool.name: tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools}
 
@@ -35,16 +39,14 @@ def every(settings: Settings) -> Listed:
 
 
 def test_the_default_list_of_tools_fits_the_budget(desk: Desk) -> None:
-    """DESIGN §4: at most 9,000 tokens, counted as characters / 4, for the tools a model may call.
-
-    The viewer's own tools are kept from models by hosts that show it; to other hosts they cost little.
-    """
-    listed = anyio.run(asked, desk)
-    wanted = [entry for entry in TOOLS if entry.toolset in DEFAULT_TOOLSETS]
-    assert list(listed) == [entry.name for entry in wanted]
-    hidden = [entry.name for entry in wanted if entry.ui == ("app",)]
-    assert len(json.dumps([tool for name, tool in listed.items() if name not in hidden])) / 4 <= 9000
-    assert len(json.dumps([listed[name] for name in hidden])) / 4 <= 800
+    """At most 7,500 tokens, counted as characters / 4; the viewer's own tools are listed to hosts that show it."""
+    listed = anyio.run(asked, desk, False)
+    assert list(listed) == [e.name for e in TOOLS if e.toolset in DEFAULT_TOOLSETS and e.ui != ("app",)]
+    assert len(json.dumps(list(listed.values()), separators=(",", ":"))) / 4 <= 7500
+    pages = anyio.run(asked, desk)
+    hidden = [entry.name for entry in TOOLS if entry.toolset == "viewer"]
+    assert set(pages) - set(listed) == set(hidden)
+    assert len(json.dumps([pages[name] for name in hidden])) / 4 <= 800
 
 
 def test_the_list_is_the_same_every_time(desk: Desk) -> None:
@@ -114,6 +116,12 @@ def test_schemas_hold_nothing_that_is_only_in_the_code(every: Listed) -> None:
     rows = every["segment"]["outputSchema"]["properties"]["masks"]["items"]["properties"]
     assert rows["verdict"]["enum"] == ["present", "absent", "outside_view", "unsupported", "unsure"]
     assert {"structure", "mask_id", "confidence", "volume_ml", "truncated_at", "side", "warnings"} <= set(rows)
+    for kind, fields in RELIED_ON.items():
+        assert any(
+            set(fields) <= set(part.get("properties", {}))
+            for tool in every.values()
+            for part in parts(tool["outputSchema"])
+        ), kind
     assert {"day", "probability", "low", "high"} == set(
         every["predict_prognosis"]["outputSchema"]["properties"]["survival"]["items"]["properties"]
     )

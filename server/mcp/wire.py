@@ -1,0 +1,187 @@
+"""Answers as they travel: what rows share is said once, and nothing is said that says nothing.
+
+An assistant pays for every character. Provenance, geometry and warnings that rows share stand beside the rows; details that are empty
+are left out. `unpacked` gives programs the rows whole again. Left out for good, but kept in
+the mask's resource, are the handles something was made from, and a network's own word beside a calibrated confidence.
+"""
+
+from __future__ import annotations
+
+import copy
+import typing
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from ...tools.registry import TOOLS
+
+DETAILS = frozenset({"confidence_is", "mean_sigmoid", "volume_90_ml", "nearest", "side_checked", "radiomics"})
+"""Fields of rows that are left out when empty; what else a row has is there, so that programs need not ask whether it is."""
+
+SAME = ("confidence_is",)  # fields of rows that are said once where all rows say the same
+MADE_BY, GEOMETRY, NOTES = "made_by", "geometry", "notes"
+Values = dict[str, Any]
+RESULTS: dict[str, type[BaseModel]] = {entry.name: entry.result for entry in TOOLS}
+
+
+def packed(kind: type[BaseModel], values: Mapping[str, Any]) -> Values:
+    """A result (its plain values) as it travels; of a job, what its tool answered, too."""
+    made = _without_empty(kind, values)
+    if made.get("result") and values.get("tool") in RESULTS:
+        made["result"] = packed(RESULTS[values["tool"]], values["result"])
+    provenances: Values = {}
+    for name, row_kind, rows in _rows_of(kind, made):
+        for row in rows:
+            _share_provenance(row, provenances)
+            if row.get("asked_as") == row.get("structure"):
+                row.pop("asked_as", None)
+            if row.get("confidence") is not None:
+                row.pop("mean_sigmoid", None)
+        if "geometry" in row_kind.model_fields:
+            _share_geometry(made, rows)
+        for field in SAME:
+            said = {row[field] for row in rows if field in row}
+            if len(said) == 1 and sum(field in row for row in rows) > 1:
+                made[field] = said.pop()
+                for row in rows:
+                    row.pop(field, None)
+        notes = _shared_warnings(rows)
+        if notes:
+            made[NOTES] = {**made.get(NOTES, {}), name: notes}
+    if len(provenances) == 1:
+        for _name, _kind, rows in _rows_of(kind, made):
+            for row in rows:
+                row.pop(MADE_BY, None)
+    if provenances:
+        made[MADE_BY] = provenances
+    return made
+
+
+def unpacked(kind: type[BaseModel], wire: Mapping[str, Any]) -> Values:
+    """The plain values of a result again, every row whole but for what is left out for good."""
+    made: Values = copy.deepcopy(dict(wire))
+    if made.get("result") and made.get("tool") in RESULTS:
+        made["result"] = unpacked(RESULTS[made["tool"]], made["result"])
+    provenances, geometry, notes = made.pop(MADE_BY, {}), made.pop(GEOMETRY, None), made.pop(NOTES, {})
+    if geometry is not None and GEOMETRY in kind.model_fields:
+        made[GEOMETRY], geometry = geometry, None
+    same = {field: made.pop(field) for field in SAME if field in made and field not in kind.model_fields}
+    only = next(iter(provenances)) if len(provenances) == 1 else None
+    for name, row_kind, rows in _rows_of(kind, made):
+        for row in rows:
+            key = row.pop(MADE_BY, only)
+            if "provenance" in row_kind.model_fields and "provenance" not in row and key in provenances:
+                row["provenance"] = {"inputs": [], **provenances[key]}
+            if geometry is not None and row.get("mask_id") and "geometry" in row_kind.model_fields:
+                row.setdefault("geometry", {**geometry, "side_checked": row.pop("side_checked", False)})
+            if "asked_as" in row_kind.model_fields:
+                row.setdefault("asked_as", row.get("structure", ""))
+            for field, value in same.items():
+                if field in row_kind.model_fields and row.get("confidence") is not None:
+                    row.setdefault(field, value)
+        for note in notes.get(name, ()):
+            for place in note["rows"]:
+                rows[place]["warnings"] = [*rows[place].get("warnings", []), note["text"]]
+    return _with_defaults(kind, made)
+
+
+def _rows_of(kind: type[BaseModel], made: Mapping[str, Any]) -> Iterator[tuple[str, type[BaseModel], list[Values]]]:
+    """Name, kind and rows of every list of models."""
+    for name, field in kind.model_fields.items():
+        inner, many = model_in(field.annotation)
+        if many and inner is not None and isinstance(made.get(name), list):
+            yield name, inner, made[name]
+
+
+def model_in(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
+    """The model inside an annotation, if any, and whether it is a list of them."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, False
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    found = [model_in(part) for part in parts if isinstance(part, type) or typing.get_args(part)]
+    inner = next((model for model, _many in found if model is not None), None)
+    return inner, inner is not None and (origin is list or any(many for _model, many in found))
+
+
+def _without_empty(kind: type[BaseModel], values: Mapping[str, Any], level: int = 0) -> Values:
+    """Values without what is empty: nothing of the answer itself, of its rows details and parts, of their parts everything."""
+    made = {}
+    for name, value in values.items():
+        field = kind.model_fields.get(name)
+        inner, many = model_in(field.annotation) if field is not None else (None, False)
+        if inner is not None and isinstance(value, dict):
+            value = _without_empty(inner, value, level + 1)
+        elif inner is not None and many and isinstance(value, list):
+            value = [_without_empty(inner, one, level + 1) for one in value]
+        may_go = level > 1 or (level == 1 and (name in DETAILS or inner is not None))
+        if not may_go or value not in (None, "", [], {}):
+            made[name] = value
+    return made
+
+
+def _with_defaults(kind: type[BaseModel], made: Mapping[str, Any]) -> Values:
+    """Fields that were left out, as they were: their default, or what is empty of their type."""
+    whole: Values = {}
+    for name, field in kind.model_fields.items():
+        value = made.get(name, _Missing)
+        inner, many = model_in(field.annotation)
+        if value is _Missing:
+            value = (
+                field.get_default(call_default_factory=True) if not field.is_required() else _empty_of(field.annotation)
+            )
+        if inner is not None and isinstance(value, dict):
+            value = _with_defaults(inner, value)
+        elif inner is not None and many and isinstance(value, list):
+            value = [_with_defaults(inner, one) for one in value]
+        whole[name] = value
+    return whole
+
+
+class _Missing:
+    pass
+
+
+def _empty_of(annotation: Any) -> Any:
+    kind = typing.get_origin(annotation) or annotation
+    return [] if kind is list else {} if kind is dict else "" if kind is str else None
+
+
+def _share_provenance(row: Values, shared: Values) -> None:
+    found = row.pop("provenance", None)
+    if found is None:
+        return
+    found = {name: value for name, value in found.items() if name != "inputs" and value is not None}
+    key = str(found.get("model") or found["tool"])
+    while shared.setdefault(key, found) != found:
+        key += "'"
+    row[MADE_BY] = key
+
+
+def _share_geometry(made: Values, rows: Sequence[Values]) -> None:
+    """One receipt for rows on one grid, with the largest difference of all; which sides were checked stays in the row."""
+    receipts = [row["geometry"] for row in rows if row.get("geometry")]
+    if not receipts or any(
+        one["shape"] != receipts[0]["shape"] or one["affine"] != receipts[0]["affine"] for one in receipts
+    ):
+        return
+    largest = max(one["max_affine_difference"] for one in receipts)
+    made[GEOMETRY] = {**receipts[0], "max_affine_difference": largest}
+    made[GEOMETRY].pop("side_checked", None)
+    for row in rows:
+        found = row.pop("geometry", None)
+        if found and found.get("side_checked"):
+            row["side_checked"] = True
+
+
+def _shared_warnings(rows: Sequence[Values]) -> list[Values]:
+    """Warnings that several rows bear, each with the places of these rows; taken out of the rows."""
+    counts = Counter(text for row in rows for text in row.get("warnings", ()) if isinstance(text, str))
+    notes = []
+    for text in (text for text, count in counts.items() if count > 1):
+        places = [n for n, row in enumerate(rows) if text in row.get("warnings", ())]
+        notes.append({"text": text, "rows": places})
+        for n in places:
+            rows[n]["warnings"] = [one for one in rows[n]["warnings"] if one != text]
+    return notes
