@@ -60,7 +60,7 @@ def refuse_detached(path: Path, door: Door = ANYWHERE) -> None:
     Raises:
         BadCall: it does, or its header is damaged.
     """
-    if not path.name.lower().endswith((".mha", ".mhd", ".nrrd")):
+    if not path.name.lower().endswith((".mha", ".mhd", ".nrrd", ".nhdr")):
         return
     with door.open(path) as file:
         if _layout(file, path.name).data_file:
