@@ -101,12 +101,13 @@ def _holes_of(solid: list[Polygon], holes: list[Polygon]) -> list[tuple[Polygon,
     owned: list[list[Polygon]] = [[] for _ in solid]
     areas = [abs(signed_area(outer)) for outer in solid]
     for hole in holes:
-        around = [n for n, outer in enumerate(solid) if areas[n] > abs(signed_area(hole)) and _holds(outer, hole[0])]
+        around = [n for n, outer in enumerate(solid) if areas[n] > abs(signed_area(hole)) and holds(outer, hole[0])]
         owned[min(around, key=lambda n: areas[n])].append(hole)
     return list(zip(solid, owned, strict=True))
 
 
-def _holds(polygon: Polygon, point: npt.NDArray[np.float64]) -> bool:
+def holds(polygon: Polygon, point: npt.NDArray[np.float64]) -> bool:
+    """Whether a point (x y) lies inside, by counting crossings."""
     start, stop = polygon, np.roll(polygon, -1, axis=0)
     y = point[1] + 1e-4  # no corner lies on this line
     crossed = (start[:, 1] > y) != (stop[:, 1] > y)

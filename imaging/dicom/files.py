@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -96,6 +96,41 @@ class Parts:
     others: tuple[str, ...]
     damaged: int
     links: int = 0
+
+
+@dataclass(frozen=True)
+class DicomObject:
+    """One DICOM object that is no image.
+
+    Attributes:
+        header: every element but pixels.
+        load: reads it again with pixels.
+        packed: bytes it takes where it lies.
+    """
+
+    header: Any
+    load: Callable[[], Any]
+    packed: int
+
+
+def find_objects(members: Members, kinds: Collection[str]) -> list[DicomObject]:
+    """The objects of these modalities among the files of a path, to be read while they are open.
+
+    Raises:
+        BadCall: headers that are too long together.
+    """
+    withhold_header_values()
+    meter, objects = Meter(members.name), []
+    for member in members.files:
+        try:
+            found = _header(member, meter)
+        except BadCall:
+            raise
+        except UNREADABLE:
+            continue
+        if found is not None and str(found[0].get("Modality", "") or "") in kinds:
+            objects.append(DicomObject(found[0], partial(_whole, member, found[0]), member.packed))
+    return objects
 
 
 def find_parts(members: Members) -> Parts:

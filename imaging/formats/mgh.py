@@ -27,7 +27,9 @@ from ..guards.limits import BUDGET, check_ratio, check_size
 from ..volume import Grid
 from .table import NO_ORIENTATION, Raw
 
-_HEAD = struct.Struct(">7ih15f")  # version, width, height, depth, frames, type, dof, goodRASFlag; sizes, cosines, centre
+_HEAD = struct.Struct(
+    ">7ih15f"
+)  # version, width, height, depth, frames, type, dof, goodRASFlag; sizes, cosines, centre
 _START = 284  # byte of the first voxel
 _TYPES = {0: ">u1", 1: ">i4", 3: ">f4", 4: ">i2", 10: ">u2"}
 _PIECE = 1 << 22  # bytes
@@ -93,7 +95,7 @@ def _affine(numbers: list[float], shape: tuple[int, int, int], name: str) -> npt
 
 def _voxels(stream: Any, count: int, dtype: np.dtype[Any], name: str) -> npt.NDArray[Any]:
     array = np.empty(count, dtype)
-    into, done = array.data.cast("B") if dtype.itemsize == 1 else memoryview(array.view(np.uint8)), 0
+    into, done = array.view(np.uint8).data.cast("B"), 0
     while done < len(into):
         got = stream.readinto(into[done : done + _PIECE])
         if not got:

@@ -54,6 +54,17 @@ def read_nifti(path: Path, door: Door = ANYWHERE) -> Raw:
             ) from error
 
 
+def read_extensions(path: Path, door: Door = ANYWHERE) -> bytes:
+    """The header with everything between it and the voxels, unparsed; b"" where that cannot be read."""
+    with door.open(path) as file, ExitStack() as open_files:
+        packed = file.peek(2)[:2] == b"\x1f\x8b"  # type: ignore[attr-defined]  # a buffered file has it
+        stream: Any = open_files.enter_context(igzip.IGzipFile(fileobj=file, mode="rb")) if packed else file
+        try:
+            return _header(stream, _with_offset(_start(stream, path.name), path.name)[0], path.name)[1]
+        except (BadCall, OSError, EOFError, zlib.error, IsalError):  # type: ignore[misc]  # isal types it loosely
+            return b""
+
+
 def _read(stream: BinaryIO, name: str, size: int, *, packed: bool) -> Raw:
     """The image in an open, unpacking stream.
 
