@@ -17,6 +17,7 @@ from .formats.table import IMAGE_ENDINGS, WRITTEN_ENDINGS, Raw, format_of, loade
 from .guards.doors import ANYWHERE, Door
 from .guards.withheld import withhold_header_values
 from .hounsfield import unit_by_values
+from .imports.looks import label_warning
 from .opened import Opened, guess_modality, preflight
 from .volume import MODALITIES, Grid, Modality, Volume
 
@@ -97,7 +98,8 @@ def _opened(
     volume = Volume(array, grid, chosen, synthetic)
     if unit is None:
         unit = unit_by_values(volume)
-    return Opened(volume, (), (*notes, *preflight(volume, unit)), kind, unit)
+    labels = label_warning(array)
+    return Opened(volume, (), (*notes, *preflight(volume, unit), *([labels] if labels else [])), kind, unit)
 
 
 def _narrowed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -119,6 +119,7 @@ def discover(members: Members) -> Study:
         if found.others:
             raise BadCall(
                 f"'{members.name}' holds DICOM of kind {', '.join(found.others)}, no DICOM image. Give the scan it belongs to."
+                + (" SEG and RTSTRUCT are for import_mask." if {"SEG", "RTSTRUCT"} & set(found.others) else "")
             )
         if found.links:
             raise BadCall(

@@ -25,6 +25,7 @@ class Laid:
         file_voxels: how many it had in the file.
         outside: how many of those lie outside the image.
         file_ml: its volume in the file; None where no size is known.
+        moved: its voxels were taken from another grid.
     """
 
     piece: Piece
@@ -32,11 +33,12 @@ class Laid:
     file_voxels: int
     outside: int
     file_ml: float | None
+    moved: bool
 
     @property
     def is_exact(self) -> bool:
         """Whether every voxel of the file is a voxel of the image, and no other."""
-        return self.piece.before_ml is None and self.outside == 0 and self.file_voxels == self.region.voxels
+        return not (self.moved or self.outside) and self.piece.before_ml is None
 
 
 def lay(
@@ -84,7 +86,14 @@ def _layer(layer: Labels, pieces: list[Piece], place: Place, file: LabelFile) ->
         known = [value for value in piece.values if value < len(every)]
         before = int(every[known].sum())
         told = piece.before_ml if piece.before_ml is not None or unit is None else before * unit
-        yield Laid(piece, _region(moved, piece, boxes, place.target), before, int(outside[known].sum()), told)
+        yield Laid(
+            piece,
+            _region(moved, piece, boxes, place.target),
+            before,
+            int(outside[known].sum()),
+            told,
+            place.turn is None,
+        )
 
 
 def _boxes(moved: Labels) -> dict[int, Box]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings as python_warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -67,10 +68,12 @@ def _of_object(path: Path, door: Door, target: Grid, check: Check, resample: boo
     kind, data = read_object(path, door)
     notes = check(data)
     digest = hash_of(path, door) if path.is_file() else hashlib.sha256(str(data.SOPInstanceUID).encode()).hexdigest()
-    if kind == "SEG":
-        found = read_segmentation(data, path.name, target, digest)
-    else:
-        found = read_outlines(data, path.name, target, digest, resample=resample)
+    with python_warnings.catch_warnings():
+        python_warnings.simplefilter("ignore")  # of odd values; what matters is refused
+        if kind == "SEG":
+            found = read_segmentation(data, path.name, target, digest)
+        else:
+            found = read_outlines(data, path.name, target, digest, resample=resample)
     return replace(found, notes=(*notes, *found.notes))
 
 

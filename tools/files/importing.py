@@ -73,7 +73,7 @@ def import_mask(
         place, laid = lay(file, image.grid, resample=resample, report=report)
         kept = _Import(desk, image, file, f"sha256:{file.sha256}")
         rows = [kept.row(one, namer.name(one.piece)) for one in laid]
-    exact = place.turn is not None and all(one.is_exact for one in laid)
+    exact = all(one.is_exact for one in laid)
     warnings = [
         *file.notes,
         *place.notes,
