@@ -30,6 +30,7 @@ from ..volume import Affine, Grid
 from .table import NO_ORIENTATION, UNSURE_SIDES, Raw
 
 SYNTHETIC_NOTE = b"synthetic image (ostensor)"
+STATED_NOTE = b"voxel size stated by the user (ostensor)"
 _COMMENT = 6  # code of a header extension in plain text (nifti1.h, NIFTI_ECODE_COMMENT)
 _KINDS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
 _HEADER_BYTES = 64 * 1024**2  # with extensions; our choice
@@ -282,11 +283,17 @@ def write_nifti(path: Path, array: npt.NDArray[Any], grid: Grid, *, synthetic: b
     values = array.astype(np.uint8) if array.dtype == np.bool_ else np.asarray(array)
     if values.dtype == np.float16:
         values = values.astype(np.float32)
-    image = nibabel.Nifti1Image(values, grid.affine, dtype=values.dtype)
-    image.header.set_xyzt_units("mm" if grid.spacing_known else "unknown")
-    code = 1 if grid.spacing_known else 0
-    image.set_sform(grid.affine, code=code)
-    image.set_qform(grid.affine, code=code)
+    affine = grid.affine.copy()
+    if not grid.volume_known:  # sizes of 1 stand for none; a size within the plane alone has no place in the header
+        affine[:3, :3] /= np.array(grid.spacing_mm)
+    image = nibabel.Nifti1Image(values, affine, dtype=values.dtype)
+    image.header.set_xyzt_units("mm" if grid.volume_known else "unknown")
+    code = 1 if grid.volume_known else 0
+    image.set_sform(affine, code=code)
+    image.set_qform(affine, code=code)
+    if grid.stated:
+        image.header["descrip"] = STATED_NOTE
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT, STATED_NOTE))
     if synthetic:
         image.header["descrip"] = SYNTHETIC_NOTE
         image.header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT, SYNTHETIC_NOTE))

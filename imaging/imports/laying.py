@@ -81,7 +81,7 @@ def _layer(layer: Labels, pieces: list[Piece], place: Place, file: LabelFile) ->
     every, outside = place.counts(layer, max([*values, int(layer.max(initial=0))]))
     moved = place.on(layer)
     boxes = _boxes(moved)
-    unit = file.grid.voxel_ml if file.grid.spacing_known else None
+    unit = file.grid.voxel_ml if file.grid.volume_known else None
     for piece in pieces:
         known = [value for value in piece.values if value < len(every)]
         before = int(every[known].sum())

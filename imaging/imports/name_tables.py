@@ -44,7 +44,8 @@ def names_of(path: Path, door: Door, kind: str) -> tuple[Names, str]:
         table = _bids(text) if ending == ".tsv" else _colours(text)
         if table:
             return table, f"Names come from '{stem}{ending}' beside it."
-    for folder in (path.parent, path.parent.parent):
+    beside = path.parent
+    for folder in (beside, beside.parent):
         table = _dataset(_text(folder / "dataset.json", door))
         if table:
             return table, "Names come from nnU-Net's dataset.json."

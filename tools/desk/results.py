@@ -221,7 +221,7 @@ class PartRow(Result):
     """One connected part of a mask that has several; lengths is null where it seems to hold both of a pair."""
 
     voxels: int
-    volume_ml: float
+    volume_ml: float | None
     side: str | None
     lengths: Lengths | None
     across: Across | None

@@ -126,7 +126,7 @@ class _Import:
                 made_by=f"import {self.origin} {piece.layer} {piece.values}",
                 facts=facts,
             ).mask_id
-        known = self.image.grid.spacing_known and not self.image.synthetic
+        known = self.image.grid.volume_known and not self.image.synthetic
         changed = known and not one.is_exact and one.file_ml is not None
         return ImportedRow(
             structure=named.structure,

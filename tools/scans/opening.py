@@ -20,6 +20,12 @@ def open_image(
         Field(description="'auto' reads the DICOM header or recognises CT by its values; say 'mr' for MR NIfTI files."),
     ] = "auto",
     series: Annotated[str | None, Field(description="Alias of one DICOM series, from an earlier answer.")] = None,
+    spacing_mm: Annotated[
+        list[Annotated[float, Field(gt=0, le=1000)]] | None,
+        Field(
+            description="Voxel size in mm along x, y(, z), only where the file has none.", min_length=2, max_length=3
+        ),
+    ] = None,
 ) -> Answer:
     """Open a scan and get the image_id every other tool needs. Call this first.
 
@@ -29,15 +35,17 @@ def open_image(
     Example: open_image(path="ct.nii.gz")
     """
     with BUDGET.opening():
-        return _opened(desk, call, path, modality, series)
+        return _opened(desk, call, path, modality, series, spacing_mm)
 
 
-def _opened(desk: Desk, call: Call, path: str, modality: Any, series: str | None) -> Answer:
+def _opened(
+    desk: Desk, call: Call, path: str, modality: Any, series: str | None, spacing_mm: list[float] | None
+) -> Answer:
     found = desk.roots.inside(path)
     call.report(0.1, "reading")
     from ...imaging.files import read_image  # its formats load slowly
 
-    opened = read_image(found, modality=modality, series=series, within=desk.roots.folders)
+    opened = read_image(found, modality=modality, series=series, within=desk.roots.folders, spacing_mm=spacing_mm)
     rows = [SeriesRow(**vars(row)) for row in opened.series]
     if opened.volume is None:
         text = f"{len(rows)} series found. Call open_image again with series set to one of: "
@@ -46,7 +54,8 @@ def _opened(desk: Desk, call: Call, path: str, modality: Any, series: str | None
     volume = opened.volume
     facts = {"warnings": list(opened.warnings), "format": opened.format, "unit": opened.unit}
     record = desk.store.add_image(volume, source_name=found.name, facts=facts, source=opened.source)
-    spacing = [round(s, 4) for s in volume.grid.spacing_mm] if volume.grid.spacing_known else None
+    sizes = volume.grid.spacing_mm if volume.grid.thickness_known else volume.grid.spacing_mm[:2]
+    spacing = [round(s, 4) for s in sizes] if volume.grid.spacing_known else None
     result = ImageResult(
         image_id=record.image_id,
         modality=volume.modality,

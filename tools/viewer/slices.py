@@ -152,7 +152,7 @@ def _shown(record: MaskRecord, number: int, grid: Grid) -> ViewerMask:
         mask_id=record.mask_id,
         name=record.structure or record.mask_id,
         colour="#{:02x}{:02x}{:02x}".format(*COLOURS[number % len(COLOURS)]),
-        volume_ml=round(volume_ml, 2) if grid.spacing_known else None,
+        volume_ml=round(volume_ml, 2) if grid.volume_known else None,
         verdict=str(record.facts.get("verdict", "")),
     )
 

@@ -201,10 +201,11 @@ def write_nrrd(path: Path, array: npt.NDArray[Any], grid: Grid, *, synthetic: bo
     kind = {"i": "int", "u": "uint", "f": "float"}[values.dtype.kind] + str(8 * values.dtype.itemsize)
     lines = ["NRRD0005", f"type: { {'float32': 'float', 'float64': 'double'}.get(kind, kind) }", "dimension: 3"]
     lines += ["sizes: " + " ".join(map(str, values.shape)), "endian: little", "encoding: gzip"]
-    if grid.spacing_known:
+    if grid.volume_known:
         vectors = ["(" + ",".join(repr(float(n)) for n in column) + ")" for column in affine[:3].T]
         lines += ["space: left-posterior-superior", "kinds: domain domain domain"]
         lines += ["space directions: " + " ".join(vectors[:3]), "space origin: " + vectors[3]]
     lines += [f"{SYNTHETIC_KEY}:=true"] if synthetic else []
+    lines += ["ostensor_voxel_size:=stated by the user"] if grid.stated else []
     body = igzip.compress(values.astype(values.dtype.newbyteorder("<")).tobytes(order="F"), 1)
     write_atomically(path, lambda file: file.write("\n".join([*lines, "", ""]).encode() + body))
