@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -133,6 +133,17 @@ def find_objects(members: Members, kinds: Collection[str]) -> list[DicomObject]:
     return objects
 
 
+def read_elements(member: Member, meter: Meter, keywords: Sequence[str]) -> Any | None:
+    """A few elements of one file's header; None when it is no DICOM.
+
+    Raises:
+        one of `UNREADABLE`: it says it is DICOM and cannot be read.
+        BadCall: all headers together are too much.
+    """
+    found = _header(member, meter, keywords)
+    return None if found is None else found[0]
+
+
 def find_parts(members: Members) -> Parts:
     """Every DICOM image among the files of a path, to be read while they are open.
 
@@ -210,7 +221,7 @@ def _numbers(header: Any, keyword: str, count: int) -> tuple[float, ...] | None:
     return tuple(found) if len(found) == count and np.isfinite(found).all() else None
 
 
-def _header(member: Member, meter: Meter) -> tuple[Any, int] | None:
+def _header(member: Member, meter: Meter, keywords: Sequence[str] | None = None) -> tuple[Any, int] | None:
     """Header, and where the pixels begin in the file; None when the file is no DICOM.
 
     Raises:
@@ -227,7 +238,8 @@ def _header(member: Member, meter: Meter) -> tuple[Any, int] | None:
             file.seek(0)
             metered: Any = Metered(inflated(file, member.packed, meter), meter)
             try:
-                header = pydicom.dcmread(metered, stop_before_pixels=True, force=not marked)
+                wanted = None if keywords is None else ["SOPClassUID", *keywords]
+                header = pydicom.dcmread(metered, stop_before_pixels=True, force=not marked, specific_tags=wanted)
             finally:
                 metered.close()
             return (header, metered.tell()) if marked or "SOPClassUID" in header else None

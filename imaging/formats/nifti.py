@@ -34,6 +34,7 @@ STATED_NOTE = b"voxel size stated by the user (ostensor)"
 _COMMENT = 6  # code of a header extension in plain text (nifti1.h, NIFTI_ECODE_COMMENT)
 _KINDS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
 _HEADER_BYTES = 64 * 1024**2  # with extensions; our choice
+_LABELS = 1002  # intent code (nifti1.h, NIFTI_INTENT_LABEL)
 _PIECE = 1 << 22  # voxels
 
 
@@ -64,6 +65,23 @@ def read_extensions(path: Path, door: Door = ANYWHERE) -> bytes:
             return _header(stream, _with_offset(_start(stream, path.name), path.name)[0], path.name)[1]
         except (BadCall, OSError, EOFError, zlib.error, IsalError):  # type: ignore[misc]  # isal types it loosely
             return b""
+
+
+def read_outline(path: Path, door: Door = ANYWHERE) -> tuple[tuple[int, ...], tuple[float, ...], bool]:
+    """Shape, voxel size in mm (() where it is not told) and whether the header calls its values labels.
+
+    Raises:
+        BadCall: no NIfTI, or a damaged header.
+        OSError, EOFError, ValueError: it cannot be unpacked.
+    """
+    with door.open(path) as file:
+        packed = file.peek(2)[:2] == b"\x1f\x8b"  # type: ignore[attr-defined]  # a buffered file has it
+        stream: Any = igzip.IGzipFile(fileobj=file, mode="rb") if packed else file
+        header, head = _header(stream, _with_offset(_start(stream, path.name), path.name)[0], path.name)
+        place = _geometry(header, _sizes_said(head, header), path.name)
+    shape = tuple(int(n) for n in header.get_data_shape())
+    sizes = tuple(float(s) for s in np.linalg.norm(place.affine[:3, :3], axis=0))
+    return shape, sizes if place.spacing_known and len(shape) > 2 else (), int(header["intent_code"]) == _LABELS
 
 
 def _read(stream: BinaryIO, name: str, size: int, *, packed: bool) -> Raw:

@@ -13,6 +13,7 @@ from mcp_types import Completion, CompletionArgument, CompletionContext, PromptR
 
 from ...imaging.errors import BadCall
 from ...tools.desk.desk import Desk
+from ...tools.files.aliases import alias_of_image
 from .slabs import slices_per_read
 
 
@@ -29,6 +30,7 @@ def _add_records(server: MCPServer[Any], desk: Desk) -> None:
         grid, dtype = record.grid, desk.store.volume(image_id).array.dtype.newbyteorder("<")
         return _text(
             image_id=record.image_id,
+            alias=alias_of_image(record),
             modality=record.modality,
             shape=list(grid.shape),
             spacing_mm=list(grid.spacing_mm) if grid.spacing_known else None,

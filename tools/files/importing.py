@@ -23,6 +23,7 @@ from ...store.records import ImageRecord
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import Provenance
 from .naming import Named, Namer, private_words
+from .paths import found_path
 from .results import ImportedRow, ImportResult
 
 _VOXEL_BYTES = 8  # the file's layer, the same on the image, and a mask of it, of a byte or two each
@@ -47,7 +48,7 @@ def import_mask(
     On another grid it is refused unless resample; losses stand in warnings. Objects of another patient, study or frame of reference are
     refused. Verdict "imported": somebody drew it, nothing was judged. Example: import_mask(path="seg.nii.gz", image_id="img_0123456789ab")
     """
-    found = desk.roots.inside(path)
+    found = found_path(desk, path, "import_mask")
     image = desk.store.image(image_id)
     source = desk.store.sources.get(image_id)
     call.report(0.05, "reading")

@@ -108,6 +108,11 @@ def _sided(words: str) -> str:
     return f"{_SIDES[last.lower()]} {' '.join(rest)}" if rest and last.lower() in _SIDES else words
 
 
+def is_structure_name(table: StructureTable, name: str) -> bool:
+    """Whether a name such as "kidney_left" is that of a structure."""
+    return any(table.get(words) is not None for words in (_words(name), _sided(_words(name))))
+
+
 def private_words(headers: Iterable[Any]) -> frozenset[str]:
     """Words of DICOM headers that name a patient or a physician, for comparing only."""
     found: set[str] = set()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import WithJsonSchema
+from pydantic import SerializerFunctionWrapHandler, WithJsonSchema, model_serializer
 
 from ..desk.results import ImageAnswer, Provenance, Result
 
@@ -22,6 +22,12 @@ class ImportedRow(Result):
     file_ml: float | None = None
     warnings: list[str] = []
 
+    @model_serializer(mode="wrap")
+    def _compact(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is not known: a file may hold a hundred structures."""
+        row: dict[str, Any] = handler(self)
+        return {key: value for key, value in row.items() if key == "mask_id" or value not in (None, [])}
+
 
 class ImportResult(ImageAnswer):
     """Masks as somebody drew them: their verdict is "imported", whether they are right was not judged."""
@@ -33,3 +39,19 @@ class ImportResult(ImageAnswer):
     verdict: Literal["imported"] = "imported"
     warnings: list[str] = []
     provenance: Provenance
+
+
+class FilesResult(Result):
+    """Rows: path, kind, and what is known of series, modality, files, shape, spacing_mm; use "import_mask" for masks."""
+
+    roots: list[str]
+    files: list[dict[str, object]]
+    more: int
+    complete: bool
+
+
+class HandlesResult(Result):
+    """Rows: handle, kind, alias, created (UTC), and what its kind has."""
+
+    handles: list[dict[str, object]]
+    more: int

@@ -20,6 +20,7 @@ from ...imaging.volume import Grid
 from ...store.records import MaskRecord
 from ..desk.desk import Answer, Call, Desk
 from ..desk.doubts import grey_unit
+from ..files.aliases import alias_of_image
 from .results import PointResult, SlicesResult, ViewerMask, ViewerPlane, ViewerResult, ViewerSlice
 
 MOST_MASKS = 20
@@ -46,6 +47,7 @@ def viewer_open(
     middle = _middle(desk, chosen, grid.shape)
     result = ViewerResult(
         image_id=image_id,
+        alias=alias_of_image(desk.store.image(image_id)),
         modality=volume.modality,
         unit=grey_unit(desk.store.image(image_id), volume),
         synthetic=volume.synthetic,

@@ -33,7 +33,7 @@ def test_voxels_anywhere_else_are_refused(tmp_path: Path, place: str) -> None:
     path = written(tmp_path)
     lines = path.read_text().splitlines()
     path.write_text("\n".join(f"data file: {place}" if line.startswith("data file") else line for line in lines) + "\n")
-    with pytest.raises(BadCall, match="beside|elsewhere|cannot be opened"):
+    with pytest.raises(BadCall, match=r"beside|elsewhere|cannot be opened"):
         read_image(path, within=[tmp_path])
 
 

@@ -39,7 +39,8 @@ def opened(ask: Ask, path: str, **options: object) -> Reply:
 
 def test_it_makes_another_image_whose_every_number_says_so(ask: Ask, sizeless: str) -> None:
     bare, stated, other = (
-        opened(ask, sizeless, **options) for options in ({}, {"spacing_mm": [0.7, 0.9, 3]}, {"spacing_mm": [0.7, 0.9, 2]})
+        opened(ask, sizeless, **options)
+        for options in ({}, {"spacing_mm": [0.7, 0.9, 3]}, {"spacing_mm": [0.7, 0.9, 2]})
     )
     assert len({one.result["image_id"] for one in (bare, stated, other)}) == 3
     assert stated.result["spacing_mm"] == [0.7, 0.9, 3.0]
@@ -81,7 +82,12 @@ def test_a_size_of_the_file_is_never_replaced(ask: Ask) -> None:
 
 @pytest.mark.parametrize(
     ("spacing", "fact"),
-    [([0.7, 0.9], "needs three numbers"), ([0.7], "at least 2"), ([0.7, 0.9, 0], "greater than 0"), ([1, 1, 1, 1], "at most 3")],
+    [
+        ([0.7, 0.9], "needs three numbers"),
+        ([0.7], "at least 2"),
+        ([0.7, 0.9, 0], "greater than 0"),
+        ([1, 1, 1, 1], "at most 3"),
+    ],
 )
 def test_sizes_that_are_none_are_refused(ask: Ask, sizeless: str, spacing: list[float], fact: str) -> None:
     reply = ask("open_image", path=sizeless, spacing_mm=spacing)
