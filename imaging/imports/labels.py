@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..errors import BadCall
 from ..guards.doors import Door
+from ..guards.limits import BUDGET
 from ..volume import Grid
 
 MOST_PIECES = 400  # our choice; the longest lists in use (FreeSurfer's cortex and subfields) stay below 300
@@ -126,9 +127,10 @@ def as_labels(array: npt.NDArray[Any], name: str) -> Whole:
     kind = np.uint8 if high < 256 else np.uint16 if high < 65536 else np.int32
     if array.dtype.kind in "iu":
         return Whole(array.astype(kind, copy=False))
-    whole = array.astype(kind)
-    if np.array_equal(whole, array):
-        return Whole(whole)
+    with BUDGET.reserved(name, 2 * array.nbytes):
+        whole = array.astype(kind)
+        if np.array_equal(whole, array):
+            return Whole(whole)
     if high > 1:
         raise BadCall(
             f"'{name}' holds values between the whole numbers up to {high:g}: an image, or labels that were interpolated. "

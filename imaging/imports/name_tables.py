@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadCall
-from ..formats.nifti import read_extensions
 from ..guards.doors import Door
 
 FREESURFER = Path(__file__).parent / "freesurfer.tsv"
 FREESURFER_NOTE = "Numbers were read as FreeSurfer's (aseg)."
 _MOST_BYTES = 1 << 20
+_UPLOADED = re.compile(r"^[0-9a-f]{12}_")
 Names = Mapping[tuple[int, ...], str]
 """Name of a structure by the numbers that belong to it: one, or several of a region."""
 # Label tables in XML, as the Connectome Workbench and TotalSegmentator write them behind a NIfTI header.
@@ -33,6 +33,8 @@ _LINES = (
 def names_of(path: Path, door: Door, kind: str) -> tuple[Names, str]:
     """Names, and a sentence about where they come from when that is not the file itself."""
     if kind == "nifti":
+        from ..formats.nifti import read_extensions  # nibabel loads slowly
+
         found: dict[tuple[int, ...], str] = {}
         for number, name in _XML_LABEL.findall(read_extensions(path, door)):
             found.setdefault((int(number),), name.decode("utf-8", "replace").strip())
@@ -59,6 +61,18 @@ def stem_of(name: str) -> str:
     return re.sub(r"(\.seg)?\.[A-Za-z]{2,4}$", "", re.sub(r"\.gz$", "", name, flags=re.IGNORECASE))
 
 
+def plain_stem(name: str) -> str:
+    """A file's name without its ending and without what the upload route puts before it."""
+    return _UPLOADED.sub("", stem_of(name))
+
+
+def structure_in(file_name: str) -> str:
+    """What a file's name says of its structure: without its ending, and the handle that our exports add."""
+    plain = plain_stem(file_name)
+    stem, _, handle = plain.rpartition("_msk_")
+    return stem if stem and len(handle) == 12 else plain
+
+
 def _text(path: Path, door: Door) -> str:
     """A small text file, "" when it is not there or may not be read."""
     try:
@@ -80,7 +94,10 @@ def _colours(text: str) -> Names:
 
 def _bids(text: str) -> Names:
     """Columns "index" and "name", as BIDS has them for discrete segmentations."""
-    rows = list(csv.DictReader(text.splitlines(), delimiter="\t"))
+    try:
+        rows = list(csv.DictReader(text.splitlines(), delimiter="\t"))
+    except csv.Error:
+        return {}
     return _without_nothing({
         (int(row["index"]),): str(row["name"]).strip()
         for row in rows

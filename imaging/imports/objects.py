@@ -128,8 +128,12 @@ def frame_values(data: Any) -> npt.NDArray[Any]:
     Raises:
         BadCall: they cannot be decoded.
     """
+    count = int(data.Rows) * int(data.Columns) * int(data.get("NumberOfFrames", 1) or 1)
+    needed = count * max(1, int(data.BitsAllocated) // 8)
+    check_size("the DICOM-SEG", (needed,), 1)
     try:
-        array: npt.NDArray[Any] = data.pixel_array
+        with BUDGET.reserved("the DICOM-SEG", 2 * needed):
+            array: npt.NDArray[Any] = data.pixel_array
     except UNREADABLE as error:
         raise BadCall(
             f"The pixels of the DICOM-SEG cannot be decoded ({type(error).__name__}). Export it uncompressed."

@@ -22,6 +22,7 @@ from .labels import LabelFile, Labels, Piece
 from .placing import NEAR_VOXELS
 
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+_MOST_IN_A_PLANE = 300  # contours of one region
 Points = npt.NDArray[np.float64]
 
 
@@ -60,7 +61,7 @@ def read_outlines(data: Any, name: str, target: Grid, sha256: str, *, resample: 
                 str(region.number),
                 (region.name,) if region.name else (),
                 layer,
-                before_ml=area * target.voxel_ml * step,
+                before_ml=None if area is None else area * target.voxel_ml * step,
                 notes=_said(region, axis, target, step),
             )
         )
@@ -131,20 +132,26 @@ def _check(regions: Sequence[_Region], axis: int, target: Grid, name: str, *, re
 
 
 def _by_level(contours: Sequence[Points], axis: int) -> dict[float, list[Points]]:
-    """Contours of a plane together, without the axis they are flat along."""
+    """Contours of a plane together, lowest first, without the axis they are flat along."""
     levels: dict[float, list[Points]] = {}
-    for contour in contours:
-        height = float(contour[:, axis].mean())
-        near = next((known for known in levels if abs(known - height) <= NEAR_VOXELS), height)
-        levels.setdefault(near, []).append(np.delete(contour, axis, axis=1))
+    height = -np.inf
+    for contour in sorted(contours, key=lambda one: float(one[:, axis].mean())):
+        here = float(contour[:, axis].mean())
+        height = height if here - height <= NEAR_VOXELS else here
+        levels.setdefault(height, []).append(np.delete(contour, axis, axis=1))
     return levels
 
 
-def _area(contours: Sequence[Points], axis: int) -> float:
-    """Area of all contours in voxels; a contour that lies in another one of its plane is a hole."""
+def _area(contours: Sequence[Points], axis: int) -> float | None:
+    """Area of all contours in voxels; a contour that lies in another one of its plane is a hole.
+
+    None where a plane has more contours than anybody draws.
+    """
     found = 0.0
     for polygons in _by_level(contours, axis).values():
         sound = [p for p in polygons if not is_degenerate(p)]
+        if len(sound) > _MOST_IN_A_PLANE:
+            return None
         for n, polygon in enumerate(sound):
             around = sum(holds(other, polygon[0]) for m, other in enumerate(sound) if m != n)
             found += abs(signed_area(polygon)) * (-1 if around % 2 else 1)
@@ -152,16 +159,16 @@ def _area(contours: Sequence[Points], axis: int) -> float:
 
 
 def _filled(contours: Sequence[Points], axis: int, target: Grid, step: float) -> BoolArray:
+    """Every slice filled by the nearest plane of contours, where that is at most half a step away."""
     shape = tuple(n for a, n in enumerate(target.shape) if a != axis)
-    levels = _by_level(contours, axis)
     found = np.zeros((target.shape[axis], *shape), dtype=np.bool_)
-    planes = {height: fill(polygons, (shape[0], shape[1])) for height, polygons in levels.items()}
-    for height, plane in planes.items():
-        low = int(np.ceil(height - max(step, 1.0) / 2 - NEAR_VOXELS))
-        high = int(np.floor(height + max(step, 1.0) / 2 + NEAR_VOXELS))
-        for z in range(max(0, low), min(target.shape[axis] - 1, high) + 1):
-            if min(levels, key=lambda other: (abs(other - z), other)) == height:
-                found[z] = plane
+    levels = _by_level(contours, axis)
+    heights = np.array(list(levels))
+    planes = list(levels.values())
+    for z in range(target.shape[axis]) if planes else ():
+        nearest = int(np.abs(heights - z).argmin())
+        if abs(heights[nearest] - z) <= max(step, 1.0) / 2 + NEAR_VOXELS:
+            found[z] = fill(planes[nearest], (shape[0], shape[1]))
     return np.moveaxis(found, 0, axis)
 
 

@@ -16,7 +16,7 @@ from ..guards.withheld import withhold_header_values
 from ..volume import Grid
 from .arrays import PICTURES, is_plain, read_array_labels
 from .labels import MOST_PIECES, LabelFile, Labels, Piece, hash_of
-from .name_tables import stem_of
+from .name_tables import structure_in
 from .objects import read_object
 from .outlines import read_outlines
 from .segmentations import read_segmentation
@@ -80,12 +80,6 @@ def _of_object(path: Path, door: Door, target: Grid, check: Check, resample: boo
 def _named_by_file(file: LabelFile, path: Path) -> LabelFile:
     """The one structure of a file, which its own name may tell; whether that is a structure is for the caller to see."""
     return replace(file, pieces=(replace(file.pieces[0], names=(f"file:{structure_in(path.name)}",)),))
-
-
-def structure_in(file_name: str) -> str:
-    """What a file's name says of its structure: without its ending, and the handle that our exports add."""
-    stem, _, handle = stem_of(file_name).rpartition("_msk_")
-    return stem if stem and len(handle) == 12 else stem_of(file_name)
 
 
 def _of_folder(files: Sequence[Path], door: Door) -> LabelFile:

@@ -16,6 +16,7 @@ from ..dicom.frames import frame_group
 from ..errors import BadCall
 from ..formats.segments import LPS_FROM_RAS
 from ..formats.structure_codes import structures_of
+from ..guards.limits import check_size
 from ..volume import Grid
 from .labels import FRACTIONS, LabelFile, Labels, Piece
 from .objects import frame_values
@@ -152,6 +153,8 @@ def _grid(data: Any, name: str, target: Grid) -> tuple[Grid, npt.NDArray[np.int6
     places = np.array([[float(v) for v in one[0].ImagePositionPatient] for one in groups])
     turned = np.array([[float(v) for v in one[1].ImageOrientationPatient] for one in groups])
     sizes = np.array([[float(v) for v in one[2].PixelSpacing] for one in groups])
+    if not all(np.isfinite(values).all() for values in (places, turned, sizes)):
+        raise BadCall(f"'{name}' has frames whose place is no number. Nothing is guessed. Export it again.")
     if np.abs(turned - turned[0]).max() > 1e-3 or np.abs(sizes - sizes[0]).max() > 1e-3 or sizes.min() <= 0:
         raise BadCall(f"'{name}' mixes frames of several directions or pixel sizes. Export one stack by itself.")
     row, column = turned[0, :3], turned[0, 3:]
@@ -160,7 +163,9 @@ def _grid(data: Any, name: str, target: Grid) -> tuple[Grid, npt.NDArray[np.int6
     lps[:3, 0], lps[:3, 1], lps[:3, 2] = row * sizes[0, 1], column * sizes[0, 0], step
     lps[:3, 3] = places[levels.argmin()]
     levels = levels - levels.min()
-    return Grid((int(data.Columns), int(data.Rows), int(levels.max()) + 1), LPS_FROM_RAS @ lps), levels
+    shape = (int(data.Columns), int(data.Rows), int(levels.max()) + 1)
+    check_size(name, shape, 1)  # two frames a kilometre apart would be a thousand slices a metre
+    return Grid(shape, LPS_FROM_RAS @ lps), levels
 
 
 def _steps(

@@ -13,7 +13,6 @@ from mcp_types import Completion, CompletionArgument, CompletionContext, PromptR
 
 from ...imaging.errors import BadCall
 from ...tools.desk.desk import Desk
-from ...tools.files.aliases import alias_of_image
 from .slabs import slices_per_read
 
 
@@ -26,6 +25,8 @@ def add_resources(server: MCPServer[Any], desk: Desk) -> None:
 def _add_records(server: MCPServer[Any], desk: Desk) -> None:
     @server.resource("ostensor://image/{image_id}", mime_type="application/json", description="An opened image.")
     def image(image_id: str) -> str:
+        from ...tools.files.aliases import alias_of_image  # as the store, loaded with the first call
+
         record = _found(lambda: desk.store.image(image_id))
         grid, dtype = record.grid, desk.store.volume(image_id).array.dtype.newbyteorder("<")
         return _text(

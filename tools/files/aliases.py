@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ...imaging.dicom.source import DicomSource
-from ...imaging.imports.name_tables import stem_of
+from ...imaging.imports.name_tables import plain_stem
 from ...store.records import ImageRecord, JobRecord, MaskRecord
 from .naming import private_words
 
@@ -25,7 +25,7 @@ def alias_of_file(name: str, source: DicomSource | None) -> str:
     Left out are names with dates, long numbers or words of the DICOM header's patient. Of a DICOM scan whose header
     names nobody, no name is used: its folders are too often called after the patient.
     """
-    stem = " ".join("".join(c if c.isprintable() else " " for c in stem_of(PurePath(name).name)).split())
+    stem = " ".join("".join(c if c.isprintable() else " " for c in plain_stem(PurePath(name).name)).split())
     words = set(re.findall(r"[^\W_]+", stem.casefold()))
     private = private_words([source.header]) if source is not None else frozenset()
     if not stem or _MAY_NAME.search(stem) or words & private or (source is not None and not private):

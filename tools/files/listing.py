@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import fnmatch
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from ...imaging.errors import BadCall
 from ...imaging.guards.doors import Door
-from ...imaging.imports.reading import structure_in
-from ...imaging.listing.survey import SECONDS, Entry, Survey, survey
+from ...imaging.imports.name_tables import structure_in
 from ..desk.desk import Answer, Call, Desk
 from .naming import is_structure_name
 from .results import FilesResult
+
+if TYPE_CHECKING:  # its formats load slowly
+    from ...imaging.listing.survey import Entry, Survey
 
 _SHOWN = 8  # rows said in words
 
@@ -32,6 +34,8 @@ def list_files(
     Example: list_files(pattern="*ct*")
     """
     del call
+    from ...imaging.listing.survey import SECONDS, survey
+
     folders = [_folder(desk, root)] if root else list(desk.roots.folders)
     found = [
         survey(
@@ -54,6 +58,8 @@ def list_files(
 
 def files_below(desk: Desk, folder: Path) -> Survey:
     """What can be opened in one folder itself."""
+    from ...imaging.listing.survey import survey
+
     return survey(
         folder,
         Door(desk.roots.folders),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import SerializerFunctionWrapHandler, WithJsonSchema, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, WithJsonSchema, model_serializer
 
 from ..desk.results import ImageAnswer, Provenance, Result
 
@@ -20,7 +20,7 @@ class ImportedRow(Result):
     voxels: int
     volume_ml: float | None = None
     file_ml: float | None = None
-    warnings: list[str] = []
+    warnings: list[str] = Field(default_factory=list)
 
     @model_serializer(mode="wrap")
     def _compact(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -37,7 +37,7 @@ class ImportResult(ImageAnswer):
     format: str
     exact: bool
     verdict: Literal["imported"] = "imported"
-    warnings: list[str] = []
+    warnings: list[str] = Field(default_factory=list)
     provenance: Provenance
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from ...imaging.guards.limits import BUDGET
-from ...imaging.listing.survey import Entry
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import ImageResult, SeriesRow
 from ..files.aliases import alias_of_file, alias_of_image
 from ..files.listing import as_row, files_below
 from ..files.paths import found_path
+
+if TYPE_CHECKING:  # its formats load slowly
+    from ...imaging.listing.survey import Entry
 
 _SHOWN, _MOST_ROWS = 8, 50  # files of a folder said in words, and listed
 

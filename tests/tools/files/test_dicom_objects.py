@@ -1,6 +1,7 @@
 """DICOM SEG written by highdicom and RTSTRUCT written by hand, onto their scan; those of other scans are refused by element."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ def test_binary_segments_with_and_without_their_empty_frames(
     assert np.array_equal(masks["liver"], bodies()[..., 0] > 0), "named by its code, as its label says nothing"
     assert np.array_equal(masks["left kidney"], bodies()[..., 1] > 0)
     assert reply.result["exact"] is True
-    assert not [word for word in SECRETS if word in json.dumps(reply.result) + reply.text]
+    said = json.dumps(reply.result) + reply.text
+    assert not [word for word in SECRETS if re.search(rf"\b{re.escape(word)}\b", said)]
 
 
 def test_every_other_slice_alone_is_enough_to_place_a_segment(
@@ -158,7 +160,7 @@ def test_objects_of_another_scan_are_refused_by_element(
     reply = ask("import_mask", path="a.dcm", image_id=scan)
     assert reply.is_error
     assert f"differs from the image in {element}." in reply.text
-    assert not [word for word in (*SECRETS, *changes.values()) if word in reply.text]
+    assert not [word for word in (*SECRETS, *changes.values()) if re.search(rf"\b{re.escape(word)}\b", reply.text)]
     path = structure_set(root / "b.dcm", {"liver": [box(3)]}, **changes)
     if element == "FrameOfReferenceUID":
         data = pydicom.dcmread(path)

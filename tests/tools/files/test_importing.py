@@ -1,7 +1,6 @@
 """Label files of others: onto the image's grid, under their names, with every loss said; nibabel and SimpleITK are the oracles."""
 
 import json
-import os
 from pathlib import Path
 
 import nibabel
@@ -302,13 +301,13 @@ def test_segments_of_3d_slicer_with_layers_and_a_cropped_extent(
 def test_roots_links_and_missing_files(ask: Ask, image_id: str, root: Path) -> None:
     save(root.parent / "seg.nii.gz", labels())
     assert "outside the allowed folders" in refused(ask, image_id, "../seg.nii.gz")
-    os.symlink(root.parent / "seg.nii.gz", root / "link.nii.gz")
+    (root / "link.nii.gz").symlink_to(root.parent / "seg.nii.gz")
     assert "outside the allowed folders" in refused(ask, image_id, "link.nii.gz")
     (root / "ts").mkdir()
     save(root / "ts" / "liver.nii.gz", (labels() == 1).astype(np.uint8))
-    os.symlink(root.parent / "seg.nii.gz", root / "ts" / "spleen.nii.gz")
+    (root / "ts" / "spleen.nii.gz").symlink_to(root.parent / "seg.nii.gz")
     assert [row["structure"] for row in imported(ask, image_id, "ts").result["masks"]] == ["liver"]
-    os.symlink(root.parent / "secret.json", root / "dataset.json")
+    (root / "dataset.json").symlink_to(root.parent / "secret.json")
     (root.parent / "secret.json").write_text(json.dumps({"labels": {"secret": 1}}))
     save(root / "seg.nii.gz", labels())
     assert "secret" not in json.dumps(imported(ask, image_id).result)
