@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import BadCall
 from ..formats.headed.layers import Layers, read_layers
 from ..formats.raster import read_raster
-from ..formats.table import Raw, format_of, loaded
+from ..formats.table import NO_ORIENTATION, UNSURE_SIDES, Raw, format_of, loaded
 from ..guards.doors import Door
 from ..volume import Grid
 from .labels import FRACTIONS, LabelFile, Labels, Piece, Whole, as_labels, hash_of, numbers_in
@@ -35,6 +35,8 @@ def read_array_labels(path: Path, door: Door) -> LabelFile:
     whole = as_labels(raw.array, path.name)
     names, told = names_of(path, door, row.name)
     notes = [told] if told and whole.labels.any() else []
+    if row.name not in PICTURES:
+        notes += [warning for warning in raw.warnings if UNSURE_SIDES in warning]
     if raw.synthetic:
         notes.append("The file says that it belongs to a synthetic image.")
     return LabelFile(
@@ -74,7 +76,8 @@ def _named(names: Names, values: tuple[int, ...]) -> tuple[str, ...]:
 def _of_layers(path: Path, found: Layers, door: Door) -> LabelFile:
     """Segments of a `.seg.nrrd`; without segments in the header it is a plain label map."""
     wholes = [as_labels(array, path.name) for array in found.array]
-    layers, notes = [whole.labels for whole in wholes], []
+    layers = [whole.labels for whole in wholes]
+    notes = [] if found.oriented else [NO_ORIENTATION]
     if found.segments:
         pieces: Sequence[Piece] = [
             Piece(str(n), (one.name,) if one.name else (), one.layer, (one.value,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # its formats load slowly
     from ...imaging.listing.survey import Entry, Survey
 
 _SHOWN = 8  # rows said in words
+_MOST_FOLDERS = 40
 
 
 def list_files(
@@ -51,9 +53,11 @@ def list_files(
     entries = list(dict.fromkeys(entries))  # roots within roots
     rows = [as_row(desk, entry) for entry in entries[:limit]]
     more, complete = len(entries) - len(rows), all(one.complete for one in found)
-    result = FilesResult(roots=list(desk.roots.names), files=rows, more=more, complete=complete)
+    counts = _folders(desk, entries) if more else {}
+    result = FilesResult(roots=list(desk.roots.names), files=rows, more=more, folders=counts, complete=complete)
     where = f"below '{root}'" if root else f"in {', '.join(desk.roots.names)}"
-    return Answer(said(entries, rows, f"{where}{f' like {pattern!r}' if pattern else ''}", complete=complete), result)
+    text = said(entries, rows, f"{where}{f' like {pattern!r}' if pattern else ''}", complete=complete)
+    return Answer(f"{text} Name one of `folders` as root to see more." if counts else text, result)
 
 
 def files_below(desk: Desk, folder: Path) -> Survey:
@@ -100,6 +104,12 @@ def as_row(desk: Desk, entry: Entry) -> dict[str, object]:
     if entry.is_labels:
         row["use"] = "import_mask"
     return row
+
+
+def _folders(desk: Desk, entries: list[Entry]) -> dict[str, int]:
+    """How many entries lie in each folder at the top, the fullest first."""
+    tops = Counter("/".join(_path(desk, entry.path).split("/")[:-1][:2]) or "." for entry in entries)
+    return dict(tops.most_common(_MOST_FOLDERS))
 
 
 def _path(desk: Desk, path: Path) -> str:

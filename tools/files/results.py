@@ -42,11 +42,12 @@ class ImportResult(ImageAnswer):
 
 
 class FilesResult(Result):
-    """Rows: path, kind, and what is known of series, modality, files, shape, spacing_mm; use "import_mask" for masks."""
+    """Rows: path, kind, and what is known of series, modality, files, shape, spacing_mm; use "import_mask" for masks; `folders` counts them where not all are shown."""
 
     roots: list[str]
     files: list[dict[str, object]]
     more: int
+    folders: dict[str, int]
     complete: bool
 
 

@@ -41,11 +41,13 @@ class Layers:
     Attributes:
         array: (layer x y z).
         segments: as the header lists them; () when it lists none.
+        oriented: the header tells which way the patient lies.
     """
 
     array: npt.NDArray[Any]
     grid: Grid
     segments: tuple[Segment, ...]
+    oriented: bool
 
 
 def read_layers(path: Path, door: Door = ANYWHERE) -> Layers:
@@ -68,7 +70,9 @@ def read_layers(path: Path, door: Door = ANYWHERE) -> Layers:
     affine[:3, :3], affine[:3, 3] = layout.directions[:3, kept], layout.origin[:3]
     affine[:3] *= layout.scale_mm
     x, y, z = layered.shape[1:]
-    return Layers(layered, Grid((x, y, z), _LPS_TO_RAS @ affine, layout.spacing_said), segments)
+    return Layers(
+        layered, Grid((x, y, z), _LPS_TO_RAS @ affine, layout.spacing_said), segments, layout.orientation_said
+    )
 
 
 def _layer_axis(layout: Layout, name: str) -> int | None:

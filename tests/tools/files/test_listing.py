@@ -102,7 +102,7 @@ def test_patterns_limits_and_roots(ask: Ask, root: Path, tmp_path: Path, setting
     assert len(rows(ask, pattern="MR_*")) == 12
     assert list(rows(ask, pattern="ct")) == ["ct.nii.gz"]
     reply = ask("list_files", limit=5)
-    assert (len(reply.result["files"]), reply.result["more"]) == (5, 8)
+    assert (len(reply.result["files"]), reply.result["more"], reply.result["folders"]) == (5, 8, {".": 13})
     assert "Nothing that can be opened" in ask("list_files", pattern="nothing").text
     assert "outside the allowed folders" in ask("list_files", root="..").text
     (tmp_path / "other").mkdir()
