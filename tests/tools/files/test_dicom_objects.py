@@ -123,9 +123,11 @@ def test_fractions_are_cut_at_half_of_their_maximum(
     pixels = np.zeros((SLICES, ROWS, COLUMNS, 2), np.float32)
     pixels[2:4, 3:9, 4:15, 0], pixels[4, 3:9, 4:15, 0], pixels[5, 3:9, 4:15, 0] = 1.0, 0.6, 0.3
     pixels[7, 1:4, 1:9, 1] = 1.0
+    pixels[8, 1:4, 1:9, 1] = 0.5  # 100 of 200 exactly
     written(root / "a.dcm", slices, pixels, "FRACTIONAL", fractional_type="PROBABILITY", max_fractional_value=200)
     reply = ask("import_mask", path="a.dcm", image_id=scan)
     assert np.array_equal(found(desk, reply)["liver"], pixels[..., 0] >= 0.5)
+    assert np.array_equal(found(desk, reply)["left kidney"], pixels[..., 1] >= 0.5)
     row = reply.result["masks"][0]
     assert row["file_ml"] == pytest.approx(float(pixels[..., 0].sum()) * 0.8 * 0.6 * 2.5 / 1000, rel=1e-2)
     assert "cut at 0.5" in json.dumps(reply.result)

@@ -9,6 +9,7 @@ import pytest
 import SimpleITK
 from PIL import Image
 
+from ostensor.imaging.formats.headed.layers import read_layers
 from ostensor.tools.desk.desk import Desk
 
 from ...toys.desks import AFFINE, Ask, Reply, save
@@ -296,6 +297,43 @@ def test_segments_of_3d_slicer_with_layers_and_a_cropped_extent(
         assert np.array_equal(found["spleen"], whole)
     opened = ask("open_image", path="a.seg.nrrd")
     assert "import_mask" in opened.text
+
+
+def test_a_part_of_the_grid_with_its_axes_turned_lands_where_it_was_cut(
+    ask: Ask, desk: Desk, image_id: str, root: Path
+) -> None:
+    """SimpleITK writes the part, flipped and permuted; a segment in the header makes it one of Slicer's."""
+    whole = SimpleITK.GetImageFromArray(labels().transpose(2, 1, 0))
+    nii = SimpleITK.ReadImage(str(root / "ct.nii.gz"))
+    whole.CopyInformation(nii)
+    part = SimpleITK.PermuteAxes(whole[5:52, 8:50, 2:25], [1, 2, 0])
+    part = SimpleITK.Flip(part, [True, False, True])
+    part.SetMetaData("Segment0_Name", "liver")
+    part.SetMetaData("Segment0_LabelValue", "1")
+    part.SetMetaData("Segment0_Layer", "0")
+    SimpleITK.WriteImage(part, str(root / "a.seg.nrrd"))
+    reply = imported(ask, image_id, "a.seg.nrrd")
+    found = {row["structure"]: desk.store.mask(row["mask_id"]).array for row in reply.result["masks"]}
+    assert np.array_equal(found["liver"], labels() == 1)
+    assert reply.result["exact"] is True
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_layers_stand_first_or_last_beside_oblique_axes(tmp_path: Path, first: bool) -> None:
+    vectors = [(0.5, 0.1, 0.2), (-0.1, 0.7, 0.3), (0.2, -0.4, 0.9)]
+    stored = np.arange(2 * 3 * 5 * 7, dtype=np.uint8).reshape((2, 3, 5, 7) if first else (3, 5, 7, 2))
+    told = [*(f"({','.join(map(str, v))})" for v in vectors)]
+    told = ["none", *told] if first else [*told, "none"]
+    kinds = ["list", *["domain"] * 3] if first else [*["domain"] * 3, "list"]
+    head = (
+        f"NRRD0004\ntype: uint8\ndimension: 4\nspace: left-posterior-superior\nsizes: {' '.join(map(str, stored.shape))}\n"
+        f"space directions: {' '.join(told)}\nkinds: {' '.join(kinds)}\nencoding: raw\nspace origin: (1,2,3)\n\n"
+    )
+    (tmp_path / "a.nrrd").write_bytes(head.encode() + stored.tobytes(order="F"))
+    found = read_layers(tmp_path / "a.nrrd")
+    assert np.array_equal(found.array, stored if first else np.moveaxis(stored, 3, 0))
+    expected = np.diag([-1.0, -1, 1]) @ np.array(vectors).T
+    np.testing.assert_allclose(found.grid.affine[:3, :3], expected)
 
 
 def test_roots_links_and_missing_files(ask: Ask, image_id: str, root: Path) -> None:
