@@ -13,6 +13,7 @@ from ostensor.imaging.formats.nifti import STATED_NOTE
 from ostensor.imaging.volume import Mask
 from ostensor.tools.desk.desk import Desk
 
+from ...imaging import made_dicom
 from ...toys.desks import Ask, Reply, save, toy_scan
 
 SAID = "is stated by the user, not by the file"
@@ -124,6 +125,21 @@ def test_two_numbers_of_a_slice_give_lengths_and_no_volume(ask: Ask, desk: Desk,
     whole = ask("open_image", path=picture, modality="us", spacing_mm=[0.5, 0.25, 2])
     assert whole.result["image_id"] != image
     assert not any("no volume" in warning for warning in whole.result["warnings"])
+
+
+def test_a_picture_of_dicom_whose_header_tells_its_pixels_is_held_to_them(ask: Ask, root: Path) -> None:
+    """Columns 0.6 mm apart, rows 0.8, no place and no third direction: a projection."""
+    picture = made_dicom.ct_slice(
+        0, Modality="DX", ImagePositionPatient=None, ImageOrientationPatient=None, SliceThickness=None
+    )
+    made_dicom.save(root / "dx", [picture])
+    refused = ask("open_image", path="dx", spacing_mm=[0.5, 0.5])
+    assert refused.is_error
+    assert "tells a voxel size of 0.6 x 0.8 mm, and spacing_mm says 0.5 x 0.5 mm" in refused.text
+    reply = ask("open_image", path="dx", spacing_mm=[0.6, 0.8])
+    assert reply.result["spacing_mm"] == [0.6, 0.8]
+    assert "sizes depend on the distance to the detector." in reply.text
+    assert SAID in reply.text
 
 
 def test_the_grid_survives_a_restart_of_the_store(ask: Ask, desk: Desk, picture: str, settings: object) -> None:
