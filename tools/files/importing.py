@@ -45,8 +45,9 @@ def import_mask(
     """Import masks made elsewhere as msk_ handles on an image.
 
     NIfTI, NRRD (Slicer .seg.nrrd), MHA, MGZ, PNG, DICOM SEG, RTSTRUCT, TotalSegmentator folders, nnU-Net (dataset.json).
-    On another grid it is refused unless resample; losses stand in warnings. Objects of another patient, study or frame of reference are
-    refused. Verdict "imported": somebody drew it, nothing was judged. Example: import_mask(path="seg.nii.gz", image_id="img_0123456789ab")
+    On another grid it is refused unless resample; losses stand in warnings. Objects of another patient, study or
+    frame of reference are refused. Verdict "imported": somebody drew it, nothing was judged.
+    Example: import_mask(path="seg.nii.gz", image_id="img_0123456789ab")
     """
     found = found_path(desk, path, "import_mask")
     image = desk.store.image(image_id)
@@ -56,6 +57,10 @@ def import_mask(
     from ...imaging.imports.reading import read_labels  # its formats load slowly
 
     def check(header: Any) -> tuple[str, ...]:
+        if source is None and image.facts.get("format") == "dicom":  # of an earlier version's store
+            raise BadCall(
+                f"Whose scan {image_id} is, is not kept in this store. Open the scan again, then import onto it."
+            )
         return check_belongs(header, source, made_up_source(image_id, image.grid.shape[2], image.modality))
 
     file = read_labels(found, image.grid, check, resample=resample, within=desk.roots.folders)

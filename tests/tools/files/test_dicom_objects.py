@@ -265,6 +265,12 @@ def test_objects_on_a_scan_that_is_no_dicom_are_placed_by_geometry_and_that_is_s
     assert "judged by its geometry alone" in " ".join(reply.result["warnings"])
 
 
+def test_a_scan_whose_identity_is_not_kept_takes_no_dicom_object(ask: Ask, desk: Desk, scan: str, root: Path) -> None:
+    structure_set(root / "a.dcm", {"liver": [box(3)]})
+    desk.store.sources.forget(scan)
+    assert "is not kept in this store" in ask("import_mask", path="a.dcm", image_id=scan).text
+
+
 def test_a_folder_with_two_objects_and_one_that_is_damaged(ask: Ask, scan: str, root: Path, slices: list[Any]) -> None:
     (root / "objects").mkdir()
     written(root / "objects" / "a.dcm", slices, bodies(), "BINARY")
