@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..tools.desk.desk import Desk
+from ..tools.files.aliases import alias_of_image, alias_of_job, alias_of_mask
 from .options import StoreOption, opened_desk, shown_progress
 
 app = typer.Typer(help="Look into the store and keep it tidy.", no_args_is_help=True, rich_markup_mode=None)
@@ -20,11 +21,12 @@ def list_store(store: StoreOption = None) -> None:
     with opened_desk(store, None, None, "research") as desk:
         table = Table("handle", "what", "size", title=f"Store {desk.settings.store}")
         for image in desk.store.images():
-            table.add_row(image.image_id, image.modality, " x ".join(str(n) for n in image.grid.shape))
+            size = " x ".join(str(n) for n in image.grid.shape)
+            table.add_row(image.image_id, f"{image.modality} {alias_of_image(image)}", size)
             for mask in desk.store.masks_of(image.image_id):
-                table.add_row(f"  {mask.mask_id}", mask.structure or "", f"{mask.voxels} voxels")
+                table.add_row(f"  {mask.mask_id}", alias_of_mask(mask), f"{mask.voxels} voxels")
         for job in desk.store.jobs():
-            table.add_row(job.job_id, job.tool, f"{job.state} {job.progress:.0%}")
+            table.add_row(job.job_id, alias_of_job(job), f"{job.state} {job.progress:.0%}")
         Console().print(table)
 
 

@@ -13,16 +13,23 @@ import numpy.typing as npt
 
 from .dicom.scan import read_dicom
 from .errors import BadCall
+from .formats.stated import with_stated_spacing
 from .formats.table import IMAGE_ENDINGS, WRITTEN_ENDINGS, Raw, format_of, loaded
 from .guards.doors import ANYWHERE, Door
 from .guards.withheld import withhold_header_values
 from .hounsfield import unit_by_values
+from .imports.looks import label_warning
 from .opened import Opened, guess_modality, preflight
 from .volume import MODALITIES, Grid, Modality, Volume
 
 
 def read_image(
-    path: Path, *, modality: Modality | Literal["auto"] = "auto", series: str | None = None, within: Sequence[Path] = ()
+    path: Path,
+    *,
+    modality: Modality | Literal["auto"] = "auto",
+    series: str | None = None,
+    within: Sequence[Path] = (),
+    spacing_mm: Sequence[float] | None = None,
 ) -> Opened:
     """The scan in a file or folder.
 
@@ -31,6 +38,7 @@ def read_image(
         modality: "auto" takes it from the DICOM header, or guesses CT from Hounsfield-like values.
         series: alias of one DICOM series, when the folder holds several.
         within: folders that links in a DICOM folder may lead into, beside the folder itself.
+        spacing_mm: size of a voxel along the axes, where the file tells none; two numbers for a slice.
 
     Raises:
         BadCall: missing, damaged, or not one 3-D grey image with usable geometry.
@@ -42,7 +50,7 @@ def read_image(
         raise BadCall(f"'{path.name}' does not exist. Give an existing file or folder. Check the spelling.")
     door = _door(path, within)
     if path.is_dir():
-        return _open_dicom(path.resolve(), modality, series, door)
+        return _open_dicom(path.resolve(), modality, series, door, spacing_mm)
     with door.open(path) as file:
         head, size = file.read(132), os.fstat(file.fileno()).st_size
     if size == 0:
@@ -50,13 +58,13 @@ def read_image(
     known = format_of(path.name)
     if known is not None:
         raw: Raw = loaded(known.read)(path, door)
-        return _opened(raw.array, raw.grid, raw.warnings, modality, known.name, synthetic=raw.synthetic)
+        return _opened(raw, modality, known.name, spacing_mm)
     is_dicom = head[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".ima")
     if not is_dicom and not head.startswith(b"PK") and path.suffix.lower() != ".zip":
         raise BadCall(
             f"'{path.name}' is of no supported kind. Supported: {', '.join(IMAGE_ENDINGS)}, and DICOM as file, folder or zip."
         )
-    return _open_dicom(path, modality, series, door)
+    return _open_dicom(path, modality, series, door, spacing_mm)
 
 
 def _door(path: Path, within: Sequence[Path]) -> Door:
@@ -67,26 +75,34 @@ def _door(path: Path, within: Sequence[Path]) -> Door:
     return Door((*folders, path.resolve())) if path.is_dir() else ANYWHERE
 
 
-def _open_dicom(path: Path, modality: Modality | Literal["auto"], series: str | None, door: Door) -> Opened:
+def _open_dicom(
+    path: Path,
+    modality: Modality | Literal["auto"],
+    series: str | None,
+    door: Door,
+    spacing_mm: Sequence[float] | None,
+) -> Opened:
     found, listed = read_dicom(path, series, door)
     if found is None:
         return Opened(None, listed, (), "dicom")
     chosen = found.modality if modality == "auto" else modality
-    opened = _opened(found.array, found.grid, found.notes, chosen, "dicom", synthetic=found.synthetic, unit=found.unit)
+    raw = Raw(found.array, found.grid, found.notes, found.synthetic)
+    opened = _opened(raw, chosen, "dicom", spacing_mm, unit=found.unit)
     return replace(opened, series=listed, source=found.source)
 
 
 def _opened(
-    array: npt.NDArray[Any],
-    grid: Grid,
-    notes: tuple[str, ...],
+    raw: Raw,
     modality: Modality | Literal["auto"],
     kind: str,
+    spacing_mm: Sequence[float] | None,
     *,
-    synthetic: bool,
     unit: str | None = None,
 ) -> Opened:
     """A scan with its warnings; the unit of its values is looked for in them where no header says it."""
+    array, grid, notes = raw.array, raw.grid, raw.warnings
+    if spacing_mm is not None:
+        grid, notes = with_stated_spacing(grid, notes, spacing_mm)
     if array.dtype.byteorder == ">":
         array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype in (np.float64, np.int64, np.uint64):
@@ -94,10 +110,11 @@ def _opened(
     chosen: Modality = guess_modality(array) if modality == "auto" else modality
     if modality == "auto" and chosen == "ct" and kind != "dicom":
         notes = (*notes, "CT is guessed from the values (air near -1000); pass modality if that is wrong.")
-    volume = Volume(array, grid, chosen, synthetic)
+    volume = Volume(array, grid, chosen, raw.synthetic)
     if unit is None:
         unit = unit_by_values(volume)
-    return Opened(volume, (), (*notes, *preflight(volume, unit)), kind, unit)
+    labels = label_warning(array)
+    return Opened(volume, (), (*notes, *preflight(volume, unit), *([labels] if labels else [])), kind, unit)
 
 
 def _narrowed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

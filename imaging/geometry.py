@@ -7,7 +7,7 @@ without its place in the patient. There is one resampler.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ def reorient_array(array: AnyArray, grid: Grid, axis_codes: str = "RAS") -> tupl
     transform = _orientation_change(grid, axis_codes)
     moved = nio.apply_orientation(array, transform)
     affine = grid.affine @ nio.inv_ornt_aff(transform, grid.shape)
-    return moved, Grid(moved.shape, affine, grid.spacing_known)
+    return moved, replace(grid, shape=moved.shape, affine=affine)
 
 
 def reorient(volume: Volume, axis_codes: str = "RAS") -> Volume:
@@ -78,7 +78,7 @@ def respaced_grid(grid: Grid, spacing_mm: Sequence[float | None]) -> Grid:
     change = np.eye(4)
     change[:3, :3] = np.diag(ratio)
     change[:3, 3] = start
-    return Grid((int(shape[0]), int(shape[1]), int(shape[2])), grid.affine @ change, grid.spacing_known)
+    return replace(grid, shape=(int(shape[0]), int(shape[1]), int(shape[2])), affine=grid.affine @ change)
 
 
 def resample(array: AnyArray, grid: Grid, target: Grid, *, order: int = 1, fill: float = 0.0) -> AnyArray:
@@ -227,7 +227,7 @@ def crop(array: AnyArray, grid: Grid, box: Box, *, fill: float = 0) -> tuple[Any
     cut[inner] = array[outer]
     shift = np.eye(4)
     shift[:3, 3] = box.start
-    return cut, Grid(box.shape, grid.affine @ shift, grid.spacing_known)
+    return cut, replace(grid, shape=box.shape, affine=grid.affine @ shift)
 
 
 def _overlap(box: Box, shape: Sequence[int]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:

@@ -44,6 +44,8 @@ def preflight(volume: Volume, unit: str = "") -> tuple[str, ...]:
     found = [*_odd_sizes(volume.grid)]
     if not volume.grid.spacing_known:
         found.append("The file tells no voxel size: lengths and volumes cannot be given in mm or ml.")
+    elif not volume.grid.thickness_known:
+        found.append("The slice's thickness is not known: no volume can be given.")
     spacing = volume.grid.spacing_mm
     if volume.grid.spacing_known and max(spacing) > 3 * min(spacing) and not volume.grid.is_2d:
         found.append(f"Voxels are long: {spacing[0]:.2f} x {spacing[1]:.2f} x {spacing[2]:.2f} mm.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cc3d
@@ -44,7 +44,7 @@ class Region:
         shift = np.eye(4)
         shift[:3, 3] = self.start
         x, y, z = self.array.shape
-        return Grid((x, y, z), self.grid.affine @ shift, self.grid.spacing_known)
+        return replace(self.grid, shape=(x, y, z), affine=self.grid.affine @ shift)
 
     @cached_property
     def voxels(self) -> int:

@@ -51,11 +51,15 @@ class Grid:
         shape: voxels along x, y, z; 1 along z for a 2-D image.
         affine: (4 4), voxel index to mm, RAS+.
         spacing_known: False when the file told no voxel size; lengths are then in voxels.
+        thickness_known: False for a single slice whose size is known within its plane only: it has lengths, no volumes.
+        stated: the voxel size is the user's word, not the file's.
     """
 
     shape: tuple[int, int, int]
     affine: Affine
     spacing_known: bool = True
+    thickness_known: bool = True
+    stated: bool = False
 
     def __post_init__(self) -> None:
         if len(self.shape) != 3 or min(self.shape) < 1:
@@ -70,6 +74,7 @@ class Grid:
         if not isinstance(other, Grid):
             return NotImplemented
         same = self.shape == other.shape and self.spacing_known == other.spacing_known
+        same = same and self.thickness_known == other.thickness_known
         return same and bool(np.array_equal(self.affine, other.affine))
 
     def __hash__(self) -> int:
@@ -80,6 +85,11 @@ class Grid:
         """Voxel edge lengths along x, y, z in mm (1.0 placeholders when `spacing_known` is False)."""
         x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(x), float(y), float(z)
+
+    @property
+    def volume_known(self) -> bool:
+        """Whether a voxel has a volume in ml."""
+        return self.spacing_known and self.thickness_known
 
     @property
     def voxel_ml(self) -> float:
@@ -158,6 +168,8 @@ class Volume:
         digest = hashlib.sha256()
         facts = (self.array.dtype.str, self.array.shape, self.modality, self.synthetic, self.grid.spacing_known)
         digest.update(repr(facts).encode())
+        if self.grid.stated:  # another image than one whose file says the same
+            digest.update(repr(("stated", self.grid.thickness_known)).encode())
         digest.update(np.round(self.grid.affine, 6).tobytes())
         for start in range(0, self.array.shape[0], _SLAB):  # in slabs: files lie x first, the hash reads z first
             digest.update(np.ascontiguousarray(self.array[start : start + _SLAB]).data)

@@ -142,10 +142,17 @@ def now() -> str:
 
 def grid_to_json(grid: Grid) -> Facts:
     """Shape, affine and whether the spacing is known, exactly (floats survive JSON unchanged)."""
-    return {"shape": list(grid.shape), "affine": grid.affine.tolist(), "spacing_known": grid.spacing_known}
+    facts: Facts = {"shape": list(grid.shape), "affine": grid.affine.tolist(), "spacing_known": grid.spacing_known}
+    return {**facts, "thickness_known": grid.thickness_known, "stated": True} if grid.stated else facts
 
 
 def grid_from_json(facts: Facts) -> Grid:
     """The grid written by `grid_to_json`."""
     x, y, z = facts["shape"]
-    return Grid((x, y, z), np.array(facts["affine"], dtype=np.float64), facts["spacing_known"])
+    return Grid(
+        (x, y, z),
+        np.array(facts["affine"], dtype=np.float64),
+        facts["spacing_known"],
+        thickness_known=facts.get("thickness_known", True),
+        stated=facts.get("stated", False),
+    )

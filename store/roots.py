@@ -34,6 +34,7 @@ class Roots:
             if not folder.is_dir():
                 raise BadCall(f"The root '{folder}' is not a folder. Roots must exist. Create it or name another.")
         self.folders: tuple[Path, ...] = tuple(folder.resolve() for folder in folders)
+        self.names: dict[str, Path] = _names(self.folders)
 
     def inside(self, path: str | Path, *, must_exist: bool = True) -> Path:
         """The absolute, resolved path, once it is known to lie inside a root.
@@ -49,6 +50,10 @@ class Roots:
             raise BadCall("The path is empty or holds a NUL character. Give a file or folder inside a root.")
         given = Path(as_written(text)).expanduser()
         candidates = [given] if given.is_absolute() else [root / given for root in self.folders]
+        if (
+            not given.is_absolute() and given.parts and given.parts[0] in self.names
+        ):  # "root's name/file", as it is listed
+            candidates.append(self.names[given.parts[0]].joinpath(*given.parts[1:]))
         resolved = [self._resolve(candidate) for candidate in candidates]
         allowed = [found for found in resolved if found is not None and self._holds(found)]
         if not allowed:
@@ -58,8 +63,15 @@ class Roots:
             )
         existing = [found for found in allowed if found.exists()]
         if must_exist and not existing:
-            raise BadCall(f"'{given.name}' does not exist. Give an existing file or folder.{_near(allowed)}")
+            raise BadCall(f"'{given.name}' does not exist. Give an existing file or folder.{self._near(allowed)}")
         return (existing or allowed)[0]
+
+    def _near(self, missing: Sequence[Path]) -> str:
+        """Paths in the same folders that are spelt like the missing ones, else of the same name elsewhere, in a sentence."""
+        found = [path for one in missing for path in _alike(one)]
+        found = found or [path for root in self.folders for path in _called(root, {one.name for one in missing})]
+        listed = ", ".join(f"'{self.shown(path)}'" for path in dict.fromkeys(found[:3]))
+        return f" Did you mean {listed}?" if listed else " Check the spelling, or call list_files."
 
     def _holds(self, path: Path) -> bool:
         return any(path == root or root in path.parents for root in self.folders)
@@ -130,17 +142,35 @@ def as_written(text: str) -> str:
     return "/" + unquote(path)
 
 
-def _near(missing: Sequence[Path]) -> str:
-    """Names in the same folders that are spelt like the missing ones, in a sentence; they lie inside the roots."""
-    names: list[str] = []
-    for path in missing:
-        if path.parent.is_dir():
-            beside = {_stem(entry.name): entry.name for entry in islice(path.parent.iterdir(), _LOOKED_AT)}
-            names += [beside[stem] for stem in difflib.get_close_matches(_stem(path.name), beside, n=3, cutoff=0.6)]
-    if not names:
-        return " Check the spelling."
-    listed = ", ".join(f"'{name}'" for name in dict.fromkeys(names))
-    return f" Did you mean {listed}?"
+def _names(folders: Sequence[Path]) -> dict[str, Path]:
+    """A name for each root: its folder's, with a number where two are called alike."""
+    names: dict[str, Path] = {}
+    for folder in folders:
+        name, number = folder.name or "root", 1
+        while name in names:
+            number += 1
+            name = f"{folder.name or 'root'}-{number}"
+        names[name] = folder
+    return names
+
+
+def _alike(path: Path) -> list[Path]:
+    """What lies beside a missing path and is spelt like it; of a missing folder, what lies beside that."""
+    if not path.parent.is_dir():
+        return _alike(path.parent) if path.parent.name else []
+    beside = {_stem(entry.name): entry for entry in islice(path.parent.iterdir(), _LOOKED_AT)}
+    return [beside[stem] for stem in difflib.get_close_matches(_stem(path.name), beside, n=3, cutoff=0.6)]
+
+
+def _called(root: Path, names: set[str]) -> list[Path]:
+    """Files and folders of exactly these names somewhere below a root; no link is followed."""
+    found, seen = [], 0
+    for folder, folders, files in os.walk(root):
+        seen += len(files) + len(folders)
+        found += [Path(folder, name) for name in (*folders, *files) if name in names]
+        if seen > _LOOKED_AT or len(found) > 2:
+            break
+    return found
 
 
 def _stem(name: str) -> str:

@@ -193,6 +193,12 @@ class Store(StoreFolder):
             rows = connection.execute(sa.select(images).order_by(images.c.created, images.c.image_id)).mappings()
             return tuple(_image_record(dict(row)) for row in rows)
 
+    def every_mask(self) -> tuple[MaskRecord, ...]:
+        """Every mask of every image, newest first."""
+        query = sa.select(masks).order_by(masks.c.created.desc(), masks.c.mask_id)
+        with self.engine.connect() as connection:
+            return tuple(MaskRecord(**row) for row in connection.execute(query).mappings())
+
     def masks_of(self, image_id: str) -> tuple[MaskRecord, ...]:
         """Every mask of an image, oldest first."""
         query = sa.select(masks).where(masks.c.image_id == image_id).order_by(masks.c.created, masks.c.mask_id)

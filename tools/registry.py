@@ -9,6 +9,10 @@ from .describing.prompting import write_prompts
 from .describing.stress import stress_description
 from .desk import results, results_review
 from .desk.tool import Tool
+from .files import results as files_results
+from .files.handles import list_handles
+from .files.importing import import_mask
+from .files.listing import list_files
 from .prognosis import results as prognosis_results
 from .prognosis.predicting import predict_prognosis
 from .reports import results as report_results
@@ -39,6 +43,9 @@ TOOLS: tuple[Tool, ...] = (
     Tool(edit_mask, results.EditResult, read_only=False),
     Tool(render, results.RenderResult, ui=("model", "app")),
     Tool(export, results.ExportResult, read_only=False, destructive=True, asks=would_replace),
+    Tool(list_files, files_results.FilesResult),
+    Tool(list_handles, files_results.HandlesResult),
+    Tool(import_mask, files_results.ImportResult, read_only=False),
     Tool(get_job, results.JobResult),
     Tool(cancel_job, results.JobResult, read_only=False, destructive=True),
     Tool(assess_mask, results_review.AssessResult, toolset="clinical"),

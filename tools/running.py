@@ -87,6 +87,9 @@ def explained(error: ValidationError, tool: str, allowed: Sequence[str]) -> str:
         where = ".".join(str(part) for part in fault["loc"]) or "arguments"
         if fault["type"] == "extra_forbidden":
             lines.append(f"'{where}' is not an argument.")
+        elif fault["type"] == "string_type" and isinstance(fault["input"], list | tuple):
+            calls = ", ".join(f"{tool}({where}={str(one)[:80]!r})" for one in fault["input"][:3])
+            lines.append(f"'{where}' takes one, not a list. Call once for each: {calls}.")
         elif fault["type"] == "missing":
             lines.append(f"'{where}' is missing.")
         else:

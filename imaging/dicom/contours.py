@@ -75,16 +75,16 @@ def fill(polygons: Sequence[Polygon], shape: tuple[int, int]) -> BoolArray:
     toggles = np.zeros((shape[0] + 1, shape[1]), dtype=np.uint8)
     for polygon in polygons:
         start, stop = polygon, np.roll(polygon, -1, axis=0)
-        low = np.ceil(np.minimum(start[:, 1], stop[:, 1])).astype(np.int64)
-        high = np.ceil(np.maximum(start[:, 1], stop[:, 1])).astype(np.int64)  # rows low .. high - 1 are crossed
+        # Rows low .. high - 1 are crossed; those outside are not counted out, for a corner may lie anywhere.
+        low = np.clip(np.ceil(np.minimum(start[:, 1], stop[:, 1])), 0, shape[1]).astype(np.int64)
+        high = np.clip(np.ceil(np.maximum(start[:, 1], stop[:, 1])), 0, shape[1]).astype(np.int64)
         counts = np.maximum(high - low, 0)
         edge = np.repeat(np.arange(len(polygon)), counts)
         rows = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + low[edge]
         slope = (stop[edge, 0] - start[edge, 0]) / (stop[edge, 1] - start[edge, 1])
         crossing = start[edge, 0] + (rows - start[edge, 1]) * slope
         columns = np.clip(np.ceil(crossing), 0, shape[0]).astype(np.int64)
-        kept = (rows >= 0) & (rows < shape[1])
-        np.add.at(toggles, (columns[kept], rows[kept]), 1)
+        np.add.at(toggles, (columns, rows), 1)
     inside: BoolArray = (np.cumsum(toggles[:-1], axis=0, dtype=np.uint32) % 2).astype(np.bool_)
     return inside
 
@@ -101,12 +101,13 @@ def _holes_of(solid: list[Polygon], holes: list[Polygon]) -> list[tuple[Polygon,
     owned: list[list[Polygon]] = [[] for _ in solid]
     areas = [abs(signed_area(outer)) for outer in solid]
     for hole in holes:
-        around = [n for n, outer in enumerate(solid) if areas[n] > abs(signed_area(hole)) and _holds(outer, hole[0])]
+        around = [n for n, outer in enumerate(solid) if areas[n] > abs(signed_area(hole)) and holds(outer, hole[0])]
         owned[min(around, key=lambda n: areas[n])].append(hole)
     return list(zip(solid, owned, strict=True))
 
 
-def _holds(polygon: Polygon, point: npt.NDArray[np.float64]) -> bool:
+def holds(polygon: Polygon, point: npt.NDArray[np.float64]) -> bool:
+    """Whether a point (x y) lies inside, by counting crossings."""
     start, stop = polygon, np.roll(polygon, -1, axis=0)
     y = point[1] + 1e-4  # no corner lies on this line
     crossed = (start[:, 1] > y) != (stop[:, 1] > y)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -98,6 +98,52 @@ class Parts:
     links: int = 0
 
 
+@dataclass(frozen=True)
+class DicomObject:
+    """One DICOM object that is no image.
+
+    Attributes:
+        header: every element but pixels.
+        load: reads it again with pixels.
+        packed: bytes it takes where it lies.
+    """
+
+    header: Any
+    load: Callable[[], Any]
+    packed: int
+
+
+def find_objects(members: Members, kinds: Collection[str]) -> list[DicomObject]:
+    """The objects of these modalities among the files of a path, to be read while they are open.
+
+    Raises:
+        BadCall: headers that are too long together.
+    """
+    withhold_header_values()
+    meter, objects = Meter(members.name), []
+    for member in members.files:
+        try:
+            found = _header(member, meter)
+        except BadCall:
+            raise
+        except UNREADABLE:
+            continue
+        if found is not None and str(found[0].get("Modality", "") or "") in kinds:
+            objects.append(DicomObject(found[0], partial(_whole, member, found[0]), member.packed))
+    return objects
+
+
+def read_elements(member: Member, meter: Meter, keywords: Sequence[str]) -> Any | None:
+    """A few elements of one file's header; None when it is no DICOM.
+
+    Raises:
+        one of `UNREADABLE`: it says it is DICOM and cannot be read.
+        BadCall: all headers together are too much.
+    """
+    found = _header(member, meter, keywords)
+    return None if found is None else found[0]
+
+
 def find_parts(members: Members) -> Parts:
     """Every DICOM image among the files of a path, to be read while they are open.
 
@@ -175,7 +221,7 @@ def _numbers(header: Any, keyword: str, count: int) -> tuple[float, ...] | None:
     return tuple(found) if len(found) == count and np.isfinite(found).all() else None
 
 
-def _header(member: Member, meter: Meter) -> tuple[Any, int] | None:
+def _header(member: Member, meter: Meter, keywords: Sequence[str] | None = None) -> tuple[Any, int] | None:
     """Header, and where the pixels begin in the file; None when the file is no DICOM.
 
     Raises:
@@ -192,7 +238,8 @@ def _header(member: Member, meter: Meter) -> tuple[Any, int] | None:
             file.seek(0)
             metered: Any = Metered(inflated(file, member.packed, meter), meter)
             try:
-                header = pydicom.dcmread(metered, stop_before_pixels=True, force=not marked)
+                wanted = None if keywords is None else ["SOPClassUID", *keywords]
+                header = pydicom.dcmread(metered, stop_before_pixels=True, force=not marked, specific_tags=wanted)
             finally:
                 metered.close()
             return (header, metered.tell()) if marked or "SOPClassUID" in header else None

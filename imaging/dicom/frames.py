@@ -44,7 +44,7 @@ def read_frames(part: Part) -> Frames:
         raise BadCall("The DICOM images are in colour. Grey values are needed. Choose another series.")
     shared = (part.header.get("SharedFunctionalGroupsSequence") or [None])[0]
     frames = part.header.get("PerFrameFunctionalGroupsSequence") or []
-    if not frames or _group(frames[0], shared, "PlanePositionSequence") is None:
+    if not frames or frame_group(frames[0], shared, "PlanePositionSequence") is None:
         raise BadCall(
             f"The multi-frame DICOM file ({part.head.frames} frames) tells no place per frame, as a film of an "
             "ultrasound does. A volume cannot be made from it. Export single frames or slices."
@@ -62,7 +62,7 @@ def read_frames(part: Part) -> Frames:
         )
     if np.abs(spacings - spacings[0]).max() > 1e-3 or spacings.min() <= 0:
         raise BadCall("The frames have different pixel spacings. All must agree. Export one stack by itself.")
-    measures = _group(frames[0], shared, "PixelMeasuresSequence")
+    measures = frame_group(frames[0], shared, "PixelMeasuresSequence")
     thickness = None if measures is None else float(measures.get("SliceThickness") or 0) or None
     placement = place(positions, directions[0].tolist(), spacings[0].tolist(), thickness_mm=thickness, what="frames")
     pixels = stored(part).reshape(len(frames), part.head.rows, part.head.columns)
@@ -78,7 +78,7 @@ def _change(frame: Any, shared: Any, header: Any) -> Any | None:
     Raises:
         BadCall: a slope without intercept, or the other way round.
     """
-    for holder in (_group(frame, shared, "PixelValueTransformationSequence"), header):
+    for holder in (frame_group(frame, shared, "PixelValueTransformationSequence"), header):
         there = [holder is not None and holder.get(key) not in (None, "") for key in _RESCALE]
         if all(there):
             return holder
@@ -105,7 +105,7 @@ def _rescaled(pixels: npt.NDArray[Any], changes: Sequence[Any | None]) -> npt.ND
     return scaled
 
 
-def _group(frame: Any, shared: Any, name: str) -> Any | None:
+def frame_group(frame: Any, shared: Any, name: str) -> Any | None:
     """The functional group of a frame: its own, or the one all share."""
     for holder in (frame, shared):
         items = holder.get(name) if holder is not None else None
@@ -115,7 +115,7 @@ def _group(frame: Any, shared: Any, name: str) -> Any | None:
 
 
 def _values(frame: Any, shared: Any, group: str, keyword: str, count: int) -> list[float]:
-    item = _group(frame, shared, group)
+    item = frame_group(frame, shared, group)
     value = None if item is None else item.get(keyword)
     found = [] if value is None else [float(v) for v in value]
     if len(found) != count or not np.isfinite(found).all():

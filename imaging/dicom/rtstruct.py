@@ -25,7 +25,7 @@ from ..formats.segments import Segment, colour, lps_affine
 from ..guards.atomic import write_atomically
 from ..volume import BoolArray, Grid
 from .contours import fill, outline
-from .seg import STRANGE_CLASS, check_placeable, strange_classes
+from .seg import STATED_NOTE, STRANGE_CLASS, check_placeable, strange_classes
 from .source import DicomSource
 
 _RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -81,6 +81,8 @@ def write_rtstruct(
     if len(source.instances) != grid.shape[2]:
         raise Failed(f"The scan has {len(source.instances)} source slices but {grid.shape[2]} in its grid.")
     data, mended = _header(path.name, source, synthetic)
+    if grid.stated:
+        data.StructureSetDescription = STATED_NOTE
     data.StructureSetROISequence, data.ROIContourSequence, data.RTROIObservationsSequence = [], [], []
     warnings = {}
     for number, segment in enumerate(segments, start=1):

@@ -28,6 +28,7 @@ from ..volume import BoolArray, Grid
 from .source import DicomSource
 
 _STAND_IN = "1.2.840.10008.5.1.4.1.1.7"  # Secondary Capture Image Storage
+STATED_NOTE = "Voxel size stated by the user, not by the scan's file"
 STRANGE_CLASS = "The scan's SOP class is none in force for images; the file refers to it by that class all the same."
 _PLACE_VOXELS = 0.01  # how far, in voxels, a frame may be off its slice when read back
 _EMPTY = (
@@ -97,6 +98,7 @@ def write_dicom_seg(
             manufacturer="ostensor",
             manufacturer_model_name="ostensor",
             software_versions=segments[0].version,
+            content_description=STATED_NOTE if grid.stated else None,
             device_serial_number="0",
             content_label="SEGMENTATION",
             series_description="Synthetic image (ostensor), segmentation" if synthetic else "Segmentation (ostensor)",
@@ -152,7 +154,7 @@ def check_placeable(grid: Grid, kind: str) -> None:
     Raises:
         BadCall: mm are not known, or rows and columns are not perpendicular.
     """
-    if not grid.spacing_known:
+    if not grid.volume_known:
         raise BadCall(
             f"The scan's voxel size is not known, and {kind} needs places in mm. None is invented. Export as nifti."
         )

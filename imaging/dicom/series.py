@@ -42,6 +42,10 @@ _TELLING = (
 )
 
 
+class NoImages(BadCall):
+    """Nothing at a path is a DICOM image; something else may be."""
+
+
 @dataclass(frozen=True)
 class Stack:
     """Slices of one series that may form one volume.
@@ -117,22 +121,26 @@ def discover(members: Members) -> Study:
                 f"'{members.name}' holds {found.damaged} DICOM images with damaged headers. Export them again."
             )
         if found.others:
-            raise BadCall(
+            raise NoImages(
                 f"'{members.name}' holds DICOM of kind {', '.join(found.others)}, no DICOM image. Give the scan it belongs to."
+                + (" SEG and RTSTRUCT are for import_mask." if {"SEG", "RTSTRUCT"} & set(found.others) else "")
             )
         if found.links:
             raise BadCall(
                 f"'{members.name}' holds {found.links} links that lead nowhere, to a folder, or out of the allowed roots, and "
                 "no DICOM image beside them. Copy the files, or allow the folder they lie in as a root."
             )
-        raise BadCall(f"'{members.name}' holds no DICOM image. Give a folder, file or zip with image slices.")
+        raise NoImages(f"'{members.name}' holds no DICOM image. Give a folder, file or zip with image slices.")
     by_uid: dict[str, list[Part]] = defaultdict(list)
     for part in found.images:
         by_uid[part.head.series_uid].append(part)
-    series = tuple(
-        _split("ser_" + hashlib.sha256(uid.encode()).hexdigest()[:8], parts) for uid, parts in by_uid.items()
-    )
+    series = tuple(_split(alias_of_series(uid), parts) for uid, parts in by_uid.items())
     return Study(series, found.damaged, found.links)
+
+
+def alias_of_series(uid: str) -> str:
+    """What callers know a series by; its UID stays hidden."""
+    return "ser_" + hashlib.sha256(uid.encode()).hexdigest()[:8]
 
 
 def choose(study: Study, alias: str | None) -> Stack | None:

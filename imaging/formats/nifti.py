@@ -30,9 +30,11 @@ from ..volume import Affine, Grid
 from .table import NO_ORIENTATION, UNSURE_SIDES, Raw
 
 SYNTHETIC_NOTE = b"synthetic image (ostensor)"
+STATED_NOTE = b"voxel size stated by the user (ostensor)"
 _COMMENT = 6  # code of a header extension in plain text (nifti1.h, NIFTI_ECODE_COMMENT)
 _KINDS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
 _HEADER_BYTES = 64 * 1024**2  # with extensions; our choice
+_LABELS = 1002  # intent code (nifti1.h, NIFTI_INTENT_LABEL)
 _PIECE = 1 << 22  # voxels
 
 
@@ -52,6 +54,34 @@ def read_nifti(path: Path, door: Door = ANYWHERE) -> Raw:
             raise BadCall(
                 f"'{name}' is cut short or damaged (gzip: {type(error).__name__}). Copy or download it again."
             ) from error
+
+
+def read_extensions(path: Path, door: Door = ANYWHERE) -> bytes:
+    """The header with everything between it and the voxels, unparsed; b"" where that cannot be read."""
+    with door.open(path) as file, ExitStack() as open_files:
+        packed = file.peek(2)[:2] == b"\x1f\x8b"  # type: ignore[attr-defined]  # a buffered file has it
+        stream: Any = open_files.enter_context(igzip.IGzipFile(fileobj=file, mode="rb")) if packed else file
+        try:
+            return _header(stream, _with_offset(_start(stream, path.name), path.name)[0], path.name)[1]
+        except (BadCall, OSError, EOFError, zlib.error, IsalError):  # type: ignore[misc]  # isal types it loosely
+            return b""
+
+
+def read_outline(path: Path, door: Door = ANYWHERE) -> tuple[tuple[int, ...], tuple[float, ...], bool]:
+    """Shape, voxel size in mm (() where it is not told) and whether the header calls its values labels.
+
+    Raises:
+        BadCall: no NIfTI, or a damaged header.
+        OSError, EOFError, ValueError: it cannot be unpacked.
+    """
+    with door.open(path) as file:
+        packed = file.peek(2)[:2] == b"\x1f\x8b"  # type: ignore[attr-defined]  # a buffered file has it
+        stream: Any = igzip.IGzipFile(fileobj=file, mode="rb") if packed else file
+        header, head = _header(stream, _with_offset(_start(stream, path.name), path.name)[0], path.name)
+        place = _geometry(header, _sizes_said(head, header), path.name)
+    shape = tuple(int(n) for n in header.get_data_shape())
+    sizes = tuple(float(s) for s in np.linalg.norm(place.affine[:3, :3], axis=0))
+    return shape, sizes if place.spacing_known and len(shape) > 2 else (), int(header["intent_code"]) == _LABELS
 
 
 def _read(stream: BinaryIO, name: str, size: int, *, packed: bool) -> Raw:
@@ -271,11 +301,17 @@ def write_nifti(path: Path, array: npt.NDArray[Any], grid: Grid, *, synthetic: b
     values = array.astype(np.uint8) if array.dtype == np.bool_ else np.asarray(array)
     if values.dtype == np.float16:
         values = values.astype(np.float32)
-    image = nibabel.Nifti1Image(values, grid.affine, dtype=values.dtype)
-    image.header.set_xyzt_units("mm" if grid.spacing_known else "unknown")
-    code = 1 if grid.spacing_known else 0
-    image.set_sform(grid.affine, code=code)
-    image.set_qform(grid.affine, code=code)
+    affine = grid.affine.copy()
+    if not grid.volume_known:  # sizes of 1 stand for none; a size within the plane alone has no place in the header
+        affine[:3, :3] /= np.array(grid.spacing_mm)
+    image = nibabel.Nifti1Image(values, affine, dtype=values.dtype)
+    image.header.set_xyzt_units("mm" if grid.volume_known else "unknown")
+    code = 1 if grid.volume_known else 0
+    image.set_sform(affine, code=code)
+    image.set_qform(affine, code=code)
+    if grid.stated:
+        image.header["descrip"] = STATED_NOTE
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT, STATED_NOTE))
     if synthetic:
         image.header["descrip"] = SYNTHETIC_NOTE
         image.header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT, SYNTHETIC_NOTE))

@@ -75,8 +75,11 @@ def read_masks(path: Path, segments: Sequence[Segment], grid: Grid) -> list[Call
     return [lambda: found.array > 0]
 
 
-def read_raster(path: Path, door: Door = ANYWHERE) -> Raw:
+def read_raster(path: Path, door: Door = ANYWHERE, *, indices: bool = False) -> Raw:
     """The picture as (x y 1), on a grid without spacing.
+
+    Args:
+        indices: of a picture with a palette, or of black and white, the numbers of its colours: labels.
 
     Raises:
         BadCall: damaged, another format than its ending says, several pages, true colour, or far more pixels than bytes.
@@ -98,13 +101,16 @@ def read_raster(path: Path, door: Door = ANYWHERE) -> Raw:
         raise BadCall(
             f"'{path.name}' cannot be read as a picture ({type(error).__name__}). Save it again as PNG."
         ) from error
-    if mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV", "1"):
+    if indices and mode in ("P", "1"):
+        array = array.astype(np.uint8)
+    elif mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV", "1"):
         raise BadCall(f"'{path.name}' is stored in mode {mode}. Grey values are needed. Convert it to greyscale.")
     if array.ndim == 3:
         colours = array[..., :3] if array.shape[2] >= 3 else array[..., :1]
         if not (colours == colours[..., :1]).all():
             raise BadCall(
                 f"'{path.name}' is a colour picture. Grey values are needed. Convert it to greyscale if colour carries nothing."
+                + (" Labels are read from a palette or grey values." if indices else "")
             )
         array = colours[..., 0]
     warnings = (

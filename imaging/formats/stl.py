@@ -34,7 +34,7 @@ def surface(mask: Mask) -> Triangles:
     """
     from skimage.measure import marching_cubes
 
-    if not mask.grid.spacing_known:
+    if not mask.grid.volume_known:
         raise BadCall(
             "The scan's voxel size is not known, and STL needs places in mm. None is invented. Export as nifti."
         )
@@ -62,7 +62,9 @@ def write_stl(path: Path, mask: Mask, *, synthetic: bool = False) -> None:
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     records["normal"] = normals / np.where(lengths > 0, lengths, 1)
     records["corners"] = triangles
-    said = f"ostensor SPACE=LPS UNIT=mm{' synthetic image' if synthetic else ''}".encode().ljust(80)
+    said = f"ostensor SPACE=LPS UNIT=mm{' synthetic image' if synthetic else ''}{' voxel size by user' if mask.grid.stated else ''}".encode().ljust(
+        80
+    )
     content = said + np.uint32(len(records)).tobytes() + records.tobytes()
     write_atomically(path, lambda file: file.write(content))
 

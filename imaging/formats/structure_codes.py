@@ -75,6 +75,18 @@ def structure_code(name: str | None, *, uberon: str = "") -> StructureCode:
     return StructureCode(ANATOMY, Code(PRIVATE_SCHEME, value, meaning))
 
 
+def structures_of(scheme: str, value: str, side: str = "") -> tuple[str, ...]:
+    """Names that a code stands for, "left" or "right" before them where a modifier says so; () for codes of no row.
+
+    Args:
+        scheme: only "SCT" (SNOMED CT) is known.
+    """
+    if scheme != "SCT":
+        return ()
+    names = [name for name, (_, code, is_pair) in _rows().items() if code.value == value and not is_pair]
+    return tuple(f"{side} {name}" if side in _SIDES else name for name in names)
+
+
 @cache
 def _rows() -> dict[str, tuple[Code, Code, bool]]:
     """Category, type and whether the name is a pair, by name."""

@@ -63,7 +63,9 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "nrrd", (".nrrd",), "formats.headed.reading:read_headed", "formats.headed.nrrd:write_nrrd", "formats.voxels"
     ),
+    Format("nhdr", (".nhdr",), "formats.headed.reading:read_headed"),
     Format("metaimage", (".mha", ".mhd"), "formats.headed.reading:read_headed"),
+    Format("mgh", (".mgz", ".mgh"), "formats.mgh:read_mgh"),
     Format("png", (".png",), "formats.raster:read_raster", masks="formats.raster", flat=True),
     Format("jpeg", (".jpg", ".jpeg"), "formats.raster:read_raster"),
     Format("tiff", (".tif", ".tiff"), "formats.raster:read_raster"),

@@ -33,10 +33,10 @@ def read_masks(path: Path, segments: Sequence[Segment], grid: Grid) -> list[Call
     row = format_of(path.name)
     assert row is not None
     found = loaded(row.read)(path)
-    if found.grid.spacing_known != grid.spacing_known or not _alike(found.grid, grid):
+    if found.grid.spacing_known != grid.volume_known or not _alike(found.grid, grid):
         raise Failed("reads back on another grid than it was written on")
     return [lambda: found.array > 0]
 
 
 def _alike(found: Grid, grid: Grid) -> bool:
-    return found.same_as(grid) if grid.spacing_known else found.shape == grid.shape
+    return found.same_as(grid) if grid.volume_known else found.shape == grid.shape

@@ -20,6 +20,7 @@ from .diameters import diameters as diameters
 from .mesh import enclosed
 
 NO_SPACING = "The image has no known voxel size, so nothing can be given in mm or ml."
+NO_THICKNESS = "The slice's thickness is not known, so no volume can be given."
 EMPTY = "The mask is empty."
 FACES = (("left", "right"), ("posterior", "anterior"), ("inferior", "superior"))  # low and high end of R, A, S
 MIDLINE_MM = 15.0  # a centroid this near the image's middle is not called left or right by position
@@ -73,7 +74,7 @@ class LevelArea:
 def volume_ml(mask: Mask | Region) -> float | None:
     """Volume in millilitres, exact for oblique and sheared grids; None without voxel size."""
     voxels = mask.voxels if isinstance(mask, Region) else int(np.count_nonzero(mask.array))
-    return voxels * mask.grid.voxel_ml if mask.grid.spacing_known else None
+    return voxels * mask.grid.voxel_ml if mask.grid.volume_known else None
 
 
 def surface(mask: Mask | Region) -> Surface | None:
@@ -254,7 +255,7 @@ def no_number(mask: Mask | Region) -> str | None:
     """Why lengths and volumes of this mask cannot be given, or None when they can."""
     if not (mask.voxels if isinstance(mask, Region) else mask.array.any()):
         return EMPTY
-    return None if mask.grid.spacing_known else NO_SPACING
+    return NO_SPACING if not mask.grid.spacing_known else None if mask.grid.thickness_known else NO_THICKNESS
 
 
 def covered_mm(grid: Grid) -> tuple[float, float, float]:

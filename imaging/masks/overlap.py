@@ -98,7 +98,7 @@ def compare(first: Mask | Region, second: Mask | Region, *, tolerance_mm: float 
         hd95_mm=None if there is None or back is None else max(_percentile_95(there), _percentile_95(back)),
         assd_mm=None if every is None else float(every.mean()),
         hd_mm=None if every is None else float(every.max()),
-        volume_difference_ml=(a - b) * grid.voxel_ml if grid.spacing_known else None,
+        volume_difference_ml=(a - b) * grid.voxel_ml if grid.volume_known else None,
         volume_error=(a - b) / b if b else None,
         lesions=lesions(one, other),
         tolerance_mm=tolerance_mm,

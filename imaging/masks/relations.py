@@ -75,7 +75,7 @@ def place(mask: Mask) -> Place | None:
         centre.append((float((line * np.arange(line.size)).sum()) / voxels + 0.5) * size)
         low.append(float(held[0]) * size)
         high.append(float(held[-1] + 1) * size)
-    size_ml = voxels * grid.voxel_ml if grid.spacing_known else float(voxels)
+    size_ml = voxels * grid.voxel_ml if grid.volume_known else float(voxels)
     field = [n * s for n, s in zip(array.shape, step, strict=True)]
     unit = "mm" if grid.spacing_known else "voxels"
     return Place(voxels, size_ml, _point(centre), _point(low), _point(high), _point(field), unit)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ..errors import BadCall
 from ..geometry import Box
 from ..hounsfield import unit_by_values
-from ..masks.measures import EMPTY, NO_SPACING
+from ..masks.measures import EMPTY, no_number
 from ..volume import Mask, Volume
 from .intensity import PEAK_RADIUS_MM, histogram, local_peaks, statistics, volume_histogram
 from .shape import shape_and_grey, shape_features
@@ -85,8 +85,8 @@ def radiomics(mask: Mask, volume: Volume, settings: Settings | None = None) -> R
     if chosen.bin_width is not None and chosen.bin_count is not None:
         raise BadCall("A fixed bin size and a fixed number of bins exclude each other. Give one of them.")
     box = Box.of(mask.array)
-    if box is None or not mask.grid.spacing_known:
-        return Radiomics({}, (EMPTY if box is None else NO_SPACING,), chosen)
+    if box is None or not mask.grid.volume_known:
+        return Radiomics({}, (no_number(mask) or EMPTY,), chosen)
     if int(np.prod(box.shape)) > LARGEST_VOXELS:
         reason = f"The mask's box has {np.prod(box.shape):,} voxels; radiomics takes at most {LARGEST_VOXELS:,}."
         return Radiomics({}, (reason,), chosen)

@@ -25,7 +25,7 @@ def tumour_measures(
         image: (x y z) grey values; none leaves their measures out.
     """
     found: dict[str, float | None] = dict.fromkeys(MEASURES)
-    if grid.spacing_known:
+    if grid.volume_known:
         found["tumour_volume_ml"] = float(np.count_nonzero(tumour)) * grid.voxel_ml
         if organ is not None:
             found["organ_volume_ml"] = float(np.count_nonzero(organ)) * grid.voxel_ml

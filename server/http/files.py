@@ -65,9 +65,10 @@ class Received:
 
 
 async def upload(request: Request, caller: Caller, http: HttpSettings) -> Response:
-    """`POST /upload?name=ct.nii.gz[&modality=mr][&sha256=...]`, the file as the body.
+    """`POST /upload?name=ct.nii.gz[&modality=mr][&image_id=img_...][&sha256=...]`, the file as the body.
 
-    Answers 201 with what `open_image` says, the SHA-256 and the path to open it by again.
+    Answers 201 with what `open_image` says, or `import_mask` where an image is named that the masks of the file belong
+    to, the SHA-256 and the path to open it by again.
     """
     try:
         name = _checked_name(request.query_params.get("name", ""))
@@ -164,12 +165,13 @@ async def _still_has_room(caller: Caller) -> None:
 
 async def _opened(request: Request, caller: Caller, received: Received) -> Response:
     wanted: dict[str, Any] = {"path": received.path.name}
-    if "modality" in request.query_params:
-        wanted["modality"] = request.query_params["modality"]
+    tool, option = ("import_mask", "image_id") if "image_id" in request.query_params else ("open_image", "modality")
+    if option in request.query_params:
+        wanted[option] = request.query_params[option]
 
     def work() -> Answer:
         refuse_detached(received.path.resolve(), Door((caller.files.resolve(),)))
-        return use(caller.desk, "open_image", **wanted)
+        return use(caller.desk, tool, **wanted)
 
     try:
         answer = await anyio.to_thread.run_sync(work, limiter=OPENERS)

@@ -37,6 +37,23 @@ log = logging.getLogger(__name__)
 _THREADS = 128  # calls that wait for jobs hold a thread each
 _PROGRESS_EVERY_S = 0.2
 RELIED_ON = {
+    "answers": (
+        *(
+            "image_id",
+            "mask_id",
+            "masks",
+            "candidates",
+            "ambiguous",
+            "measurements",
+            "dice",
+            "iou",
+            "nsd",
+            "hd95_mm",
+            "assd_mm",
+        ),
+        *("files", "findings", "risk", "survival", "refused", "cohort", "prompts", "job_id", "state", "progress"),
+        *("queue_place", "result", "error"),
+    ),
     "MaskRow": ("structure", "mask_id", "verdict", "confidence", "volume_ml", "truncated_at", "side", "warnings"),
     "Candidate": ("mask_id", "score", "verdict", "reasons"),
     "Measurement": ("mask_id", "volume_ml"),
@@ -45,7 +62,7 @@ RELIED_ON = {
     "SurvivalPoint": ("day", "probability", "low", "high"),
     "PromptRow": ("text", "kind", "sources", "checked"),
 }
-"""Kind of row -> its fields that programs rely on (DESIGN §4): those are listed with a tool; docs/tools.md has the others."""
+"""Kind of row, or answers themselves -> fields that programs rely on (DESIGN §4): those are listed with their types."""
 
 
 class ExposedTool(McpTool):
@@ -139,7 +156,7 @@ def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
 
     Named parts are written where they are used, so there is nothing to look up. Titles made out of names go; an
     argument that may be null is one to leave out. Of an answer's schema go defaults, the ban on further fields, which fields
-    are always there, and of rows all fields that programs do not rely on: the reader sees them in the answer.
+    are always there, and what they hold where no program relies on it: the reader sees it in the answer.
     """
     parts = schema.get("$defs", {})
 
@@ -160,6 +177,9 @@ def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
         return _nullable(kept) if output else _optional(kept)
 
     result: dict[str, Any] = cleaned({key: value for key, value in schema.items() if key != "$defs"})
+    if output:
+        typed = {name: value if name in RELIED_ON["answers"] else {} for name, value in result["properties"].items()}
+        return {"type": "object", "properties": typed}
     return result
 
 

@@ -25,10 +25,13 @@ def add_resources(server: MCPServer[Any], desk: Desk) -> None:
 def _add_records(server: MCPServer[Any], desk: Desk) -> None:
     @server.resource("ostensor://image/{image_id}", mime_type="application/json", description="An opened image.")
     def image(image_id: str) -> str:
+        from ...tools.files.aliases import alias_of_image  # as the store, loaded with the first call
+
         record = _found(lambda: desk.store.image(image_id))
         grid, dtype = record.grid, desk.store.volume(image_id).array.dtype.newbyteorder("<")
         return _text(
             image_id=record.image_id,
+            alias=alias_of_image(record),
             modality=record.modality,
             shape=list(grid.shape),
             spacing_mm=list(grid.spacing_mm) if grid.spacing_known else None,

@@ -32,7 +32,8 @@ from .viewer_app import viewer_app
 NAME = "ostensor"
 DESCRIPTION = "Medical image segmentation by words. Research software, not a medical device."
 INSTRUCTIONS = """Work in this order: open_image (a path inside the allowed roots) -> segment (names) -> measure, render or \
-export. Everything is passed by handles: img_..., msk_..., job_.... They stay valid after a restart.
+export. list_files shows what can be opened, list_handles what is here already; masks made elsewhere come in by import_mask.
+Everything is passed by handles: img_..., msk_..., job_.... They stay valid after a restart.
 Read the verdict before any number: only 'present' may be reported as found; 'unsure' must be called unsure. A volume \
 with truncated_at set is of the part inside the scan. Left and right are the patient's. Quote numbers as the tools give them, with \
 their unit; never compute volumes from voxel counts yourself. If an answer has a job_id, call get_job. Research \

@@ -19,6 +19,7 @@ from .headers import MARK, drawn, stage
 
 META = "ObjectType = Image\nNDims = 3\nDimSize = 5 7 11\nElementType = MET_UCHAR\n"
 NRRD = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 5 7 11\nencoding: raw\n"
+NRRDS = ("a.nrrd", "a.nhdr")
 
 
 def outcome(path: Path, root: Path) -> str:
@@ -114,22 +115,22 @@ def test_the_neighbour_of_a_header_is_read(tmp_path: Path) -> None:
         np.testing.assert_array_equal(volume.array, 7)
 
 
-@pytest.mark.parametrize("name", ["a.mhd", "a.mha", "a.nrrd"])
+@pytest.mark.parametrize("name", ["a.mhd", "a.mha", "a.nrrd", "a.nhdr"])
 def test_an_upload_brings_its_voxels_along(desk: Desk, name: str) -> None:
     """Even a neighbour is refused: the caller's folder holds what others' exports and uploads left there."""
     token = TokenFile(desk.store.folder).add("ada", toolsets=["core"], days=1)
-    local = "ElementDataFile = LOCAL\n" if name != "a.nrrd" else "\n"
+    local = "ElementDataFile = LOCAL\n" if name not in NRRDS else "\n"
     with served(desk, auth="tokens") as site:
         for place in ("own.raw", str(desk.store.folder / "http.key"), "../../../http.key", "http.key"):
-            told = f"ElementDataFile = {place}\n" if name != "a.nrrd" else f"data file: {place}\n"
-            head = NRRD if name == "a.nrrd" else META
+            told = f"ElementDataFile = {place}\n" if name not in NRRDS else f"data file: {place}\n"
+            head = NRRD if name in NRRDS else META
             for folder in (desk.store.folder / "callers").rglob("files"):
                 (folder / "own.raw").write_bytes(b"\x07" * 385)
             refused = site.request("POST", "/upload", token, params={"name": name}, content=(head + told).encode())
             assert refused.status_code == 422, refused.text
         kept = [path.name for path in (desk.store.folder / "callers").rglob("files/*")]
         assert [one for one in kept if one != "own.raw"] == []
-        whole = (NRRD if name == "a.nrrd" else META) + local
+        whole = (NRRD if name in NRRDS else META) + local
         sent = site.request(
             "POST", "/upload", token, params={"name": name}, content=whole.encode() + bytes(range(77)) * 5
         )

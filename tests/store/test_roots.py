@@ -95,3 +95,27 @@ def test_a_misspelt_name_is_answered_with_names_that_are_there(tmp_path: Path) -
         Roots([root]).inside("abdomne.nii.gz")
     with pytest.raises(BadCall, match="Check the spelling"):
         Roots([root]).inside("xyz")
+    (root / "study").mkdir()
+    (root / "study" / "pelvis.nii.gz").touch()
+    with pytest.raises(BadCall, match=r"Did you mean 'study/pelvis.nii.gz'\?$"):
+        Roots([root]).inside("study/pelvs.nii.gz")
+    with pytest.raises(BadCall, match=r"Did you mean 'study/pelvis.nii.gz'\?$"):
+        Roots([root]).inside("pelvis.nii.gz")
+    with pytest.raises(BadCall, match=r"Did you mean 'study'\?$"):
+        Roots([root]).inside("studdy/pelvis.nii.gz")
+    (tmp_path / "zz_hidden.nii.gz").touch()
+    (root / "link").symlink_to(tmp_path)
+    with pytest.raises(BadCall, match="Check the spelling"):
+        Roots([root]).inside("zz_hidden.nii.gz")
+
+
+def test_roots_have_names_that_begin_a_path(tmp_path: Path) -> None:
+    for name in ("a/scans", "b/scans"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "ct.nii").touch()
+    roots = Roots([tmp_path / "a/scans", tmp_path / "b/scans"])
+    assert list(roots.names) == ["scans", "scans-2"]
+    assert roots.inside("ct.nii").parent.parent.name == "a"
+    assert roots.inside("scans-2/ct.nii").parent.parent.name == "b"
+    with pytest.raises(BadCall, match="outside"):
+        roots.inside("scans-2/../../../x")

@@ -42,9 +42,10 @@ class SeriesRow(Result):
 
 
 class ImageResult(Result):
-    """An opened image, or the series to choose from (`image_id` null)."""
+    """An opened image, or the series or files to choose from (`image_id` null)."""
 
     image_id: str | None
+    alias: str | None = None
     modality: str | None = None
     shape: list[int] | None = None
     spacing_mm: list[float] | None = None
@@ -55,6 +56,7 @@ class ImageResult(Result):
     format: str = ""
     warnings: list[str] = []
     series: list[SeriesRow] = []
+    files: list[dict[str, object]] = []
 
 
 class StructureRow(Result):
@@ -221,7 +223,7 @@ class PartRow(Result):
     """One connected part of a mask that has several; lengths is null where it seems to hold both of a pair."""
 
     voxels: int
-    volume_ml: float
+    volume_ml: float | None
     side: str | None
     lengths: Lengths | None
     across: Across | None

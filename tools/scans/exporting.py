@@ -19,6 +19,7 @@ from ...store.records import ImageRecord, MaskRecord
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import ExportResult, FileRow
 
+_UNKNOWN = "not known: imported from a file"  # what drew an imported mask, as written headers say it
 _PACKED = 8  # voxels to a byte, as segmentations and our packed files have them; counted anew when it is written
 
 if TYPE_CHECKING:
@@ -117,7 +118,9 @@ def _segment(desk: Desk, record: MaskRecord) -> Segment:
         label=label,
         code=structure_code(record.structure, uberon=row.uberon if row else ""),
         load=lambda: desk.store.mask(record.mask_id),
-        algorithm=str(made.get("model") or made.get("tool") or "ostensor"),
+        algorithm=_UNKNOWN
+        if made.get("tool") == "import_mask"
+        else str(made.get("model") or made.get("tool") or "ostensor"),
         version=str(made.get("version") or __version__),
     )
 

@@ -108,9 +108,14 @@ def _at(section: Section) -> list[float]:
 
 def _part(part: Region, lengths: Lengths | None, across: Across | None, *, named: bool) -> PartRow:
     volume = measures.volume_ml(part)
-    assert volume is not None
     side = measures.side(part) if named else None
-    return PartRow(voxels=part.voxels, volume_ml=round(volume, 3), side=side, lengths=lengths, across=across)
+    return PartRow(
+        voxels=part.voxels,
+        volume_ml=None if volume is None else round(volume, 3),
+        side=side,
+        lengths=lengths,
+        across=across,
+    )
 
 
 def _longest(row: PartRow) -> float:

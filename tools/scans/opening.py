@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from ...imaging.guards.limits import BUDGET
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import ImageResult, SeriesRow
+from ..files.aliases import alias_of_file, alias_of_image
+from ..files.listing import as_row, files_below
+from ..files.paths import found_path
+
+if TYPE_CHECKING:  # its formats load slowly
+    from ...imaging.listing.survey import Entry
+
+_SHOWN, _MOST_ROWS = 8, 50  # files of a folder said in words, and listed
 
 
 def open_image(
@@ -20,24 +29,39 @@ def open_image(
         Field(description="'auto' reads the DICOM header or recognises CT by its values; say 'mr' for MR NIfTI files."),
     ] = "auto",
     series: Annotated[str | None, Field(description="Alias of one DICOM series, from an earlier answer.")] = None,
+    spacing_mm: Annotated[
+        list[Annotated[float, Field(gt=0, le=1000)]] | None,
+        Field(
+            description="Voxel size in mm along x, y(, z), only where the file has none.", min_length=2, max_length=3
+        ),
+    ] = None,
 ) -> Answer:
     """Open a scan and get the image_id every other tool needs. Call this first.
 
-    Takes NIfTI, NRRD, MHA/MHD, DICOM (folder, file, zip), PNG, JPEG, TIFF; one 3-D grey volume or
-    one 2-D slice. If a DICOM folder holds several series, image_id is null and `series` lists
-    them: call again with one. Read `warnings` before you trust sizes. Not for writing: use export.
+    Takes NIfTI, NRRD, MHA, MGZ, DICOM (folder, file, zip), PNG, JPEG, TIFF; one 3-D grey volume or
+    one 2-D slice. If a folder holds several series or files, image_id is null and `series` or `files` lists
+    them: call again with one. Read `warnings` before you trust sizes. Masks: import_mask.
     Example: open_image(path="ct.nii.gz")
     """
     with BUDGET.opening():
-        return _opened(desk, call, path, modality, series)
+        return _opened(desk, call, path, modality, series, spacing_mm)
 
 
-def _opened(desk: Desk, call: Call, path: str, modality: Any, series: str | None) -> Answer:
-    found = desk.roots.inside(path)
+def _opened(
+    desk: Desk, call: Call, path: str, modality: Any, series: str | None, spacing_mm: list[float] | None
+) -> Answer:
+    found = found_path(desk, path, "open_image")
     call.report(0.1, "reading")
+    from ...imaging.dicom.series import NoImages
     from ...imaging.files import read_image  # its formats load slowly
 
-    opened = read_image(found, modality=modality, series=series, within=desk.roots.folders)
+    try:
+        opened = read_image(found, modality=modality, series=series, within=desk.roots.folders, spacing_mm=spacing_mm)
+    except NoImages:
+        entries = files_below(desk, found).entries if found.is_dir() else ()
+        if not entries:
+            raise
+        return _to_choose(desk, found, list(entries))
     rows = [SeriesRow(**vars(row)) for row in opened.series]
     if opened.volume is None:
         text = f"{len(rows)} series found. Call open_image again with series set to one of: "
@@ -45,10 +69,13 @@ def _opened(desk: Desk, call: Call, path: str, modality: Any, series: str | None
         return Answer(text + listed + ".", ImageResult(image_id=None, series=rows, format=opened.format))
     volume = opened.volume
     facts = {"warnings": list(opened.warnings), "format": opened.format, "unit": opened.unit}
+    facts["alias"] = alias_of_file(found.name, opened.source)
     record = desk.store.add_image(volume, source_name=found.name, facts=facts, source=opened.source)
-    spacing = [round(s, 4) for s in volume.grid.spacing_mm] if volume.grid.spacing_known else None
+    sizes = volume.grid.spacing_mm if volume.grid.thickness_known else volume.grid.spacing_mm[:2]
+    spacing = [round(s, 4) for s in sizes] if volume.grid.spacing_known else None
     result = ImageResult(
         image_id=record.image_id,
+        alias=alias_of_image(record),
         modality=volume.modality,
         shape=list(volume.grid.shape),
         spacing_mm=spacing,
@@ -62,5 +89,14 @@ def _opened(desk: Desk, call: Call, path: str, modality: Any, series: str | None
     )
     size = " x ".join(str(n) for n in volume.grid.shape)
     mm = " x ".join(f"{s:g}" for s in spacing) + " mm" if spacing else "unknown voxel size"
-    text = f"Opened {record.image_id}: {volume.modality}, {size} voxels of {mm}, axes {volume.grid.axis_codes}."
+    text = f"Opened {record.image_id} ({alias_of_image(record)}): {volume.modality}, {size} voxels of {mm}, axes {volume.grid.axis_codes}."
     return Answer(" ".join([text, *opened.warnings]), result)
+
+
+def _to_choose(desk: Desk, folder: Path, entries: list[Entry]) -> Answer:
+    """The files of a folder that is no scan itself, and the call to make for each."""
+    rows = [as_row(desk, entry) for entry in entries[:_MOST_ROWS]]
+    calls = [f"{row.get('use', 'open_image')}(path='{row['path']}')" for row in rows]
+    more = f", and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else ""
+    text = f"'{folder.name}' holds {len(entries)} files to open one by one: {', '.join(calls[:_SHOWN])}{more}."
+    return Answer(text, ImageResult(image_id=None, files=rows))

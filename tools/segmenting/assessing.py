@@ -180,7 +180,7 @@ def _agreement(case: Case) -> Seen:
     name = f"entropy of {len(found.masks)} views of {case.record.mask_id}, nats"
     kept = case.desk.store.add_image(entropy, source_name=name, facts={"derived_from": case.record.mask_id})
     low, high = min(agreed.voxels), max(agreed.voxels)
-    size = f"{low * image.grid.voxel_ml:.3g} to {high * image.grid.voxel_ml:.3g} ml" if image.grid.spacing_known else f"{low} to {high} voxels"  # fmt: skip
+    size = f"{low * image.grid.voxel_ml:.3g} to {high * image.grid.voxel_ml:.3g} ml" if image.grid.volume_known else f"{low} to {high} voxels"  # fmt: skip
     row = CheckRow(
         method="agreement",
         check="views agree",

@@ -51,9 +51,8 @@ def segment(
 
     Verdicts: present; unsure (do not rely on it, with or without a mask); absent (looked for, not there);
     outside_view (the scan seems to show another region); unsupported (no model for it here).
-    mask_id is null unless a mask was made. Where truncated_at is not empty the scan cuts the structure: volume_ml is
-    of the part inside. volume_90_ml: nine of ten true volumes lie in it. Left and right are the patient's. If it takes longer than wait_s, job_id is set: call
-    get_job. Not for lesions or free descriptions. Asking again on the same image is fast.
+    Where truncated_at is not empty the scan cuts the structure: volume_ml is of the part inside. volume_90_ml: nine of ten
+    true volumes lie in it. Left and right are the patient's. If job_id is set, call get_job. Not for lesions or free descriptions.
     Example: segment(image_id="img_0123456789ab", structures=["liver", "spleen"])
     """
     wishes = plan(desk, image_id, structures, model, context=context)

@@ -35,6 +35,7 @@ class ViewerResult(ImageAnswer):
     """A scan as the viewer opens it."""
 
     image_id: str
+    alias: str
     modality: str
     unit: str
     synthetic: bool

@@ -21,6 +21,7 @@ from ...imaging.volume import Grid
 from ...store.records import MaskRecord
 from ..desk.desk import Answer, Call, Desk
 from ..desk.doubts import grey_unit
+from ..files.aliases import alias_of_image
 from .results import PointResult, SlicesResult, ViewerMask, ViewerPlane, ViewerResult, ViewerSlice
 
 MOST_MASKS = 20
@@ -47,6 +48,7 @@ def viewer_open(
     middle = _middle(desk, chosen, grid.shape)
     result = ViewerResult(
         image_id=image_id,
+        alias=alias_of_image(desk.store.image(image_id)),
         modality=volume.modality,
         unit=grey_unit(desk.store.image(image_id), volume),
         synthetic=volume.synthetic,
@@ -153,7 +155,7 @@ def _shown(record: MaskRecord, number: int, grid: Grid) -> ViewerMask:
         mask_id=record.mask_id,
         name=record.structure or record.mask_id,
         colour="#{:02x}{:02x}{:02x}".format(*COLOURS[number % len(COLOURS)]),
-        volume_ml=round(volume_ml, 2) if grid.spacing_known else None,
+        volume_ml=round(volume_ml, 2) if grid.volume_known else None,
         verdict=str(record.facts.get("verdict", "")),
     )
 

@@ -90,8 +90,17 @@ def nrrd_layout(head: bytes, file_name: str) -> Layout:
     )
 
 
-def _fields(head: bytes, name: str) -> tuple[dict[str, str], set[str], int]:
-    """Fields, names of the key:=value pairs, and the byte where attached voxels begin."""
+def nrrd_keys(head: bytes, file_name: str) -> dict[str, str]:
+    """The key:=value pairs of a header; the first of a doubled key counts.
+
+    Raises:
+        BadCall: as `nrrd_layout`.
+    """
+    return _fields(head, file_name)[1]
+
+
+def _fields(head: bytes, name: str) -> tuple[dict[str, str], dict[str, str], int]:
+    """Fields, the key:=value pairs, and the byte where attached voxels begin."""
     text, end, _ = _split(head)
     if end > HEADER_BYTES or (end == len(head) and end >= HEADER_BYTES):
         raise damaged(name, f"its header does not end within {HEADER_BYTES // 1024} KiB")
@@ -99,7 +108,7 @@ def _fields(head: bytes, name: str) -> tuple[dict[str, str], set[str], int]:
     if not _MAGIC.fullmatch(magic):
         raise damaged(name, "it does not begin as an NRRD")
     fields: dict[str, str] = {}
-    keys: set[str] = set()
+    keys: dict[str, str] = {}
     for line in lines:
         if line.startswith("#") or not line:
             continue
@@ -107,7 +116,7 @@ def _fields(head: bytes, name: str) -> tuple[dict[str, str], set[str], int]:
         if met is None or met[1] != met[1].strip():
             raise damaged(name, "a line of its header is neither 'field: value' nor 'key:=value'")
         if met[2] == ":=":
-            keys.add(met[1])
+            keys.setdefault(met[1], met[3])
             continue
         field = met[1].lower().replace(" ", "")
         if field not in _FIELDS or field in fields:
@@ -192,10 +201,11 @@ def write_nrrd(path: Path, array: npt.NDArray[Any], grid: Grid, *, synthetic: bo
     kind = {"i": "int", "u": "uint", "f": "float"}[values.dtype.kind] + str(8 * values.dtype.itemsize)
     lines = ["NRRD0005", f"type: { {'float32': 'float', 'float64': 'double'}.get(kind, kind) }", "dimension: 3"]
     lines += ["sizes: " + " ".join(map(str, values.shape)), "endian: little", "encoding: gzip"]
-    if grid.spacing_known:
+    if grid.volume_known:
         vectors = ["(" + ",".join(repr(float(n)) for n in column) + ")" for column in affine[:3].T]
         lines += ["space: left-posterior-superior", "kinds: domain domain domain"]
         lines += ["space directions: " + " ".join(vectors[:3]), "space origin: " + vectors[3]]
     lines += [f"{SYNTHETIC_KEY}:=true"] if synthetic else []
+    lines += ["ostensor_voxel_size:=stated by the user"] if grid.stated else []
     body = igzip.compress(values.astype(values.dtype.newbyteorder("<")).tobytes(order="F"), 1)
     write_atomically(path, lambda file: file.write("\n".join([*lines, "", ""]).encode() + body))

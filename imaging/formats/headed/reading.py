@@ -27,15 +27,23 @@ def read_headed(path: Path, door: Door = ANYWHERE) -> Raw:
         BadCall: damaged, colour or vector voxels, not 2-D or 3-D, or voxels kept anywhere else.
     """
     with door.open(path) as file:
-        layout = _layout(file, path.name)
+        layout = read_layout(file, path.name)
         kept = _kept(layout, path.name)
-        if layout.data_file:
-            with _neighbour(path, layout.data_file, door) as data:
-                array = _voxels(data, layout, path.name)
-        else:
-            array = _voxels(file, layout, path.name)
+        array = read_voxels(file, layout, path, door)
     array = array.reshape(tuple(layout.shape[axis] for axis in kept), order="F")
     return _placed(array, layout, kept)
+
+
+def read_voxels(file: BinaryIO, layout: Layout, path: Path, door: Door) -> np.ndarray:
+    """All voxels in a row, from the open header's own file or from the one beside it.
+
+    Raises:
+        BadCall: as `read_headed`.
+    """
+    if not layout.data_file:
+        return _voxels(file, layout, path.name)
+    with _neighbour(path, layout.data_file, door) as data:
+        return _voxels(data, layout, path.name)
 
 
 def _neighbour(path: Path, name: str, door: Door) -> BinaryIO:
@@ -60,17 +68,22 @@ def refuse_detached(path: Path, door: Door = ANYWHERE) -> None:
     Raises:
         BadCall: it does, or its header is damaged.
     """
-    if not path.name.lower().endswith((".mha", ".mhd", ".nrrd")):
+    if not path.name.lower().endswith((".mha", ".mhd", ".nrrd", ".nhdr")):
         return
     with door.open(path) as file:
-        if _layout(file, path.name).data_file:
+        if read_layout(file, path.name).data_file:
             raise BadCall(
                 f"'{path.name}' keeps its voxels in another file, and one file is taken here. "
                 "Save it as one file (.mha, .nrrd, .nii.gz)."
             )
 
 
-def _layout(file: BinaryIO, name: str) -> Layout:
+def read_layout(file: BinaryIO, name: str) -> Layout:
+    """What the header of an open file says.
+
+    Raises:
+        BadCall: it does not follow its format.
+    """
     file.seek(0)
     head = file.read(HEADER_BYTES)
     return nrrd_layout(head, name) if head.startswith(b"NRRD") else metaimage_layout(head, name)
@@ -87,7 +100,7 @@ def _kept(layout: Layout, name: str) -> tuple[int, ...]:
     if any(n > 1 for n in layout.shape[3:]):
         raise BadCall(
             f"'{name}' is a {len(layout.shape)}-D series of shape {layout.shape}. One 3-D volume is needed. "
-            "Save a single time point."
+            "Save a single time point; segments of 3D Slicer (.seg.nrrd) are for import_mask."
         )
     return tuple(range(min(3, len(layout.shape))))
 

@@ -57,6 +57,20 @@ def test_an_upload_becomes_an_image_handle_that_tools_take(site: Site, tokens: d
     assert again.structured_content["image_id"] == made["image_id"]
 
 
+def test_an_uploaded_mask_lands_on_the_callers_own_image(site: Site, tokens: dict[str, str]) -> None:
+    _, scan = sent(site, tokens["ada"], scan_bytes())
+    labels = np.zeros((31, 29, 23), np.uint8)
+    labels[8:17, 10:19, 5:13] = 1
+    status, made = sent(site, tokens["ada"], scan_bytes(labels), "liver.nii", image_id=scan["image_id"])
+    assert status == 201, made
+    assert [(row["structure"], row["voxels"]) for row in made["masks"]] == [("liver", int(labels.sum()))]
+    found = site.ask(tokens["ada"], "measure", mask_ids=[made["masks"][0]["mask_id"]])
+    assert found.structured_content["measurements"][0]["structure"] == "liver"
+    status, refused = sent(site, tokens["ben"], scan_bytes(labels), "liver.nii", image_id=scan["image_id"])
+    assert status == 422
+    assert "Unknown image" in refused["error"]
+
+
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_one_callers_handles_do_not_exist_for_another(site: Site, tokens: dict[str, str], mode: str) -> None:
     _, made = sent(site, tokens["ada"], scan_bytes())

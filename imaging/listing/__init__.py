@@ -1,0 +1,1 @@
+"""What lies in a folder, told by headers alone: enough to choose what to open."""
