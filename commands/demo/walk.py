@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from ...tools.desk.settings import Settings
 from ...tools.reports.page import write_report_page
 from ...tools.reports.results import ReportResult
 from .page import page
+from .told import Looked, Told
 
 HEAD_WORDS = (
     "lateral ventricles", "left thalamus", "right thalamus", "caudate nuclei", "hippocampi", "brainstem",
@@ -33,37 +33,6 @@ TORSO_WORDS = ("left kidney", "right kidney", "aorta", "prostate")
 REPORT = """FINDINGS: The left kidney measures 10.8 cm in length. The right kidney measures 15 cm in length.
 The left kidney is surgically absent. The aorta is not dilated. There is a 12 mm cyst in the liver.
 IMPRESSION: Enlarged right kidney."""
-
-
-@dataclass
-class Told:
-    """One call as the page shows it."""
-
-    tool: str
-    arguments: dict[str, Any]
-    text: str
-    result: dict[str, Any]
-    pictures: list[bytes] = field(default_factory=list)
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Looked:
-    """What was found in a scan.
-
-    Attributes:
-        made_ml: structure -> its true volume, of a made scan.
-    """
-
-    name: str
-    rows: list[dict[str, Any]]
-    picture: bytes
-    made_ml: dict[str, float]
-
-    @property
-    def present(self) -> list[dict[str, Any]]:
-        """The rows one may rely on."""
-        return [row for row in self.rows if row["verdict"] == "present"]
 
 
 class Walk:
@@ -134,7 +103,7 @@ def run_demo(folder: Path, said: Callable[[str, str], None]) -> Path:
         checked = ReportResult.model_validate(walk.calls[-1].result)
         write_report_page(desk, checked, REPORT, folder / "report_check")
     report = folder / "report.html"
-    report.write_text(page(walk, time.monotonic() - started), encoding="utf-8")
+    report.write_text(page(walk.looked, walk.calls, time.monotonic() - started), encoding="utf-8")
     for number, looked in enumerate(walk.looked, start=1):
         (folder / f"picture_{number}.png").write_bytes(looked.picture)
     return report
