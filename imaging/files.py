@@ -73,7 +73,7 @@ def _open_dicom(path: Path, modality: Modality | Literal["auto"], series: str | 
         return Opened(None, listed, (), "dicom")
     chosen = found.modality if modality == "auto" else modality
     opened = _opened(found.array, found.grid, found.notes, chosen, "dicom", synthetic=found.synthetic, unit=found.unit)
-    return replace(opened, series=listed, source=found.source)
+    return replace(opened, series=listed, source=found.source, acquisition=found.acquisition)
 
 
 def _opened(

@@ -44,7 +44,9 @@ def _opened(desk: Desk, call: Call, path: str, modality: Any, series: str | None
         listed = ", ".join(f"{row.series} ({row.modality}, {row.description}, {row.slices} slices)" for row in rows[:8])
         return Answer(text + listed + ".", ImageResult(image_id=None, series=rows, format=opened.format))
     volume = opened.volume
-    facts = {"warnings": list(opened.warnings), "format": opened.format, "unit": opened.unit}
+    facts: dict[str, Any] = {"warnings": list(opened.warnings), "format": opened.format, "unit": opened.unit}
+    if opened.acquisition:
+        facts["acquisition"] = dict(opened.acquisition)
     record = desk.store.add_image(volume, source_name=found.name, facts=facts, source=opened.source)
     spacing = [round(s, 4) for s in volume.grid.spacing_mm] if volume.grid.spacing_known else None
     result = ImageResult(
