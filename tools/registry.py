@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ..imaging.errors import BadCall
+from .deriving.deriving import derive
+from .deriving.results import DerivedResult
 from .describing import results as described_results
 from .describing.described import segment_described
 from .describing.prompting import write_prompts
@@ -38,6 +40,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(compare_masks, results.CompareResult),
     Tool(edit_mask, results.EditResult, read_only=False),
     Tool(render, results.RenderResult, ui=("model", "app")),
+    Tool(derive, DerivedResult),
     Tool(export, results.ExportResult, read_only=False, destructive=True, asks=would_replace),
     Tool(get_job, results.JobResult),
     Tool(cancel_job, results.JobResult, read_only=False, destructive=True),

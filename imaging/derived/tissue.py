@@ -61,7 +61,8 @@ def tissue_areas(image: Volume, slice_index: int, within: tuple[Region, ...] = (
         raise NoNumberError(f"Slice {slice_index} holds nothing of {'the masks' if within else 'a body'}.")
     fat, muscle = (inside & (greys >= low) & (greys <= high) for low, high in (FAT_HU, MUSCLE_HU))
     edge = inside[[0, -1]].any() or inside[:, [0, -1]].any()
-    return Tissue(*(_area(part, pixel_cm2) for part in (fat, muscle, inside)), slice_index, bool(edge))
+    areas = [_area(part, pixel_cm2) for part in (fat, muscle, inside)]
+    return Tissue(areas[0], areas[1], areas[2], slice_index, bool(edge))
 
 
 def _area(part: BoolArray, pixel_cm2: float) -> Estimate:

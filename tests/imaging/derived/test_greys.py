@@ -38,7 +38,7 @@ def test_the_peak_is_the_best_sphere_of_one_ml_found_by_brute_force() -> None:
     steps = np.array([2.1, 2.3, 3.7])
     everywhere = np.argwhere(np.ones(values.shape, bool))
     best = 0.0
-    for centre in np.argwhere(np.ones((5, 4, 5), bool)) + (4, 5, 3):
+    for centre in np.argwhere(np.ones((5, 4, 5), bool)) + np.array([4, 5, 3]):
         near = np.linalg.norm((everywhere - centre) * steps, axis=1) <= 10 * (3 / (4 * math.pi)) ** (1 / 3)
         best = max(best, float(values[tuple(everywhere[near].T)].mean(dtype=np.float64)))
     found = uptake(region, image)
