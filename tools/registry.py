@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ..imaging.errors import BadCall
+from .cohorts.batch import run_batch
+from .cohorts.results import BatchResult
 from .deriving.deriving import derive
 from .deriving.results import DerivedResult
 from .describing import results as described_results
@@ -42,6 +44,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(render, results.RenderResult, ui=("model", "app")),
     Tool(derive, DerivedResult),
     Tool(export, results.ExportResult, read_only=False, destructive=True, asks=would_replace),
+    Tool(run_batch, BatchResult, read_only=False),
     Tool(get_job, results.JobResult),
     Tool(cancel_job, results.JobResult, read_only=False, destructive=True),
     Tool(assess_mask, results_review.AssessResult, toolset="clinical"),

@@ -46,22 +46,21 @@ def derive(
     mask_ids: Annotated[
         list[str] | None,
         Field(
-            description="Heart: one chamber in 2+ phases. doubling_time: earlier first. tissue_areas: the level (a vertebra), "
-            "then masks to look into. stenosis: vessel, then a healthy stretch.",
+            description="Heart: one chamber in 2+ phases. doubling_time: earlier first. tissue_areas: a vertebra, then masks "
+            "to look into. stenosis: vessel, then a healthy stretch.",
             max_length=100,
         ),
     ] = None,
-    image_id: Annotated[str | None, Field(description="tissue_areas without a level mask, with slice_index.")] = None,
-    slice_index: Annotated[int | None, Field(description="As measure gives it.", ge=0)] = None,
-    reference_mm: Annotated[float | None, Field(description="stenosis: healthy diameter, mm.", gt=0, le=100)] = None,
-    days: Annotated[float | None, Field(description="doubling_time; or give dates, or leave to DICOM.", gt=0)] = None,
-    dates: Annotated[list[str] | None, Field(description="Two, YYYY-MM-DD.", max_length=2)] = None,
+    image_id: Annotated[str | None, Field(description="tissue_areas, with slice_index.")] = None,
+    slice_index: Annotated[int | None, Field(ge=0)] = None,
+    reference_mm: Annotated[float | None, Field(description="stenosis: healthy diameter.", gt=0, le=100)] = None,
+    days: Annotated[float | None, Field(description="Between scans; or dates, or as DICOM says.", gt=0)] = None,
+    dates: Annotated[list[str] | None, Field(description="Two, YYYY-MM-DD.")] = None,
     allow_synthetic: bool = False,
 ) -> Answer:
-    """Derive numbers from masks: value, unit, formula, inputs, 90 % interval, warnings (quote them).
+    """Derive numbers from masks, each with formula, inputs, 90 % interval, and warnings to quote.
 
-    suv: max, peak, mean, MTV, TLG (edit_mask threshold, iso_contour make the mask). sum counts overlap once.
-    Masks may lie on several images of one patient. What a quantity lacks is refused by name.
+    suv: max, peak, mean, MTV, TLG; edit_mask makes iso-contours. Masks may lie on several images of one patient.
     Example: derive(quantity="ratio", mask_ids=["msk_0123456789ab", "msk_ba9876543210"])
     """
     del call

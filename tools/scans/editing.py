@@ -46,13 +46,11 @@ def edit_mask(
     amount_mm: Annotated[
         float | None, Field(description="For grow, shrink, snap_to_edges: millimetres.", gt=0, le=100)
     ] = None,
-    at_least: Annotated[float | None, Field(description="threshold: in the image's unit.")] = None,
+    at_least: Annotated[float | None, Field(description="threshold, image's unit.")] = None,
     at_most: float | None = None,
     percent_of_max: Annotated[float | None, Field(description="iso_contour: e.g. 41.", gt=0, lt=100)] = None,
     image_id: str | None = None,
-    box_index: Annotated[
-        list[list[int]] | None, Field(description="[[x,y,z] start, [x,y,z] stop], as measure gives it.")
-    ] = None,
+    box_index: Annotated[list[list[int]] | None, Field(description="As bounding_box_index of measure.")] = None,
 ) -> Answer:
     """Make a new mask from masks of one image; the old ones stay.
 
