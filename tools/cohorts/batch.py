@@ -42,7 +42,7 @@ def run_batch(
     call: Call,
     paths: Annotated[
         list[str],
-        Field(description="Files, folders or patterns.", min_length=1, max_length=1000),
+        Field(description="Files, folders or patterns.", min_length=1, max_length=5000),
     ],
     structures: Annotated[list[str], Field(min_length=1, max_length=100)],
     what: list[What] | None = None,
