@@ -44,16 +44,16 @@ def run_batch(
         list[str],
         Field(description="Files, folders or patterns.", min_length=1, max_length=5000),
     ],
-    structures: Annotated[list[str], Field(min_length=1, max_length=100)],
-    what: list[What] | None = None,
+    structures: Annotated[list[str], Field(description="As in segment.", min_length=1, max_length=100)],
+    what: Annotated[list[What] | None, Field(description="As in measure.")] = None,
     folder: Annotated[str, Field(description="Existing, for the files.")] = ".",
     modality: Annotated[str, Field(description="As in open_image.")] = "auto",
-    model: str = "auto",
-    formats: list[TableFormat] | None = None,
-    allow_synthetic: bool = False,
-    wait_s: Annotated[float, Field(ge=0, le=300)] = 20.0,
+    model: Annotated[str, Field(description="As in segment.")] = "auto",
+    formats: Annotated[list[TableFormat] | None, Field(description="Default: as installed.")] = None,
+    allow_synthetic: Annotated[bool, Field(description="As in measure.")] = False,
+    wait_s: Annotated[float, Field(description="As in segment, seconds.", ge=0, le=300)] = 20.0,
 ) -> Answer:
-    """Segment and measure many scans (arguments as in segment, measure): one table, outliers first, and contact sheets.
+    """Segment and measure many scans: one table, outliers first, and contact sheets.
 
     Called again with the same arguments it goes on where it stopped. Outlier: robust score above 3.5. Scans are
     numbered; the table has their paths.

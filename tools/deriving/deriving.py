@@ -42,7 +42,7 @@ else:
 def derive(
     desk: Desk,
     call: Call,
-    quantity: Quantity,
+    quantity: Annotated[Quantity, Field(description="What to derive.")],
     mask_ids: Annotated[
         list[str] | None,
         Field(
@@ -52,11 +52,11 @@ def derive(
         ),
     ] = None,
     image_id: Annotated[str | None, Field(description="tissue_areas, with slice_index.")] = None,
-    slice_index: Annotated[int | None, Field(ge=0)] = None,
-    reference_mm: Annotated[float | None, Field(description="stenosis: healthy diameter.", gt=0, le=100)] = None,
-    days: Annotated[float | None, Field(description="Between scans; or dates, or as DICOM says.", gt=0)] = None,
+    slice_index: Annotated[int | None, Field(description="From 0, as in measure.", ge=0)] = None,
+    reference_mm: Annotated[float | None, Field(description="stenosis: healthy mm.", gt=0, le=100)] = None,
+    days: Annotated[float | None, Field(description="Days between; or dates, or DICOM's.", gt=0)] = None,
     dates: Annotated[list[str] | None, Field(description="Two, YYYY-MM-DD.")] = None,
-    allow_synthetic: bool = False,
+    allow_synthetic: Annotated[bool, Field(description="As in measure.")] = False,
 ) -> Answer:
     """Derive numbers from masks, each with formula, inputs, 90 % interval, and warnings to quote.
 

@@ -46,10 +46,14 @@ def edit_mask(
     amount_mm: Annotated[
         float | None, Field(description="For grow, shrink, snap_to_edges: millimetres.", gt=0, le=100)
     ] = None,
-    at_least: Annotated[float | None, Field(description="threshold, image's unit.")] = None,
-    at_most: float | None = None,
-    percent_of_max: Annotated[float | None, Field(description="iso_contour: e.g. 41.", gt=0, lt=100)] = None,
-    image_id: str | None = None,
+    at_least: Annotated[
+        float | None, Field(description="threshold: voxel's value, image's unit.", ge=-1e6, le=1e6)
+    ] = None,
+    at_most: Annotated[float | None, Field(description="Voxel's value, too.", ge=-1e6, le=1e6)] = None,
+    percent_of_max: Annotated[
+        float | None, Field(description="iso_contour: of the brightest voxel, e.g. 41.", gt=0, lt=100)
+    ] = None,
+    image_id: Annotated[str | None, Field(description="With box_index.")] = None,
     box_index: Annotated[list[list[int]] | None, Field(description="As bounding_box_index of measure.")] = None,
 ) -> Answer:
     """Make a new mask from masks of one image; the old ones stay.
