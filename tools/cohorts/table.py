@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,7 @@ _FIRST = (
     "scan", "path", "image_id", "structure", "verdict", "flags", "volume_ml_score", "intensity_mean_score", "volume_ml",
     "volume_low_90_ml", "volume_high_90_ml", "volume_is", "truncated_at", "side", "confidence", "mask_id", "model",
 )  # fmt: skip
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # what a workbook may not hold
 _LAST = ("notes", "image_warnings", "error")
 
 
@@ -79,7 +81,7 @@ def _parquet(columns: list[str], rows: list[Line]) -> bytes:
     held = {name: [row[name] for row in rows] for name in columns}
     target = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table(held), target)
-    return bytes(target.getvalue())
+    return bytes(target.getvalue().to_pybytes())
 
 
 def _xlsx(columns: list[str], rows: list[Line]) -> bytes:
@@ -90,8 +92,11 @@ def _xlsx(columns: list[str], rows: list[Line]) -> bytes:
     sheet.title = "cohort"
     for at, row in enumerate([dict(zip(columns, columns, strict=True)), *rows], start=1):
         for column, name in enumerate(columns, start=1):
-            cell = sheet.cell(row=at, column=column, value=row[name])
-            if isinstance(row[name], str):
+            value = row[name]
+            cell = sheet.cell(
+                row=at, column=column, value=_CONTROL.sub("?", value) if isinstance(value, str) else value
+            )
+            if isinstance(value, str):
                 cell.data_type = "s"  # a name that begins with "=" is no formula
     sheet.freeze_panes = "D2"
     target = io.BytesIO()
