@@ -61,7 +61,9 @@ def test_a_cohort_becomes_a_table_with_outliers_first(ask: Ask, root: Path) -> N
     assert first["flags"].startswith("outlier in volume")
     logs = np.log(np.array(LENGTHS) * 120 * VOXEL_ML)
     mad = np.median(np.abs(logs - np.median(logs)))
-    assert float(first["volume_ml_score"]) == pytest.approx(0.6745 * (logs[5] - np.median(logs)) / mad, abs=0.05), "volumes are kept to 0.01 ml"
+    assert float(first["volume_ml_score"]) == pytest.approx(0.6745 * (logs[5] - np.median(logs)) / mad, abs=0.05), (
+        "volumes are kept to 0.01 ml"
+    )
     assert float(first["volume_ml"]) == pytest.approx(40 * 120 * VOXEL_ML, abs=0.01)
     assert float(first["intensity_mean"]) == 100
     assert [row["scan"] for row in rows if row["structure"] == "spleen"] == [str(n) for n in range(1, 7)]
@@ -283,6 +285,9 @@ def test_cut_masks_are_held_against_whole_ones_and_mr_greys_against_none() -> No
     middle = np.median([*logs, np.log(300)])
     mad = np.median(np.abs(np.array([*logs, np.log(300)]) - middle))
     assert rows[0]["volume_ml_score"] == pytest.approx(0.6745 * (np.log(300) - middle) / mad, abs=0.01)
+    whole = next(row for row in rows if row["scan"] == 1)
+    alone = 0.6745 * (logs[1] - np.median(logs)) / np.median(np.abs(logs - np.median(logs)))
+    assert whole["volume_ml_score"] == pytest.approx(alone, abs=0.01), "the cut one does not count"
     assert [row["intensity_mean_score"] for row in rows] == [None] * 6
 
 
