@@ -24,7 +24,7 @@ INSTRUCTIONS = """Work in this order: open_image (a path inside the allowed root
 export. Everything is passed by handles: img_..., msk_..., job_.... They stay valid after a restart.
 Read the verdict before any number: only 'present' may be reported as found; 'unsure' must be called unsure. A volume \
 with truncated_at set is of the part inside the scan. Left and right are the patient's. Quote numbers as the tools give them, with \
-their unit; never compute volumes from voxel counts yourself. If an answer has a job_id, call get_job. Research \
+their unit; never compute volumes from voxel counts, or ratios, fractions and sums, yourself: derive does. If an answer has a job_id, call get_job. Research \
 software, not a medical device: a physician decides."""
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,7 +19,7 @@ from ...models.interface import Cancelled
 from ..desk.desk import Answer, Call, Desk
 from ..desk.job import Job, answer_job, run_job
 from ..scans.measuring import USUAL, What
-from .finding import find_scans
+from .finding import find_scans, shown_paths
 from .looking import Line, Looked, Order, look_at
 from .results import BatchResult, Cohort, FailedRow, FlaggedRow
 from .sheet import write_sheets
@@ -34,6 +34,7 @@ _MOST_FLAGGED, _MOST_FAILED, _MOST_STRUCTURES, _MOST_WARNINGS, _MOST_FILES = (
     3,
     12,
 )  # in the answer; the table has all
+_LINE_BYTES, _TILE_BYTES = 2_000, 60_000  # of the files, rounded up; what they really take is counted anew
 _LOOKING = 0.95  # of the work; the rest writes tables and sheets
 
 
@@ -80,13 +81,15 @@ def run_batch(
         "formats": formats,
         "allow_synthetic": allow_synthetic,
     }
-    stem = f"batch_{hashlib.sha256(json.dumps(arguments).encode()).hexdigest()[:8]}"
+    asked = [shown_paths(desk.roots, paths), desk.roots.shown(target), asdict(order), wanted]
+    stem = f"batch_{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"
 
     def work(job: Job) -> BatchResult:
         looked = _look_at_all(job, find_scans(desk.roots, paths), order)
         lines = scored(looked)
         job.report(_LOOKING, "writing the table")
-        with desk.roots.held(target) as place:
+        room = _LINE_BYTES * len(lines) * len(wanted) + _TILE_BYTES * len(looked)
+        with desk.store.room(room), desk.roots.held(target) as place:
             names = write_tables(place, stem, lines, wanted)
             for name in write_sheets(desk, place, stem, looked, lines):
                 names.append(name)

@@ -37,6 +37,11 @@ def find_scans(roots: Roots, paths: Sequence[str]) -> list[Path]:
     return sorted(found)
 
 
+def shown_paths(roots: Roots, paths: Sequence[str]) -> list[str]:
+    """Paths as they lie in their roots, however they were written; patterns as they are."""
+    return [text if _PATTERN & set(as_written(text)) else roots.shown(roots.inside(text)) for text in paths]
+
+
 def fingerprint(path: Path) -> str:
     """sha256 hex of names, sizes and times of a scan's files: it changes when one of them does."""
     files = sorted(islice((file for file in path.rglob("*") if file.is_file()), _LISTED)) if path.is_dir() else [path]
