@@ -149,7 +149,8 @@ def _result(looked: Sequence[Looked], lines: Sequence[Line], files: list[str]) -
 def _said(cohort: Cohort, flagged: Sequence[FlaggedRow], errors: Sequence[FailedRow], files: Sequence[str]) -> str:
     verdicts = ", ".join(f"{count} {verdict.replace('_', ' ')}" for verdict, count in cohort.verdicts.items())
     reused = f" ({cohort.reused} of them before)" if cohort.reused else ""
-    text = [f"{cohort.scans} scans: {cohort.done} done{reused}, {cohort.failed} failed. Masks: {verdicts or 'none'}."]
+    scans = "1 scan" if cohort.scans == 1 else f"{cohort.scans} scans"
+    text = [f"{scans}: {cohort.done} done{reused}, {cohort.failed} failed. Masks: {verdicts or 'none'}."]
     if flagged:
         first = [f"scan {row.scan} {row.structure} ({', '.join(row.flags)})" for row in flagged[:5]]
         text.append(f"{len(flagged)} flagged, first: {'; '.join(first)}.")

@@ -131,6 +131,11 @@ def volume_sum(asked: Asked) -> Found:
 def doubling_time(asked: Asked) -> Found:
     """Days in which a volume doubles at the pace between two scans."""
     before, after = asked.masks(2, 2, "two masks, the earlier scan's first")
+    names = [one.record.structure for one in (before, after)]
+    if all(names) and names[0] != names[1]:
+        raise BadCall(f"The masks are of {names[0]} and {names[1]}. Growth is that of one structure or lesion.")
+    if before.image.content_hash == after.image.content_hash:
+        raise BadCall("Both masks lie on the same scan, in which nothing has grown. Give masks of two scans.")
     days, said = _days(asked, before, after)
     found = volumes.doubling_time(before.volume, after.volume, days)
     inputs = [

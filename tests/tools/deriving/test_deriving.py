@@ -278,6 +278,7 @@ def test_missing_preconditions_are_refused_by_name(ask: Ask, desk: Desk) -> None
         for name, n in (("left ventricle", 5), ("left ventricle", 4), ("right ventricle", 5))
     )
     foreign = mask(desk, other, "left ventricle", *box(9, 8, 6))
+    later = mask(desk, scan(desk, 4, patient="p1"), "left ventricle", *box(9, 8, 6))
     brain = mask(desk, mr, "left lateral ventricle", *box(9, 8, 5))
     made_up = mask(desk, scan(desk, 3, synthetic=True), "liver", *box(9, 8, 5))
     contrast, kv, thick = (
@@ -300,9 +301,11 @@ def test_missing_preconditions_are_refused_by_name(ask: Ask, desk: Desk) -> None
         ("myocardial_mass", [lv], {}, "not of the myocardium"),
         ("sum", [lv, foreign], {}, "different images"),
         ("ratio", [lv, made_up], {}, "is synthetic"),
-        ("doubling_time", [lv, lv2], {}, "Pass days"),
-        ("doubling_time", [lv, lv2], {"dates": ["2024-01-31", "31.3.2024"]}, "YYYY-MM-DD"),
-        ("doubling_time", [lv, lv2], {"dates": ["2024-01-31", "2024-01-01"]}, "-30 days"),
+        ("doubling_time", [lv, lv2], {"days": 9}, "same scan"),
+        ("doubling_time", [rv, later], {"days": 9}, "right ventricle and left ventricle"),
+        ("doubling_time", [lv, later], {}, "Pass days"),
+        ("doubling_time", [lv, later], {"dates": ["2024-01-31", "31.3.2024"]}, "YYYY-MM-DD"),
+        ("doubling_time", [lv, later], {"dates": ["2024-01-31", "2024-01-01"]}, "-30 days"),
         ("hu_difference", [lv, rv], {}, "needs a CT in Hounsfield units"),
         ("suv", [lv], {}, "needs a PET in SUV"),
         ("calcium_score", [lv], {}, "needs a CT in Hounsfield units"),
