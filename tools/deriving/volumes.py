@@ -119,13 +119,17 @@ def volume_sum(asked: Asked) -> Found:
     together = volume_by_border(union)
     shared = sum(one.volume.value for one in masks) - together.value
     uncertainty = f"Of their common border: {BORDER}."
-    if shared == 0 and all(one.interval_is == CALIBRATED for one in masks):
-        ends = [(one.volume.low or 0.0, one.volume.high or 0.0) for one in masks]
-        together = Estimate(together.value, sum(low for low, _ in ends), sum(high for _, high in ends))
-        uncertainty = f"The ends of each mask's interval added up, as errors may go together ({CALIBRATED})."
+    if all(one.interval_is == CALIBRATED for one in masks):
+        low, high = (sum(end or 0.0 for end in ends) - shared for ends in zip(*map(_ends, masks), strict=True))
+        together = Estimate(together.value, max(0.0, low), high)
+        uncertainty = f"The ends of each mask's interval added up, less what they share, as errors may go together ({CALIBRATED})."
     inputs = [one.as_input(f"volume of {one.name}", one.volume, "ml") for one in masks]
     formula = f"volume of all masks together; {shared:.3f} ml that several share counted once"
     return Found([row("sum", together, "ml", formula=formula, inputs=inputs, uncertainty=uncertainty)])
+
+
+def _ends(one: Given) -> tuple[float | None, float | None]:
+    return one.volume.low, one.volume.high
 
 
 def doubling_time(asked: Asked) -> Found:
