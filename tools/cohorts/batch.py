@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -111,19 +111,14 @@ def _look_at_all(job: Job, scans: Sequence[Path], order: Order) -> list[Looked]:
         if job.cancelled.is_set():
             raise Cancelled
         part = job.part(_LOOKING * n / len(scans), _LOOKING * (n + 1) / len(scans))
-        looked.append(look_at(_named(part, f"scan {n + 1} of {len(scans)}"), n + 1, path, order))
+        looked.append(look_at(_of_scan(part, f"scan {n + 1} of {len(scans)}"), n + 1, path, order))
     return looked
 
 
-def _named(job: Job, scan: str) -> Job:
-    """The same work, which says at which scan it is."""
-    report, whole = job.report, job.whole
-    report(0.0, scan)
-    return replace(
-        job,
-        report=lambda share, message: report(share, f"{scan}: {message}"),
-        whole=lambda share, message: whole(share, f"{scan}: {message}"),
-    )
+def _of_scan(job: Job, scan: str) -> Job:
+    """A part of the work as work of its own, so that its looks on the side count within it; it says which scan it is at."""
+    job.report(0.0, scan)
+    return Job.begun(job.desk, job.id, lambda share, said: job.report(share, f"{scan}: {said}"), job.cancelled)
 
 
 def _result(looked: Sequence[Looked], lines: Sequence[Line], files: list[str]) -> BatchResult:

@@ -18,11 +18,12 @@ from ostensor.server.resuming import resume
 from ostensor.store.roots import Roots
 from ostensor.tools.cohorts import batch, looking, table
 from ostensor.tools.cohorts.finding import find_scans
-from ostensor.tools.cohorts.looking import Looked
+from ostensor.tools.cohorts.looking import Looked, Order
 from ostensor.tools.cohorts.standing_out import scored
-from ostensor.tools.desk.desk import Call, Desk
+from ostensor.tools.desk.desk import Desk
+from ostensor.tools.desk.job import Job
 from ostensor.tools.desk.settings import Settings
-from ostensor.tools.running import run_named, use
+from ostensor.tools.running import use
 
 from ...toys.desks import Ask, save, toy_scan
 
@@ -155,12 +156,18 @@ def test_a_batch_of_a_stopped_server_goes_on_under_its_handle(desk: Desk, root: 
     assert record.result["cohort"]["reused"] == 2
 
 
-def test_progress_grows_over_all_scans(desk: Desk, root: Path) -> None:
-    cohort(root, (10, 12, 13))
+def test_progress_is_the_share_of_scans_even_where_structures_are_looked_for_in_vain(desk: Desk, root: Path) -> None:
+    """A missing spleen makes looks on the side, which count within their scan and not in the whole."""
+    cohort(root, (10, 12, 13, 12))
     told: list[tuple[float, str]] = []
-    call = Call(lambda share, message: told.append((share, message)), waits_for_the_end=True)
-    run_named(desk, call, "run_batch", {"paths": ["cohort"], "structures": ["liver"], "formats": ["csv"]})
+    job = Job.begun(desk, "job_0", lambda share, message: told.append((share, message)), threading.Event())
+    order = Order(("liver", "spleen"), ("volume",), "auto", "auto", False)
+    batch._look_at_all(job, find_scans(desk.roots, ["cohort"]), order)
     assert [share for share, _ in told] == sorted(share for share, _ in told)
+    for share, message in told:
+        number = int(message.split()[1])
+        assert 0.95 * (number - 1) / 4 - 1e-9 <= share <= 0.95 * number / 4 + 1e-9, message
+    assert {message.split(":")[0] for _, message in told} == {f"scan {n} of 4" for n in (1, 2, 3, 4)}
 
 
 def test_a_contact_sheet_has_a_tile_per_scan_framed_where_it_needs_a_look(ask: Ask, root: Path) -> None:
