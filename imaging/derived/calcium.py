@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
+from ..masks.measures import EMPTY, NO_SPACING
 from ..region import Region, slices
 from ..volume import Volume
 from .estimates import NoNumberError
@@ -52,9 +53,10 @@ def calcium_score(region: Region, image: Volume) -> Calcium:
     Source: Agatston et al. 1990, J Am Coll Cardiol 15:827.
 
     Raises:
-        NoNumberError: slices are not axial, too thick, or the mask is bright throughout, as blood is with contrast.
+        NoNumberError: the mask is empty, the voxel size unknown, slices are not axial, too thick, or the mask is bright throughout, as blood is with contrast.
     """
-    assert region.box is not None
+    if region.box is None or not region.grid.spacing_known:
+        raise NoNumberError(EMPTY if region.box is None else NO_SPACING)
     axes = region.axes_mm
     axial = region.axial_axis
     one, two = (axes[:, a] for a in range(3) if a != axial)

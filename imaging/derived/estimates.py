@@ -26,11 +26,6 @@ class Estimate:
     low: float | None = None
     high: float | None = None
 
-    @property
-    def is_bounded(self) -> bool:
-        """Whether both ends are known."""
-        return self.low is not None and self.high is not None
-
 
 def propagate(formula: Callable[..., float], *inputs: Estimate) -> Estimate:
     """What a formula gives, with the interval that follows from its inputs' intervals, their errors taken as independent.
@@ -51,11 +46,6 @@ def propagate(formula: Callable[..., float], *inputs: Estimate) -> Estimate:
         down += min(0.0, *changes) ** 2
         up += max(0.0, *changes) ** 2
     return Estimate(middle, middle - math.sqrt(down), middle + math.sqrt(up))
-
-
-def exactly(value: float) -> Estimate:
-    """A number without error, such as a count of days."""
-    return Estimate(value, value, value)
 
 
 def volume_by_border(region: Region) -> Estimate:

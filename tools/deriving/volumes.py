@@ -15,6 +15,7 @@ from ...imaging.plausibility.priors import side_of
 from ...imaging.region import Region
 from ...imaging.volume import Mask
 from .given import BORDER, CALIBRATED, Asked, Found, Given, by_intervals, one_patient, row
+from .results import InputRow
 
 _STUDY_DATE = "00080020"
 _BRAIN = ("lateral", "third", "fourth")
@@ -145,7 +146,7 @@ def doubling_time(asked: Asked) -> Found:
     inputs = [
         before.as_input("volume before", before.volume, "ml"),
         after.as_input("volume after", after.volume, "ml"),
-        after.as_input(f"time between, {said}", Estimate(days), "days"),
+        InputRow(name=f"time between, {said}", value=days, unit="days"),
     ]
     warnings = one_patient([before, after])
     if found.value < 0:

@@ -109,6 +109,14 @@ def test_scans_that_no_score_is_defined_on_are_refused(
         calcium_score(block(image, slice(1, 31), slice(1, 29), slice(0, 7)), image)
 
 
+def test_no_score_without_voxel_size() -> None:
+    image = scan(coronaries(), 0.5, 0.4, 3.0)
+    unknown = Grid(image.grid.shape, image.grid.affine, spacing_known=False)
+    region = Region.of(Mask(np.ones(unknown.shape, bool), unknown))
+    with pytest.raises(NoNumberError, match="voxel size"):
+        calcium_score(region, Volume(image.array, unknown, "ct"))
+
+
 def torso() -> Volume:
     """In slice 4: a body of 60 x 40 pixels, a ring of fat of 5 pixels, gas, bone, and a table beneath."""
     values = np.full((90, 80, 9), -1000, np.int16)
