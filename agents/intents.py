@@ -42,7 +42,7 @@ _HANDLE = re.compile(r"\b((?:msk|img|job)_\w+)")
 _PERMITS = {
     "export": r"\b(export|save|write|download)",
     "cancel_job": r"\b(cancel|abort|stop)",
-    "edit_mask": r"\b(edit|grow|shrink|union|intersect|subtract|fill|smooth|largest part|snap|dilate|erode)",
+    "edit_mask": r"\b(edit|grow|shrink|union|intersect|subtract|fill|smooth|largest part|snap|dilate|erode|threshold|iso-?contour)",
     "open_image": r"\b(open|load)\b",
     "check_report": r"\b(report|impression|dictation)\b",
     "predict_prognosis": r"\b(prognos|outlook|surviv|expectancy|mortality|risk)",

@@ -32,6 +32,7 @@ from . import (
 from . import (
     tokens as cli_tokens,
 )
+from .batch import batch
 from .options import (
     ParaphraserOption,
     PurposeOption,
@@ -55,6 +56,7 @@ app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_store.app, name="store")
 app.add_typer(cli_tokens.app, name="tokens")
 app.add_typer(cli_index.app, name="index")
+app.command()(batch)
 app.command()(fit)
 evaluations.command(CONFIG)(evaluate)
 app.add_typer(evaluations, name="eval")

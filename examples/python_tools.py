@@ -29,6 +29,11 @@ def main(folder: Path) -> None:
         for row in measured.measurements:
             known = phantom.whole_ml.get(row.structure)
             print(f"{row.structure}: {row.volume_ml:.0f} ml" + (f", known {known:.0f} ml" if known else ""))
+        if len(masks) > 1:
+            print(use(desk, "derive", quantity="ratio", mask_ids=masks[:2], allow_synthetic=True).text)
+        # The same for a whole folder: one table with what stands out first.
+        asked = {"paths": ["*.nii.gz"], "structures": ["liver"], "formats": ["csv"], "allow_synthetic": True}
+        print(use(desk, "run_batch", **asked, wait_s=120).text)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def _open_dicom(
     chosen = found.modality if modality == "auto" else modality
     raw = Raw(found.array, found.grid, found.notes, found.synthetic)
     opened = _opened(raw, chosen, "dicom", spacing_mm, unit=found.unit)
-    return replace(opened, series=listed, source=found.source)
+    return replace(opened, series=listed, source=found.source, acquisition=found.acquisition)
 
 
 def _opened(

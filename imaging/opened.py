@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +21,7 @@ class Opened:
         series: what the folder holds; empty for formats without series.
         warnings: what a careful reader should know, one sentence each.
         unit: of the voxel values when the file says so: "HU", "SUV", another; else "".
+        acquisition: how the scan was made, as far as the header says: `kvp`, `contrast` (whether any was given).
         source: patient, study and slice UIDs of a DICOM scan; for the store only, never for a result.
     """
 
@@ -28,6 +30,7 @@ class Opened:
     warnings: tuple[str, ...]
     format: str
     unit: str = ""
+    acquisition: Mapping[str, float | bool] = field(default_factory=dict)
     source: DicomSource | None = field(default=None, repr=False)
 
 

@@ -20,7 +20,7 @@ from .records import FINAL_STATES, JOB_STATES, JobRecord, JobState, beats, jobs,
 log = logging.getLogger(__name__)
 
 ASIDE = "aside"  # owner of a job that a server put down when it was stopped; the next one takes it up
-LOST = "The process that worked on this job ended before it was done. Nothing was saved; call the tool again."
+LOST = "The process that worked on this job ended before it was done; call the tool again."
 _UNFINISHED = ("queued", "running")
 _DAY_S = 86_400.0
 

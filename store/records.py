@@ -59,6 +59,13 @@ jobs = sa.Table(
     sa.Column("updated", sa.String(32), nullable=False),
 )
 
+results = sa.Table(
+    "results",
+    metadata,
+    sa.Column("result_key", sa.String(64), primary_key=True),
+    sa.Column("value", sa.JSON, nullable=False),
+    sa.Column("created", sa.String(32), nullable=False),
+)
 beats = sa.Table(
     "beats",
     metadata,

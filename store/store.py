@@ -33,6 +33,7 @@ from .records import (
     images,
     masks,
     now,
+    results,
 )
 
 log = logging.getLogger(__name__)
@@ -204,6 +205,17 @@ class Store(StoreFolder):
         query = sa.select(masks).where(masks.c.image_id == image_id).order_by(masks.c.created, masks.c.mask_id)
         with self.engine.connect() as connection:
             return tuple(MaskRecord(**row) for row in connection.execute(query).mappings())
+
+    def keep_result(self, key: str, value: Mapping[str, Any]) -> None:
+        """Keep a step of long work, JSON, under a key of what it was made of (64 hex digits); an older one is replaced."""
+        with self.writing() as connection:
+            connection.execute(results.delete().where(results.c.result_key == key))
+            connection.execute(results.insert().values(result_key=key, value=dict(value), created=now()))
+
+    def kept_result(self, key: str) -> Facts | None:
+        """What was kept under a key, or None."""
+        row = self.row(results, "result_key", key)
+        return None if row is None else dict(row["value"])
 
     def remove_image(self, image_id: str) -> None:
         """Forget an image, its masks and whose it was; `gc` then frees the disk."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from ..imaging.errors import BadCall
+from .cohorts.batch import run_batch
+from .cohorts.results import BatchResult
+from .deriving.deriving import derive
+from .deriving.results import DerivedResult
 from .describing import results as described_results
 from .describing.described import segment_described
 from .describing.prompting import write_prompts
@@ -42,10 +46,12 @@ TOOLS: tuple[Tool, ...] = (
     Tool(compare_masks, results.CompareResult),
     Tool(edit_mask, results.EditResult, read_only=False),
     Tool(render, results.RenderResult, ui=("model", "app")),
+    Tool(derive, DerivedResult),
     Tool(export, results.ExportResult, read_only=False, destructive=True, asks=would_replace),
     Tool(list_files, files_results.FilesResult),
     Tool(list_handles, files_results.HandlesResult),
     Tool(import_mask, files_results.ImportResult, read_only=False),
+    Tool(run_batch, BatchResult, read_only=False),
     Tool(get_job, results.JobResult),
     Tool(cancel_job, results.JobResult, read_only=False, destructive=True),
     Tool(assess_mask, results_review.AssessResult, toolset="clinical"),

@@ -7,7 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from ...server.mcp.exposed import lean
+from ...server.mcp.wire import model_in
+from ...tools.desk.results import Geometry, Provenance
 from ...tools.desk.settings import DEFAULT_TOOLSETS
 from ...tools.desk.tool import Tool
 from ...tools.registry import TOOLS
@@ -18,7 +22,9 @@ Made by `make docs` from the tools themselves; do not edit. Shown by default are
 {" and ".join(f"`{name}`" for name in DEFAULT_TOOLSETS)}; others with `--toolsets`, everything with `--toolsets all`.
 Arguments that may be left out have a default; unknown ones are refused. Every answer is one or two sentences and,
 apart from them, the fields listed here. `provenance` says tool, version, inputs, model, weights (SHA-256), licence
-and seed; `geometry` proves that a mask lies on its image."""
+and seed; `geometry` proves that a mask lies on its image. Over MCP answers travel short: what rows share stands once beside
+them (`made_by`, `geometry`, `notes` with the places of their rows), and details that are empty are left out; the record of a
+mask (`ostensor://mask/...`) has everything."""
 
 
 def tool_docs() -> str:
@@ -28,7 +34,6 @@ def tool_docs() -> str:
 
 def _page(entry: Tool) -> str:
     arguments = lean(entry.arguments.model_json_schema(by_alias=True))
-    answer = lean(entry.result.model_json_schema(), output=True)
     needed = arguments.get("required", [])
     rows = [
         f"| `{name}` | {_kind(schema)} | {_default(name, schema, needed)} | {_cell(schema.get('description', ''))} |"
@@ -46,7 +51,7 @@ def _page(entry: Tool) -> str:
             "|---|---|---|---|",
             *rows,
             "",
-            f"Answer: {_fields(answer)}.",
+            f"Answer: {_fields(entry.result)}.",
         )
     )
 
@@ -59,14 +64,12 @@ def _hints(entry: Tool) -> str:
     return ", ".join(said)
 
 
-def _fields(schema: dict[str, Any]) -> str:
+def _fields(kind: type[BaseModel]) -> str:
     """Names of fields, those of rows in brackets."""
     said = []
-    for name, field in schema.get("properties", {}).items():
-        row = next(
-            (part for part in (field, field.get("items", {}), *field.get("anyOf", [])) if "properties" in part), None
-        )
-        said.append(f"`{name}`" + (f" ({_fields(row)})" if row else ""))
+    for name, field in kind.model_fields.items():
+        row, _many = model_in(field.annotation)
+        said.append(f"`{name}`" + (f" ({_fields(row)})" if row not in (None, Provenance, Geometry) else ""))
     return ", ".join(said)
 
 

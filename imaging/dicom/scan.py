@@ -6,8 +6,8 @@ Nothing is guessed: what cannot be placed or decoded is refused with its reason.
 from __future__ import annotations
 
 import warnings as python_warnings
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from .source import DicomSource, Instance, check_one_patient, source_of
 # Elements that written DICOM copies from the scan and that have a form of their own.
 _COPIED = ("PatientBirthDate", "PatientSex", "PatientAge", "PatientSize", "PatientWeight", "StudyDate", "StudyTime")
 _SLICES_BYTES, _FRAMES_BYTES = 8, 12  # a pixel while it becomes a voxel: int16 beside int32 or float32; see `pixels`
+_MOST_KVP = 500.0  # more is no tube for patients
+_NO_AGENT = ("none", "no", "n", "no contrast", "without", "without contrast", "native")  # what is written for it
 _CM = 3  # PhysicalUnitsXDirection of an ultrasound region (PS3.3 C.8.5.5.1.15)
 
 
@@ -42,6 +44,7 @@ class DicomVolume:
     Attributes:
         unit: of the voxel values: "HU", "SUV", another one of the header, or "".
         synthetic: the header says a program made it.
+        acquisition: see `acquisition_of`.
     """
 
     array: npt.NDArray[Any]
@@ -51,6 +54,7 @@ class DicomVolume:
     unit: str
     source: DicomSource
     synthetic: bool = False
+    acquisition: Mapping[str, float | bool] = field(default_factory=dict)
 
 
 def read_dicom(path: Path, series: str | None, door: Door) -> tuple[DicomVolume | None, tuple[SeriesSummary, ...]]:
@@ -68,8 +72,9 @@ def read_dicom(path: Path, series: str | None, door: Door) -> tuple[DicomVolume 
             return None, listed
         with BUDGET.reserved(path.name, bytes_needed(stack, path.name)):
             assembled = assemble(stack)
-        volume = replace(assembled, synthetic=is_synthetic(stack.parts[0].header))
-        wrong = unsound_elements(stack.parts[0].header, _COPIED)
+        header = stack.parts[0].header
+        volume = replace(assembled, synthetic=is_synthetic(header), acquisition=acquisition_of(header))
+        wrong = unsound_elements(header, _COPIED)
         if wrong:
             note = f"The header's {', '.join(wrong)} hold no valid value: written DICOM leaves them out."
             volume = replace(volume, notes=(*volume.notes, note))
@@ -95,6 +100,24 @@ def is_synthetic(header: Any) -> bool:
     """
     kinds = header.get("ImageType") or []
     return str(header.get("SyntheticData", "")) == "YES" or "SYNTHETIC" in [str(kind) for kind in kinds]
+
+
+def acquisition_of(header: Any) -> dict[str, float | bool]:
+    """Tube voltage (`kvp`) and whether contrast was given (`contrast`), each where the header says it; none of its text.
+
+    An agent that is left out says nothing: many scanners never write it.
+    """
+    said: dict[str, float | bool] = {}
+    try:
+        voltage = float(header.get("KVP"))
+    except (TypeError, ValueError):
+        voltage = 0.0
+    if 0 < voltage < _MOST_KVP:
+        said["kvp"] = voltage
+    agent = str(header.get("ContrastBolusAgent", "") or "").strip().casefold()
+    if agent:
+        said["contrast"] = agent not in _NO_AGENT
+    return said
 
 
 def assemble(stack: Stack) -> DicomVolume:

@@ -6,6 +6,7 @@ up from its handle, so that the same scan always has the same one.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -61,11 +62,15 @@ class DicomSource:
 
     @property
     def header(self) -> Any:
-        """The shared elements as a data set of pydicom."""
+        """The shared elements as a data set of pydicom, without those whose values break DICOM's rules."""
         import pydicom  # loads slowly
 
         withhold_header_values()
-        return pydicom.Dataset.from_json(dict(self.study))
+        found = pydicom.Dataset()
+        for tag, element in self.study.items():
+            with contextlib.suppress(ValueError, TypeError, KeyError):  # what scanners and anonymisers write
+                found.update(pydicom.Dataset.from_json({tag: element}))
+        return found
 
     @property
     def fingerprint(self) -> str:

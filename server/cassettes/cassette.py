@@ -181,6 +181,8 @@ def canonical(arguments: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if name in PATHS and isinstance(value, str):
             value = path_key(value)
+        elif name == "paths":
+            value = [path_key(path) for path in value]
         tidy[name] = float(value) if isinstance(value, int) and not isinstance(value, bool) else value
     return tidy
 

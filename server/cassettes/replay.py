@@ -148,6 +148,8 @@ class Live:
             for name in ("path", "folder"):
                 if name in arguments:
                     arguments[name] = self._file(str(arguments[name]))
+            if "paths" in arguments:
+                arguments["paths"] = [self._file(str(key)) for key in arguments["paths"]]
             live = use(self.desk, call.tool, **arguments).result.model_dump(mode="json")
             error = ""
         except OstensorError as failure:

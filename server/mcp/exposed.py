@@ -51,9 +51,9 @@ RELIED_ON = {
             "hd95_mm",
             "assd_mm",
         ),
-        *("files", "findings", "risk", "survival", "refused", "cohort", "prompts", "job_id", "state", "progress"),
-        *("queue_place", "result", "error"),
+        *("files", "findings", "risk", "survival", "refused", "cohort", "prompts", "job_id"),
     ),
+    "jobs": ("job_id", "state", "progress", "queue_place", "result", "error"),
     "MaskRow": ("structure", "mask_id", "verdict", "confidence", "volume_ml", "truncated_at", "side", "warnings"),
     "Candidate": ("mask_id", "score", "verdict", "reasons"),
     "Measurement": ("mask_id", "volume_ml"),
@@ -62,7 +62,7 @@ RELIED_ON = {
     "SurvivalPoint": ("day", "probability", "low", "high"),
     "PromptRow": ("text", "kind", "sources", "checked"),
 }
-"""Kind of row, or answers themselves -> fields that programs rely on (DESIGN §4): those are listed with their types."""
+"""Kind of row, or answers and jobs themselves -> fields that programs rely on (DESIGN §4): those are listed with their types."""
 
 
 class ExposedTool(McpTool):
@@ -156,7 +156,7 @@ def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
 
     Named parts are written where they are used, so there is nothing to look up. Titles made out of names go; an
     argument that may be null is one to leave out. Of an answer's schema go defaults, the ban on further fields, which fields
-    are always there, and what they hold where no program relies on it: the reader sees it in the answer.
+    are always there, and all that no program relies on: the reader sees it in the answer.
     """
     parts = schema.get("$defs", {})
 
@@ -178,8 +178,10 @@ def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
 
     result: dict[str, Any] = cleaned({key: value for key, value in schema.items() if key != "$defs"})
     if output:
-        typed = {name: value if name in RELIED_ON["answers"] else {} for name, value in result["properties"].items()}
-        return {"type": "object", "properties": typed}
+        every = result["properties"]
+        wanted = RELIED_ON["jobs" if "queue_place" in every else "answers"]
+        relied = {name: value for name, value in every.items() if name in wanted}
+        return {"type": "object", "properties": relied or {name: {} for name in every}}
     return result
 
 

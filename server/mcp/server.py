@@ -36,7 +36,7 @@ export. list_files shows what can be opened, list_handles what is here already; 
 Everything is passed by handles: img_..., msk_..., job_.... They stay valid after a restart.
 Read the verdict before any number: only 'present' may be reported as found; 'unsure' must be called unsure. A volume \
 with truncated_at set is of the part inside the scan. Left and right are the patient's. Quote numbers as the tools give them, with \
-their unit; never compute volumes from voxel counts yourself. If an answer has a job_id, call get_job. Research \
+their unit; never compute volumes from voxel counts, or ratios, fractions and sums, yourself: derive does. If an answer has a job_id, call get_job. Research \
 software, not a medical device: a physician decides."""
 
 _LONGEST = 50_000  # characters of an argument; the longest reports have some 10,000

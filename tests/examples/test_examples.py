@@ -47,6 +47,8 @@ def test_the_python_example(tmp_path: Path) -> None:
         line for line in said.splitlines() if line.startswith(("hip bones: ", "femora: ")) and line.endswith(" ml")
     ]
     assert len(found) == 2
+    assert any(line.startswith("ratio ") and "first volume / second volume" in line for line in said.splitlines())
+    assert "1 scan: 1 done, 0 failed." in said
 
 
 def test_the_typescript_client_example(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ CALLS: dict[str, Found] = {
     "compare_masks": {"mask_a": "LIVER", "mask_b": "SPLEEN"},
     "edit_mask": {"operation": "union", "mask_ids": ["LIVER", "SPLEEN"]},
     "render": {"image_id": "IMAGE", "mask_ids": ["LIVER"]},
+    "derive": {"quantity": "ratio", "mask_ids": ["LIVER", "SPLEEN"]},
     "export": {"mask_ids": ["LIVER"]},
     "assess_mask": {"mask_id": "LIVER"},
     "compare_studies": {"before_mask_ids": ["LIVER"], "after_mask_ids": ["GROWN"]},
@@ -97,6 +98,7 @@ CALLS: dict[str, Found] = {
 }
 LONG: dict[str, Found] = {
     "segment_described": {"image_id": "IMAGE", "description": "the liver"},
+    "run_batch": {"paths": ["ct.nii.gz"], "structures": ["liver"], "formats": ["csv"]},
     "check_report": {"image_id": "IMAGE", "report": "The liver is normal."},
     "write_prompts": {"mask_id": "LIVER", "n": 3},
     "stress_description": {"image_id": "IMAGE", "description": "the liver"},

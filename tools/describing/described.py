@@ -66,10 +66,9 @@ def segment_described(
     """Segment what a sentence points at by place, side, size, density, count, relation or function.
 
     Use it for 'the larger of the two dark areas near the top of the liver' or 'the organ that stores
-    bile'; for plain names use segment. Claims are computed on masks; candidates list which hold.
-    'present' needs every word used and every claim true; words not understood are named. Areas in organs
-    are 'unsure'. If `ambiguous` (also an order inside the error), ask which is meant. Left and right are
-    the patient's unless 'in the picture'. No candidate: read reason.
+    bile'; for plain names use segment. Candidates list which claims hold. 'present' needs
+    every word used and every claim true. Areas in organs are 'unsure'. If `ambiguous`, ask which is meant. Left and
+    right are the patient's unless 'in the picture'. No candidate: read reason.
     Example: segment_described(image_id="img_0123456789ab", description="the kidney on the left")
     """
     image = desk.store.image(image_id)

@@ -27,7 +27,7 @@ Work = Callable[[str, Report, threading.Event], Mapping[str, Any]]
 _WRITE_EVERY_S = 0.5  # progress is written to the store at most so often
 _LOOK_EVERY_S = 0.25  # at a job of another process
 _ERRORS_KEPT = 64
-CANCELLED = "The job was cancelled. Nothing was saved; call the tool again if you still need it."
+CANCELLED = "The job was cancelled. Call the tool again if you still need it."
 
 
 @dataclass

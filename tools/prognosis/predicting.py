@@ -43,7 +43,7 @@ def predict_prognosis(
         Field(
             description="One patient: {disease: 'kidney tumour'|'lung cancer', age_years, sex, t_stage, n_stage, "
             "m_stage, overall_stage, histology, grade, necrosis, tumour_size_cm, ...}; a FHIR R4 Bundle; a cohort's "
-            "own columns; or text: JSON, or CSV of a heading and one row."
+            "own columns; or JSON or CSV text."
         ),
     ],
     horizon: Annotated[
@@ -57,9 +57,8 @@ def predict_prognosis(
 ) -> Answer:
     """Predict survival of one cancer patient from the record, and the tumour's mask if given. Research only.
 
-    Answers risk (higher is worse), risk_group, survival over days with interval, median, what moved
-    it, the cohort behind it and what was missing. `refused` is set, with `reason`, when the patient
-    is unlike the cohort (age, disease, modality), too much is missing, the scan is synthetic or shows
+    Answers risk (higher is worse), survival over days with interval, what moved it, the cohort behind it and what was
+    missing. `refused` is set, with `reason`, when the patient is unlike the cohort, too much is missing or the scan shows
     no tumour. Never state it as certain; name cohort and C-index. Example: predict_prognosis(ehr={"disease": "lung cancer", "age_years": 66, "overall_stage": "II"}, horizon=730)
     """
     read = read_record(ehr)

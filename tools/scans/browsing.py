@@ -31,10 +31,9 @@ def find_structures(
 ) -> Answer:
     """Find the canonical name of a body structure and which models can segment it.
 
-    Use it when a name was refused, or to see synonyms, sides and parts. Understands abbreviations, Latin, lay words,
-    side words and misspellings, not descriptions of what a structure does. A pair such as 'kidneys' has left and right
-    rows. An empty `models` list means segment will answer 'unsupported'; no rows mean the words are no anatomy known
-    here. Score 1 is an exact term; below 0.7 nothing is listed. Example: find_structures(query="bladder")
+    Use it when a name was refused. Understands abbreviations, Latin, lay words, side words and misspellings, not
+    descriptions. An empty `models` list means segment will answer 'unsupported'; no rows mean the words are no anatomy
+    known here. Score 1 is an exact term. Example: find_structures(query="bladder")
     """
     del call
     image = desk.store.image(image_id) if image_id else None
@@ -86,10 +85,9 @@ def list_models(
 ) -> Answer:
     """List models: what each takes, which structures it claims, its measured Dice, licence and memory.
 
-    Use it to choose `model` for segment, or to explain what is possible; 'auto' is usually right.
-    `dice` was measured by us on held-out scans. `fidelity` to the published system: parity (same outputs on official
-    weights), structural (built as published), reconstruction (parts unpublished), library (a library's own), own (ours,
-    not a published system). Nothing is loaded. Example: list_models(structure="liver")
+    Use it to explain what is possible; model='auto' is usually right for segment. `dice` was measured by us on held-out
+    scans. `fidelity` to the published system: parity (same outputs on official weights), structural (as published),
+    reconstruction (parts unpublished), library (a library's own), own (ours). Example: list_models(structure="liver")
     """
     del call
     cards = list(catalogue.catalogue())

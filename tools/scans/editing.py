@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -10,28 +11,50 @@ from ... import __version__
 from ...imaging.errors import BadCall
 from ...imaging.masks import measures
 from ...imaging.masks.edit import edit
+from ...store.records import MaskRecord
 from ..desk.desk import Answer, Call, Desk
+from ..desk.doubts import grey_unit
 from ..desk.results import EditResult, Provenance, receipt
+from .greys import BY_GREY, Cut, by_grey
 
 
 def edit_mask(
     desk: Desk,
     call: Call,
     operation: Annotated[
-        Literal["union", "intersect", "subtract", "largest_part", "fill_holes", "grow", "shrink", "snap_to_edges"],
+        Literal[
+            "union",
+            "intersect",
+            "subtract",
+            "largest_part",
+            "fill_holes",
+            "grow",
+            "shrink",
+            "snap_to_edges",
+            "threshold",
+            "iso_contour",
+        ],
         Field(
-            description="subtract takes all later masks from the first; snap_to_edges moves the border to the strongest edge."
+            description="subtract takes all later masks from the first; snap_to_edges moves the border to the strongest edge; "
+            "threshold, iso_contour (around the brightest voxel) look into one mask, or a box of image_id."
         ),
     ],
     mask_ids: Annotated[
-        list[str],
-        Field(
-            description="Two or more for union, intersect, subtract; one for the others.", min_length=1, max_length=50
-        ),
-    ],
+        list[str] | None,
+        Field(description="Two or more for union, intersect, subtract; one for the others.", max_length=50),
+    ] = None,
     amount_mm: Annotated[
         float | None, Field(description="For grow, shrink, snap_to_edges: millimetres.", gt=0, le=100)
     ] = None,
+    at_least: Annotated[
+        float | None, Field(description="threshold: voxel's value, image's unit.", ge=-1e6, le=1e6)
+    ] = None,
+    at_most: Annotated[float | None, Field(description="Voxel's value, too.", ge=-1e6, le=1e6)] = None,
+    percent_of_max: Annotated[
+        float | None, Field(description="iso_contour: of the brightest voxel, e.g. 41.", gt=0, lt=100)
+    ] = None,
+    image_id: Annotated[str | None, Field(description="With box_index.")] = None,
+    box_index: Annotated[list[list[int]] | None, Field(description="As bounding_box_index of measure.")] = None,
 ) -> Answer:
     """Make a new mask from masks of one image; the old ones stay.
 
@@ -39,29 +62,29 @@ def edit_mask(
     structure in the first place use segment. Example: edit_mask(operation="grow", mask_ids=["msk_0123456789ab"], amount_mm=5)
     """
     del call
-    records = [desk.store.mask_record(mask_id) for mask_id in mask_ids]
-    image_id = records[0].image_id
-    if any(record.image_id != image_id for record in records):
-        raise BadCall("The masks belong to different images. Only masks of one image can be combined.")
+    records = [desk.store.mask_record(mask_id) for mask_id in mask_ids or ()]
+    image_id = _image(records, image_id)
     image = desk.store.volume(image_id)
-    made = edit(operation, [desk.store.mask(mask_id) for mask_id in mask_ids], amount_mm=amount_mm, image=image)
-    provenance = Provenance(tool="edit_mask", version=__version__, inputs=[*mask_ids, image_id])
-    licences = sorted({str(r.facts.get("provenance", {}).get("licence") or "") for r in records} - {""})
-    purposes = {str(r.facts.get("provenance", {}).get("purpose") or "") for r in records}
-    provenance = provenance.model_copy(
-        update={
-            "licence": "; ".join(licences) or None,
-            "purpose": "research-only" if "research-only" in purposes else "any" if "any" in purposes else None,
-        }
-    )
+    masks = [desk.store.mask(record.mask_id) for record in records]
+    if operation in BY_GREY:
+        cut = Cut(at_least, at_most, percent_of_max, grey_unit(desk.store.image(image_id), image))
+        made = by_grey(operation, image, masks, box_index, cut)
+        how: dict[str, object] = {"at_least": at_least, "at_most": at_most, "percent_of_max": percent_of_max}
+        how["box_index"] = box_index
+    else:
+        if at_least is not None or at_most is not None or percent_of_max is not None or box_index is not None:
+            raise BadCall(f"'{operation}' takes no grey value and no box. Those are for threshold and iso_contour.")
+        made = edit(operation, masks, amount_mm=amount_mm, image=image)
+        how = {"amount_mm": amount_mm}
+    provenance = _provenance(records, image_id)
     names = {record.structure for record in records}
     structure = names.pop() if len(names) == 1 else None
     record = desk.store.add_mask(
         made,
         image_id=image_id,
         structure=structure,
-        made_by=f"edit {operation} {' '.join(mask_ids)} {amount_mm}",
-        facts={"provenance": provenance.model_dump(mode="json"), "operation": operation, "amount_mm": amount_mm},
+        made_by=f"edit {operation} {' '.join(mask_ids or ())} {' '.join(str(value) for value in how.values())}",
+        facts={"provenance": provenance.model_dump(mode="json"), "operation": operation, **how},
     )
     volume = None if image.synthetic else measures.volume_ml(made)
     result = EditResult(
@@ -75,3 +98,26 @@ def edit_mask(
     )
     size = f"{volume:.2f} ml" if volume is not None else f"{record.voxels} voxels"
     return Answer(f"{operation} gave {record.mask_id}: {size}.", result)
+
+
+def _image(records: Sequence[MaskRecord], image_id: str | None) -> str:
+    """The one image that the masks lie on, or that is named without any."""
+    images = {record.image_id for record in records} | ({image_id} if image_id else set())
+    if len(images) > 1:
+        raise BadCall("The masks belong to different images. Only masks of one image can be combined.")
+    if not images:
+        raise BadCall("No mask is given. Pass mask_ids; threshold and iso_contour also take image_id with box_index.")
+    return images.pop()
+
+
+def _provenance(records: Sequence[MaskRecord], image_id: str) -> Provenance:
+    """Who made the new mask, out of what, and what the old masks' licences and purposes leave it."""
+    licences = sorted({str(r.facts.get("provenance", {}).get("licence") or "") for r in records} - {""})
+    purposes = {str(r.facts.get("provenance", {}).get("purpose") or "") for r in records}
+    return Provenance(
+        tool="edit_mask",
+        version=__version__,
+        inputs=[*(record.mask_id for record in records), image_id],
+        licence="; ".join(licences) or None,
+        purpose="research-only" if "research-only" in purposes else "any" if "any" in purposes else None,
+    )

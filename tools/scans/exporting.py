@@ -36,16 +36,15 @@ def export(
     format: Annotated[
         MaskFormat,
         Field(
-            description="nifti (.nii.gz), nrrd, stl: one file per mask; png: the same, of a single slice; dicom_seg, rtstruct: one file per scan, "
-            "with the patient and study of a DICOM scan in it."
+            description="nifti, nrrd, stl, png (of a slice): a file per mask; dicom_seg, rtstruct: one per scan, with "
+            "its DICOM patient and study."
         ),
     ] = "nifti",
 ) -> Answer:
     """Write masks to files on their image's grid, each read back from disk and compared (Dice, centroid offset in mm).
 
-    Only when the user wants files; other tools work on handles. A file of the same masks is
-    replaced; names hold structure and handle. stl: surface in mm, LPS. dicom_seg, rtstruct and stl need a
-    scan with known voxel size. Example: export(mask_ids=["msk_0123456789ab"], folder=".", format="dicom_seg")
+    Only when the user wants files. A file of the same masks is replaced. stl: surface in mm, LPS. dicom_seg, rtstruct
+    and stl need a scan with known voxel size. Example: export(mask_ids=["msk_0123456789ab"], folder=".", format="dicom_seg")
     """
     target = desk.roots.inside(folder)
     if not target.is_dir():

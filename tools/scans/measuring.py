@@ -50,9 +50,8 @@ def measure(
 
     longest_axial_mm and perpendicular_mm are RECIST 1.1, within one axial slice; craniocaudal_mm, transverse_mm,
     anteroposterior_mm lie along the body. Unconnected parts are measured each for itself (`parts`; diameters are the
-    largest's). `across`: narrowest_mm, median_mm, widest_mm of vessels and airways, across their centre line.
-    Where the mask touches the scan's edge, truncated_at is set and numbers are of the part inside. What cannot be
-    given is null, with the reason.
+    largest's). `across`: widths of vessels and airways across their centre line. truncated_at: the scan cuts the mask,
+    numbers are of the part inside. What cannot be given is null, with the reason.
     Example: measure(mask_ids=["msk_0123456789ab"])
     """
     task = _Task(desk, frozenset(what or USUAL), level_mask_id, allow_synthetic)

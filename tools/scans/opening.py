@@ -68,8 +68,10 @@ def _opened(
         listed = ", ".join(f"{row.series} ({row.modality}, {row.description}, {row.slices} slices)" for row in rows[:8])
         return Answer(text + listed + ".", ImageResult(image_id=None, series=rows, format=opened.format))
     volume = opened.volume
-    facts = {"warnings": list(opened.warnings), "format": opened.format, "unit": opened.unit}
+    facts: dict[str, Any] = {"warnings": list(opened.warnings), "format": opened.format, "unit": opened.unit}
     facts["alias"] = alias_of_file(found.name, opened.source)
+    if opened.acquisition:
+        facts["acquisition"] = dict(opened.acquisition)
     record = desk.store.add_image(volume, source_name=found.name, facts=facts, source=opened.source)
     sizes = volume.grid.spacing_mm if volume.grid.thickness_known else volume.grid.spacing_mm[:2]
     spacing = [round(s, 4) for s in sizes] if volume.grid.spacing_known else None

@@ -94,6 +94,7 @@ def facts_of(row: MaskRow) -> dict[str, object]:
         "confidence": row.confidence,
         "confidence_is": row.confidence_is,
         "mean_sigmoid": row.mean_sigmoid,
+        "volume_90_ml": row.volume_90_ml,
         "model": row.provenance.model,
         "provenance": row.provenance.model_dump(mode="json"),
         "warnings": list(row.warnings),

@@ -36,9 +36,7 @@ def segment(
     desk: Desk,
     call: Call,
     image_id: Annotated[str, Field(description="Handle from open_image.")],
-    structures: Annotated[
-        list[str], Field(description="Names or synonyms, e.g. ['liver', 'left kidney', 'femora']; at most 100.")
-    ],
+    structures: Annotated[list[str], Field(description="Names or synonyms: liver, left kidney, femora; at most 100.")],
     model: Annotated[str, Field(description="'auto', or a name from list_models.")] = "auto",
     context: Annotated[
         str, Field(description="For models that take one: modality and region in words.", max_length=300)

@@ -510,3 +510,19 @@ def test_a_folder_by_a_relative_path_and_through_a_link_is_read(
         volume = read_image(path).volume
         assert volume is not None
         assert volume.grid.shape == (5, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, {}),
+        ({"KVP": "120", "ContrastBolusAgent": "NONE"}, {"kvp": 120.0, "contrast": False}),
+        ({"KVP": "80.0", "ContrastBolusAgent": "Roe's 300 ml"}, {"kvp": 80.0, "contrast": True}),
+        ({"KVP": "0"}, {}),
+    ],
+)
+def test_how_a_scan_was_made_is_told_in_numbers_and_yes_or_no(
+    tmp_path: Path, changes: dict[str, str], said: dict[str, float]
+) -> None:
+    opened = read_image(save(tmp_path / "ct", [ct_slice(h, **changes) for h in HEIGHTS]))
+    assert opened.acquisition == said

@@ -1,6 +1,7 @@
 """Recorded runs: they replay without a model, fail loudly on a miss, and are held against live runs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -162,3 +163,15 @@ def test_arguments_are_canonical() -> None:
 def test_people_are_crossed_out_and_findings_are_not(text: str, kept: str) -> None:
     assert crossed_out(text) == kept
     assert crossed_out(kept) == kept
+
+
+def test_a_recorded_batch_holds_no_name_of_a_file_and_is_run_again(
+    desk: Desk, root: Path, tmp_path: Path, settings: Settings
+) -> None:
+    (root / "ct.nii.gz").rename(root / "Roe_Jane.nii.gz")
+    path = tmp_path / "batch.cassette"
+    with recording(desk, path):
+        use(desk, "run_batch", paths=["Roe_Jane.nii.gz"], structures=["liver"], formats=["csv"], wait_s=120)
+    assert "Roe" not in path.read_text(encoding="utf-8")
+    with Desk(replace(settings, store=tmp_path / "other")) as other:
+        assert [found for found in Live(Cassette.load(path), other).run() if found.matters] == []

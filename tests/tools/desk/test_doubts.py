@@ -18,8 +18,8 @@ from ...toys.desks import Ask, toy_scan
 SIDES = "sides are not certain"
 # Tools whose answers rest on no opened image, or that say their own warnings as they open or read one.
 WITHOUT = {
-    "open_image", "find_structures", "list_models", "list_files", "list_handles", "write_prompts", "viewer_slices",
-    "viewer_point",
+    "open_image", "find_structures", "list_models", "list_files", "list_handles", "run_batch", "write_prompts",
+    "viewer_slices", "viewer_point",
 }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Numbers derived from masks: hearts, pairs, growth, uptake, calcium, tissue and vessels."""
