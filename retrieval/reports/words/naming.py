@@ -17,8 +17,15 @@ Sort = Literal["organ", "lesion", "side", "size", "state", "count", "same"]
 SHORTEST = 4
 _SIDE = re.compile(r"\b(left|right|lt|rt)[ ,-]*(?:sided )?")
 _BOTH_IN_ONE = frozenset({"bibasilar", "bibasal", "biapical"})
-_PLURALS = frozenset({"testes", "axillae", "femora", "thalami", "hippocampi", "epididymides", "adnexa", "apices", "hila",
-                      "clavicles", "scapulae", "humeri", "orbits", "putamina", "pallida", "amygdalae"})  # fmt: skip
+_PLURALS = frozenset({"testes", "femora", "thalami", "hippocampi", "epididymides", "adnexa", "apices", "hila", "humeri", "putamina",
+                      "pallida", "bronchi", "rami", "antra", "calcanei", "acetabula", "foramina", "menisci", "radii", "tali", "nares",
+                      "sacra", "parotids", "carotids", "vertebrals", "iliacs", "jugulars", "renals"})  # fmt: skip
+_ENDS_IN_S = frozenset({"pons", "lens", "biceps", "triceps", "quadriceps", "achilles", "gracilis", "pes", "ascites"})
+# several of a kind in one limb: their plural is no pair
+_MANY_IN_A_LIMB = ("meniscus", "ligament", "metatarsal", "metacarpal", "phalanx", "carpal bone", "tarsal bone", "deep vein", "finger", "toe",
+                   "interphalangeal", "metatarsophalangeal", "knuckle", "skeletal muscle", "flexor tendon", "extensor tendon", "peroneal tendon",
+                   "hamstring", "perforator", "gastrocnemius vein", "femoral condyle", "tibial plateau",
+                   "carpometacarpal", "tarsometatarsal", "hallux sesamoid", "malleolus")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ def item_of(match: Match[tuple[str, str, str]], words: Sequence[str], table: Str
     if (
         row is not None
         and row.side in ("both", "left", "right")
-        and (set(row.regions) != {"limb"} or row.parent == "body region")
+        and not ("limb" in row.regions and any(one in row.name for one in _MANY_IN_A_LIMB))
         and plural
         and not side
     ):
@@ -77,7 +84,7 @@ def _is_plural(word: str) -> bool:
     return (
         word in _PLURALS
         or word.endswith("ae")
-        or (word.endswith("s") and not word.endswith(("ss", "us", "is", "pelvis", "pancreas", "ns")))
+        or (word.endswith("s") and word not in _ENDS_IN_S and not word.endswith(("ss", "us", "is")))
     )
 
 
@@ -87,7 +94,7 @@ def index(table: StructureTable) -> Phrases[tuple[str, str, str]]:
     words = report_words()
     entries: list[tuple[str, tuple[str, str, str]]] = [(term, ("none", name, "other")) for term, name in words["other"]]
     entries += [(term, ("state", name, "name")) for term, name in words["status"] if " " in term]
-    for how in ("surgery", "megaly", "adjective"):
+    for how in ("surgery", "megaly", "adjective", "name"):
         entries += [(term, ("organ", name, how)) for term, name in words[how] if table.get(name)]
     entries += [(term, ("organ", name, "part")) for term, name in words["part"]]
     entries += [(term, ("lesion", name, "name")) for term, name in words["lesion"]]
