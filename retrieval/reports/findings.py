@@ -15,7 +15,7 @@ from .grammar.settling import Settler, give_limb_sides
 from .lexicon import phrases_of, report_words
 from .mentions import named_structure
 from .sizes import Bound
-from .stating import ReadSentence, Status, presence_in, statement, status_of
+from .stating import ReadSentence, Status, at_every_place, presence_in, statement, status_of
 from .text import CHECKABLE, ReportText
 from .words.items import read_items
 from .words.shorthand import read_words
@@ -78,7 +78,7 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
         if sentence.section not in CHECKABLE:
             continue
         if sentence.paragraph != paragraph:
-            memory = Memory(sided=memory.sided, earlier=memory.topic or memory.earlier)
+            memory = Memory(sided=memory.sided, regions=memory.regions, earlier=memory.topic or memory.earlier)
             paragraph = sentence.paragraph
             paragraphs.append([])
         mine = paragraphs[-1]
@@ -86,6 +86,8 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
         read[sentence.number] = ReadSentence(sentence, words, [word.text for word in words])
         binder = Binder(words, read_items(words, table), sentence.number, memory, table)
         made = binder.read()
+        for entry in list(made):
+            made += at_every_place(entry, made, read[sentence.number])
         for entry in made:
             hedged = presence_in(entry, made, read[entry.sentence]) == "possible"
             Settler(entry, mine, memory, table, hedged=hedged).settle()

@@ -20,6 +20,7 @@ _NOT_LOOKED_AT = ("not visualised", "not visualized", "not evaluated", "not asse
 _REACH = 8  # words behind "nodes" in which it is said that they are normal
 _NODES_NORMAL = ("not (?:\\w+ )?enlarged", "(?<!ab)normal", "unremarkable", "within normal", "physiologic(?:al)?")
 _ENDING = frozenset({"and", "or", "with", "but", "of", "in", "is", "are"})
+_SEVERAL = 2
 _NEAR = 5  # words from "absence of" to the structure
 
 
@@ -57,6 +58,21 @@ def presence_in(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> P
     ]
     told = presence_of(read.plain, entry.first, entry.last, others)
     return "present" if told == "historical" and entry.seen_now else told
+
+
+def at_every_place(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> list[Entry]:
+    """ "Uptake in the ilium, T8 and a rib, suspicious for metastases": further entries, so that each place has one."""
+    before = [e for e in entries if e.lesion and e.last <= entry.first and e.group != entry.group and e.sentence == entry.sentence]
+    group = [e for e in before if e.first == before[-1].first and e.place is not None]
+    if not entry.lesion or entry.place is not None or entry.side or entry.names_place or len(group) < _SEVERAL:
+        return []
+    if presence_in(entry, entries, read) != "possible":
+        return []
+    entry.place, entry.side, entry.open = group[0].place, group[0].side, False
+    made = [entry.copy((entry.first, entry.last)) for _other in group[1:]]
+    for copied, other in zip(made, group[1:], strict=True):
+        copied.place, copied.side, copied.weak = other.place, other.side, False
+    return made
 
 
 def _normal_nodes(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> bool:

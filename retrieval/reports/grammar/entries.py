@@ -128,6 +128,7 @@ class Memory:
 
     Attributes:
         sided: structures named with a side and in which sentence, of the whole report.
+        regions: joints and parts of limbs named, of the whole report; the first is what was examined.
         label_lesion: the lesion before a colon, while the sentences behind it only end in semicolons.
         earlier: the topic of the paragraph before; only a bare "left lobe" is understood of it.
     """
@@ -137,7 +138,7 @@ class Memory:
     topic: Place | None = None
     side: str = ""
     sided: list[tuple[int, Place]] = field(default_factory=list)
-
+    regions: list[Place] = field(default_factory=list)
     label_lesion: Entry | None = None
     earlier: Place | None = None
 

@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..words.kinds import always, carrying, describing, hedges, identities, sized, verbs
+from ..context import presence_of
+from ..words.kinds import (
+    always,
+    carrying,
+    describing,
+    hedges,
+    identified,
+    identities,
+    joint_held,
+    seen_things,
+    sized,
+    verbs,
+)
 from ..words.naming import Item
+from .clause import JOINTS
 from .entries import OTHER, Entry, Place
 from .hosts import usual_place
 from .organs import Organs
@@ -26,6 +39,7 @@ _DEGREES = frozenset(
     }
 )
 _MEASURES = frozenset({"focus", "observation"})
+_FEW = 4  # words of a sentence that only names what was seen
 _NEAR = 6  # words in which "underlying" or "secondary to" stands before a lesion
 _PRONOUNS = frozenset({"it", "they", "this", "these", "both"})
 
@@ -104,6 +118,8 @@ class Lesions(Organs):
                     self._take_place(entry)
             self._reset()
             return True
+        if self._names_seen(k, here):
+            return True
         if nxt is not None and nxt.sort == "lesion" and self.after(k) == ["of"] and item.name in _MEASURES:
             return True  # "a focus of restricted diffusion"
         if item.how == "predicate" and (self._before_lesion(k + 1) or self._describes_lesion(k)):
@@ -125,6 +141,34 @@ class Lesions(Organs):
             self._attach_to([label], size)
         self._reset()
         self.current = [label]
+        return True
+
+    def _names_seen(self, k: int, here: Sequence[Entry]) -> bool:
+        """ "Adrenal nodule 21 mm, lipid-rich adenoma", "Sellar mass 22 mm. Macroadenoma.": what was seen is named."""
+        item = self.items[k]
+        if not (item.name in identified() or item.name.endswith("oma")) or k + 1 < len(self.items):
+            return False
+        if presence_of(self.words, item.first, item.last) != "present" or {"residual", "new"} & set(self.before(k)):
+            return False
+        if here:
+            behind = self.before(k)
+            cut = max((n + 1 for n, word in enumerate(behind) if word in (",", ":", "dash")), default=0)
+            if not cut or set(behind[cut:]) & (JOINTS | verbs() | hedges() | {"no", "not", "without"}) or self.after(k):
+                return False
+            seen = [entry for entry in here if entry.group == here[-1].group]
+        else:
+            told = " ".join(self.words[item.first : item.last])
+            alone = len(self.items) == 1 and len(self.words) <= _FEW and ":" not in self.words
+            seen = list(self.memory.current) if alone and not (" " in told and usual_place(told, "")) else []
+        if not seen or any(e.lesion not in seen_things() or e.denied or e.place is None for e in seen):
+            return False
+        for entry in seen:
+            entry.lesion, entry.affirmed = item.name, True
+            usual = usual_place("", item.name)
+            if usual and entry.place is not None and not self._inside(entry.place.organ, usual) and not entry.stands:
+                entry.place = Place(usual)
+        self._reset()
+        self.current = seen
         return True
 
     def _is_verb(self, k: int) -> bool:
@@ -170,7 +214,7 @@ class Lesions(Organs):
         told = usual_place(" ".join(self.words[item.first : item.last]), "")
         if its_own and self.compound and not self._inside(self.compound[0].organ, told):
             return [Place(told, self.compound[0].side)], False  # "right foraminal disc protrusion"
-        if places or not self.subject or item.name in always() or its_own or self._elsewhere(k):
+        if places or not self.subject or item.name in always() or its_own or self._elsewhere(k) or self._of_joint(k):
             return places, bool(places) and self.adjective
         spoken = here[-1].place if here and here[-1].place is not None and not here[-1].weak else None
         places = self._of_both(k, self.subject)
@@ -198,6 +242,12 @@ class Lesions(Organs):
         """ "The prostate is 5 cm, no lymph node enlargement": not said of the structure before the comma."""
         listed = self.items[k].name in ("lymphadenopathy", "metastasis") and "," in self.before(k)
         return listed and "no" in self.before(k) and bool(self.subject) and self.subject[-1] not in self.memory.label
+
+    def _of_joint(self, k: int) -> bool:
+        """ "The ligament is intact, no loose body": what only a joint holds is not said of its parts."""
+        row = self.table.get(self.subject[-1].organ)
+        held = self.items[k].name == "effusion" or self.items[k].name in joint_held()
+        return held and row is not None and row.parent in ("ligament", "tendon", "muscle", "cartilage", "nerve")
 
     def _of_both(self, k: int, subject: Sequence[Place]) -> list[Place | None]:
         """ "Right kidney 9.8 cm, left 10.1 cm, no calculus": what is denied behind both sides is denied of both."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..words.kinds import exams, verbs
+from ..words.limbs import is_region
 from ..words.naming import Item
 from .belonging import Belonging
 from .entries import OTHER, Entry, Place
@@ -21,6 +22,7 @@ class Organs(Belonging):
         only = [place for _item, place in places]
         self.pre_side, self.pre_order = "", ()
         self.memory.sided += [(self.sentence, place) for place in only if place.side in OTHER]
+        self.memory.regions += [place for place in only if is_region(place.organ, self.table)]
         self.last_side = next((p.side for p in reversed(only) if p.side in OTHER), self.last_side)
         item, lesion = self.items[k], self._chain(last + 1, ("size", "count"))
         operated = item.how in ("surgery", "megaly")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...anatomy.structures import StructureTable
-from ..words.limbs import limb_of
+from ..words.limbs import is_region, limb_of
 from .entries import Entry, Memory, Place
 from .hosts import may_collapse, only_place, pairs, values, within
 
@@ -137,9 +137,11 @@ class Settler:
         topic = memory.label[-1] if memory.label else memory.topic
         if topic is None or not limb_of(topic.organ, self.table):
             return None
-        for place in (topic, *(place for _sentence, place in reversed(memory.sided))):
+        named = {place.organ for place in memory.regions}
+        for place in (topic, *(place for _sentence, place in reversed(memory.sided)), *memory.regions):
             row = self.table.get(place.organ)
-            if row is not None and row.parent in ("body region", "joint") and limb_of(place.organ, self.table):
+            inner = row is not None and row.part_of in named  # the patellofemoral joint, in an MRI of the knee
+            if is_region(place.organ, self.table) and limb_of(place.organ, self.table) and not inner:
                 return place
         return Place("")
 
@@ -173,7 +175,7 @@ def give_limb_sides(
     """A part of a limb without a side is on the only side that its sentence, paragraph or report names for that limb."""
     named = [(sentence, limb_of(place.organ, table), place.side) for sentence, place in sided]
     named = [one for one in named if one[1]]
-    regions = [place for _sentence, place in sided if _is_region(place.organ, table)]
+    regions = [place for _sentence, place in sided if is_region(place.organ, table)]
     about = {(limb_of(place.organ, table), place.side) for place in regions}
     for entries in paragraphs:
         here = {entry.sentence for entry in entries}
@@ -185,7 +187,7 @@ def give_limb_sides(
             limb = limb_of(place.organ, table)
             if place.side == "plural":  # "MRI right leg … popliteal and femoral veins", but not "knees normal"
                 told = [side for other, side in about if other == limb]
-                if "limb" in row.regions and not _is_region(place.organ, table) and len(told) == 1:
+                if "limb" in row.regions and not is_region(place.organ, table) and len(told) == 1:
                     entry.place = replace(place, side=told[0])
                 continue
             for sentences in ({entry.sentence}, here, None):
@@ -194,9 +196,3 @@ def give_limb_sides(
                     entry.place = replace(place, side=sides.pop())
                 if sides or entry.place is not place:
                     break
-
-
-def _is_region(organ: str, table: StructureTable) -> bool:
-    """Whether a structure is a joint or a part of a limb as a whole."""
-    row = table.get(organ)
-    return row is not None and row.parent in ("body region", "joint")

@@ -10,6 +10,8 @@ from .clause import COMPARING, JOINTS, SMALL_WORDS
 from .entries import OTHER, Entry, twin_of, without_denied_halves
 from .lesions import Lesions
 
+_POLES = (["upper"], ["lower"], ["mid"], ["interpolar"], ["pole"])
+_WAYS = frozenset({"displacement", "deviation", "shift"})
 _CONJUNCTIONS = frozenset({"both", "either", "neither"})
 
 
@@ -45,6 +47,7 @@ class Sides(Lesions):
         """Whether the word points, compares, or only describes what is on both sides."""
         item, nxt = self.items[k], self.next(k)
         if self.before(k)[-2:] == ["to", "the"] and pointing() & set(self.words[max(0, item.first - 6) : item.first]):
+            self._points(item)
             return True  # "displaced to the right"
         told = self.items[k - 1] if k else item
         if told.sort == "side" and self.words[item.first - 1 : item.first] == ["than"]:
@@ -52,10 +55,20 @@ class Sides(Lesions):
             self.pre_side = "both" if ahead else ""
             return True  # "right greater than left effusions"
         of_both = bool(self.current) and self.current[0].stands == "both"
+        if of_both and self._after_largest(k) and told.sort == "size" and self.words[item.last : item.last + 1] in _POLES:
+            return True  # "bilateral cysts, the largest 5.2 cm at the right upper pole"
         if told.name in ("larger", "smaller", "bigger") and of_both and (nxt is None or nxt.sort != "size"):
             return True  # "bilateral effusions, larger on the right"
         describes = told.sort == "lesion" and told.how == "predicate" and told.name in describing()
         return describes and of_both and bool(self.current[0].lesion)  # "plaques bilaterally, calcified on the right"
+
+    def _points(self, item: Item) -> None:
+        """ "The stalk is displaced to the left": of a midline structure the direction is the side."""
+        for entry in self.current:
+            row = self.table.get(entry.place.organ) if entry.place is not None else None
+            unpaired = row is not None and row.side == "" and self.table.get(f"left {row.name}") is None
+            if unpaired and entry.lesion in _WAYS and not entry.stands:
+                entry.put_side(item.name)
 
     def _is_other_one(self, k: int) -> bool:
         """ "The right one contains a stone", "the contralateral one is normal"."""

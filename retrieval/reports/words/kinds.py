@@ -91,3 +91,18 @@ def sized() -> frozenset[str]:
 def always() -> dict[str, str]:
     """Lesions that have one place, whatever is named beside them."""
     return dict(report_words()["always"])
+
+
+def joint_held() -> frozenset[str]:
+    """Lesions that lie in a joint and not in its ligaments or tendons ("loose body")."""
+    return _words("jointheld")
+
+
+def seen_things() -> frozenset[str]:
+    """Lesions that say what is seen and not what it is ("nodule")."""
+    return _words("seen")
+
+
+def identified() -> frozenset[str]:
+    """Lesions that say what a thing seen is ("metastasis"); so do those in "-oma"."""
+    return _words("identified")

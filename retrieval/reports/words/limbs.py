@@ -34,3 +34,9 @@ def _stems() -> dict[str, re.Pattern[str]]:
     for stem, limb in report_words()["limb"]:
         found.setdefault(limb, []).append(stem)
     return {limb: re.compile(rf"\b(?:{'|'.join(stems)})") for limb, stems in found.items()}
+
+
+def is_region(organ: str, table: StructureTable) -> bool:
+    """Whether a structure is a joint or a part of the body as a whole, as an examination is named by."""
+    row = table.get(organ)
+    return row is not None and row.parent in ("body region", "joint")
