@@ -13,8 +13,10 @@ from ..words.kinds import (
     hedges,
     identified,
     identities,
+    into,
     joint_held,
     seen_things,
+    signs,
     sized,
     verbs,
 )
@@ -39,6 +41,7 @@ _DEGREES = frozenset(
     }
 )
 _MEASURES = frozenset({"focus", "observation"})
+_CONTENTS = frozenset({"gas", "air", "fluid", "fat", "debris", "haemorrhage", "blood", "calcification"})
 _FEW = 4  # words of a sentence that only names what was seen
 _NEAR = 6  # words in which "underlying" or "secondary to" stands before a lesion
 _PRONOUNS = frozenset({"it", "they", "this", "these", "both"})
@@ -118,7 +121,7 @@ class Lesions(Organs):
                     self._take_place(entry)
             self._reset()
             return True
-        if self._names_seen(k, here):
+        if self._names_seen(k, here) or self._is_sign(k, here):
             return True
         if nxt is not None and nxt.sort == "lesion" and self.after(k) == ["of"] and item.name in _MEASURES:
             return True  # "a focus of restricted diffusion"
@@ -170,6 +173,18 @@ class Lesions(Organs):
         self._reset()
         self.current = seen
         return True
+
+    def _is_sign(self, k: int, here: Sequence[Entry]) -> bool:
+        """ "Nodule with uptake", "fracture, volar angulation", "abscess containing gas": how a lesion looks, not another."""
+        item, before = self.items[k], self.before(k)
+        if not here or here[-1].lesion == item.name or self.compound or self.pre_sizes or self.pre_side:
+            return False
+        held = item.name in _CONTENTS and bool({"containing", "contains"} & set(before))
+        if held:
+            return True
+        nxt = self.next(k)
+        placed = nxt is not None and nxt.sort in ("organ", "side") and bool(set(self.before(k + 1)[:1]) & into())
+        return item.name in signs() and not placed
 
     def _is_verb(self, k: int) -> bool:
         """ "… complex flattening the cord": what a lesion does, and no other lesion."""

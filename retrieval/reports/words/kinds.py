@@ -106,3 +106,8 @@ def seen_things() -> frozenset[str]:
 def identified() -> frozenset[str]:
     """Lesions that say what a thing seen is ("metastasis"); so do those in "-oma"."""
     return _words("identified")
+
+
+def signs() -> frozenset[str]:
+    """Lesions that, behind another, only say how that looks ("uptake", "angulation")."""
+    return _words("sign")
