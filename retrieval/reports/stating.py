@@ -62,7 +62,11 @@ def presence_in(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> P
 
 def at_every_place(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> list[Entry]:
     """ "Uptake in the ilium, T8 and a rib, suspicious for metastases": further entries, so that each place has one."""
-    before = [e for e in entries if e.lesion and e.last <= entry.first and e.group != entry.group and e.sentence == entry.sentence]
+    before = [
+        e
+        for e in entries
+        if e.lesion and e.last <= entry.first and e.group != entry.group and e.sentence == entry.sentence
+    ]
     group = [e for e in before if e.first == before[-1].first and e.place is not None]
     if not entry.lesion or entry.place is not None or entry.side or entry.names_place or len(group) < _SEVERAL:
         return []

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from ..words.kinds import hedges, into, verbs
 from ..words.naming import Item
-from .clause import JOINTS, SMALL_WORDS
 from .entries import Entry
 from .sides import Sides
+from .structures.clause import JOINTS, SMALL_WORDS
 
 _NOW = frozenset({"now", "today", "currently", "presently"})
 

@@ -5,26 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..context import presence_of
 from ..words.kinds import (
     always,
     carrying,
     describing,
     hedges,
-    identified,
     identities,
-    into,
-    joint_held,
-    seen_things,
-    signs,
     sized,
     verbs,
 )
 from ..words.naming import Item
-from .clause import JOINTS
 from .entries import OTHER, Entry, Place
 from .hosts import usual_place
-from .organs import Organs
+from .seen import Seen
 
 _DEGREES = frozenset(
     {
@@ -41,13 +34,11 @@ _DEGREES = frozenset(
     }
 )
 _MEASURES = frozenset({"focus", "observation"})
-_CONTENTS = frozenset({"gas", "air", "fluid", "fat", "debris", "haemorrhage", "blood", "calcification"})
-_FEW = 4  # words of a sentence that only names what was seen
 _NEAR = 6  # words in which "underlying" or "secondary to" stands before a lesion
 _PRONOUNS = frozenset({"it", "they", "this", "these", "both"})
 
 
-class Lesions(Organs):
+class Lesions(Seen):
     """Reads lesions."""
 
     def _lesion(self, k: int) -> int:
@@ -88,16 +79,6 @@ class Lesions(Organs):
         for size in sizes:
             self._attach(size)
         return k + 1
-
-    def _take_place(self, entry: Entry) -> None:
-        """The place the identity is named with, if it is another than where the thing was seen."""
-        said, seen = self.compound[0] if self.compound else None, entry.place
-        if said is None and usual_place("", entry.lesion) == "lungs":
-            said = Place("lungs")  # "flattened diaphragms in keeping with COPD"
-        if said is None or said.side:
-            return
-        if seen is None or not self._inside(seen.organ, said.organ):
-            entry.place = replace(said, side=seen.side if seen is not None else "")
 
     def _beside(self, k: int, here: Sequence[Entry]) -> str:
         """The side of the lesion it goes with, or of what it is said to lie under or upstream of."""
@@ -145,46 +126,6 @@ class Lesions(Organs):
         self._reset()
         self.current = [label]
         return True
-
-    def _names_seen(self, k: int, here: Sequence[Entry]) -> bool:
-        """ "Adrenal nodule 21 mm, lipid-rich adenoma", "Sellar mass 22 mm. Macroadenoma.": what was seen is named."""
-        item = self.items[k]
-        if not (item.name in identified() or item.name.endswith("oma")) or k + 1 < len(self.items):
-            return False
-        if presence_of(self.words, item.first, item.last) != "present" or {"residual", "new"} & set(self.before(k)):
-            return False
-        if here:
-            behind = self.before(k)
-            cut = max((n + 1 for n, word in enumerate(behind) if word in (",", ":", "dash")), default=0)
-            if not cut or set(behind[cut:]) & (JOINTS | verbs() | hedges() | {"no", "not", "without"}) or self.after(k):
-                return False
-            seen = [entry for entry in here if entry.group == here[-1].group]
-        else:
-            told = " ".join(self.words[item.first : item.last])
-            alone = len(self.items) == 1 and len(self.words) <= _FEW and ":" not in self.words
-            seen = list(self.memory.current) if alone and not (" " in told and usual_place(told, "")) else []
-        if not seen or any(e.lesion not in seen_things() or e.denied or e.place is None for e in seen):
-            return False
-        for entry in seen:
-            entry.lesion, entry.affirmed = item.name, True
-            usual = usual_place("", item.name)
-            if usual and entry.place is not None and not self._inside(entry.place.organ, usual) and not entry.stands:
-                entry.place = Place(usual)
-        self._reset()
-        self.current = seen
-        return True
-
-    def _is_sign(self, k: int, here: Sequence[Entry]) -> bool:
-        """ "Nodule with uptake", "fracture, volar angulation", "abscess containing gas": how a lesion looks, not another."""
-        item, before = self.items[k], self.before(k)
-        if not here or here[-1].lesion == item.name or self.compound or self.pre_sizes or self.pre_side:
-            return False
-        held = item.name in _CONTENTS and bool({"containing", "contains"} & set(before))
-        if held:
-            return True
-        nxt = self.next(k)
-        placed = nxt is not None and nxt.sort in ("organ", "side") and bool(set(self.before(k + 1)[:1]) & into())
-        return item.name in signs() and not placed
 
     def _is_verb(self, k: int) -> bool:
         """ "… complex flattening the cord": what a lesion does, and no other lesion."""
@@ -257,12 +198,6 @@ class Lesions(Organs):
         """ "The prostate is 5 cm, no lymph node enlargement": not said of the structure before the comma."""
         listed = self.items[k].name in ("lymphadenopathy", "metastasis") and "," in self.before(k)
         return listed and "no" in self.before(k) and bool(self.subject) and self.subject[-1] not in self.memory.label
-
-    def _of_joint(self, k: int) -> bool:
-        """ "The ligament is intact, no loose body": what only a joint holds is not said of its parts."""
-        row = self.table.get(self.subject[-1].organ)
-        held = self.items[k].name == "effusion" or self.items[k].name in joint_held()
-        return held and row is not None and row.parent in ("ligament", "tendon", "muscle", "cartilage", "nerve")
 
     def _of_both(self, k: int, subject: Sequence[Place]) -> list[Place | None]:
         """ "Right kidney 9.8 cm, left 10.1 cm, no calculus": what is denied behind both sides is denied of both."""

@@ -182,7 +182,13 @@ def give_limb_sides(
         for entry in entries:
             place = entry.place
             row = table.get(place.organ) if place is not None else None
-            if place is None or row is None or row.side not in ("both", "") or entry.side or place.side not in ("", "plural"):
+            if (
+                place is None
+                or row is None
+                or row.side not in ("both", "")
+                or entry.side
+                or place.side not in ("", "plural")
+            ):
                 continue
             limb = limb_of(place.organ, table)
             if place.side == "plural":  # "MRI right leg … popliteal and femoral veins", but not "knees normal"

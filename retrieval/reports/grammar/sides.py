@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from ..words.kinds import clause_words, describing, into, pointing, verbs
 from ..words.naming import Item
-from .clause import COMPARING, JOINTS, SMALL_WORDS
 from .entries import OTHER, Entry, twin_of, without_denied_halves
 from .lesions import Lesions
+from .structures.clause import COMPARING, JOINTS, SMALL_WORDS
 
 _POLES = (["upper"], ["lower"], ["mid"], ["interpolar"], ["pole"])
 _WAYS = frozenset({"displacement", "deviation", "shift"})
@@ -55,7 +55,12 @@ class Sides(Lesions):
             self.pre_side = "both" if ahead else ""
             return True  # "right greater than left effusions"
         of_both = bool(self.current) and self.current[0].stands == "both"
-        if of_both and self._after_largest(k) and told.sort == "size" and self.words[item.last : item.last + 1] in _POLES:
+        if (
+            of_both
+            and self._after_largest(k)
+            and told.sort == "size"
+            and self.words[item.last : item.last + 1] in _POLES
+        ):
             return True  # "bilateral cysts, the largest 5.2 cm at the right upper pole"
         if told.name in ("larger", "smaller", "bigger") and of_both and (nxt is None or nxt.sort != "size"):
             return True  # "bilateral effusions, larger on the right"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..words.kinds import exams, verbs
-from ..words.limbs import is_region
-from ..words.naming import Item
+from ...words.kinds import exams, verbs
+from ...words.limbs import is_region
+from ...words.naming import Item
+from ..entries import OTHER, Entry, Place
 from .belonging import Belonging
-from .entries import OTHER, Entry, Place
 
 
 class Organs(Belonging):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..words.kinds import carrying, clause_words, into, itself, verbs
-from ..words.naming import Item
+from ...words.kinds import carrying, clause_words, into, itself, verbs
+from ...words.naming import Item
+from ..entries import OTHER, Place
 from .clause import JOINTS, SMALL_WORDS
-from .entries import OTHER, Place
 from .listing import ADJECTIVE, Listing
 
 _LOBED = "lung|lobe|liver|thyroid|brain|prostate|thymus|cerebr|parotid|breast"

@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..words.kinds import into, landmarks, verbs, whereabouts
+from ...words.kinds import into, landmarks, verbs, whereabouts
+from ..entries import OTHER, Entry, Place
+from ..hosts import LARGE
 from .clause import COMPARING, Clause
-from .entries import OTHER, Entry, Place
-from .hosts import LARGE
 
 _SPREADING = frozenset({"metastasis", "deposit", "invasion", "carcinomatosis"})  # go to a place, others are in it
 LONG = frozenset({"thrombus", "occlusion", "dissection"})

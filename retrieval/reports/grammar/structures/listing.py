@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..words.kinds import clause_words, into, landmarks, verbs
-from .entries import Entry, Place
+from ...words.kinds import clause_words, into, landmarks, verbs
+from ..entries import Entry, Place
 from .hosting import LONG, Hosting
 
 ADJECTIVE = ("al", "ic", "ar", "ous", "ary", "ac", "ine")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...anatomy.structures import StructureTable
-from ..sizes import Size
-from ..words.kinds import clause_words, into, landmarks, leaning, verbs, whereabouts
-from ..words.naming import Item
-from ..words.shorthand import Word
-from .entries import OTHER, Entry, Memory, Place
+from ....anatomy.structures import StructureTable
+from ...sizes import Size
+from ...words.kinds import clause_words, into, landmarks, leaning, verbs, whereabouts
+from ...words.naming import Item
+from ...words.shorthand import Word
+from ..entries import OTHER, Entry, Memory, Place
 
 JOINTS = frozenset({",", "and", "or", "/", "nor", "plus", "(", ")", "with"})
 SMALL_WORDS = frozenset(
