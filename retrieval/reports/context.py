@@ -25,7 +25,7 @@ _LIST = 7  # words in which the "or" of a list comes
 _JOINTS = frozenset({",", "and", "with", "plus", "(", "or", "nor", "/"})
 # What opens something new behind a comma or "and": "no effusion, small nodule", "no mass and a cyst".
 _FRESH = frozenset({"a", "an", "<size>", "there", "small", "mild", "moderate", "large", "multiple", "several", "few", "severe",
-                    "new", "stable", "unchanged", "chronic", "minimal", "trace", "slight", "marked", "bilateral", "two", "three"})  # fmt: skip
+                    "new", "low", "high", "intermediate", "known", "likely", "most", "probably", "possibly", "suspicious", "suggesting", "suggestive", "consistent", "stable", "unchanged", "chronic", "minimal", "trace", "slight", "marked", "bilateral", "two", "three"})  # fmt: skip
 _MARKS = frozenset({":", ",", ";", ")"})
 _PLACING = frozenset({"and", "or", "but", "in", "on", "at", "from", "bilaterally", "today", "now", "since", "post"})
 _STILL_THERE = frozenset({"known", "treated"})
@@ -51,6 +51,8 @@ def presence_of(words: Sequence[str], first: int, last: int, others: Sequence[tu
     triggers = _triggers().find(words)
     for trigger in triggers:
         category, direction = trigger.value
+        if category == "negated" and trigger.first < first < trigger.last:
+            found.add("absent")  # "not involved", where the involvement is the mention
         if not _says_nothing(words, trigger, category) and (
             (direction in ("forward", "around") and _says_of_later(words, trigger, triggers, (first, last)))
             or (direction in ("backward", "around") and _says_of_earlier(words, trigger, triggers, last, others))

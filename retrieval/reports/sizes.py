@@ -29,7 +29,7 @@ _WORDS = {
 }
 _WORDS |= {"eleven": 11, "twelve": 12, "fifteen": 15, "twenty": 20}
 _PRIOR = re.compile(
-    r"\b(previous(?:ly)?|prior|formerly|initially|originally|then|nadir|baseline|earlier|before|was|had been|down from|up from"
+    r"\b(previous(?:ly)?|prior|formerly|initially|originally|then|nadir|baseline|earlier|before|against|was|had been|down from|up from"
     r"|from|compared (?:to|with)|versus|vs\.?)[\s(:,]*(?:(?:of|at|it|was|measur\w+|size of)\s*)*$",
     re.IGNORECASE,
 )

@@ -33,13 +33,14 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
     plain = [word.text for word in words]
     found = [item_of(match, plain, table) for match in index(table).find(plain)]
     taken = {n for item in found for n in range(item.first, item.last)}
+    apart = {item.first for item in found if item.how == "other"}
     found = [_operated(_without_noun(item, plain), plain) for item in found if item.how != "other"]
     found = unglued(joined(found, plain, table), plain, table)
     found += shared_heads(plain, found, taken, table)
     named = {n for item in found if item.how == "name" for n in range(item.first, item.last)}
     found = [item for item in found if item.how != "adjective" or item.first not in named]
     taken |= named
-    found += _sides_and_states(plain, taken)
+    found += [item for item in _sides_and_states(plain, taken) if item.sort != "side" or item.last not in apart]
     found += _formed(plain, taken)
     found += _small(plain, found)
     found += [Item("size", "", n, n + 1, size=word.size) for n, word in enumerate(words) if word.size is not None]

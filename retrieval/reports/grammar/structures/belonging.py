@@ -33,7 +33,7 @@ class Belonging(Listing):
             for name in (f"{side} {part} of {whole}", f"{part} of {whole}", f"{whole} {part}"):
                 found = self.table.get(name) if whole else None
                 if found is not None:
-                    return Place(found.name, topic.side if part != "lobe" else "")
+                    return Place(found.name, topic.side if part != "lobe" and found.side == "both" else "")
         if part == "neck" or (part == "lobe" and not re.search(_LOBED, topic.organ)):
             return Place("neck" if part == "neck" else "")
         return topic

@@ -72,7 +72,7 @@ class Clause:
         """Whether only adjectives stand before the item."""
         before = self.before(k)
         return not any(
-            word in JOINTS or word in verbs() or word in into() or word in clause_words() or word == ":"
+            word in JOINTS or word in verbs() or word in into() or word in clause_words() or word in (":", "without")
             for word in before
         ) and not landmarks().find(before)
 

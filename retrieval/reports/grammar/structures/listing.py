@@ -105,7 +105,7 @@ class Listing(Hosting):
             if words - {","}:
                 return False
             n += 1
-        return False
+        return n + 1 < len(self.items) and self.items[n + 1].sort == "state" and not self.before(n + 1)
 
     def _all_normal(self, k: int, n: int) -> bool:
         """ "Unremarkable kidneys, adrenals, pancreas": one word at an end of the sentence is said of them all."""
