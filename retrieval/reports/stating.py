@@ -16,11 +16,12 @@ from .words.shorthand import Word
 
 Status = Literal["", "normal", "enlarged", "small", "removed", "present"]
 _NOT_LOOKED_AT = ("not visualised", "not visualized", "not evaluated", "not assessed", "not imaged", "not included", "not well seen",
-                  "not examined", "not covered", "not fully", "obscured", "poorly seen", "limited")  # fmt: skip
+                  "not examined", "not covered", "not seen", "not demonstrated", "not identified", "not visible", "not shown", "not scanned", "obscured", "not fully", "obscured", "poorly seen", "limited")  # fmt: skip
 _REACH = 8  # words behind "nodes" in which it is said that they are normal
 _NODES_NORMAL = ("not (?:\\w+ )?enlarged", "(?<!ab)normal", "unremarkable", "within normal", "physiologic(?:al)?")
 _ENDING = frozenset({"and", "or", "with", "but", "of", "in", "is", "are"})
 _SEVERAL = 2
+_OR = 2  # words between two things of which one is there
 _NEAR = 5  # words from "absence of" to the structure
 
 
@@ -57,7 +58,21 @@ def presence_in(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> P
         and (e.lesion or e.how != "adjective" or e.state or e.sizes)
     ]
     told = presence_of(read.plain, entry.first, entry.last, others)
+    if told == "present" and entry.lesion and _one_of_two(entry, entries, read):
+        return "possible"
     return "present" if told == "historical" and entry.seen_now else told
+
+
+def _one_of_two(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> bool:
+    """ "Collapse or consolidation": either may be there."""
+    for other in entries:
+        if other is entry or not other.lesion or other.sentence != entry.sentence or other.lesion == entry.lesion:
+            continue
+        first, second = (other, entry) if other.first < entry.first else (entry, other)
+        between = read.plain[first.last : second.first]
+        if between[:1] == ["or"] and len(between) <= _OR or between[:2] in (["versus"], ["vs"]):
+            return True
+    return False
 
 
 def at_every_place(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> list[Entry]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..sizes import Size
-from ..words.kinds import clause_words, denials, into, verbs
+from ..words.kinds import clause_words, denials, exams, into, verbs
+from ..words.limbs import is_trunk
 from .amounts import Amounts
 from .entries import OTHER, Entry
 
@@ -82,6 +83,9 @@ class Binder(Amounts):
         organs = [e for e in self.entries if not e.lesion]
         if organs and len(organs) == len(self.entries):
             places = [e.place for e in organs if e.place is not None]
+            titled = exams() & set(self.words[: self.items[k].first])
+            if titled and all(is_trunk(p.organ, self.table) for p in places):
+                places, self.current = [], []  # "CTA head and neck: stenosis of …"
             self.subject = places
             self.memory.label = places
             self.memory.topic = places[-1] if places else self.memory.topic

@@ -24,6 +24,7 @@ _CHEST = (
     "pulmon",
 )
 
+_HEADS = {"head of humerus": "shoulder joint", "head of femur": "hip joint", "femoral head": "hip joint"}
 _OF_BONE = ("vertebra", "femur", "femora", "head of", "plateau", "bone")
 _ON_THE_PLEURA = (
     "plaque",
@@ -62,6 +63,10 @@ def only_place(entry: Entry) -> str:
         return values("always")[entry.lesion]
     if entry.lesion == "effusion" and any(part in organ for part in _CHEST):
         return "pleural cavity"
+    if organ == "hilum of lung" and entry.lesion in values("oflung"):
+        return "lungs"  # "perihilar haze"
+    if entry.lesion in ("dislocation", "subluxation") and organ in _HEADS:
+        return _HEADS[organ]
     if entry.lesion == "stenosis" and organ.startswith("intervertebral dis"):
         return "spinal canal"
     if organ == "pleural cavity" and entry.lesion in _ON_THE_PLEURA:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...anatomy.structures import StructureTable
+from ..words.kinds import seen_things
 from ..words.limbs import is_region, limb_of
-from .entries import Entry, Memory, Place
+from .entries import OTHER, Entry, Memory, Place
 from .hosts import may_collapse, only_place, pairs, values, within
 
 
@@ -94,13 +95,26 @@ class Settler:
             entry.place = replace(joint, side=entry.side) if entry.side else joint
             return
         before = self._before()
+        removed = next((e.place for e in reversed(self.earlier) if e.how == "surgery" and e.place), None)
+        if entry.lesion == "recurrence" and removed is not None and removed.side in OTHER:
+            entry.place, entry.inherited = removed, True
+            return
         near = self._is_near(before)
         if self.hedged and before is not None and near and not entry.usual_by_name:
             shown = [e.place for e in self.here if e.lesion and e.group != entry.group]
+            joint = self.table.get(shown[-1].organ) if shown else None
+            bone = self.table.get(usual)
+            if joint is not None and bone is not None and (joint.parent, bone.parent) == ("joint", "bone"):
+                entry.place = Place(usual, entry.side or shown[-1].side)  # "dislocated shoulder, Hill-Sachs defect suspected"
+                return
             before, usual = shown[-1] if shown else before, ""
             seen = next((e for e in reversed(self.earlier) if e.place is before and e.lesion), None)
             if seen is not None and not entry.side:
                 entry.side = seen.side
+        seen = self._seen_before()
+        if seen is not None and self.hedged and not entry.usual_by_name and not entry.names_place:
+            entry.place, entry.inherited = seen, True
+            return
         if near and entry.lesion in values("signal"):
             usual = ""
         bones = [p for p in (before, self.memory.topic) if p is not None and near and self._of_bone(p)]
@@ -120,6 +134,17 @@ class Settler:
         vessel = row is not None and row.parent in ("artery", "vein")
         leans = entry.leans and not (entry.usual_by_name and vessel)
         return any(e.place is before for e in self.here) or leans or entry.lesion == "collapse"
+
+    def _seen_before(self) -> Place | None:
+        """Where a thing without a name was seen in the sentence before, if the usual place is in that part of the body."""
+        entry = self.entry
+        before = [e for e in self.earlier if e.sentence == entry.sentence - 1 and e.lesion and not e.denied]
+        if self.here or not before or before[-1].lesion not in seen_things() or before[-1].place is None:
+            return None
+        here, usual = self.table.get(before[-1].place.organ), self.table.get(entry.usual)
+        alike = here is not None and (usual is None or set(here.regions) & set(usual.regions))
+        side = before[-1].stands
+        return replace(before[-1].place, side=side) if alike else None
 
     def _vague(self) -> bool:
         return self.entry.lesion in values("nowhere")

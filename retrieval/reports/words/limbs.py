@@ -40,3 +40,9 @@ def is_region(organ: str, table: StructureTable) -> bool:
     """Whether a structure is a joint or a part of the body as a whole, as an examination is named by."""
     row = table.get(organ)
     return row is not None and row.parent in ("body region", "joint")
+
+
+def is_trunk(organ: str, table: StructureTable) -> bool:
+    """Whether a structure is the head, the neck, the chest, the abdomen or another part of the body but a limb."""
+    row = table.get(organ)
+    return row is not None and row.parent == "body region" and not limb_of(organ, table)

@@ -72,6 +72,16 @@ class Hosting(Clause):
                     if row is not None and row.parent == "soft tissue":
                         entry.side = places[0].side  # "in the subcutaneous tissue of the left forearm"
             return bool(here)
+        for entry in self._lesions_here():
+            said = entry.place
+            same = said is not None and said.organ == places[0].organ and entry.group == waiting[-1].group
+            if same and entry not in waiting and not entry.stands and places[0].side in (*OTHER, "both"):
+                entry.put_side(places[0].side)  # "subpleural reticulation and honeycombing at both bases"
+        if all(place.organ.endswith(("quadrant", "abdomen", "flank")) for place in places):
+            # "gallstone projected over the right upper quadrant"
+            waiting = [e for e in waiting if not e.usual or e.usual in LARGE or e.place is not None] or None
+            if waiting is None:
+                return True
         made: list[Entry] = []
         if places[0].organ.endswith(("vertebra", "axis", "atlas")) or places[0].organ.startswith("intervertebral dis"):
             # "cord lesion at C4", "cord compression at T9": a level, not the place
