@@ -15,7 +15,7 @@ from .grammar.settling import Settler, give_limb_sides
 from .lexicon import phrases_of, report_words
 from .mentions import named_structure
 from .sizes import Bound
-from .stating import ReadSentence, Status, at_every_place, presence_in, statement, status_of
+from .stating import ReadSentence, Status, at_every_place, presence_in, says_little, statement, status_of
 from .text import CHECKABLE, ReportText
 from .words.items import read_items
 from .words.shorthand import read_words
@@ -136,6 +136,8 @@ def _finding(entry: Entry, entries: Sequence[Entry], read: ReadSentence, table: 
         if stated is None:
             return None
         status, presence = stated
+    if presence == "absent" and entry.lesion and says_little(entry, entries, read):
+        return None
     place = entry.place or Place("")
     side = entry.stands or ("both" if "plural" in (entry.side, place.side) else "")
     sizes = entry.sizes or (entry.priors if presence == "historical" else [])

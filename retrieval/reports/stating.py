@@ -21,6 +21,8 @@ _REACH = 8  # words behind "nodes" in which it is said that they are normal
 _NODES_NORMAL = ("not (?:\\w+ )?enlarged", "(?<!ab)normal", "unremarkable", "within normal", "physiologic(?:al)?")
 _ENDING = frozenset({"and", "or", "with", "but", "of", "in", "is", "are"})
 _SEVERAL = 2
+_FEW = 4  # words from "no" to what is denied
+_UNTOLD = frozenset({"new", "other", "further", "additional", "distant", "significant", "interval"})
 _OR = 2  # words between two things of which one is there
 _NEAR = 5  # words from "absence of" to the structure
 
@@ -73,6 +75,14 @@ def _one_of_two(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> b
         if between[:1] == ["or"] and len(between) <= _OR or between[:2] in (["versus"], ["vs"]):
             return True
     return False
+
+
+def says_little(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> bool:
+    """ "No new lesion", "no distant metastases": a denial of what no structure of the sentence is the place of."""
+    before = read.plain[max(0, entry.first - _FEW) : entry.first]
+    named = any(e.place is not None and e.place.said and e.sentence == entry.sentence for e in entries)
+    own = entry.names_place or bool(entry.side) or named
+    return not own and "no" in before and bool(_UNTOLD & set(before[before.index("no") :]))
 
 
 def at_every_place(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> list[Entry]:

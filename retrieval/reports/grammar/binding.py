@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..sizes import Size
-from ..words.kinds import clause_words, denials, exams, into, verbs
+from ..words.kinds import clause_words, denials, exams, into, seen_things, verbs
 from ..words.limbs import is_trunk
 from .amounts import Amounts
 from .entries import OTHER, Entry
@@ -38,6 +38,8 @@ class Binder(Amounts):
         if self.current:
             self.memory.current = self.current
         self.memory.side = self.last_side
+        seen = [entry for entry in self.entries if entry.lesion in seen_things()]
+        self.memory.seen = [entry for entry in seen if entry.group == seen[-1].group]
         return self.entries
 
     def _boundary(self, k: int) -> None:

@@ -129,6 +129,7 @@ class Memory:
     Attributes:
         sided: structures named with a side and in which sentence, of the whole report.
         regions: joints and parts of limbs named, of the whole report; the first is what was examined.
+        seen: what the last sentence saw and did not name ("mass").
         label_lesion: the lesion before a colon, while the sentences behind it only end in semicolons.
         earlier: the topic of the paragraph before; only a bare "left lobe" is understood of it.
     """
@@ -139,6 +140,7 @@ class Memory:
     side: str = ""
     sided: list[tuple[int, Place]] = field(default_factory=list)
     regions: list[Place] = field(default_factory=list)
+    seen: list[Entry] = field(default_factory=list)
     label_lesion: Entry | None = None
     earlier: Place | None = None
 

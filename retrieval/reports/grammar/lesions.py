@@ -18,6 +18,7 @@ from ..words.naming import Item
 from .entries import OTHER, Entry, Place
 from .hosts import usual_place
 from .seen import Seen
+from .structures.clause import JOINTS
 
 _DEGREES = frozenset(
     {
@@ -62,7 +63,8 @@ class Lesions(Seen):
                 item.name, place, side if place is None or not place.side else "", item.first, item.last, self.sentence,
                 group, item.how, open=place is None, weak=weak, plural=item.plural, order=self.pre_order or self.compound_order, usual=usual, usual_by_name=its_own and named != usual_place("", item.name), leans=self.leans, leans_on_it=self.words[0] in _PRONOUNS, by_adjective=bool(self.compound) and self.adjective,
             )  # fmt: skip
-            entry.count, entry.beside = self.pre_count, self._beside(k, here)
+            acting = here[-1].stands if item.how == "action" and here else ""
+            entry.count, entry.beside = self.pre_count, acting or self._beside(k, here)
             entry.names_place = its_own
             entry.elsewhere = place is None and self._elsewhere(k)
             made.append(entry)
@@ -93,7 +95,10 @@ class Lesions(Seen):
     def _is_no_other_lesion(self, k: int) -> bool:
         """Whether the noun says more of a lesion that is named already, or of one that comes; it is then taken in."""
         item, nxt, here = self.items[k], self.next(k), self._lesions_here()
-        if here and self._is_verb(k):
+        if item.how == "action" and not self._acts(k, here):
+            return True
+        here = [entry for entry in here if entry.how != "action"]
+        if here and self._is_verb(k) and item.how != "action":
             return True
         if here and identities().find(self.words[here[-1].last : item.first]):
             for entry in here:
@@ -104,6 +109,9 @@ class Lesions(Seen):
             return True
         if self._names_seen(k, here) or self._is_sign(k, here):
             return True
+        ahead = self._chain(k + 2, ("organ", "side", "size", "count")) if nxt is not None and nxt.sort in ("organ", "side") else None
+        if item.name == "enlargement" and self.after(k)[:1] == ["of"] and ahead is not None and self.items[ahead].name == "lymphadenopathy":
+            return True  # "enlargement of the para-aortic nodes"
         if nxt is not None and nxt.sort == "lesion" and self.after(k) == ["of"] and item.name in _MEASURES:
             return True  # "a focus of restricted diffusion"
         if item.how == "predicate" and (self._before_lesion(k + 1) or self._describes_lesion(k)):
@@ -166,6 +174,8 @@ class Lesions(Seen):
     def _places_of(self, k: int, here: Sequence[Entry], *, its_own: bool) -> tuple[list[Place | None], bool]:
         """The structures the lesion is in, and whether a later word may say better."""
         item = self.items[k]
+        if item.how == "action":
+            return [], False
         places: list[Place | None] = list(self.compound)
         told = usual_place(" ".join(self.words[item.first : item.last]), "")
         if its_own and self.compound and not self._inside(self.compound[0].organ, told):
@@ -186,7 +196,10 @@ class Lesions(Seen):
             and spoken.organ != self.subject[0].organ
         ):
             places = [replace(spoken, side="")]
-        if item.how == "predicate" and ("dash" in self.before(k) or item.name in sized()):
+        apposed = "," in self.before(k) and not set(self.before(k)) & (JOINTS - {","} | {"no", "without", "with"})
+        if (item.how == "predicate" and ("dash" in self.before(k) or item.name in sized())) or (
+            apposed and item.name in sized() and self.items[k - 1].sort == "size"
+        ):
             self._speak_of_organs(self.subject)
         return places, True
 

@@ -45,7 +45,7 @@ class Seen(Organs):
         else:
             told = " ".join(self.words[item.first : item.last])
             alone = len(self.items) == 1 and len(self.words) <= _FEW and ":" not in self.words
-            seen = list(self.memory.current) if alone and not (" " in told and usual_place(told, "")) else []
+            seen = list(self.memory.seen) if alone and not (" " in told and usual_place(told, "")) else []
         if not seen or any(e.lesion not in seen_things() or e.denied or e.place is None for e in seen):
             return False
         for entry in seen:
@@ -69,6 +69,13 @@ class Seen(Organs):
         placed = nxt is not None and nxt.sort in ("organ", "side") and bool(set(self.before(k + 1)[:1]) & into())
         denied = item.name == "uptake" and bool({"no", "without"} & set(before))  # says that nothing is active
         return item.name in signs() and not placed and not denied
+
+    def _acts(self, k: int, here: Sequence[Entry]) -> bool:
+        """ "Mass invading the cavernous sinus", "extrusion compressing the root": what it does there is a finding."""
+        n = k + 1
+        while n < len(self.items) and self.items[n].sort == "side" and self._direct(n):
+            n += 1
+        return bool(here) and n < len(self.items) and self.items[n].sort == "organ" and self._direct(n)
 
     def _of_joint(self, k: int) -> bool:
         """ "The ligament is intact, no loose body": what only a joint holds is not said of its parts."""

@@ -96,7 +96,7 @@ class Settler:
             return
         before = self._before()
         removed = next((e.place for e in reversed(self.earlier) if e.how == "surgery" and e.place), None)
-        if entry.lesion == "recurrence" and removed is not None and removed.side in OTHER:
+        if entry.lesion == "recurrence" and removed is not None and pairs(self.table, removed.organ):
             entry.place, entry.inherited = removed, True
             return
         near = self._is_near(before)
@@ -123,7 +123,7 @@ class Settler:
         inside = before is not None and within(before.organ, usual, self.table)
         if usual and not (before is not None and inside and (near or before.organ == usual)):
             entry.place, entry.by_usual = Place(usual, entry.side), True
-        elif before is not None and not entry.elsewhere and (near or self.hedged or not self._vague() or inside):
+        elif before is not None and not entry.elsewhere and (near or self.hedged or not self._vague() or inside or entry.side in OTHER):
             entry.inherited = before is self.memory.topic
             entry.place = replace(before, side=entry.side) if entry.side else before
 
@@ -189,6 +189,8 @@ class Settler:
         if memory.label and not (entry.leans_on_it and memory.topic is not None):
             return memory.label[-1]
         alike = [e for e in self.earlier if e.lesion == entry.lesion and e.place is not None]
+        if alike and self._vague() and entry.side in OTHER and alike[-1].stands == OTHER[entry.side]:
+            return alike[-1].place  # "… inguinal hernia on the right. No hernia on the left."
         if memory.topic is None and alike and not self._vague():
             return alike[-1].place
         return memory.topic or (usual[-1].place if usual and not self._vague() else None)

@@ -216,6 +216,8 @@ class Sides(Lesions):
         if not base:
             self.front_side = side
             self._lean_on(side)
+            if self.subject and side in OTHER and not self._has_halves(self.subject[0].organ):
+                self.subject = []  # "The corpus callosum is present. Right side normal."
             if self.subject:
                 self._groups += 1
                 entry = Entry("", self.subject[0], "", at[0], at[1], self.sentence, self._groups)
@@ -232,6 +234,11 @@ class Sides(Lesions):
             if e.place is not None and e.stands in OTHER
         ]
         self._flush()
+
+    def _has_halves(self, organ: str) -> bool:
+        """Whether a structure is one of a pair, or has a left and a right part of its own name."""
+        row = self.table.get(organ)
+        return row is None or row.side != "" or self.table.get(f"left {row.name}") is not None or "lobe" in row.name
 
     def _on_side(self, entry: Entry, side: str, at: tuple[int, int]) -> Entry:
         """The entry with its side; the half of it on that side; or another one there."""

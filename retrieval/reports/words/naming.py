@@ -34,7 +34,7 @@ class Item:
 
     Attributes:
         name: structure (of a pair the pair), kind of lesion, side, state or "" .
-        how: "name", "adjective", "surgery", "megaly", "predicate" or "again" ("the larger one").
+        how: "name", "adjective", "surgery", "megaly", "predicate", "action" ("invading") or "again" ("the larger one").
         side: of a structure or lesion, where it stands in the name or right before; in `order` as said.
         both_named: the sides of "right and left kidneys" in their order.
     """
@@ -99,6 +99,7 @@ def index(table: StructureTable) -> Phrases[tuple[str, str, str]]:
     entries += [(term, ("organ", name, "part")) for term, name in words["part"]]
     entries += [(term, ("lesion", name, "name")) for term, name in words["lesion"]]
     entries += [(term, ("lesion", name, "predicate")) for term, name in words["predicate"]]
+    entries += [(term, ("lesion", name, "action")) for term, name in words["action"]]
     shorts = {term.lower() for term, _value in words["short"]}
     for row in table.rows:
         if is_lesion(row.name) or row.parent in ("lesion", "lymph node"):

@@ -18,7 +18,7 @@ from ..sizes import Size, measures
 Sort = Literal["word", "number", "size", "mark"]
 _MARKS = {",": ",", ";": ";", ":": ":", "(": "(", ")": ")", "/": "/", "–": "dash", "—": "dash", " - ": "dash"}
 # single letters are sides only beside a number or a structure's name: "R 10.2 cm", "L kidney"
-_LETTER = re.compile(r"\b(?P<side>[RL])\b(?!/)(?=[:\s]+(?:\d|[a-z]|[A-Z]{2}|=)|[,;.)]|$)")
+_LETTER = re.compile(r"\b(?P<side>[RL])\b(?!/)(?=[:\s]+(?:\d|[a-z]|[A-Z]{2}|[CTLS]\d|=)|[,;.)]|$)")
 _SIDED = re.compile(r"\b(?P<side>Lt|Rt|lt|rt|LT|RT)\b\.?")
 _LOOK = re.compile(
     r"\b(?:(?:BI|LI|PI|TI|O|C)[\s-]?RADS|Bosniak|AAST|Fazekas|Deauville|Garden|Hinchey|Krenning|Fisher|Spetzler|Stanford|DeBakey|Gleason"
@@ -154,7 +154,9 @@ def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
     level = _LEVEL.match(text, at, end)
     if level:
         disc = re.search(r"[/-]", level.group()) and not re.match(r"\s*(?:disc|disk|level)", text[level.end() :])
-        return [token.word for token in [*tokens(level.group()), *(tokens("disc") if disc else ())]], level.end()
+        root = re.match(r"\s*(?:nerve\s+)?(roots?)\b", text[level.end() :])  # "the L5 root"
+        more = ["nerve"] if root and "nerve" not in root.group() else ["disc"] if disc and not root else []
+        return [*(token.word for token in tokens(level.group())), *more], level.end()
     return None
 
 

@@ -167,6 +167,8 @@ class Clause:
         self._attach_to(self.current, size)
 
     def _attach_to(self, entries: Sequence[Entry], size: Size) -> None:
+        if entries and entries[0].how == "action":  # the size is that of what acts
+            entries = [entry for entry in self.entries if entry.lesion and entry.how != "action"][-1:]
         for entry in entries:
             if entry.how != "surgery":
                 (entry.priors if size.is_prior else entry.sizes).append(size)

@@ -26,6 +26,8 @@ class Hosting(Clause):
     def _host_words(self, k: int) -> bool:
         here = self._lesions_here()
         near = self._near_before(k)
+        if here and here[-1].how == "action" and here[-1].open and self._follows(k, "lesion"):
+            return True
         if here and (
             (here[-1].lesion in _SPREADING and "to" in near)
             or (here[-1].lesion in LONG and here[-1].open and "from" in near[:2])
@@ -172,6 +174,13 @@ class Hosting(Clause):
         return (
             not organ or not (entry.by_adjective or entry.names_place) or organ in _SPINE or "intervertebral" in organ
         )
+
+    def _follows(self, k: int, sort: str) -> bool:
+        """Whether the item before this one, but for sides, is of a sort."""
+        n = k - 1
+        while n >= 0 and self.items[n].sort == "side":
+            n -= 1
+        return n >= 0 and self.items[n].sort == sort
 
     def _follows_lesion(self, k: int) -> bool:
         """ "Fracture left radius", "tear posterior horn medial meniscus": nothing but a side or adjectives between."""

@@ -9,6 +9,7 @@ from ...words.kinds import clause_words, into, landmarks, verbs
 from ..entries import Entry, Place
 from .hosting import LONG, Hosting
 
+_CHANGED = frozenset({"unchanged", "stable", "larger", "smaller", "bigger", "resolved", "increased", "decreased", "improved", "progressed", "new", "gone"})
 ADJECTIVE = ("al", "ic", "ar", "ous", "ary", "ac", "ine")
 _LIST = frozenset({",", "and", "or", "/", "nor", "the", "both", "as", "well", "in", "of", "left", "right", "heights", "height", "size",
                    "bodies", "signal", "structures", "contours", "region", "visualised", "visualized"})  # fmt: skip
@@ -127,6 +128,9 @@ class Listing(Hosting):
         counted = nxt is not None and nxt.sort == "count" and self.before(last + 1) == ["("] and label is not None
         if counted and set(before) <= {",", "and", ")", ":"}:
             return True  # "metastases: liver (3), lung (2)"
+        changed = set(self.after(last)[:2]) & _CHANGED and label is not None and label.template
+        if changed and set(before) <= {",", "and", ";", ":"}:
+            return True  # "spinal metastases: T4 deposit larger, L1 unchanged"
         if nxt is None or nxt.sort != "size" or not set(before) <= {",", "and", ")", ";", ":", "plus"}:
             return False
         if label is None:  # "protrusions at L3/4 (3 mm), L4/5 (5 mm)"

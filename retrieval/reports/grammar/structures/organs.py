@@ -39,6 +39,8 @@ class Organs(Belonging):
             else:
                 self.compound, self.compound_order = only, order
                 self.adjective = item.how == "adjective"
+        elif not operated and self._that_in(k) and self._last_lesion() is not None:
+            self._another(k, only)  # "the segment 7 metastasis has grown; that in segment 2 is unchanged"
         elif self._says_where(k, last, only) and not operated:
             pass
         elif self._host_words(k) and not operated:
@@ -65,6 +67,10 @@ class Organs(Belonging):
                 return True
         named = self.words[item.first - 1] == "the" or (k > 0 and self.items[k - 1].sort == "side")
         return item.name == "neck" and bool(self._lesions_here()) and not named
+
+    def _that_in(self, k: int) -> bool:
+        before = [word for word in self._near_before(k) if word != "the"]
+        return before[-2:] in (["that", "in"], ["those", "in"], ["that", "of"])
 
     def _is_segment_again(self, k: int) -> bool:
         """ "Two liver lesions, segment 3 9 mm and segment 7 14 mm": the sizes are theirs and not the liver's."""
