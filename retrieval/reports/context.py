@@ -29,6 +29,10 @@ _FRESH = frozenset({"a", "an", "<size>", "there", "small", "mild", "moderate", "
 _MARKS = frozenset({":", ",", ";", ")"})
 _PLACING = frozenset({"and", "or", "but", "in", "on", "at", "from", "bilaterally", "today", "now", "since", "post"})
 _STILL_THERE = frozenset({"known", "treated"})
+_MAYBE = frozenset({"likely", "probably", "presumably", "possibly", "most"})
+_NATURE = frozenset({"reactive", "degenerative", "benign", "physiological", "physiologic", "inflammatory", "postoperative", "postsurgical", "artefactual",
+                     "chronic", "acute", "old", "infective", "infectious", "traumatic", "incidental", "iatrogenic", "congenital", "osteoporotic",
+                     "atelectatic", "dependent", "positional", "developmental", "longstanding", "subacute", "vascular", "postinflammatory"})  # fmt: skip
 _BOTH_WAYS = frozenset({"versus", "vs", "favoured", "favored", "more", "less"})
 _ONE_NOUN = frozenset({"prior", "previous", "previously", "known", "remote", "post", "recent", "earlier", "former"})
 _NOW = frozenset({"unchanged", "stable", "persists", "persistent", "persisting", "remains", "now", "again", "today", "currently", "smaller", "larger", "bigger",
@@ -72,6 +76,8 @@ def _says_nothing(words: Sequence[str], trigger: Match[tuple[str, str]], categor
     behind = words[trigger.last : trigger.last + 1]
     if words[trigger.first : trigger.last] == ["absent"] and behind and behind[0].isalpha():
         return behind[0] not in _PLACING
+    if category == "possible" and words[trigger.first] in _MAYBE and set(behind) & _NATURE and not words[trigger.last + 1 :][:1] == ["lesion"]:
+        return True  # "wedging, likely osteoporotic": the wedging is there
     if category == "possible" and {"origin", "nature", "aetiology", "etiology"} & set(
         words[trigger.last : trigger.last + 4]
     ):

@@ -110,6 +110,11 @@ def measures(text: str) -> list[tuple[Size, bool]]:
         unit = match.group(2)
         if (
             unit == "L"
+            and re.match(r"\s*\d", text[match.end() :])
+        ):
+            continue  # "R 9.8 L 10.1"
+        if (
+            unit == "L"
             and "." not in match.group(1)
             and not re.search(r"(?:of|at|about|approx\.?)\s*$", text[: match.start()])
         ):

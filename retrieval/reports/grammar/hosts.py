@@ -24,6 +24,8 @@ _CHEST = (
     "pulmon",
 )
 
+_SPACES = ("subarachnoid space", "subdural space", "epidural space")
+_FED_BY = {"kidneys": "renal artery", "spleen": "splenic artery"}
 _HEADS = {"head of humerus": "shoulder joint", "head of femur": "hip joint", "femoral head": "hip joint"}
 _OF_BONE = ("vertebra", "femur", "femora", "head of", "plateau", "bone")
 _ON_THE_PLEURA = (
@@ -65,6 +67,12 @@ def only_place(entry: Entry) -> str:
         return "pleural cavity"
     if organ == "hilum of lung" and entry.lesion in values("oflung"):
         return "lungs"  # "perihilar haze"
+    if entry.lesion in ("aneurysm", "pseudoaneurysm") and organ in _FED_BY:
+        return _FED_BY[organ]  # "aneurysm at the renal hilum"
+    if entry.lesion in ("avascular necrosis", "osteonecrosis") and organ == "hip joint":
+        return "head of femur"
+    if entry.lesion in ("haemorrhage", "haematoma") and entry.names_place and entry.usual in _SPACES:
+        return entry.usual  # "subarachnoid haemorrhage in the sylvian fissure"
     if entry.lesion in ("dislocation", "subluxation") and organ in _HEADS:
         return _HEADS[organ]
     if entry.lesion == "stenosis" and organ.startswith("intervertebral dis"):

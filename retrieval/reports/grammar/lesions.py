@@ -109,6 +109,8 @@ class Lesions(Seen):
             return True
         if self._names_seen(k, here) or self._is_sign(k, here):
             return True
+        if item.name in ("uptake", "enhancement") and nxt is not None and self._next_lesion(k):
+            return True  # "uptake in a 15 mm mesenteric nodule"
         ahead = self._chain(k + 2, ("organ", "side", "size", "count")) if nxt is not None and nxt.sort in ("organ", "side") else None
         if item.name == "enlargement" and self.after(k)[:1] == ["of"] and ahead is not None and self.items[ahead].name == "lymphadenopathy":
             return True  # "enlargement of the para-aortic nodes"

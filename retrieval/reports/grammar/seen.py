@@ -70,6 +70,17 @@ class Seen(Organs):
         denied = item.name == "uptake" and bool({"no", "without"} & set(before))  # says that nothing is active
         return item.name in signs() and not placed and not denied
 
+    def _next_lesion(self, k: int) -> bool:
+        """Whether the word is said of a lesion right behind its preposition: "uptake in a mesenteric nodule"."""
+        if self.after(k)[:1] not in (["in"], ["within"], ["of"]):
+            return False
+        n = k + 1
+        while n < len(self.items) and self.items[n].sort in ("size", "side", "organ", "count"):
+            if n > k + 1 and not self._direct(n):
+                return False
+            n += 1
+        return n < len(self.items) and self.items[n].sort == "lesion" and self.items[n].how == "name" and (n == k + 1 or self._direct(n))
+
     def _acts(self, k: int, here: Sequence[Entry]) -> bool:
         """ "Mass invading the cavernous sinus", "extrusion compressing the root": what it does there is a finding."""
         n = k + 1

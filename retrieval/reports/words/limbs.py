@@ -8,6 +8,8 @@ from functools import cache
 from ...anatomy.structures import StructureTable
 from ..lexicon import report_words
 
+_GIRDLES = ("clavic", "scapul", "acrom", "glute", "iliopsoas", "piriformis", "acetabul", "obturator internus", "quadratus femoris", "trochanteric",
+            "ischial bursa", "ischiofemoral")  # fmt: skip
 _WHOLES = 6  # steps from a part of a limb to the limb
 
 
@@ -16,7 +18,7 @@ def limb_of(organ: str, table: StructureTable) -> str:
     row = table.get(organ)
     for _step in range(_WHOLES):
         girdle = row is not None and (
-            row.part_of in ("shoulder", "hip") or row.name.startswith(("clavic", "scapul", "acrom"))
+            row.part_of in ("shoulder", "hip") or row.name.startswith(_GIRDLES)
         )
         if row is None or not ("limb" in row.regions or girdle):
             return ""

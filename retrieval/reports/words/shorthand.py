@@ -28,6 +28,7 @@ _LOOK = re.compile(
     r"|\b(?:LR|TR|TI-?RADS|PI-?RADS|BI-?RADS|O-?RADS|VI-?RADS|NI-?RADS)[\s-]?(?:[1-6][a-c]?|M|TIV)\b|\b\d{1,2}\s*o'?\s?cl(?:ock)?\b"
     r"|\b(?:SUV\s?(?:max|mean)?|PSA|LVEF|EF|RV/LV ratio|RI|HU|ADC|dose|kVp?|mAs)\s*(?:of|is|=|:)?\s*-?\d+(?:[.,]\d+)?\s*%?"
     r"|-?\d[\d.,]*\s*(?:-|to)?\s*\d*\s?(?:HU|%|mGy(?:\*cm)?|kPa|m/s|cm/s|mmHg|bpm|kg|g|mg|years?|yrs?|months?|weeks?|days?|hours?|minutes?|h|o'?clock|ng/ml|MBq|T|kV|mAs|°|degrees?|percent|per cent)(?![\w])(?:[\s-]?(?:old|ago))?"
+    r"|\b\d{1,2}(?:st|nd|rd|th)?\s+(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\b\.?(?:\s+\d{4})?|\b(?:January|February|March|April|June|July|August|September|October|November|December)\s+\d{1,2}(?:st|nd|rd|th)?\b(?:,?\s+\d{4})?"
     r"|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b|\b(?:19|20)\d\d(?:-\d\d-\d\d)?\b(?!\s*(?:mm|cm|ml|x))|\b\d{1,2}:\d\d\b|\b(?:[cp]T[0-4][a-d]?|T[0-4][a-d]|T[0-4][a-d]?(?=\s?N\d))(?:\s?N\d[a-c]?)?(?:\s?M\d[a-c]?)?\b|\bT[12](?=[\s-](?:hyper|hypo|weighted|signal|w\b|bright|dark|FLAIR|and T))"
     r"|\b[RL]t?\s*[<>]\s*[RL]t?\b|\b(?:station\s*)?1?\d[RL]\b|\b\d+\s*(?:x|/)\s*\d+\s*(?:matrix|pixels)|\b[A-Z]\.(?=\s[A-Z][a-z])|\bcT\d\w*\b"
 )
@@ -36,7 +37,7 @@ _TITLE = re.compile(
     r"|\b(?i:signed|reported by|dictated by|read by|referred by|reviewed by)\s*:?\s*[^;\n]*|\b(?:[A-Z][a-z]+\s)?[A-Z][a-z]+\s(?:Hospital|Clinic|Ward|Street|Road|Centre|Center|Bank)\b(?:\s(?:Hospital|Clinic))?",
 )
 _SEGMENT = re.compile(
-    r"\b(?:liver |hepatic |Couinaud )?(?:segments?|segs?\.?)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?:\s*(?:,|and|/|-|to)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?![.,]\d|\s*(?:mm|cm|x|×)))*(?!\s*(?:mm|cm))",
+    r"\b(?:liver |hepatic |Couinaud )?(?:segments?|segs?\.?)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?:\s*(?:,|and|/|-|to)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?![.,]\d|\s*(?:mm|cm|x|×)|\s*(?:and|to|-)\s*\d+(?:[.,]\d+)?\s*(?:mm|cm)))*(?!\s*(?:mm|cm))",
     re.IGNORECASE,
 )
 _NODAL = re.compile(r"levels?\s*(?:[IV]+|\d)[abAB]?\b", re.IGNORECASE)  # of lymph nodes of the neck

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ...words.kinds import into, landmarks, verbs, whereabouts
+from ...words.kinds import into, landmarks, seen_things, verbs, whereabouts
 from ..entries import OTHER, Entry, Place
 from ..hosts import LARGE
 from .clause import COMPARING, Clause
@@ -17,6 +17,8 @@ _SURROUNDING = frozenset(
     {"fat stranding", "stranding", "fluid", "collection", "oedema", "haematoma", "inflammation", "inflammatory change"}
 )
 _SPINE = ("vertebral column", "vertebra", "bone", "thoracic spine", "lumbar spine", "cervical spine")
+_PARTS = frozenset({"the", "of", "segment", "segments", "subsegment", "border", "part", "portion", "margin", "area", "surface", "tip", "edge",
+                    "junction", "level", "end"})  # fmt: skip
 _GROWING = frozenset({"arises", "arising", "originates", "originating", "growing"})
 
 
@@ -36,10 +38,12 @@ class Hosting(Clause):
                 and here[-1].open
                 and near[:1] in (["around"], ["surrounding"], ["about"])
             )
+            or (here[-1].open and here[-1].lesion in seen_things() and near[:1] == ["from"] and not here[-1].sizes)
             or ("from" in near and _GROWING & set(self.words[here[-1].last : self.items[k].first]))
         ):
             return True
-        return near.count("the") < 2 and any(word in into() for word in near)
+        of_part = all(word in _PARTS or word in into() or word in whereabouts() for word in near)
+        return (near.count("the") < 2 or of_part) and any(word in into() for word in near)
 
     def _open_group(self, organ: str = "") -> list[Entry] | None:
         """The last lesions of the clause, if a structure behind them is their host."""
@@ -128,10 +132,11 @@ class Hosting(Clause):
             return False  # "wider than the ascending aorta at 31 mm"
         behind = " ".join(self.words[here[-1].last : self.items[k].first]) if here else ""
         if " of " not in f" {behind}".rsplit(" and ", 1)[0] and re.search(
-            r"\band \w+(?: \w+)? of(?: the)?(?: left| right| both)?$", behind
+            r"\b(?:and|with) \w+(?: \w+)? of(?: the)?(?: left| right| both)?$", behind
         ):
             return True  # "with oedema and effacement of the ventricle"
-        grows = bool(here) and "from" in near and bool(_GROWING & set(self.words[here[-1].last : self.items[k].first]))
+        grows = bool(here) and here[-1].open and here[-1].lesion in seen_things() and near[:1] == ["from"]
+        grows = grows or bool(here) and "from" in near and bool(_GROWING & set(self.words[here[-1].last : self.items[k].first]))
         surrounds = (
             bool(here)
             and here[-1].open
@@ -211,8 +216,9 @@ class Hosting(Clause):
         if set(self.after(last)) & verbs() or set(self.before(k)) & verbs():
             return False
         nxt = self.items[last + 1] if last + 1 < len(self.items) else None
-        if nxt is not None and (nxt.sort, nxt.how) == ("lesion", "predicate") and "not" in self.before(last + 1)[:1]:
-            return False  # "no stones, wall not thickened"
+        said = nxt is not None and (nxt.sort, nxt.how) == ("lesion", "predicate") and self.before(k)[-1:] == [","]
+        if said and not set(self.before(last + 1)) - verbs() - {"not"}:
+            return False  # "no stones, wall not thickened", "tendinosis, tendon torn"
         if any(word.endswith("ing") for word in self.before(k)):
             return False
         if touching or any(self._within_label(entry, k) for entry in waiting):
