@@ -18,8 +18,10 @@ from .sizes import Bound
 from .stating import ReadSentence, Status, at_every_place, presence_in, says_little, statement, status_of
 from .text import CHECKABLE, ReportText
 from .words.items import read_items
+from .words.kinds import seen_things
 from .words.shorthand import read_words
 
+BACKGROUND = "history"  # the section whose lesions are past or asked for
 _VAGUE = ("abnormality", "disease")  # say nothing without a structure
 
 
@@ -75,10 +77,11 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
     paragraphs: list[list[Entry]] = [[]]
     read: dict[int, ReadSentence] = {}
     for sentence in report.sentences:
-        if sentence.section not in CHECKABLE:
+        if sentence.section not in (*CHECKABLE, BACKGROUND):
             continue
         if sentence.paragraph != paragraph:
-            memory = Memory(sided=memory.sided, regions=memory.regions, earlier=memory.topic or memory.earlier)
+            earlier = memory.topic or memory.earlier if sentence.section in CHECKABLE else None
+            memory = Memory(sided=memory.sided, regions=memory.regions, earlier=earlier)
             paragraph = sentence.paragraph
             paragraphs.append([])
         mine = paragraphs[-1]
@@ -94,7 +97,9 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
             mine.append(entry)
         memory.end_sentence(made, binder.label_lesion if sentence.text.endswith(";") else None)
     give_limb_sides(paragraphs, memory.sided, table)
-    return [finding for entries in paragraphs for finding in _made(entries, read, table)]
+    found = [finding for entries in paragraphs for finding in _made(entries, read, table)]
+    today = {finding.lesion for finding in found if finding.section in CHECKABLE}
+    return [finding for finding in found if finding.section in CHECKABLE or finding.lesion not in today]
 
 
 def _made(entries: Sequence[Entry], read: dict[int, ReadSentence], table: StructureTable) -> list[Finding]:
@@ -130,6 +135,10 @@ def _finding(entry: Entry, entries: Sequence[Entry], read: ReadSentence, table: 
     if not entry.lesion and not (entry.place and entry.place.organ):
         return None
     presence = presence_in(entry, entries, read)
+    if read.sentence.section == BACKGROUND:
+        if not entry.lesion or entry.lesion in seen_things() or entry.how != "name" or presence in ("absent", "family"):
+            return None
+        presence = "historical" if presence in ("present", "historical") else "possible"
     status = status_of(entry, read)
     if not entry.lesion:
         stated = statement(entry, entries, status, presence, read)
