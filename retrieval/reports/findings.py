@@ -79,7 +79,7 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
     for sentence in report.sentences:
         if sentence.section not in (*CHECKABLE, BACKGROUND):
             continue
-        if sentence.paragraph != paragraph:
+        if sentence.paragraph != paragraph or sentence.section == BACKGROUND:
             earlier = memory.topic or memory.earlier if sentence.section in CHECKABLE else None
             memory = Memory(sided=memory.sided, regions=memory.regions, earlier=earlier)
             paragraph = sentence.paragraph
@@ -95,7 +95,8 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
             hedged = presence_in(entry, made, read[entry.sentence]) == "possible"
             Settler(entry, mine, memory, table, hedged=hedged).settle()
             mine.append(entry)
-        memory.end_sentence(made, binder.label_lesion if sentence.text.endswith(";") else None)
+        memory.goes_on = sentence.text.endswith(";")
+        memory.end_sentence(made, binder.label_lesion if memory.goes_on else None)
     give_limb_sides(paragraphs, memory.sided, table)
     found = [finding for entries in paragraphs for finding in _made(entries, read, table)]
     today = {finding.lesion for finding in found if finding.section in CHECKABLE}

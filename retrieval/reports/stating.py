@@ -11,6 +11,7 @@ from typing import Literal
 from .context import Presence, presence_of
 from .grammar.entries import Entry
 from .lexicon import report_words
+from .words.kinds import needs_place
 from .text import Sentence
 from .words.shorthand import Word
 
@@ -80,9 +81,13 @@ def _one_of_two(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> b
 def says_little(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> bool:
     """ "No new lesion", "no distant metastases": a denial of what no structure of the sentence is the place of."""
     before = read.plain[max(0, entry.first - _FEW) : entry.first]
-    named = any(e.place is not None and e.place.said and e.sentence == entry.sentence for e in entries)
+    here = [e for e in entries if e.sentence == entry.sentence and not e.inherited]
+    named = any(e.place is not None and e.place.said for e in here)
     own = entry.names_place or bool(entry.side) or named
-    return not own and "no" in before and bool(_UNTOLD & set(before[before.index("no") :]))
+    if own or "no" not in before:
+        return False
+    far = entry.from_afar and read.plain[0] == "no" and entry.lesion in needs_place()
+    return far or bool(_UNTOLD & set(before[before.index("no") :]))
 
 
 def at_every_place(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> list[Entry]:

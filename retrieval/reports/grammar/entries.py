@@ -41,6 +41,7 @@ class Entry:
         by_usual: its place is only the usual one. by_adjective: "renal stone" may yet lie in the ureter.
         beside: the side of what it is said to go with ("a stone in the left ureter with hydronephrosis").
         seen_now: a later sentence gives its size of today.
+        from_afar: its place was last spoken of in a sentence before, and is no heading.
         by_label: it stands before a colon with its place ("thyroid nodules: right lobe 8 mm").
         template: others were counted out of it ("stones: two left, one right"), so that it is no finding of its own.
         group: entries joined by "and", "or" or commas share it.
@@ -65,6 +66,7 @@ class Entry:
     by_usual: bool = False
     by_adjective: bool = False
     by_label: bool = False
+    from_afar: bool = False
     beside: str = ""
     template: bool = False
     inherited: bool = False
@@ -131,6 +133,7 @@ class Memory:
         regions: joints and parts of limbs named, of the whole report; the first is what was examined.
         seen: what the last sentence saw and did not name ("mass").
         label_lesion: the lesion before a colon, while the sentences behind it only end in semicolons.
+        goes_on: the sentence before only ended in a semicolon.
         earlier: the topic of the paragraph before; only a bare "left lobe" is understood of it.
     """
 
@@ -142,6 +145,7 @@ class Memory:
     regions: list[Place] = field(default_factory=list)
     seen: list[Entry] = field(default_factory=list)
     label_lesion: Entry | None = None
+    goes_on: bool = False
     earlier: Place | None = None
 
     def end_sentence(self, entries: list[Entry], label_lesion: Entry | None) -> None:

@@ -124,7 +124,7 @@ class Lesions(Seen):
             if place and not self.compound and item.last - item.first > 1:
                 self.compound = [Place(place, self._meant_side(self.pre_side))]  # "right ovarian cyst rupture"
             return True  # "ground-glass nodule": the first only says of what kind
-        if item.name in ("uptake", "activity") and "physiological" in self.words[max(0, item.first - 3) : item.first]:
+        if item.name in ("uptake", "activity") and "physiological" in [*self.words[max(0, item.first - 3) : item.first], *self.after(k)[:3]]:
             self.pre_state = ("normal", item.first, item.last)
             return True
         label = self._label_again(item)

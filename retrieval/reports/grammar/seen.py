@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..context import presence_of
-from ..words.kinds import hedges, identified, into, joint_held, seen_things, signs, verbs
+from ..words.kinds import hedges, identified, into, joint_held, seen_things, signs, verbs, whereabouts
 from .entries import Entry, Place
 from .hosts import usual_place
 from .structures.clause import JOINTS
@@ -86,7 +86,9 @@ class Seen(Organs):
         n = k + 1
         while n < len(self.items) and self.items[n].sort == "side" and self._direct(n):
             n += 1
-        return bool(here) and n < len(self.items) and self.items[n].sort == "organ" and self._direct(n)
+        if not here or n == len(self.items) or self.items[n].sort != "organ":
+            return False
+        return self._direct(n) or all(word in ("the", "of", "half") or word in whereabouts() for word in self.before(n))
 
     def _of_joint(self, k: int) -> bool:
         """ "The ligament is intact, no loose body": what only a joint holds is not said of its parts."""

@@ -121,10 +121,15 @@ class Settler:
         if bones:
             before, usual = bones[0], ""
         inside = before is not None and within(before.organ, usual, self.table)
+        label = self.memory.label[-1] if self.memory.label else None
+        if self._vague() and label is not None and limb_of(label.organ, self.table) and entry.lesion == "fracture" and not near:
+            entry.place = replace(label, side=entry.side) if entry.side else label
+            return
         if usual and not (before is not None and inside and (near or before.organ == usual)):
             entry.place, entry.by_usual = Place(usual, entry.side), True
         elif before is not None and not entry.elsewhere and (near or self.hedged or not self._vague() or inside or entry.side in OTHER):
             entry.inherited = before is self.memory.topic
+            entry.from_afar = entry.inherited and not (self.memory.label or self.here or self.memory.goes_on)
             entry.place = replace(before, side=entry.side) if entry.side else before
 
     def _is_near(self, before: Place | None) -> bool:

@@ -111,3 +111,8 @@ def identified() -> frozenset[str]:
 def signs() -> frozenset[str]:
     """Lesions that, behind another, only say how that looks ("uptake", "angulation")."""
     return _words("sign")
+
+
+def needs_place() -> frozenset[str]:
+    """Lesions that, denied in a sentence of their own, are denied of more than the structure named last ("lesion")."""
+    return _words("needsplace")

@@ -25,7 +25,7 @@ _LOOK = re.compile(
     r"|Kellgren|Balthazar|Child|Todani|Pirads|Birads|Lirads|Tirads|Modic|Pfirrmann|Schatzker|Salter|Hunt|Weber|Forrest|Lugano|FIGO|ASPECTS?"
     r"|CTSI|[Gg]rade|[Gg]rd?\.?|[Gg]d|[Tt]ype|[Ss]tage|[Ss]eries|ser\.?|[Ii]mages?|im\.?|slices?|levels?|score|figure|fig\.?|no\.|number|phase|zone|station|category|class)"
     r"\s*(?:of\s+|score\s*)?[#:]?\s*(?:\d+(?:[./-]\d+)*[a-zA-Z]?\b|[IVX]+[a-cA-C]?\b|[A-D]\b)(?:\s*(?:,|and|&|to|-|–|/)\s*(?:\d+|[IVX]+[ab]?)\b(?!\s*(?:mm|cm|x|×)))*"
-    r"|\b(?:LR|TR|TI-?RADS|PI-?RADS|BI-?RADS|O-?RADS|VI-?RADS|NI-?RADS)[\s-]?(?:[1-6][a-c]?|M|TIV)\b|\b\d{1,2}\s*o'?\s?cl(?:ock)?\b"
+    r"|\b(?:COVID|SARS-CoV)-?\s?(?:19|2)\b|\b(?:LR|TR|TI-?RADS|PI-?RADS|BI-?RADS|O-?RADS|VI-?RADS|NI-?RADS)[\s-]?(?:[1-6][a-c]?|M|TIV)\b|\b\d{1,2}\s*o'?\s?cl(?:ock)?\b"
     r"|\b(?:SUV\s?(?:max|mean)?|PSA|LVEF|EF|RV/LV ratio|RI|HU|ADC|dose|kVp?|mAs)\s*(?:of|is|=|:)?\s*-?\d+(?:[.,]\d+)?\s*%?"
     r"|-?\d[\d.,]*\s*(?:-|to)?\s*\d*\s?(?:HU|%|mGy(?:\*cm)?|kPa|m/s|cm/s|mmHg|bpm|kg|g|mg|years?|yrs?|months?|weeks?|days?|hours?|minutes?|h|o'?clock|ng/ml|MBq|T|kV|mAs|°|degrees?|percent|per cent)(?![\w])(?:[\s-]?(?:old|ago))?"
     r"|\b\d{1,2}(?:st|nd|rd|th)?\s+(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\b\.?(?:\s+\d{4})?|\b(?:January|February|March|April|June|July|August|September|October|November|December)\s+\d{1,2}(?:st|nd|rd|th)?\b(?:,?\s+\d{4})?"

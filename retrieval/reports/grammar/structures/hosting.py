@@ -65,14 +65,17 @@ class Hosting(Clause):
             or entry.usual == organ
         ] or None
 
-    def _put_hosts(self, places: Sequence[Place]) -> bool:
+    def _put_hosts(self, places: Sequence[Place], k: int) -> bool:
         """Give the lesions named before their structures; False when none waits."""
         waiting = self._open_group(places[0].organ)
         if waiting is None:
             here = self._lesions_here()
             for entry in here[-1:]:
+                part = entry.place is not None and self.items[k].how == "part" and places[0].organ != entry.place.organ
                 if entry.place is not None and entry.place.organ == places[0].organ and not entry.stands:
                     entry.place = places[0]
+                elif part and entry.place is not None and self._inside(places[0].organ, entry.place.organ):
+                    entry.place = places[0]  # "liver laceration of the right lobe"
                 elif entry.place is not None and places[0].side in OTHER and not entry.stands:
                     row = self.table.get(entry.place.organ)
                     if row is not None and row.parent == "soft tissue":
@@ -118,6 +121,8 @@ class Hosting(Clause):
         here = self._lesions_here()
         if self.before(k)[-1:] == ["("] and self.after(last)[:1] == [")"] and here and not here[-1].open:
             return True
+        if here and here[-1].place is not None and near[:1] == ["involving"] and "," in self.before(k)[:-1]:
+            return True  # "aortic dissection from the root to the bifurcation, involving the left renal artery"
         if here and here[-1].how == "predicate" and here[-1].place is not None and self._host_words(k):
             return True  # "the artery is occluded over 9 cm, refilling at the knee"
         if here and not here[-1].open and ((COMPARING | {"most", "maximal"}) & set(near) or "with" in near):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...words.kinds import exams, verbs
+from ...words.kinds import exams, sized, verbs
 from ...words.limbs import is_region
 from ...words.naming import Item
+from ..hosts import LARGE
 from ..entries import OTHER, Entry, Place
 from .belonging import Belonging
 
@@ -27,6 +28,8 @@ class Organs(Belonging):
         item, lesion = self.items[k], self._chain(last + 1, ("size", "count"))
         operated = item.how in ("surgery", "megaly")
         measured = lesion is None and only[0].relative and self._sized_next(last) and not self._follows_lesion(k)
+        if lesion is None and last == k and self._sized_next(k) and self._measures_lesion(k, only[0]):
+            return k + 1  # "acute appendicitis, appendix 11 mm", "LV dilated, LVEDD 59 mm"
         if measured and only[0].organ in self._spoken():
             self.current = [self._nothing(item)]  # "wall thickness 12 mm" of a ventricle
         elif lesion is None and last == k and self._belongs_to_noun(k):
@@ -35,7 +38,7 @@ class Organs(Belonging):
                 self.current, self.subject = [self._nothing(item)], []  # "renal cortical thickness 8 mm"
         elif lesion is not None and not operated and self.items[lesion].how != "predicate":
             if self._host_words(k) and "with" not in self._near_before(k) and self._open_group():
-                self._put_hosts(only)
+                self._put_hosts(only, k)
             else:
                 self.compound, self.compound_order = only, order
                 self.adjective = item.how == "adjective"
@@ -49,7 +52,7 @@ class Organs(Belonging):
             self._another(k, only)
             return last + 1 + self._elided(last)
         elif not operated and (self._is_apposition(k, last) or self._completes_count(k) or self._ends_predicate(k)):
-            self._put_hosts(only)
+            self._put_hosts(only, k)
         else:
             speaks = bool(set(self.after(last)) & verbs()) and not set(self.after(last)[:2]) & exams()
             self._new_organs(places, order, subject=True, verb=speaks)
@@ -67,6 +70,15 @@ class Organs(Belonging):
                 return True
         named = self.words[item.first - 1] == "the" or (k > 0 and self.items[k - 1].sort == "side")
         return item.name == "neck" and bool(self._lesions_here()) and not named
+
+    def _measures_lesion(self, k: int, place: Place) -> bool:
+        """Whether a structure is named again only to tell the size of what was said to be wrong with it."""
+        told = self.current[0] if self.current else None
+        if told is None or not told.lesion or told.sizes or told.sentence != self.sentence or self.before(k) != [","]:
+            return False
+        mine = told.place.organ if told.place is not None else told.usual
+        whole = told.lesion in sized() or told.usual == place.organ
+        return whole and mine == place.organ and place.side in ("", told.stands) and place.organ not in LARGE
 
     def _that_in(self, k: int) -> bool:
         before = [word for word in self._near_before(k) if word != "the"]
@@ -111,7 +123,8 @@ class Organs(Belonging):
         near = set(self.words[max(0, item.first - 2) : item.first])
         joins = bool({"neither", "either", "both"} & near) or not alone
         pair = self._is_pair(item) and (alone or "either" in near)
-        if listed == "both" and joins and not pair and not item.plural and item.how != "part":
+        said = self.words[self.items[n - 1].first] if n and self.items[n - 1].sort == "side" else ""
+        if listed == "both" and said != "bilateral" and joins and not pair and not item.plural and item.how != "part":
             listed = ""  # "neither the stomach nor the liver", "both ACL and PCL"
         return listed or item.side or self._carried_side(n, item)
 
@@ -133,7 +146,7 @@ class Organs(Belonging):
     def _host(self, k: int, places: Sequence[tuple[Item, Place]], order: tuple[str, ...]) -> None:
         """A structure behind "in" or "of": of the lesions before it, else what the sentence is about."""
         only = [place for _item, place in places]
-        if self._is_whole_of(k, only) or self._put_hosts(only) or self._lesions_here():
+        if self._is_whole_of(k, only) or self._put_hosts(only, k) or self._lesions_here():
             return
         if self._is_spoken_of(k, only):
             self._new_organs(places, order, subject=False)
