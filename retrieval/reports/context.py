@@ -65,7 +65,8 @@ def presence_of(words: Sequence[str], first: int, last: int, others: Sequence[tu
             found.add("absent" if category == "negated" else category)
     for kind in _STRENGTH:
         if kind in found:
-            if kind == "historical" and _NOW & set(words[first:]) and not _gone(words, triggers, last):
+            ends = words.index(":", last) if ":" in words[last:] else len(words)
+            if kind == "historical" and _NOW & set(words[first:ends]) and not _gone(words, triggers, last):
                 continue
             return kind
     return "present"
@@ -141,6 +142,8 @@ def _reaches(
     if _ends(words, triggers, between):
         return False
     gap = words[between[0] : between[1]]
+    if category == "negated" and "<size>" in gap and "," in gap[: gap.index("<size>")] and "or" not in gap:
+        return False  # "no liver mets, RML nodule 4 mm, ?met"
     joint = [n for n, word in enumerate(gap) if word in _JOINTS]
     if ":" in gap and (category in ("hypothetical", "possible") or words[trigger.first] in _ONE_NOUN):
         return False  # "Rule out appendicitis: appendix normal", "Post treatment: mass 34 mm"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from ..anatomy.structures import StructureTable
@@ -22,6 +22,7 @@ from .words.kinds import seen_things
 from .words.shorthand import read_words
 
 BACKGROUND = "history"  # the section whose lesions are past or asked for
+_HOLD_GAS = ("rectum", "colon", "sigmoid colon", "stomach", "small intestine", "intestine", "duodenum")
 _VAGUE = ("abnormality", "disease")  # say nothing without a structure
 
 
@@ -135,6 +136,8 @@ def _finding(entry: Entry, entries: Sequence[Entry], read: ReadSentence, table: 
         return None
     if not entry.lesion and not (entry.place and entry.place.organ):
         return None
+    if entry.lesion == "gas" and entry.place is not None and entry.place.organ in _HOLD_GAS:
+        return None
     presence = presence_in(entry, entries, read)
     if read.sentence.section == BACKGROUND:
         if not entry.lesion or entry.lesion in seen_things() or entry.how != "name" or presence in ("absent", "family"):
@@ -149,6 +152,9 @@ def _finding(entry: Entry, entries: Sequence[Entry], read: ReadSentence, table: 
     if presence == "absent" and entry.lesion and says_little(entry, entries, read):
         return None
     place = entry.place or Place("")
+    if entry.from_afar and presence == "absent" and place.side == "both":
+        place = replace(place, side="")  # "defects at both bases. No segmental defect."
+        entry.place = place
     side = entry.stands or ("both" if "plural" in (entry.side, place.side) else "")
     sizes = entry.sizes or (entry.priors if presence == "historical" else [])
     if presence == "absent" and entry.lesion not in ("", "dilatation", "enlargement", "distension", "thickening"):

@@ -80,10 +80,12 @@ def _one_of_two(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> b
 
 def says_little(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> bool:
     """ "No new lesion", "no distant metastases": a denial of what no structure of the sentence is the place of."""
-    before = read.plain[max(0, entry.first - _FEW) : entry.first]
+    before = read.plain[max(0, entry.first - _FEW) : entry.last]
     here = [e for e in entries if e.sentence == entry.sentence and not e.inherited]
     named = any(e.place is not None and e.place.said for e in here)
     own = entry.names_place or bool(entry.side) or named
+    if entry.lesion == "abnormality":
+        return True
     if own or "no" not in before:
         return False
     far = entry.from_afar and read.plain[0] == "no" and entry.lesion in needs_place()

@@ -113,6 +113,8 @@ class Amounts(Sides):
 
     def _count(self, k: int) -> int:
         item = self.items[k]
+        if item.name == "one" and {"a", "an", "the"} & set(self.words[max(0, item.first - 3) : item.first]):
+            item = self.items[k] = replace(item, count=None)  # "a submucosal one"
         near = self.words[max(0, item.first - 2) : item.first]
         if (
             self._chain(k + 1, ("side", "organ", "size", "state")) is not None
@@ -187,8 +189,6 @@ class Amounts(Sides):
         if item.name == "none" and ":" in before:
             return True
         several = (base[0].count or 0) > 1 or base[0].plural
-        if item.name == "one" and {"a", "an", "the"} & set(self.words[max(0, item.first - 3) : item.first]):
-            item = self.items[k] = replace(item, count=None)  # "a submucosal one"
         if item.name == "one" and several and not self._noun_left_out(k) and not self._side_named_next(k):
             self.current = base
             return True  # "One measures 2 cm, the other 4 cm."

@@ -124,7 +124,14 @@ class Lesions(Seen):
             if place and not self.compound and item.last - item.first > 1:
                 self.compound = [Place(place, self._meant_side(self.pre_side))]  # "right ovarian cyst rupture"
             return True  # "ground-glass nodule": the first only says of what kind
-        if item.name in ("uptake", "activity") and "physiological" in [*self.words[max(0, item.first - 3) : item.first], *self.after(k)[:3]]:
+        if item.name in ("uptake", "activity") and "physiological" in self.words[max(0, item.first - 3) : item.last + 2]:
+            if self.compound:  # "gastric uptake, physiological"
+                self._groups += 1
+                made = Entry("", self.compound[0], "", item.first, item.last, self.sentence, self._groups, state="normal")
+                made.state_at = (item.first, item.last)
+                self.entries, self.current = [*self.entries, made], [made]
+                self._reset()
+                return True
             self.pre_state = ("normal", item.first, item.last)
             return True
         label = self._label_again(item)
@@ -159,7 +166,8 @@ class Lesions(Seen):
         nxt, named = self.next(k), self.current[-1] if self.current else None
         if nxt is not None and nxt.sort in ("organ", "side") and self._direct(k + 1):
             return False
-        return named is not None and bool(named.lesion) and self.items[k].name in describing()
+        more = named is not None and named.how == "predicate" and self.before(k) == ["and"]  # "unfolded and calcified"
+        return named is not None and bool(named.lesion) and self.items[k].name in describing() and not more
 
     def _group_of(self, k: int, here: Sequence[Entry]) -> int:
         """The group of the list the lesion goes on with, else a new one."""

@@ -46,6 +46,9 @@ class Settler:
             self._find_place()
         if entry.place is not None and entry.how == "predicate" and not may_collapse(entry):
             entry.lesion, entry.state = "", "shown"  # "duodenum collapsed but normal"
+        removed = self._removed()
+        if entry.lesion == "recurrence" and entry.place is not None and removed is not None and not entry.stands:
+            entry.side = removed.side if removed.organ == entry.place.organ else ""  # "recurrence in the renal bed"
         if entry.place is not None and entry.lesion == "effusion" and only_place(entry):
             entry.place = Place(only_place(entry), entry.place.side)
         said = entry.usual_by_name or not entry.by_usual
@@ -68,7 +71,7 @@ class Settler:
             entry.side = seen.stands if by is not None and set(by.regions) & set(row.regions) else ""
         if not entry.beside or entry.stands or row is None or (entry.place and entry.place.side):
             return
-        if row.side != "both" and not row.name.endswith("space"):
+        if row.side != "both" and not row.name.endswith(("space", "nerve root")):
             return
         with_it = [e.place for e in self.here if e.lesion and e.stands == entry.beside]
         near = [self.table.get(place.organ) for place in with_it[-1:] if place is not None]
@@ -81,7 +84,8 @@ class Settler:
             entry.place = before
         entry.by_usual = entry.place is None or entry.place.organ != only
         side = entry.side or (entry.place.side if entry.place else "")
-        if only == "peritoneal cavity" or (side == "plural" and not pairs(self.table, only)):
+        moved = entry.place is not None and entry.place.organ != only
+        if only == "peritoneal cavity" or (side == "plural" and (moved or not pairs(self.table, only))):
             side = entry.side if entry.side != "plural" else ""
         entry.place = Place(only, side)
 
@@ -90,13 +94,15 @@ class Settler:
         entry = self.entry
         usual = entry.usual if self.table.get(entry.usual) else ""
         articular = entry.lesion == "effusion" or entry.lesion in values("articular")
+        named = [e.place for e in self.here if e.place is not None and is_region(e.place.organ, self.table)]
         joint = self._joint() if articular and not entry.names_place else None
+        joint = named[-1] if joint is None and articular and named and not entry.names_place else joint
         if joint is not None:
             entry.place = replace(joint, side=entry.side) if entry.side else joint
             return
         before = self._before()
-        removed = next((e.place for e in reversed(self.earlier) if e.how == "surgery" and e.place), None)
-        if entry.lesion == "recurrence" and removed is not None and pairs(self.table, removed.organ):
+        removed = self._removed()
+        if entry.lesion == "recurrence" and removed is not None:
             entry.place, entry.inherited = removed, True
             return
         near = self._is_near(before)
@@ -125,6 +131,9 @@ class Settler:
         if self._vague() and label is not None and limb_of(label.organ, self.table) and entry.lesion == "fracture" and not near:
             entry.place = replace(label, side=entry.side) if entry.side else label
             return
+        topic = self.table.get(before.organ) if before is not None else None
+        if entry.lesion == "atrophy" and not near and topic is not None and set(topic.regions) == {"brain"}:
+            usual = "brain"
         if usual and not (before is not None and inside and (near or before.organ == usual)):
             entry.place, entry.by_usual = Place(usual, entry.side), True
         elif before is not None and not entry.elsewhere and (near or self.hedged or not self._vague() or inside or entry.side in OTHER):
@@ -139,6 +148,13 @@ class Settler:
         vessel = row is not None and row.parent in ("artery", "vein")
         leans = entry.leans and not (entry.usual_by_name and vessel)
         return any(e.place is before for e in self.here) or leans or entry.lesion == "collapse"
+
+    def _removed(self) -> Place | None:
+        """The half of a pair that was removed, or that the paragraph is about."""
+        gone = next((e.place for e in reversed(self.earlier) if e.how == "surgery" and e.place), None)
+        topic = self.memory.topic if self.memory.topic is not None and self.memory.topic.side in OTHER else None
+        place = gone or topic
+        return place if place is not None and pairs(self.table, place.organ) else None
 
     def _seen_before(self) -> Place | None:
         """Where a thing without a name was seen in the sentence before, if the usual place is in that part of the body."""

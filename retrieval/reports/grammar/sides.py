@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..words.kinds import clause_words, describing, into, pointing, verbs
+from ..words.kinds import clause_words, describing, into, landmarks, pointing, verbs
 from ..words.naming import Item
 from .entries import OTHER, Entry, twin_of, without_denied_halves
 from .lesions import Lesions
@@ -54,6 +54,8 @@ class Sides(Lesions):
             ahead = nxt is not None and nxt.sort in ("organ", "lesion") and self._direct(k + 1)
             self.pre_side = "both" if ahead else ""
             return True  # "right greater than left effusions"
+        if self._a_noun(item.last) and landmarks().find(self._near_before(k)) and self._lesions_here():
+            return True  # "thrombus extending into the right branch"
         of_both = bool(self.current) and self.current[0].stands == "both"
         if (
             of_both
@@ -213,6 +215,10 @@ class Sides(Lesions):
 
     def _put_side(self, side: str, at: tuple[int, int]) -> None:
         base = self.current
+        whole = base[0].place if base and not base[0].lesion and base[0].sentence != self.sentence else None
+        if side in OTHER and whole is not None and not self._has_halves(whole.organ):
+            self.current, base = [], []
+            self.subject = []
         if not base:
             self.front_side = side
             self._lean_on(side)

@@ -13,6 +13,7 @@ JOINTS = frozenset({",", "and", "or", "/", "nor"})
 _BETWEEN = JOINTS | {"the", "left", "right", "both"}
 _SPAN = 12  # words between a shared head and the first that shares it
 _BESIDE_DISCS = ("neural foramen", "facet joint", "nerve root")
+_OF_LOBES = ("white matter", "cerebral cortex", "brain", "periventricular white matter", "cerebral white matter")
 _SIDES_OF_BONE = frozenset({"superior", "inferior", "anterior", "posterior", "upper", "lower", "end"})
 
 
@@ -25,6 +26,9 @@ def joined(found: Sequence[Item], words: Sequence[str], table: StructureTable) -
         if before is not None and item.how == "part" and before.sort == "organ" and before.last == item.first:
             part = table.get(f"{item.name} of {before.name}") or table.get(f"{before.name} {item.name}")
             made[-1] = replace(before, name=part.name if part is not None else before.name, last=item.last)
+            continue
+        if before is not None and before.last == item.first and before.name.endswith("lobe") and item.name in _OF_LOBES:
+            made[-1] = replace(before, last=item.last)  # "left frontal white matter"
             continue
         comma = before is not None and words[before.last : item.first] == [","]
         if before is not None and comma and before.sort == item.sort == "organ" and before.name == item.name == "liver":

@@ -151,7 +151,7 @@ class Clause:
             ),
             default=0,
         )
-        return words[cut:]
+        return words if "between" in words and cut and words[cut - 1] == "and" else words[cut:]
 
     def _lesions_here(self) -> list[Entry]:
         return [entry for entry in self.entries[self.segment :] if entry.lesion]
