@@ -107,6 +107,8 @@ class Binder(Amounts):
         """ "Liver mass: none", "Stones - nil": what stands before the colon is denied."""
         said = denials()
         for n, word in enumerate(self.words):
+            if word in ("nil", "neg") and n + 1 == len(self.words) and self.entries and self.entries[-1].last == n:
+                self.entries[-1].denied = True  # "LNs nil"
             if word not in (":", "dash"):
                 continue
             rest = self.words[n + 1 :]

@@ -25,7 +25,9 @@ _CHEST = (
 )
 
 _SPACES = ("subarachnoid space", "subdural space", "epidural space")
-_FED_BY = {"kidneys": "renal artery", "spleen": "splenic artery"}
+_FED_BY = {"kidneys": "renal artery", "spleen": "splenic artery", "liver": "hepatic artery", "femora": "femoral artery",
+           "radius": "radial artery", "ulna": "ulnar artery", "mesentery": "superior mesenteric artery"}  # fmt: skip
+_TENDON_AT = {"patella": "patellar ligament", "quadriceps femoris": "quadriceps tendon", "rotator cuff": "rotator cuff"}
 _HEADS = {"head of humerus": "shoulder joint", "head of femur": "hip joint", "femoral head": "hip joint"}
 _OF_BONE = ("vertebra", "femur", "femora", "head of", "plateau", "bone")
 _ON_THE_PLEURA = (
@@ -67,7 +69,9 @@ def only_place(entry: Entry) -> str:
         return "pleural cavity"
     if organ == "hilum of lung" and entry.lesion in values("oflung"):
         return "lungs"  # "perihilar haze"
-    if entry.lesion in ("aneurysm", "pseudoaneurysm") and organ in _FED_BY:
+    if entry.lesion.startswith(("tendin", "tenosyn")) and organ in _TENDON_AT:
+        return _TENDON_AT[organ]  # "patellar tendinopathy"
+    if entry.lesion in ("aneurysm", "pseudoaneurysm", "dissection") and organ in _FED_BY:
         return _FED_BY[organ]  # "aneurysm at the renal hilum"
     if entry.lesion in ("avascular necrosis", "osteonecrosis") and organ == "hip joint":
         return "head of femur"

@@ -65,7 +65,7 @@ class Lesions(Seen):
             )  # fmt: skip
             acting = here[-1].stands if item.how == "action" and here else ""
             entry.count, entry.beside = self.pre_count, acting or self._beside(k, here)
-            entry.names_place = its_own
+            entry.names_place, entry.afresh = its_own, self.words[0] == "no"
             entry.elsewhere = place is None and self._elsewhere(k)
             made.append(entry)
             if self.split and entry.stands == "both" and entry.order:

@@ -127,12 +127,13 @@ class Settler:
         if bones:
             before, usual = bones[0], ""
         inside = before is not None and within(before.organ, usual, self.table)
-        label = self.memory.label[-1] if self.memory.label else None
+        label = (self.memory.label or self.memory.regions[:1] or [None])[-1]
         if self._vague() and label is not None and limb_of(label.organ, self.table) and entry.lesion == "fracture" and not near:
             entry.place = replace(label, side=entry.side) if entry.side else label
             return
         topic = self.table.get(before.organ) if before is not None else None
-        if entry.lesion == "atrophy" and not near and topic is not None and set(topic.regions) == {"brain"}:
+        diffuse = entry.lesion == "atrophy" or (entry.lesion == "oedema" and entry.afresh)
+        if diffuse and not near and topic is not None and set(topic.regions) == {"brain"}:
             usual = "brain"
         if usual and not (before is not None and inside and (near or before.organ == usual)):
             entry.place, entry.by_usual = Place(usual, entry.side), True
@@ -207,6 +208,8 @@ class Settler:
         if here:
             return here[-1].place
         usual = [e for e in self.here if e.by_usual]
+        if usual and usual[-1].place is not None and usual[-1].lesion.split()[-1] in usual[-1].place.organ:
+            return usual[-1].place  # "horseshoe kidney with a stone"
         if memory.label and not (entry.leans_on_it and memory.topic is not None):
             return memory.label[-1]
         alike = [e for e in self.earlier if e.lesion == entry.lesion and e.place is not None]

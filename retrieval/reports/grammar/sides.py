@@ -215,6 +215,12 @@ class Sides(Lesions):
 
     def _put_side(self, side: str, at: tuple[int, int]) -> None:
         base = self.current
+        if side in OTHER and base and base[0].lesion and self._other_half_measured(base[0], side):
+            self._groups += 1
+            place = replace(base[0].place, side=side) if base[0].place is not None else None
+            self.current = [Entry("", place, "", at[0], at[1], self.sentence, self._groups)]
+            self.entries += self.current
+            return
         whole = base[0].place if base and not base[0].lesion and base[0].sentence != self.sentence else None
         if side in OTHER and whole is not None and not self._has_halves(whole.organ):
             self.current, base = [], []
@@ -240,6 +246,12 @@ class Sides(Lesions):
             if e.place is not None and e.stands in OTHER
         ]
         self._flush()
+
+    def _other_half_measured(self, base: Entry, side: str) -> bool:
+        """ "Right 10.6 cm with a 12 mm cyst, left 11.1 cm": the size is that of the other half, not of another cyst."""
+        organ = base.place.organ if base.place is not None else ""
+        sized = any(not e.lesion and e.sizes and e.place and e.place.organ == organ and e.stands == OTHER[side] for e in self.entries)
+        return bool(base.sizes) and base.stands == OTHER[side] and sized
 
     def _has_halves(self, organ: str) -> bool:
         """Whether a structure is one of a pair, or has a left and a right part of its own name."""

@@ -6,11 +6,13 @@ import re
 from collections.abc import Sequence
 
 from ...words.kinds import carrying, clause_words, into, itself, verbs
+from ...words.limbs import limb_of
 from ...words.naming import Item
 from ..entries import OTHER, Place
 from .clause import JOINTS, SMALL_WORDS
 from .listing import ADJECTIVE, Listing
 
+_HOLDERS = ("temporal bone", "orbit", "ear", "inner ear", "middle ear", "axilla")
 _LOBED = "lung|lobe|liver|thyroid|brain|prostate|thymus|cerebr|parotid|breast"
 _ALONE = {"apical": "lungs", "head": "head", "neck": "neck", "apex": "lungs", "base": "lungs"}
 
@@ -47,6 +49,12 @@ class Belonging(Listing):
     def _carried_side(self, n: int, item: Item) -> str:
         """ "… on the right, where a stone sits in the ureter", "that elbow", and all of one radiograph of a limb."""
         row = self.table.get(item.name)
+        head = self.memory.label[-1] if len(self.memory.label) == 1 else None
+        if row is not None and row.side == "both" and head is not None and head.side in OTHER and head.organ != item.name:
+            limbs = limb_of(head.organ, self.table), limb_of(item.name, self.table)
+            held = head.organ in _HOLDERS and self._inside(item.name, head.organ)
+            if item.plural and (held or (limbs[0] and limbs[0] == limbs[1])):
+                return head.side  # "Right humerus: … Shoulder and elbow joints congruent."
         if row is None or row.side != "both" or item.plural:
             return ""
         near = self._near_before(n)

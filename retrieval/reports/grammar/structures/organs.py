@@ -112,6 +112,9 @@ class Organs(Belonging):
             part = self._part(bare, self._meant_side(own)) if bare else None
             organ = part.organ if part is not None else item.name
             own = own or (part.side if part is not None else "")
+            row = self.table.get(organ)
+            if part is not None and own == "both" and row is not None and row.side == "":
+                own = ""  # "lesions in both lobes" of the liver
             places.append((item, Place(organ, self._meant_side(own), said, part is not None)))
             if n > k and "the" in self.before(n) and self.items[n - 1].sort != "side":
                 side = ""
