@@ -10,6 +10,7 @@ from .entries import Entry
 from .sides import Sides
 from .structures.clause import JOINTS, SMALL_WORDS
 
+_STRETCH = frozenset({"segment", "length", "stretch", "area", "region", "portion", "zone", "diameter", "long", "thick", "wide", "deep", "short", "gap"})
 _NOW = frozenset({"now", "today", "currently", "presently"})
 
 
@@ -27,6 +28,9 @@ class Amounts(Sides):
             return k + 1  # "Parenchymal thickness 14 mm": of nothing that is known
         if self.after(k)[:1] == ["of"] and self._a_noun(item.last + 1):
             return k + 1  # "after 100 ml of iohexol"
+        if self._of_left_out(k):
+            self.current = [self._nothing(item)]
+            return k + 1  # "with a 3 cm cavity"
         if self._of_which(k):
             self.current = [self._nothing(item)]
             return k + 1
@@ -50,6 +54,16 @@ class Amounts(Sides):
         else:
             self._attach(item.size)
         return k + 1
+
+    def _of_left_out(self, k: int) -> bool:
+        """Whether the size stands between an article and a noun that is no finding."""
+        item = self.items[k]
+        article = self.words[item.first - 1] in ("a", "an") if item.first else False
+        named = self._chain(k + 1, ("side", "organ", "state", "count")) is not None and self._direct(k + 1)
+        ahead = self.next(k)
+        near = ahead is not None and self._direct(k + 1) and ahead.sort in ("organ", "lesion")
+        noun = self.words[item.last] if item.last < len(self.words) else ""
+        return article and self._a_noun(item.last) and not named and not near and noun not in _STRETCH
 
     def _of_which(self, k: int) -> bool:
         """ "AAA 56 mm, extending into the iliac artery, which measures 21 mm": not the size of what is measured already."""

@@ -41,6 +41,7 @@ class Entry:
         by_usual: its place is only the usual one. by_adjective: "renal stone" may yet lie in the ureter.
         beside: the side of what it is said to go with ("a stone in the left ureter with hydronephrosis").
         seen_now: a later sentence gives its size of today.
+        denied_here: "no" stands right before it.
         afresh: its sentence begins with "no".
         from_afar: its place was last spoken of in a sentence before, and is no heading.
         by_label: it stands before a colon with its place ("thyroid nodules: right lobe 8 mm").
@@ -69,6 +70,7 @@ class Entry:
     by_label: bool = False
     from_afar: bool = False
     afresh: bool = False
+    denied_here: bool = False
     beside: str = ""
     template: bool = False
     inherited: bool = False

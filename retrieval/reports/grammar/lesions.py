@@ -14,6 +14,7 @@ from ..words.kinds import (
     sized,
     verbs,
 )
+from ..words.limbs import is_region
 from ..words.naming import Item
 from .entries import OTHER, Entry, Place
 from .hosts import usual_place
@@ -34,6 +35,7 @@ _DEGREES = frozenset(
         "mixed",
     }
 )
+_LAYERS = ("subcutaneous fat", "skin", "skeletal muscle", "soft tissue")
 _MEASURES = frozenset({"focus", "observation"})
 _NEAR = 6  # words in which "underlying" or "secondary to" stands before a lesion
 _PRONOUNS = frozenset({"it", "they", "this", "these", "both"})
@@ -66,6 +68,7 @@ class Lesions(Seen):
             acting = here[-1].stands if item.how == "action" and here else ""
             entry.count, entry.beside = self.pre_count, acting or self._beside(k, here)
             entry.names_place, entry.afresh = its_own, self.words[0] == "no"
+            entry.denied_here = bool({"no", "without", "nil"} & set(self.before(k)))
             entry.elsewhere = place is None and self._elsewhere(k)
             made.append(entry)
             if self.split and entry.stands == "both" and entry.order:
@@ -188,6 +191,9 @@ class Lesions(Seen):
             return [], False
         places: list[Place | None] = list(self.compound)
         told = usual_place(" ".join(self.words[item.first : item.last]), "")
+        label = self.memory.label[-1] if self.memory.label else None
+        if places and label is not None and self.compound[0].organ in _LAYERS and is_region(label.organ, self.table):
+            return [label], True  # "left forearm: subcutaneous lipoma"
         if its_own and self.compound and not self._inside(self.compound[0].organ, told):
             return [Place(told, self.compound[0].side)], False  # "right foraminal disc protrusion"
         if places or not self.subject or item.name in always() or its_own or self._elsewhere(k) or self._of_joint(k):

@@ -12,6 +12,9 @@ from .entries import OTHER, Entry, Memory, Place
 from .hosts import may_collapse, only_place, pairs, values, within
 
 
+_OF_HEAD = ("avascular necrosis", "osteonecrosis")
+
+
 class Settler:
     """Settles the place of one entry, in the order: its only possible place, as said, its usual place, as before.
 
@@ -44,6 +47,12 @@ class Settler:
             return
         elif entry.place is None:
             self._find_place()
+        if entry.place is not None and entry.lesion in _OF_HEAD and entry.place.organ == "hip joint":
+            entry.place = replace(entry.place, organ="head of femur")
+        if entry.afresh and entry.place is not None and entry.place.side in OTHER and not entry.side and not self.memory.label:
+            organ, side = entry.place.organ, OTHER[entry.place.side]
+            if any(e.place is not None and e.place.organ == organ and e.stands == side for e in self.earlier):
+                entry.place = replace(entry.place, side="")  # of both kidneys spoken of before: "No calculi."
         if entry.place is not None and entry.how == "predicate" and not may_collapse(entry):
             entry.lesion, entry.state = "", "shown"  # "duodenum collapsed but normal"
         removed = self._removed()
@@ -81,7 +90,9 @@ class Settler:
     def _move_to(self, only: str) -> None:
         entry, before = self.entry, self._before()
         if entry.place is None and before is not None and before.organ == only and not entry.side:
-            entry.place = before
+            halves = {e.stands for e in self.here if e.place is not None and e.place.organ == only and not e.lesion}
+            both = entry.denied_here and {"left", "right"} <= halves  # "RK 10 cm, LK 11 cm, no hydronephrosis"
+            entry.place = replace(before, side="both") if both else before
         entry.by_usual = entry.place is None or entry.place.organ != only
         side = entry.side or (entry.place.side if entry.place else "")
         moved = entry.place is not None and entry.place.organ != only
@@ -206,7 +217,7 @@ class Settler:
         entry, memory = self.entry, self.memory
         here = [e for e in self.here if e.first < entry.first and not (e.lesion and e.by_usual)]
         if here:
-            return here[-1].place
+            return max(here, key=lambda e: e.first).place
         usual = [e for e in self.here if e.by_usual]
         if usual and usual[-1].place is not None and usual[-1].lesion.split()[-1] in usual[-1].place.organ:
             return usual[-1].place  # "horseshoe kidney with a stone"

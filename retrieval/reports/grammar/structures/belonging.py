@@ -31,6 +31,9 @@ class Belonging(Listing):
             return Place(_ALONE.get(part, ""))
         if part in ("apex", "apical", "base") and "thorax" in row.regions and "heart" not in row.regions:
             return Place("lungs")
+        if part == "phalanx":
+            limb = limb_of(topic.organ, self.table)
+            return Place("phalanx of hand" if limb == "upper limb" else "phalanx of foot" if limb else "", topic.side)
         for whole in (topic.organ, topic.organ.removesuffix("s"), row.part_of, row.parent):
             for name in (f"{side} {part} of {whole}", f"{part} of {whole}", f"{whole} {part}"):
                 found = self.table.get(name) if whole else None
@@ -50,11 +53,13 @@ class Belonging(Listing):
         """ "… on the right, where a stone sits in the ureter", "that elbow", and all of one radiograph of a limb."""
         row = self.table.get(item.name)
         head = self.memory.label[-1] if len(self.memory.label) == 1 else None
-        if row is not None and row.side == "both" and head is not None and head.side in OTHER and head.organ != item.name:
+        if row is not None and row.side == "both" and head is not None and head.side in (*OTHER, "both") and head.organ != item.name:
             limbs = limb_of(head.organ, self.table), limb_of(item.name, self.table)
             held = head.organ in _HOLDERS and self._inside(item.name, head.organ)
             if item.plural and (held or (limbs[0] and limbs[0] == limbs[1])):
                 return head.side  # "Right humerus: … Shoulder and elbow joints congruent."
+            if head.side == "both" and not item.plural and row.part_of == head.organ:
+                return "both"  # "Both knees: medial compartment narrowing"
         if row is None or row.side != "both" or item.plural:
             return ""
         near = self._near_before(n)

@@ -129,7 +129,8 @@ class Organs(Belonging):
         said = self.words[self.items[n - 1].first] if n and self.items[n - 1].sort == "side" else ""
         if listed == "both" and said != "bilateral" and joins and not pair and not item.plural and item.how != "part":
             listed = ""  # "neither the stomach nor the liver", "both ACL and PCL"
-        return listed or item.side or self._carried_side(n, item)
+        carried = self._carried_side(n, item)
+        return listed or (carried if item.side == "plural" else "") or item.side or carried
 
     def _side_of_noun(self, place: Place) -> None:
         """ "In the left cranial fossa": the structure is not known, its side is."""
