@@ -150,7 +150,9 @@ class Settler:
             entry.place, entry.by_usual = Place(usual, entry.side), True
         elif before is not None and not entry.elsewhere and (near or self.hedged or not self._vague() or inside or entry.side in OTHER):
             entry.inherited = before is self.memory.topic
-            entry.from_afar = entry.inherited and not (self.memory.label or self.here or self.memory.goes_on)
+            told = next((e for e in reversed(self.earlier) if e.place is not None and e.place.organ == before.organ), None)
+            alone = told is None or bool(told.lesion)  # "Liver 17 cm. No focal lesion." is said of the liver
+            entry.from_afar = entry.inherited and alone and not (self.memory.label or self.here or self.memory.goes_on)
             entry.place = replace(before, side=entry.side) if entry.side else before
 
     def _is_near(self, before: Place | None) -> bool:

@@ -30,6 +30,9 @@ def joined(found: Sequence[Item], words: Sequence[str], table: StructureTable) -
         if before is not None and before.last == item.first and before.name.endswith("lobe") and item.name in _OF_LOBES:
             made[-1] = replace(before, last=item.last)  # "left frontal white matter"
             continue
+        if before is not None and before.last == item.first and before.name == item.name and {before.how, item.how} <= {"name", "adjective"}:
+            made[-1] = replace(before, last=item.last, how="name", plural=item.plural)  # "MCA M1 segment"
+            continue
         comma = before is not None and words[before.last : item.first] == [","]
         if before is not None and comma and before.sort == item.sort == "organ" and before.name == item.name == "liver":
             made[-1] = replace(before, last=item.last)  # "liver, segment 3"

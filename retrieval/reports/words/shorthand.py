@@ -130,7 +130,7 @@ def _stand_in(text: str, at: int, covered: int, end: int) -> Word:
     """What stands for hidden characters: a segment is the liver, a level of nodes the neck, the rest nothing."""
     if _NODAL.match(text, at) and re.search(r"\bnod|adenopath", text, re.IGNORECASE):
         node = re.match(r"\W*(?:lymph\s+)?nod", text[covered:])
-        return Word("cervical" if node else "neck", at, min(covered, end), "word")
+        return Word("cervical" if node else "cervicalregion", at, min(covered, end), "word")
     if _SEGMENT.match(text, at) and not _NO_LIVER.search(text):
         return Word("liver", at, min(covered, end), "word")
     return Word("<other>", at, min(covered, end), "mark")
@@ -154,7 +154,7 @@ def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
         return ["left" if side["side"].lower().startswith("l") else "right"], side.end()
     level = _LEVEL.match(text, at, end)
     if level:
-        disc = re.search(r"[/-]", level.group()) and not re.match(r"\s*(?:disc|disk|level)", text[level.end() :])
+        disc = re.search(r"[/-]", level.group()) and not re.match(r"\s*(?:discs?|disks?|levels?)\b", text[level.end() :])
         root = re.match(r"\s*(?:nerve\s+)?(roots?)\b", text[level.end() :])  # "the L5 root"
         more = ["nerve"] if root and "nerve" not in root.group() else ["disc"] if disc and not root else []
         return [*(token.word for token in tokens(level.group())), *more], level.end()
