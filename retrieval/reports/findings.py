@@ -18,7 +18,7 @@ from .sizes import Bound
 from .stating import ReadSentence, Status, at_every_place, presence_in, says_little, statement, status_of
 from .text import CHECKABLE, ReportText
 from .words.items import read_items
-from .words.kinds import seen_things
+from .words.kinds import devices, seen_things
 from .words.shorthand import read_words
 
 BACKGROUND = "history"  # the section whose lesions are past or asked for
@@ -89,6 +89,7 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
         words = read_words(sentence.text, sentence.start)
         read[sentence.number] = ReadSentence(sentence, words, [word.text for word in words])
         binder = Binder(words, read_items(words, table), sentence.number, memory, table)
+        topic = memory.topic
         made = binder.read()
         for entry in list(made):
             made += at_every_place(entry, made, read[sentence.number])
@@ -96,6 +97,8 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
             hedged = presence_in(entry, made, read[entry.sentence]) == "possible"
             Settler(entry, mine, memory, table, hedged=hedged).settle()
             mine.append(entry)
+        if devices() & {word.text for word in words} and not any(entry.lesion for entry in made):
+            memory.topic = topic  # "tip of the line in the right atrium"
         memory.goes_on = sentence.text.endswith(";")
         memory.end_sentence(made, binder.label_lesion if memory.goes_on else None)
     give_limb_sides(paragraphs, memory.sided, table)

@@ -83,6 +83,8 @@ def only_place(entry: Entry) -> str:
         return "spinal canal"
     if organ == "pleural cavity" and entry.lesion in _ON_THE_PLEURA:
         return "pleura"
+    if entry.lesion == "effusion" and entry.side and organ in ("heart", "left ventricle", "right ventricle"):
+        return "pleural cavity"
     if entry.lesion == "effusion" and organ in ("heart", "left ventricle", "right ventricle"):
         return "pericardium"
     return ""

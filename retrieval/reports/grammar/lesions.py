@@ -107,7 +107,7 @@ class Lesions(Seen):
             for entry in here:
                 if entry.group == here[-1].group:
                     entry.lesion, entry.affirmed = item.name, True
-                    self._take_place(entry)
+                    self._take_place(entry, k)
             self._reset()
             return True
         if self._names_seen(k, here) or self._is_sign(k, here):

@@ -19,9 +19,12 @@ _FEW = 4  # words of a sentence that only names what was seen
 class Seen(Organs):
     """Tells a lesion from a word that only names or describes the one before."""
 
-    def _take_place(self, entry: Entry) -> None:
+    def _take_place(self, entry: Entry, k: int) -> None:
         """The place the identity is named with, if it is another than where the thing was seen."""
         said, seen = self.compound[0] if self.compound else None, entry.place
+        named = usual_place(" ".join(self.words[self.items[k].first : self.items[k].last]), "")
+        if said is None and seen is None and named:
+            said = Place(named)  # "in keeping with parathyroid adenoma"
         if said is None and usual_place("", entry.lesion) == "lungs":
             said = Place("lungs")  # "flattened diaphragms in keeping with COPD"
         if said is None or said.side:

@@ -160,7 +160,7 @@ class Settler:
         entry = self.entry
         row = self.table.get(before.organ) if before is not None else None
         vessel = row is not None and row.parent in ("artery", "vein")
-        leans = entry.leans and not (entry.usual_by_name and vessel)
+        leans = entry.leans and not (entry.usual_by_name and vessel) and not (entry.names_place and not entry.leans_on_it)
         return any(e.place is before for e in self.here) or leans or entry.lesion == "collapse"
 
     def _removed(self) -> Place | None:

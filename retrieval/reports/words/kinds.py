@@ -116,3 +116,8 @@ def signs() -> frozenset[str]:
 def needs_place() -> frozenset[str]:
     """Lesions that, denied in a sentence of their own, are denied of more than the structure named last ("lesion")."""
     return _words("needsplace")
+
+
+def devices() -> frozenset[str]:
+    """Words for what was put into a body: where it lies is no topic ("catheter")."""
+    return _words("device")

@@ -50,7 +50,7 @@ _THE_NTH = re.compile(
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['’]t\b)?|\d+(?:[.,]\d+)?|\s-\s|[,;:()/–—?]")
 _RIBS = re.compile(
-    r"\bribs?\s+(?P<a>\d{1,2})(?:\s*(?:to|-|–)\s*(?P<b>\d{1,2})|(?P<more>(?:\s*,\s*\d{1,2})*\s*(?:,|and|&)\s*\d{1,2}))?\b(?!\s*(?:mm|cm))"
+    r"\bribs?(?P<broken>\s+fractures?(?:\s+of)?)?\s+(?P<a>\d{1,2})(?:\s*(?:to|-|–)\s*(?P<b>\d{1,2})|(?P<more>(?:\s*,\s*\d{1,2})*\s*(?:,|and|&)\s*\d{1,2}))?\b(?!\s*(?:mm|cm))"
     r"|\b(?P<c>\d{1,2})(?:st|nd|rd|th)?\s*(?:to|-|–)\s*(?P<d>\d{1,2})(?:st|nd|rd|th)\s+ribs?\b"
 )
 _ORDINAL = re.compile(  # "rib fractures: right 4th to 7th"
@@ -141,7 +141,7 @@ def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
     ribs = _RIBS.match(text, at, end)
     if ribs:
         listed = [[*(["and"] if n else []), f"{number}", "th", "rib"] for n, number in enumerate(_numbers(ribs))]
-        return [word for one in listed for word in one], ribs.end()
+        return [*(word for one in listed for word in one), *(["fracture"] if ribs["broken"] else [])], ribs.end()
     ordinal = _ORDINAL.match(text, at, end) if re.search(r"\bribs?\b", text, re.IGNORECASE) else None
     if ordinal:
         listed = [[*(["and"] if n else []), f"{number}", "th", "rib"] for n, number in enumerate(_numbers(ordinal))]

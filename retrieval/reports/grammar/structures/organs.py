@@ -16,7 +16,7 @@ class Organs(Belonging):
     """Reads structures."""
 
     def _organ(self, k: int) -> int:
-        if self._is_no_structure(k) or self._is_segment_again(k):
+        if self._is_no_structure(k) or self._is_segment_again(k) or self._is_where_it_is(k):
             return k + 1
         last, order = self._list_end(k), self.pre_order
         places = self._places(k, last)
@@ -83,6 +83,13 @@ class Organs(Belonging):
     def _that_in(self, k: int) -> bool:
         before = [word for word in self._near_before(k) if word != "the"]
         return before[-2:] in (["that", "in"], ["those", "in"], ["that", "of"])
+
+    def _is_where_it_is(self, k: int) -> bool:
+        """ "Liver lesion segment 6 now 9 mm": the organ of the lesion right before it again."""
+        told = self.current[0] if self.current else None
+        if told is None or not told.lesion or told.place is None or self.before(k):
+            return False
+        return told.place.organ == self.items[k].name == "liver" and k > 0 and self.items[k - 1].sort == "lesion"
 
     def _is_segment_again(self, k: int) -> bool:
         """ "Two liver lesions, segment 3 9 mm and segment 7 14 mm": the sizes are theirs and not the liver's."""
