@@ -33,6 +33,7 @@ _MAYBE = frozenset({"likely", "probably", "presumably", "possibly", "most"})
 _NATURE = frozenset({"reactive", "degenerative", "benign", "physiological", "physiologic", "inflammatory", "postoperative", "postsurgical", "artefactual",
                      "chronic", "acute", "old", "infective", "infectious", "traumatic", "incidental", "iatrogenic", "congenital", "osteoporotic",
                      "atelectatic", "dependent", "positional", "developmental", "longstanding", "subacute", "vascular", "postinflammatory"})  # fmt: skip
+_SAME = frozenset({"lesion", "represents", "representing"})
 _BOTH_WAYS = frozenset({"versus", "vs", "favoured", "favored", "more", "less"})
 _ONE_NOUN = frozenset({"prior", "previous", "previously", "known", "remote", "post", "recent", "earlier", "former"})
 _NOW = frozenset({"unchanged", "stable", "persists", "persistent", "persisting", "remains", "now", "again", "today", "currently", "smaller", "larger", "bigger",
@@ -122,6 +123,9 @@ def _says_of_earlier(
     behind = words[trigger.last : trigger.last + 1]
     # what may stand on either side belongs to the mention right behind it, if there is one
     either = direction == "around" and category == "possible" and words[trigger.first] not in _BOTH_WAYS
+    named = bool(behind) and behind[0].isalpha() and behind[0] not in _PLACING
+    if either and named and words[trigger.first - 1] == "," and words[trigger.first] in _MAYBE and not set(behind) & _SAME:
+        return False  # "lesion, 15 mm, likely focal fat": it is there
     reach = _NEAR if either and behind and behind[0] not in _MARKS else 0
     if any(last <= a <= trigger.first + reach for a, _b in others):
         return False

@@ -13,6 +13,7 @@ JOINTS = frozenset({",", "and", "or", "/", "nor"})
 _BETWEEN = JOINTS | {"the", "left", "right", "both"}
 _SPAN = 12  # words between a shared head and the first that shares it
 _BESIDE_DISCS = ("neural foramen", "facet joint", "nerve root")
+_PARTS = frozenset({"head", "heads", "base", "bases", "shaft", "shafts", "neck", "necks", "body", "bodies", "wall", "walls"})
 _OF_LOBES = ("white matter", "cerebral cortex", "brain", "periventricular white matter", "cerebral white matter")
 _SIDES_OF_BONE = frozenset({"superior", "inferior", "anterior", "posterior", "upper", "lower", "end"})
 
@@ -113,6 +114,8 @@ def _sharer(
             continue
         for cut in range(1, len(full)):
             name = [*words[at:last], *full[cut:]]
+            if full[-1] in _PARTS and cut < len(full) - 1:
+                name.pop()  # "2nd and 3rd metacarpal heads"
             match = index(table).find(name)
             if len(match) == 1 and match[0].first == 0 and match[0].last == len(name) and match[0].value[0] == "organ":
                 row = table.get(match[0].value[1])

@@ -43,6 +43,16 @@ class Belonging(Listing):
             return Place("neck" if part == "neck" else "")
         return topic
 
+    def _in_context(self, organ: str) -> str:
+        """ "CP angle" in a report of the head, "labrum" in one of the hip: what the short word means there."""
+        about = [*self.memory.label, *([self.memory.topic] if self.memory.topic else []), *self.memory.regions[:1]]
+        rows = [row for row in (self.table.get(place.organ) for place in about) if row is not None]
+        if organ == "costophrenic angle" and any({"brain", "head"} & set(row.regions) for row in rows):
+            return "cerebellopontine angle"
+        if organ == "glenoid labrum" and any(limb_of(row.name, self.table) == "lower limb" for row in rows):
+            return "acetabular labrum"
+        return organ
+
     def _is_bare_hilum(self, item: Item) -> bool:
         """ "The hilum" of a gland or kidney spoken of, and not of the lung."""
         topic = self.table.get(self.memory.topic.organ) if self.memory.topic is not None else None
