@@ -78,7 +78,12 @@ def _says_nothing(words: Sequence[str], trigger: Match[tuple[str, str]], categor
     behind = words[trigger.last : trigger.last + 1]
     if words[trigger.first : trigger.last] == ["absent"] and behind and behind[0].isalpha():
         return behind[0] not in _PLACING
-    if category == "possible" and words[trigger.first] in _MAYBE and set(behind) & _NATURE and not words[trigger.last + 1 :][:1] == ["lesion"]:
+    if (
+        category == "possible"
+        and words[trigger.first] in _MAYBE
+        and set(behind) & _NATURE
+        and not words[trigger.last + 1 :][:1] == ["lesion"]
+    ):
         return True  # "wedging, likely osteoporotic": the wedging is there
     if category == "possible" and {"origin", "nature", "aetiology", "etiology"} & set(
         words[trigger.last : trigger.last + 4]
@@ -124,7 +129,13 @@ def _says_of_earlier(
     # what may stand on either side belongs to the mention right behind it, if there is one
     either = direction == "around" and category == "possible" and words[trigger.first] not in _BOTH_WAYS
     named = bool(behind) and behind[0].isalpha() and behind[0] not in _PLACING
-    if either and named and words[trigger.first - 1] == "," and words[trigger.first] in _MAYBE and not set(behind) & _SAME:
+    if (
+        either
+        and named
+        and words[trigger.first - 1] == ","
+        and words[trigger.first] in _MAYBE
+        and not set(behind) & _SAME
+    ):
         return False  # "lesion, 15 mm, likely focal fat": it is there
     reach = _NEAR if either and behind and behind[0] not in _MARKS else 0
     if any(last <= a <= trigger.first + reach for a, _b in others):

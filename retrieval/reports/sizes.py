@@ -108,10 +108,7 @@ def measures(text: str) -> list[tuple[Size, bool]]:
     volumes = []
     for match in _VOLUME.finditer(text):
         unit = match.group(2)
-        if (
-            unit == "L"
-            and re.match(r"\s*\d", text[match.end() :])
-        ):
+        if unit == "L" and re.match(r"\s*\d", text[match.end() :]):
             continue  # "R 9.8 L 10.1"
         if (
             unit == "L"

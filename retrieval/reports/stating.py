@@ -11,8 +11,8 @@ from typing import Literal
 from .context import Presence, presence_of
 from .grammar.entries import Entry
 from .lexicon import report_words
-from .words.kinds import needs_place
 from .text import Sentence
+from .words.kinds import needs_place
 from .words.shorthand import Word
 
 Status = Literal["", "normal", "enlarged", "small", "removed", "present"]

@@ -10,7 +10,24 @@ from .entries import Entry
 from .sides import Sides
 from .structures.clause import JOINTS, SMALL_WORDS
 
-_STRETCH = frozenset({"segment", "length", "stretch", "area", "region", "portion", "zone", "diameter", "long", "thick", "wide", "deep", "short", "gap"})
+_STRETCH = frozenset(
+    {
+        "segment",
+        "length",
+        "stretch",
+        "area",
+        "region",
+        "portion",
+        "zone",
+        "diameter",
+        "long",
+        "thick",
+        "wide",
+        "deep",
+        "short",
+        "gap",
+    }
+)
 _NOW = frozenset({"now", "today", "currently", "presently"})
 
 

@@ -114,8 +114,17 @@ class Lesions(Seen):
             return True
         if item.name in ("uptake", "enhancement") and nxt is not None and self._next_lesion(k):
             return True  # "uptake in a 15 mm mesenteric nodule"
-        ahead = self._chain(k + 2, ("organ", "side", "size", "count")) if nxt is not None and nxt.sort in ("organ", "side") else None
-        if item.name == "enlargement" and self.after(k)[:1] == ["of"] and ahead is not None and self.items[ahead].name == "lymphadenopathy":
+        ahead = (
+            self._chain(k + 2, ("organ", "side", "size", "count"))
+            if nxt is not None and nxt.sort in ("organ", "side")
+            else None
+        )
+        if (
+            item.name == "enlargement"
+            and self.after(k)[:1] == ["of"]
+            and ahead is not None
+            and self.items[ahead].name == "lymphadenopathy"
+        ):
             return True  # "enlargement of the para-aortic nodes"
         if nxt is not None and nxt.sort == "lesion" and self.after(k) == ["of"] and item.name in _MEASURES:
             return True  # "a focus of restricted diffusion"
@@ -127,10 +136,15 @@ class Lesions(Seen):
             if place and not self.compound and item.last - item.first > 1:
                 self.compound = [Place(place, self._meant_side(self.pre_side))]  # "right ovarian cyst rupture"
             return True  # "ground-glass nodule": the first only says of what kind
-        if item.name in ("uptake", "activity") and "physiological" in self.words[max(0, item.first - 3) : item.last + 2]:
+        if (
+            item.name in ("uptake", "activity")
+            and "physiological" in self.words[max(0, item.first - 3) : item.last + 2]
+        ):
             if self.compound:  # "gastric uptake, physiological"
                 self._groups += 1
-                made = Entry("", self.compound[0], "", item.first, item.last, self.sentence, self._groups, state="normal")
+                made = Entry(
+                    "", self.compound[0], "", item.first, item.last, self.sentence, self._groups, state="normal"
+                )
                 made.state_at = (item.first, item.last)
                 self.entries, self.current = [*self.entries, made], [made]
                 self._reset()

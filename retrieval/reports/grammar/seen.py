@@ -82,7 +82,12 @@ class Seen(Organs):
             if n > k + 1 and not self._direct(n):
                 return False
             n += 1
-        return n < len(self.items) and self.items[n].sort == "lesion" and self.items[n].how == "name" and (n == k + 1 or self._direct(n))
+        return (
+            n < len(self.items)
+            and self.items[n].sort == "lesion"
+            and self.items[n].how == "name"
+            and (n == k + 1 or self._direct(n))
+        )
 
     def _acts(self, k: int, here: Sequence[Entry]) -> bool:
         """ "Mass invading the cavernous sinus", "extrusion compressing the root": what it does there is a finding."""

@@ -11,7 +11,6 @@ from ..words.limbs import is_region, limb_of
 from .entries import OTHER, Entry, Memory, Place
 from .hosts import may_collapse, only_place, pairs, values, within
 
-
 _OF_HEAD = ("avascular necrosis", "osteonecrosis")
 
 
@@ -49,7 +48,13 @@ class Settler:
             self._find_place()
         if entry.place is not None and entry.lesion in _OF_HEAD and entry.place.organ == "hip joint":
             entry.place = replace(entry.place, organ="head of femur")
-        if entry.afresh and entry.place is not None and entry.place.side in OTHER and not entry.side and not self.memory.label:
+        if (
+            entry.afresh
+            and entry.place is not None
+            and entry.place.side in OTHER
+            and not entry.side
+            and not self.memory.label
+        ):
             organ, side = entry.place.organ, OTHER[entry.place.side]
             if any(e.place is not None and e.place.organ == organ and e.stands == side for e in self.earlier):
                 entry.place = replace(entry.place, side="")  # of both kidneys spoken of before: "No calculi."
@@ -122,7 +127,9 @@ class Settler:
             joint = self.table.get(shown[-1].organ) if shown else None
             bone = self.table.get(usual)
             if joint is not None and bone is not None and (joint.parent, bone.parent) == ("joint", "bone"):
-                entry.place = Place(usual, entry.side or shown[-1].side)  # "dislocated shoulder, Hill-Sachs defect suspected"
+                entry.place = Place(
+                    usual, entry.side or shown[-1].side
+                )  # "dislocated shoulder, Hill-Sachs defect suspected"
                 return
             before, usual = shown[-1] if shown else before, ""
             seen = next((e for e in reversed(self.earlier) if e.place is before and e.lesion), None)
@@ -139,7 +146,13 @@ class Settler:
             before, usual = bones[0], ""
         inside = before is not None and within(before.organ, usual, self.table)
         label = (self.memory.label or self.memory.regions[:1] or [None])[-1]
-        if self._vague() and label is not None and limb_of(label.organ, self.table) and entry.lesion == "fracture" and not near:
+        if (
+            self._vague()
+            and label is not None
+            and limb_of(label.organ, self.table)
+            and entry.lesion == "fracture"
+            and not near
+        ):
             entry.place = replace(label, side=entry.side) if entry.side else label
             return
         topic = self.table.get(before.organ) if before is not None else None
@@ -148,9 +161,15 @@ class Settler:
             usual = "brain"
         if usual and not (before is not None and inside and (near or before.organ == usual)):
             entry.place, entry.by_usual = Place(usual, entry.side), True
-        elif before is not None and not entry.elsewhere and (near or self.hedged or not self._vague() or inside or entry.side in OTHER):
+        elif (
+            before is not None
+            and not entry.elsewhere
+            and (near or self.hedged or not self._vague() or inside or entry.side in OTHER)
+        ):
             entry.inherited = before is self.memory.topic
-            told = next((e for e in reversed(self.earlier) if e.place is not None and e.place.organ == before.organ), None)
+            told = next(
+                (e for e in reversed(self.earlier) if e.place is not None and e.place.organ == before.organ), None
+            )
             alone = told is None or bool(told.lesion)  # "Liver 17 cm. No focal lesion." is said of the liver
             entry.from_afar = entry.inherited and alone and not (self.memory.label or self.here or self.memory.goes_on)
             entry.place = replace(before, side=entry.side) if entry.side else before
@@ -160,7 +179,9 @@ class Settler:
         entry = self.entry
         row = self.table.get(before.organ) if before is not None else None
         vessel = row is not None and row.parent in ("artery", "vein")
-        leans = entry.leans and not (entry.usual_by_name and vessel) and not (entry.names_place and not entry.leans_on_it)
+        leans = (
+            entry.leans and not (entry.usual_by_name and vessel) and not (entry.names_place and not entry.leans_on_it)
+        )
         return any(e.place is before for e in self.here) or leans or entry.lesion == "collapse"
 
     def _removed(self) -> Place | None:

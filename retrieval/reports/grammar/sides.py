@@ -250,7 +250,10 @@ class Sides(Lesions):
     def _other_half_measured(self, base: Entry, side: str) -> bool:
         """ "Right 10.6 cm with a 12 mm cyst, left 11.1 cm": the size is that of the other half, not of another cyst."""
         organ = base.place.organ if base.place is not None else ""
-        sized = any(not e.lesion and e.sizes and e.place and e.place.organ == organ and e.stands == OTHER[side] for e in self.entries)
+        sized = any(
+            not e.lesion and e.sizes and e.place and e.place.organ == organ and e.stands == OTHER[side]
+            for e in self.entries
+        )
         return bool(base.sizes) and base.stands == OTHER[side] and sized
 
     def _has_halves(self, organ: str) -> bool:

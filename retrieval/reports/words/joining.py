@@ -13,7 +13,9 @@ JOINTS = frozenset({",", "and", "or", "/", "nor"})
 _BETWEEN = JOINTS | {"the", "left", "right", "both"}
 _SPAN = 12  # words between a shared head and the first that shares it
 _BESIDE_DISCS = ("neural foramen", "facet joint", "nerve root")
-_PARTS = frozenset({"head", "heads", "base", "bases", "shaft", "shafts", "neck", "necks", "body", "bodies", "wall", "walls"})
+_PARTS = frozenset(
+    {"head", "heads", "base", "bases", "shaft", "shafts", "neck", "necks", "body", "bodies", "wall", "walls"}
+)
 _OF_LOBES = ("white matter", "cerebral cortex", "brain", "periventricular white matter", "cerebral white matter")
 _SIDES_OF_BONE = frozenset({"superior", "inferior", "anterior", "posterior", "upper", "lower", "end"})
 
@@ -31,7 +33,12 @@ def joined(found: Sequence[Item], words: Sequence[str], table: StructureTable) -
         if before is not None and before.last == item.first and before.name.endswith("lobe") and item.name in _OF_LOBES:
             made[-1] = replace(before, last=item.last)  # "left frontal white matter"
             continue
-        if before is not None and before.last == item.first and before.name == item.name and {before.how, item.how} <= {"name", "adjective"}:
+        if (
+            before is not None
+            and before.last == item.first
+            and before.name == item.name
+            and {before.how, item.how} <= {"name", "adjective"}
+        ):
             made[-1] = replace(before, last=item.last, how="name", plural=item.plural)  # "MCA M1 segment"
             continue
         comma = before is not None and words[before.last : item.first] == [","]

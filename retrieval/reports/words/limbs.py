@@ -17,9 +17,7 @@ def limb_of(organ: str, table: StructureTable) -> str:
     """ "upper limb" or "lower limb" for its parts, "" for what is not told to be a part of one."""
     row = table.get(organ)
     for _step in range(_WHOLES):
-        girdle = row is not None and (
-            row.part_of in ("shoulder", "hip") or row.name.startswith(_GIRDLES)
-        )
+        girdle = row is not None and (row.part_of in ("shoulder", "hip") or row.name.startswith(_GIRDLES))
         if row is None or not ("limb" in row.regions or girdle):
             return ""
         for limb, stems in _stems().items():

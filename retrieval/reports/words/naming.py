@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from ...anatomy.lesions import is_lesion
 from ...anatomy.structures import StructureTable
 from ..lexicon import Match, Phrases, report_words
-from ..mentions import is_lesion, whole
+from ..mentions import whole
 from ..sizes import Size
 
 Sort = Literal["organ", "lesion", "side", "size", "state", "count", "same"]
@@ -102,7 +103,7 @@ def index(table: StructureTable) -> Phrases[tuple[str, str, str]]:
     entries += [(term, ("lesion", name, "action")) for term, name in words["action"]]
     shorts = {term.lower() for term, _value in words["short"]}
     for row in table.rows:
-        if is_lesion(row.name) or row.parent in ("lesion", "lymph node"):
+        if is_lesion(table, row.name) or row.parent == "lymph node":
             continue
         for term in row.terms:
             level = re.fullmatch(r"[ctl]\d{1,2}", term) and term not in ("t1", "t2")

@@ -154,7 +154,9 @@ def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
         return ["left" if side["side"].lower().startswith("l") else "right"], side.end()
     level = _LEVEL.match(text, at, end)
     if level:
-        disc = re.search(r"[/-]", level.group()) and not re.match(r"\s*(?:discs?|disks?|levels?)\b", text[level.end() :])
+        disc = re.search(r"[/-]", level.group()) and not re.match(
+            r"\s*(?:discs?|disks?|levels?)\b", text[level.end() :]
+        )
         root = re.match(r"\s*(?:nerve\s+)?(roots?)\b", text[level.end() :])  # "the L5 root"
         more = ["nerve"] if root and "nerve" not in root.group() else ["disc"] if disc and not root else []
         return [*(token.word for token in tokens(level.group())), *more], level.end()

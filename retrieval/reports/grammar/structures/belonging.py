@@ -63,7 +63,13 @@ class Belonging(Listing):
         """ "… on the right, where a stone sits in the ureter", "that elbow", and all of one radiograph of a limb."""
         row = self.table.get(item.name)
         head = self.memory.label[-1] if len(self.memory.label) == 1 else None
-        if row is not None and row.side == "both" and head is not None and head.side in (*OTHER, "both") and head.organ != item.name:
+        if (
+            row is not None
+            and row.side == "both"
+            and head is not None
+            and head.side in (*OTHER, "both")
+            and head.organ != item.name
+        ):
             limbs = limb_of(head.organ, self.table), limb_of(item.name, self.table)
             held = head.organ in _HOLDERS and self._inside(item.name, head.organ)
             if item.plural and (held or (limbs[0] and limbs[0] == limbs[1])):

@@ -121,11 +121,20 @@ class Hosting(Clause):
         here = self._lesions_here()
         if self.before(k)[-1:] == ["("] and self.after(last)[:1] == [")"] and here and not here[-1].open:
             return True
-        if here and here[-1].place is not None and near[:1] == ["involving"] and "," in self.words[here[-1].last : self.items[k].first]:
+        if (
+            here
+            and here[-1].place is not None
+            and near[:1] == ["involving"]
+            and "," in self.words[here[-1].last : self.items[k].first]
+        ):
             return True  # "aortic dissection from the root to the bifurcation, involving the left renal artery"
         if here and here[-1].how == "predicate" and here[-1].place is not None and self._host_words(k):
             return True  # "the artery is occluded over 9 cm, refilling at the knee"
-        if here and (not here[-1].open or here[-1].names_place) and ((COMPARING | {"most", "maximal"}) & set(near) or "with" in near):
+        if (
+            here
+            and (not here[-1].open or here[-1].names_place)
+            and ((COMPARING | {"most", "maximal"}) & set(near) or "with" in near)
+        ):
             return True  # "cerebral atrophy, accentuated in the …", "dilated with a transition point in the …"
         if here and here[-1].open and here[-1].lesion in LONG and "from" in near[:2]:
             return False  # "thrombus from the femoral to the popliteal vein"
@@ -141,7 +150,12 @@ class Hosting(Clause):
         ):
             return True  # "with oedema and effacement of the ventricle"
         grows = bool(here) and here[-1].open and here[-1].lesion in seen_things() and near[:1] == ["from"]
-        grows = grows or bool(here) and "from" in near and bool(_GROWING & set(self.words[here[-1].last : self.items[k].first]))
+        grows = (
+            grows
+            or bool(here)
+            and "from" in near
+            and bool(_GROWING & set(self.words[here[-1].last : self.items[k].first]))
+        )
         surrounds = (
             bool(here)
             and here[-1].open

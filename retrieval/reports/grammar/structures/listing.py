@@ -9,7 +9,22 @@ from ...words.kinds import clause_words, into, landmarks, verbs
 from ..entries import Entry, Place
 from .hosting import LONG, Hosting
 
-_CHANGED = frozenset({"unchanged", "stable", "larger", "smaller", "bigger", "resolved", "increased", "decreased", "improved", "progressed", "new", "gone"})
+_CHANGED = frozenset(
+    {
+        "unchanged",
+        "stable",
+        "larger",
+        "smaller",
+        "bigger",
+        "resolved",
+        "increased",
+        "decreased",
+        "improved",
+        "progressed",
+        "new",
+        "gone",
+    }
+)
 ADJECTIVE = ("al", "ic", "ar", "ous", "ary", "ac", "ine")
 _LIST = frozenset({",", "and", "or", "/", "nor", "the", "both", "as", "well", "in", "of", "left", "right", "heights", "height", "size",
                    "bodies", "signal", "structures", "contours", "region", "visualised", "visualized"})  # fmt: skip

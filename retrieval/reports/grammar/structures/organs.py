@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from ...words.kinds import exams, sized, verbs
 from ...words.limbs import is_region
 from ...words.naming import Item
-from ..hosts import LARGE
 from ..entries import OTHER, Entry, Place
+from ..hosts import LARGE
 from .belonging import Belonging
 
 
