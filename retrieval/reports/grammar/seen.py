@@ -51,6 +51,10 @@ class Seen(Organs):
             seen = list(self.memory.seen) if alone and not (" " in told and usual_place(told, "")) else []
         if not seen or any(e.lesion not in seen_things() or e.denied or e.place is None for e in seen):
             return False
+        told = " ".join(self.words[item.first : item.last])
+        where = self.compound[0].organ if self.compound else usual_place(told, "") if " " in told else ""
+        if where and not all(e.place is not None and self._inside(e.place.organ, where) for e in seen):
+            return False  # "adrenal nodule 21 mm, liver cyst"
         for entry in seen:
             entry.lesion, entry.affirmed = item.name, True
             usual = usual_place("", item.name)

@@ -11,6 +11,7 @@ from ..words.limbs import is_region, limb_of
 from .entries import OTHER, Entry, Memory, Place
 from .hosts import may_collapse, only_place, pairs, values, within
 
+_NOT_AT = {"varix": ("spleen", "liver", "portal and splenic vein")}
 _OF_HEAD = ("avascular necrosis", "osteonecrosis")
 
 
@@ -159,6 +160,8 @@ class Settler:
         diffuse = entry.lesion == "atrophy" or (entry.lesion == "oedema" and entry.afresh)
         if diffuse and not near and topic is not None and set(topic.regions) == {"brain"}:
             usual = "brain"
+        if before is not None and before.organ in _NOT_AT.get(entry.lesion, ()):
+            return  # "splenomegaly, varices, ascites" does not say of what
         if usual and not (before is not None and inside and (near or before.organ == usual)):
             entry.place, entry.by_usual = Place(usual, entry.side), True
         elif (

@@ -148,7 +148,8 @@ def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
         return [word for one in listed for word in one], ordinal.end()
     short = _short().match(text, at, end)
     if short:
-        return [token.word for token in tokens(_meant()[short.group("term")])], short.end()
+        meant = _meant_near(short.group("term"), text) or _meant()[short.group("term")]
+        return [token.word for token in tokens(meant)], short.end()
     side = _SIDED.match(text, at, end) or _LETTER.match(text, at)
     if side:
         return ["left" if side["side"].lower().startswith("l") else "right"], side.end()
@@ -198,6 +199,15 @@ def _opens_word(text: str, at: int) -> bool:
 @cache
 def _meant() -> dict[str, str]:
     return dict(report_words()["short"])
+
+
+def _meant_near(term: str, text: str) -> str:
+    """What a short form means beside certain words of the sentence: "SV" in a report of the prostate, or ""."""
+    for short, value in report_words()["shortnear"]:
+        near, _, meant = value.partition("=")
+        if short == term and re.search(near, text, re.IGNORECASE):
+            return meant
+    return ""
 
 
 @cache
