@@ -120,7 +120,7 @@ def _normal_nodes(entry: Entry, entries: Sequence[Entry], read: ReadSentence) ->
     before = read.plain[max(0, entry.first - _NEAR) : entry.first]
     near = before[max((n + 1 for n, word in enumerate(before) if not word.isalpha() or word in _ENDING), default=0) :]
     return ("normal" in near and "not" not in near) or any(
-        re.match(rf"(?:\w+ )*?{phrase}\b", behind) and "not normal" not in behind for phrase in _NODES_NORMAL
+        re.match(rf"(?:\w+ )*?(?:, )?{phrase}\b", behind) and "not normal" not in behind for phrase in _NODES_NORMAL
     )
 
 

@@ -42,6 +42,7 @@ class Entry:
         beside: the side of what it is said to go with ("a stone in the left ureter with hydronephrosis").
         seen_now: a later sentence gives its size of today.
         denied_here: "no" stands right before it.
+        words_before: of the few words before it those that say "another" ("additional").
         afresh: its sentence begins with "no".
         from_afar: its place was last spoken of in a sentence before, and is no heading.
         by_label: it stands before a colon with its place ("thyroid nodules: right lobe 8 mm").
@@ -71,6 +72,7 @@ class Entry:
     from_afar: bool = False
     afresh: bool = False
     denied_here: bool = False
+    words_before: tuple[str, ...] = ()
     beside: str = ""
     template: bool = False
     inherited: bool = False

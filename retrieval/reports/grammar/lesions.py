@@ -36,6 +36,7 @@ _DEGREES = frozenset(
     }
 )
 _LAYERS = ("subcutaneous fat", "skin", "skeletal muscle", "soft tissue")
+_ANOTHER = frozenset({"additional", "other", "further", "remaining", "smaller", "more"})
 _MEASURES = frozenset({"focus", "observation"})
 _NEAR = 6  # words in which "underlying" or "secondary to" stands before a lesion
 _PRONOUNS = frozenset({"it", "they", "this", "these", "both"})
@@ -68,6 +69,7 @@ class Lesions(Seen):
             acting = here[-1].stands if item.how == "action" and here else ""
             entry.count, entry.beside = self.pre_count, acting or self._beside(k, here)
             entry.names_place, entry.afresh = its_own, self.words[0] == "no"
+            entry.words_before = tuple(word for word in self.before(k) if word in _ANOTHER)
             entry.denied_here = bool({"no", "without", "nil"} & set(self.before(k)))
             entry.elsewhere = place is None and self._elsewhere(k)
             made.append(entry)

@@ -167,7 +167,7 @@ class Settler:
         elif (
             before is not None
             and not entry.elsewhere
-            and (near or self.hedged or not self._vague() or inside or entry.side in OTHER)
+            and (near or self.hedged or not self._vague() or inside or entry.side in OTHER or entry.words_before)
         ):
             entry.inherited = before is self.memory.topic
             told = next(
@@ -252,6 +252,8 @@ class Settler:
         alike = [e for e in self.earlier if e.lesion == entry.lesion and e.place is not None]
         if alike and self._vague() and entry.side in OTHER and alike[-1].stands == OTHER[entry.side]:
             return alike[-1].place  # "… inguinal hernia on the right. No hernia on the left."
+        if alike and entry.words_before and not entry.side and alike[-1].sentence >= entry.sentence - 1:
+            return alike[-1].place  # "Additional metastases are stable."
         if memory.topic is None and alike and not self._vague():
             return alike[-1].place
         return memory.topic or (usual[-1].place if usual and not self._vague() else None)

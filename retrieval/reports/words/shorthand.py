@@ -57,6 +57,10 @@ _ORDINAL = re.compile(  # "rib fractures: right 4th to 7th"
     r"\b(?P<a>\d{1,2})(?:st|nd|rd|th)(?:\s*(?:to|-|–)\s*(?P<b>\d{1,2})(?:st|nd|rd|th))?(?P<c>)(?P<d>)(?P<more>)\b"
     r"(?!\s*(?:anterior|posterior|lateral)?\s*(?:ribs?|to|-|metacarp|metatars|finger|toe|week|month|day|costo|thoracic|lumbar|cervical|and\s+\d|,\s*\d))"
 )
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth")
+_NAMED_RIBS = re.compile(  # "the right fourth through sixth ribs"
+    rf"\b(?P<a>{'|'.join(_ORDINALS)})\s+(?:to|through)\s+(?P<b>{'|'.join(_ORDINALS)})\s+ribs?\b", re.IGNORECASE
+)
 _WHICH = frozenset(
     {"medial", "lateral", "anterior", "posterior", "superior", "inferior", "left", "right", "upper", "lower"}
 )
@@ -146,6 +150,11 @@ def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
     if ordinal:
         listed = [[*(["and"] if n else []), f"{number}", "th", "rib"] for n, number in enumerate(_numbers(ordinal))]
         return [word for one in listed for word in one], ordinal.end()
+    named = _NAMED_RIBS.match(text, at, end)
+    if named:
+        first, last = (_ORDINALS.index(named[part].lower()) + 1 for part in ("a", "b"))
+        listed = [[*(["and"] if n > first else []), f"{n}", "th", "rib"] for n in range(first, last + 1)]
+        return [word for one in listed for word in one], named.end()
     short = _short().match(text, at, end)
     if short:
         meant = _meant_near(short.group("term"), text) or _meant()[short.group("term")]
@@ -155,13 +164,33 @@ def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
         return ["left" if side["side"].lower().startswith("l") else "right"], side.end()
     level = _LEVEL.match(text, at, end)
     if level:
-        disc = re.search(r"[/-]", level.group()) and not re.match(
+        disc = _is_disc(level.group()) and not re.match(
             r"\s*(?:discs?|disks?|levels?)\b", text[level.end() :]
         )
         root = re.match(r"\s*(?:nerve\s+)?(roots?)\b", text[level.end() :])  # "the L5 root"
         more = ["nerve"] if root and "nerve" not in root.group() else ["disc"] if disc and not root else []
-        return [*(token.word for token in tokens(level.group())), *more], level.end()
+        spelt = level.group() if _is_disc(level.group()) or not _is_range(level.group()) else re.sub(r"\s?[/-]\s?", " to ", level.group())
+        return [*(token.word for token in tokens(spelt)), *more], level.end()
     return None
+
+
+def _levels(text: str) -> list[int]:
+    """Levels of the spine counted from the first cervical one: "L4-S1" -> [22, 24]."""
+    found, region = [], ""
+    for letter, number in re.findall(r"([CTLS]?)(\d{1,2})", text):
+        region = letter or region
+        found.append({"C": 0, "T": 7, "L": 19, "S": 24}[region] + int(number))
+    return found
+
+
+def _is_range(text: str) -> bool:
+    return len(_levels(text)) > 1
+
+
+def _is_disc(text: str) -> bool:
+    """Whether two levels are neighbours, with a disc between them."""
+    levels = _levels(text)
+    return len(levels) > 1 and levels[1] - levels[0] == 1
 
 
 def _word(text: str, match: re.Match[str]) -> Iterator[Word]:

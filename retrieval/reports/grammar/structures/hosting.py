@@ -194,6 +194,8 @@ class Hosting(Clause):
 
     def _lies_in_spine(self, entry: Entry) -> bool:
         """Whether a level may be the place of a lesion, and not only say how high it lies."""
+        if entry.usual in ("spinal cord", "epidural space", "subdural space"):
+            return False  # "syrinx at C6"
         organ = entry.place.organ if entry.place is not None else entry.usual if entry.names_place else ""
         return (
             not organ or not (entry.by_adjective or entry.names_place) or organ in _SPINE or "intervertebral" in organ
