@@ -38,7 +38,7 @@ _PRIOR_AFTER = re.compile(
     r"|(?:on\s+)?(?:the\s+)?(?:previous|prior|last)|before\b|previously|earlier|at baseline|ago\b|last (?:month|year|week))"
 )
 _NOT_SIZE = re.compile(
-    r"^\s*-?(?:(?:\w+[\s-])?(?:component|retraction|rim\b|neck\b|step[\s-]?off|step\b|displacement|diastasis|distraction|separation|depression)|thick\w*\s+(?:slices?|cuts?|sections?)|slices?|cuts?|sections?|collimation|reconstructions?|increments?|gap"
+    r"^\s*-?(?:(?:\w+[\s-])?(?:component|retraction|rim\b|neck\b|fragments?\b|step[\s-]?off|step\b|displacement|diastasis|distraction|separation|depression)|thick\w*\s+(?:slices?|cuts?|sections?)|slices?|cuts?|sections?|collimation|reconstructions?|increments?|gap"
     r"|(?:of\s+)?(?:overriding|overlap|shortening|impaction|longer|shorter|wider|thicker)|FN\b|from(?!\s+\d)|above|below|beyond|away|off|distal(?:ly)? to|proximal(?:ly)? to|cranial(?:ly)? to|caudal(?:ly)? to|cephalad|deep to|inferior to|superior to"
     r"|anterior to|posterior to|lateral to|medial to|short of|to the (?:left|right) of|per\b|of growth|growth|larger than"
     r"|in (?:one|two|three|\d+) (?:months|years)|margin)",
@@ -46,7 +46,7 @@ _NOT_SIZE = re.compile(
 )
 _NOT_BEFORE = re.compile(
     r"\b(?:growth of|grown by|grew by|increased? (?:in size )?by|decreased? (?:in size )?by|shrunk by|slice thickness(?: of)?|slices? of"
-    r"|displac[^,.;]{0,30}\bby|displaced|angulated|shortened|overriding|sum of (?:the )?(?:target )?lesions?|neck|cortex,?|cortical thickness(?: of)?|parenchymal? (?:thickness )?(?:of)?|margins? of|distance of|within"
+    r"|displac[^,.;]{0,30}\bby|displaced|component(?: of)?|angulated|shortened|overriding|sum of (?:the )?(?:target )?lesions?|neck|cortex,?|cortical thickness(?: of)?|parenchymal? (?:thickness )?(?:of)?|margins? of|distance of|within"
     r"|gap of|interval of|every|needle|gauge|catheter|stent of|sum of(?: the)?(?: longest)? diameters?(?: is| of)?|mGy\*|mGy)\s*$",
     re.IGNORECASE,
 )

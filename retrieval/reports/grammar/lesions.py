@@ -210,7 +210,7 @@ class Lesions(Seen):
         label = self.memory.label[-1] if self.memory.label else None
         if places and label is not None and self.compound[0].organ in _LAYERS and is_region(label.organ, self.table):
             return [label], True  # "left forearm: subcutaneous lipoma"
-        if its_own and self.compound and not self._inside(self.compound[0].organ, told):
+        if its_own and self.compound and told not in self.compound[0].organ and not self._inside(self.compound[0].organ, told):
             return [Place(told, self.compound[0].side)], False  # "right foraminal disc protrusion"
         if places or not self.subject or item.name in always() or its_own or self._elsewhere(k) or self._of_joint(k):
             return places, bool(places) and self.adjective

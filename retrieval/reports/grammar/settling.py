@@ -245,6 +245,8 @@ class Settler:
         if here:
             return max(here, key=lambda e: e.first).place
         usual = [e for e in self.here if e.by_usual]
+        if usual and usual[-1].group == entry.group and not memory.label and not self._vague():
+            return usual[-1].place  # "no pneumatosis or perforation"
         if usual and usual[-1].place is not None and usual[-1].lesion.split()[-1] in usual[-1].place.organ:
             return usual[-1].place  # "horseshoe kidney with a stone"
         if memory.label and not (entry.leans_on_it and memory.topic is not None):

@@ -39,6 +39,8 @@ class Belonging(Listing):
                 found = self.table.get(name) if whole else None
                 if found is not None:
                     return Place(found.name, topic.side if part != "lobe" and found.side == "both" else "")
+        if part == "neck" and "bone" in (row.parent, *row.is_a.split()):
+            return topic  # "mandible: fracture of the condylar neck"
         if part == "neck" or (part == "lobe" and not re.search(_LOBED, topic.organ)):
             return Place("neck" if part == "neck" else "")
         return topic
