@@ -82,7 +82,7 @@ def _says_nothing(words: Sequence[str], trigger: Match[tuple[str, str]], categor
         category == "possible"
         and words[trigger.first] in _MAYBE
         and set(behind) & _NATURE
-        and not words[trigger.last + 1 :][:1] == ["lesion"]
+        and words[trigger.last + 1 :][:1] != ["lesion"]
     ):
         return True  # "wedging, likely osteoporotic": the wedging is there
     if category == "possible" and {"origin", "nature", "aetiology", "etiology"} & set(

@@ -11,7 +11,8 @@ from .context import Presence
 from .directions import Direction
 from .grammar.binding import Binder
 from .grammar.entries import Entry, Memory, Place
-from .grammar.settling import Settler, give_limb_sides
+from .grammar.settling.limb_sides import give_limb_sides
+from .grammar.settling.settler import Settler
 from .lexicon import phrases_of, report_words
 from .mentions import named_structure
 from .sizes import Bound

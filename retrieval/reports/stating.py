@@ -73,7 +73,7 @@ def _one_of_two(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> b
             continue
         first, second = (other, entry) if other.first < entry.first else (entry, other)
         between = read.plain[first.last : second.first]
-        if between[:1] == ["or"] and len(between) <= _OR or between[:2] in (["versus"], ["vs"]):
+        if (between[:1] == ["or"] and len(between) <= _OR) or between[:2] in (["versus"], ["vs"]):
             return True
     return False
 

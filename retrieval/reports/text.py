@@ -106,7 +106,7 @@ def _sections(text: str) -> list[tuple[str, int, int]]:
 def _reopened(parts: list[tuple[str, int, int]], text: str) -> list[tuple[str, int, int]]:
     """The parts, where a last one that claims nothing ends with its first sentence: "Indication: cough. Lungs clear."."""
     section, start, end = parts[-1]
-    if section in CHECKABLE or len(parts) > 1 and any(s in CHECKABLE and text[a:b].strip() for s, a, b in parts[:-1]):
+    if section in CHECKABLE or (len(parts) > 1 and any(s in CHECKABLE and text[a:b].strip() for s, a, b in parts[:-1])):
         return parts
     sentences = _sentences(text, start, end)
     if section == "recommendation" or len(sentences) < 2:

@@ -57,7 +57,20 @@ _ORDINAL = re.compile(  # "rib fractures: right 4th to 7th"
     r"\b(?P<a>\d{1,2})(?:st|nd|rd|th)(?:\s*(?:to|-|–)\s*(?P<b>\d{1,2})(?:st|nd|rd|th))?(?P<c>)(?P<d>)(?P<more>)\b"
     r"(?!\s*(?:anterior|posterior|lateral)?\s*(?:ribs?|to|-|metacarp|metatars|finger|toe|week|month|day|costo|thoracic|lumbar|cervical|and\s+\d|,\s*\d))"
 )
-_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth")
+_ORDINALS = (
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "twelfth",
+)
 _NAMED_RIBS = re.compile(  # "the right fourth through sixth ribs"
     rf"\b(?P<a>{'|'.join(_ORDINALS)})\s+(?:to|through)\s+(?P<b>{'|'.join(_ORDINALS)})\s+ribs?\b", re.IGNORECASE
 )
@@ -164,12 +177,14 @@ def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
         return ["left" if side["side"].lower().startswith("l") else "right"], side.end()
     level = _LEVEL.match(text, at, end)
     if level:
-        disc = _is_disc(level.group()) and not re.match(
-            r"\s*(?:discs?|disks?|levels?)\b", text[level.end() :]
-        )
+        disc = _is_disc(level.group()) and not re.match(r"\s*(?:discs?|disks?|levels?)\b", text[level.end() :])
         root = re.match(r"\s*(?:nerve\s+)?(roots?)\b", text[level.end() :])  # "the L5 root"
         more = ["nerve"] if root and "nerve" not in root.group() else ["disc"] if disc and not root else []
-        spelt = level.group() if _is_disc(level.group()) or not _is_range(level.group()) else re.sub(r"\s?[/-]\s?", " to ", level.group())
+        spelt = (
+            level.group()
+            if _is_disc(level.group()) or not _is_range(level.group())
+            else re.sub(r"\s?[/-]\s?", " to ", level.group())
+        )
         return [*(token.word for token in tokens(spelt)), *more], level.end()
     return None
 

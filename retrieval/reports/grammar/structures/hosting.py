@@ -150,11 +150,8 @@ class Hosting(Clause):
         ):
             return True  # "with oedema and effacement of the ventricle"
         grows = bool(here) and here[-1].open and here[-1].lesion in seen_things() and near[:1] == ["from"]
-        grows = (
-            grows
-            or bool(here)
-            and "from" in near
-            and bool(_GROWING & set(self.words[here[-1].last : self.items[k].first]))
+        grows = grows or (
+            bool(here) and "from" in near and bool(_GROWING & set(self.words[here[-1].last : self.items[k].first]))
         )
         surrounds = (
             bool(here)

@@ -146,7 +146,12 @@ class Listing(Hosting):
         changed = set(self.after(last)[:2]) & _CHANGED and label is not None and label.template
         if changed and set(before) <= {",", "and", ";", ":"}:
             return True  # "spinal metastases: T4 deposit larger, L1 unchanged"
-        if label is not None and label.names_place and label.usual and not self._inside(self.items[k].name, label.usual):
+        if (
+            label is not None
+            and label.names_place
+            and label.usual
+            and not self._inside(self.items[k].name, label.usual)
+        ):
             return False  # "Portal hypertension: spleen 16.8 cm"
         if nxt is None or nxt.sort != "size" or not set(before) <= {",", "and", ")", ";", ":", "plus"}:
             return False
