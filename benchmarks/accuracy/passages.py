@@ -144,7 +144,7 @@ def main(files: list[Path], errors: bool = False) -> None:
     """Print the table; `--errors` the passages that were read otherwise, never those of the unread part."""
     passages = [passage for file in files for passage in load(file)]
     if errors:
-        print("\n".join(filter(None, map(explain, passages))))
+        print("\n".join(filter(None, (explain(p) for p in passages if p.part != "unread"))))
     print(table(passages))
 
 
