@@ -102,7 +102,7 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
             memory.topic = topic  # "tip of the line in the right atrium"
         memory.goes_on = sentence.text.endswith(";")
         memory.end_sentence(made, binder.label_lesion if memory.goes_on else None)
-    give_limb_sides(paragraphs, memory.sided, table)
+    give_limb_sides(paragraphs, memory.sided, memory.regions, table)
     found = [finding for entries in paragraphs for finding in _made(entries, read, table)]
     today = {finding.lesion for finding in found if finding.section in CHECKABLE}
     return [finding for finding in found if finding.section in CHECKABLE or finding.lesion not in today]

@@ -77,6 +77,7 @@ _NAMED_RIBS = re.compile(  # "the right fourth through sixth ribs"
 _WHICH = frozenset(
     {"medial", "lateral", "anterior", "posterior", "superior", "inferior", "left", "right", "upper", "lower"}
 )
+_DISCS = re.compile(r"\b[CTL]\d{1,2}\s?(?:to|through|-|–)\s?[CTLS]?\d{1,2}\s+(?:inter\w+\s+)?dis[ck]s\b")  # "L1 to L3 discs"
 _LEVEL = re.compile(r"\b[CTLS]\d{1,2}(?:\s?[/-]\s?[CTLS]?\d{1,2})?\b")
 
 
@@ -145,7 +146,8 @@ def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]])
 
 def _stand_in(text: str, at: int, covered: int, end: int) -> Word:
     """What stands for hidden characters: a segment is the liver, a level of nodes the neck, the rest nothing."""
-    if _NODAL.match(text, at) and re.search(r"\bnod|adenopath", text, re.IGNORECASE):
+    of_neck = re.search(r"\bnod|adenopath", text, re.IGNORECASE) or re.search(r"\b(?:at|left|right|bilateral)\s$", text[:at])
+    if _NODAL.match(text, at) and of_neck:
         node = re.match(r"\W*(?:lymph\s+)?nod", text[covered:])
         return Word("cervical" if node else "cervicalregion", at, min(covered, end), "word")
     if _SEGMENT.match(text, at) and not _NO_LIVER.search(text):
@@ -175,6 +177,9 @@ def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
     side = _SIDED.match(text, at, end) or _LETTER.match(text, at)
     if side:
         return ["left" if side["side"].lower().startswith("l") else "right"], side.end()
+    discs = _DISCS.match(text, at, end)
+    if discs:
+        return ["intervertebral", "discs"], discs.end()
     level = _LEVEL.match(text, at, end)
     if level:
         disc = _is_disc(level.group()) and not re.match(r"\s*(?:discs?|disks?|levels?)\b", text[level.end() :])

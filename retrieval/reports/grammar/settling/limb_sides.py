@@ -11,12 +11,18 @@ from ..entries import Entry, Place
 
 
 def give_limb_sides(
-    paragraphs: Sequence[Sequence[Entry]], sided: Sequence[tuple[int, Place]], table: StructureTable
+    paragraphs: Sequence[Sequence[Entry]], sided: Sequence[tuple[int, Place]], whole: Sequence[Place], table: StructureTable
 ) -> None:
-    """A part of a limb without a side is on the only side that its sentence, paragraph or report names for that limb."""
+    """A part of a limb without a side is on the only side that its sentence, paragraph or report names for that limb.
+
+    Args:
+        sided: structures named with a side, and in which sentence.
+        whole: joints and limbs named; where both are, a side holds only in its own sentence.
+    """
     named = [(sentence, limb_of(place.organ, table), place.side) for sentence, place in sided]
     named = [one for one in named if one[1]]
     regions = [place for _sentence, place in sided if is_region(place.organ, table)]
+    pairs = {limb_of(place.organ, table) for place in whole if place.side in ("both", "plural")}
     about = {(limb_of(place.organ, table), place.side) for place in regions}
     for entries in paragraphs:
         here = {entry.sentence for entry in entries}
@@ -37,7 +43,7 @@ def give_limb_sides(
                 if "limb" in row.regions and not is_region(place.organ, table) and len(told) == 1:
                     entry.place = replace(place, side=told[0])
                 continue
-            for sentences in ({entry.sentence}, here, None):
+            for sentences in ({entry.sentence}, here, None) if limb not in pairs else ({entry.sentence},):
                 sides = {side for s, other, side in named if other == limb and (sentences is None or s in sentences)}
                 if len(sides) == 1:
                     entry.place = replace(place, side=sides.pop())

@@ -68,6 +68,9 @@ class Hosting(Clause):
     def _put_hosts(self, places: Sequence[Place], k: int) -> bool:
         """Give the lesions named before their structures; False when none waits."""
         waiting = self._open_group(places[0].organ)
+        label = self.memory.label[0] if len(self.memory.label) == 1 else None
+        if label is not None and places[0].organ == label.organ and not places[0].side:
+            places = [label, *places[1:]]  # "left breast: duct ectasia, retroareolar"
         if waiting is None:
             here = self._lesions_here()
             for entry in here[-1:]:
