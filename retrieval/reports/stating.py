@@ -17,7 +17,7 @@ from .words.shorthand import Word
 
 Status = Literal["", "normal", "enlarged", "small", "removed", "present"]
 _NOT_LOOKED_AT = ("not visualised", "not visualized", "not evaluated", "not assessed", "not imaged", "not included", "not well seen",
-                  "not examined", "not covered", "not seen", "not demonstrated", "not identified", "not visible", "not shown", "not scanned", "obscured", "not fully", "obscured", "poorly seen", "limited")  # fmt: skip
+                  "not examined", "not covered", "not seen", "not demonstrated", "not identified", "could not be", "cannot be", "not be assessed", "not visible", "not shown", "not scanned", "obscured", "not fully", "obscured", "poorly seen", "limited")  # fmt: skip
 _REACH = 8  # words behind "nodes" in which it is said that they are normal
 _NODES_NORMAL = ("not (?:\\w+ )?enlarged", "(?<!ab)normal", "unremarkable", "within normal", "physiologic(?:al)?")
 _ENDING = frozenset({"and", "or", "with", "but", "of", "in", "is", "are"})
@@ -120,7 +120,7 @@ def _normal_nodes(entry: Entry, entries: Sequence[Entry], read: ReadSentence) ->
     before = read.plain[max(0, entry.first - _NEAR) : entry.first]
     near = before[max((n + 1 for n, word in enumerate(before) if not word.isalpha() or word in _ENDING), default=0) :]
     return ("normal" in near and "not" not in near) or any(
-        re.match(rf"(?:\w+ )*?(?:, )?{phrase}\b", behind) and "not normal" not in behind for phrase in _NODES_NORMAL
+        re.match(rf"(?:\w+ )*?(?:[,:] )?{phrase}\b", behind) and "not normal" not in behind for phrase in _NODES_NORMAL
     )
 
 

@@ -17,6 +17,9 @@ from .amounts import Amounts
 from .entries import OTHER, Entry
 
 
+_HEADING = 2  # words of a heading that names no structure known
+
+
 class Binder(Amounts):
     """Reads one sentence; `entries` are its findings."""
 
@@ -82,6 +85,8 @@ class Binder(Amounts):
 
     def _label(self, k: int) -> None:
         """What stands before a colon is what the rest is about."""
+        if k == 0 and self.words[0].isalpha() and self.words.index(":") <= _HEADING:
+            self.memory.topic, self.memory.label = None, []  # "Vessels: no aneurysm" speaks of something else
         organs = [e for e in self.entries if not e.lesion]
         if organs and len(organs) == len(self.entries):
             places = [e.place for e in organs if e.place is not None]
