@@ -16,7 +16,6 @@ from ..words.limbs import is_trunk
 from .amounts import Amounts
 from .entries import OTHER, Entry
 
-
 _HEADING = 2  # words of a heading that names no structure known
 
 

@@ -9,6 +9,8 @@ from ..words.kinds import (
     describing,
     hedges,
     identities,
+    renamed,
+    seen_things,
     verbs,
 )
 from ..words.naming import Item
@@ -89,12 +91,16 @@ class Lesions(LesionPlaces):
         if here and self._is_verb(k) and item.how != "action":
             return True
         if here and identities().find(self.words[here[-1].last : item.first]):
-            for entry in here:
-                if entry.group == here[-1].group:
+            seen = [entry for entry in here if entry.group == here[-1].group]
+            if any(entry.lesion in seen_things() or entry.lesion in renamed() for entry in seen):
+                for entry in seen:
                     entry.lesion, entry.affirmed = item.name, True
                     self._take_place(entry, k)
-            self._reset()
-            return True
+                self._reset()
+                return True
+            if not self.compound and here[-1].place is not None:
+                self.compound = [here[-1].place]  # "reticulation and bronchiectasis, typical of interstitial pneumonia"
+            return False
         if self._names_seen(k, here) or self._is_sign(k, here):
             return True
         if item.name in ("uptake", "enhancement") and nxt is not None and self._next_lesion(k):

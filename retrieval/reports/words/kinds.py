@@ -121,3 +121,8 @@ def needs_place() -> frozenset[str]:
 def devices() -> frozenset[str]:
     """Words for what was put into a body: where it lies is no topic ("catheter")."""
     return _words("device")
+
+
+def renamed() -> frozenset[str]:
+    """Lesions that an identity told of them takes the place of, though they say more than "mass" ("collection")."""
+    return _words("renamed")
