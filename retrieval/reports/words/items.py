@@ -25,6 +25,23 @@ _AGAIN = (
     "dominant",
     "index",
 )
+_SAID_OF = frozenset(
+    {
+        "smaller",
+        "larger",
+        "unchanged",
+        "stable",
+        "measuring",
+        "measures",
+        "is",
+        "has",
+        "resolved",
+        "persists",
+        "now",
+        "over",
+        "along",
+    }
+)
 _GONE_FROM = frozenset({"the", "a", "his", "her", "their", "hospital", "early", "before"})
 
 
@@ -97,7 +114,7 @@ def _removals() -> frozenset[str]:
 def _without_noun(item: Item, words: Sequence[str]) -> Item:
     """ "Right subdural 9 mm": the haematoma is left out."""
     meant = dict(report_words()["elliptic"]).get(words[item.first])
-    alone = item.last == len(words) or not words[item.last].isalpha()
+    alone = item.last == len(words) or not words[item.last].isalpha() or words[item.last] in _SAID_OF
     if meant is None or not alone or (item.sort, item.how, item.last - item.first) != ("organ", "adjective", 1):
         return item
     return Item("lesion", meant, item.first, item.last)

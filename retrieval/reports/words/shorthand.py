@@ -77,7 +77,9 @@ _NAMED_RIBS = re.compile(  # "the right fourth through sixth ribs"
 _WHICH = frozenset(
     {"medial", "lateral", "anterior", "posterior", "superior", "inferior", "left", "right", "upper", "lower"}
 )
-_DISCS = re.compile(r"\b[CTL]\d{1,2}\s?(?:to|through|-|–)\s?[CTLS]?\d{1,2}\s+(?:inter\w+\s+)?dis[ck]s\b")  # "L1 to L3 discs"
+_DISCS = re.compile(
+    r"\b[CTL]\d{1,2}\s?(?:to|through|-|–)\s?[CTLS]?\d{1,2}\s+(?:inter\w+\s+)?dis[ck]s\b"
+)  # "L1 to L3 discs"
 _LEVEL = re.compile(r"\b[CTLS]\d{1,2}(?:\s?[/-]\s?[CTLS]?\d{1,2})?\b")
 
 
@@ -146,7 +148,9 @@ def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]])
 
 def _stand_in(text: str, at: int, covered: int, end: int) -> Word:
     """What stands for hidden characters: a segment is the liver, a level of nodes the neck, the rest nothing."""
-    of_neck = re.search(r"\bnod|adenopath", text, re.IGNORECASE) or re.search(r"\b(?:at|left|right|bilateral)\s$", text[:at])
+    of_neck = re.search(r"\bnod|adenopath", text, re.IGNORECASE) or re.search(
+        r"\b(?:at|left|right|bilateral)\s$", text[:at]
+    )
     if _NODAL.match(text, at) and of_neck:
         node = re.match(r"\W*(?:lymph\s+)?nod", text[covered:])
         return Word("cervical" if node else "cervicalregion", at, min(covered, end), "word")

@@ -11,7 +11,10 @@ from ..entries import Entry, Place
 
 
 def give_limb_sides(
-    paragraphs: Sequence[Sequence[Entry]], sided: Sequence[tuple[int, Place]], whole: Sequence[Place], table: StructureTable
+    paragraphs: Sequence[Sequence[Entry]],
+    sided: Sequence[tuple[int, Place]],
+    whole: Sequence[Place],
+    table: StructureTable,
 ) -> None:
     """A part of a limb without a side is on the only side that its sentence, paragraph or report names for that limb.
 

@@ -116,7 +116,9 @@ class Hosting(Clause):
                 made.append(mine)
         twins = {(e.lesion, e.first) for e in made}  # "lungs and airways: nodule in the lingula"
         self.entries = [
-            e for e in self.entries if e in made or not (e.weak and (e.lesion, e.first) in twins and e.place in self.memory.label)
+            e
+            for e in self.entries
+            if e in made or not (e.weak and (e.lesion, e.first) in twins and e.place in self.memory.label)
         ]
         if any(entry in waiting for entry in self.current) or not self.current:
             self.current = made

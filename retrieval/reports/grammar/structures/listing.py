@@ -25,6 +25,7 @@ _CHANGED = frozenset(
         "gone",
     }
 )
+_BEFORE = frozenset({"was", "previously", "formerly", "prior"})
 ADJECTIVE = ("al", "ic", "ar", "ous", "ary", "ac", "ine")
 _LIST = frozenset({",", "and", "or", "/", "nor", "the", "both", "as", "well", "in", "of", "left", "right", "heights", "height", "size",
                    "bodies", "signal", "structures", "contours", "region", "visualised", "visualized"})  # fmt: skip
@@ -153,12 +154,23 @@ class Listing(Hosting):
             and not self._inside(self.items[k].name, label.usual)
         ):
             return False  # "Portal hypertension: spleen 16.8 cm"
-        if nxt is None or nxt.sort != "size" or not set(before) <= {",", "and", ")", ";", ":", "plus"}:
+        if (
+            nxt is None
+            or nxt.sort != "size"
+            or not set(before) <= {",", "and", "(", ")", ";", ":", "plus", *_CHANGED, *_BEFORE}
+        ):
             return False
         if label is None:  # "protrusions at L3/4 (3 mm), L4/5 (5 mm)"
             told = self.current[0] if self.current else None
             if told is None or not told.lesion or not told.sizes or told.open:
                 return False
+            if (
+                self.items[k].name == "liver"
+                and told.place is not None
+                and told.place.organ == "liver"
+                and "," in before
+            ):
+                return not told.plural  # "liver metastasis segment 6 3 cm, segment 8 1.5 cm"
             item = self.items[k]  # "hilar nodes 14 mm, subcarinal 17 mm"
             adjective = item.how == "adjective" and self.words[item.last - 1].endswith(ADJECTIVE) and "," in before
             return (self.before(last + 1) == ["("] and ")" in before) or (adjective and not self.before(last + 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ...words.kinds import exams, sized, verbs
 from ...words.limbs import is_region
@@ -42,6 +43,10 @@ class Organs(Belonging):
             else:
                 self.compound, self.compound_order = only, order
                 self.adjective = item.how == "adjective"
+        elif not operated and self._part_of_place(k, only[0]):
+            self.current[0].place = replace(
+                only[0], side=only[0].side or self.current[0].stands
+            )  # "pancreatic cyst tail 9 mm"
         elif not operated and self._that_in(k) and self._last_lesion() is not None:
             self._another(k, only)  # "the segment 7 metastasis has grown; that in segment 2 is unchanged"
         elif self._says_where(k, last, only) and not operated:
@@ -79,6 +84,19 @@ class Organs(Belonging):
         mine = told.place.organ if told.place is not None else told.usual
         whole = told.lesion in sized() or told.usual == place.organ
         return whole and mine == place.organ and place.side in ("", told.stands) and place.organ not in LARGE
+
+    def _part_of_place(self, k: int, place: Place) -> bool:
+        """Whether a bare part stands right behind a lesion of its whole."""
+        told = self.current[0] if self.current else None
+        if (
+            told is None
+            or not told.lesion
+            or told.place is None
+            or self.items[k].how != "part"
+            or not self._follows_lesion(k)
+        ):
+            return False
+        return place.organ != told.place.organ and self._inside(place.organ, told.place.organ)
 
     def _that_in(self, k: int) -> bool:
         before = [word for word in self._near_before(k) if word != "the"]
