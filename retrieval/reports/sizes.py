@@ -38,7 +38,7 @@ _PRIOR_AFTER = re.compile(
     r"|(?:on\s+)?(?:the\s+)?(?:previous|prior|last)|before\b|previously|earlier|at baseline|ago\b|last (?:month|year|week))"
 )
 _NOT_SIZE = re.compile(
-    r"^\s*-?(?:(?:\w+[\s-])?(?:component|retraction|rim\b|neck\b|fragments?\b|step[\s-]?off|step\b|displacement|diastasis|distraction|separation|depression)|thick\w*\s+(?:slices?|cuts?|sections?)|slices?|cuts?|sections?|collimation|reconstructions?|increments?|gap"
+    r"^\s*-?(?:(?:\w+[\s-])?(?:component|retraction|retr\b|rim\b|neck\b|fragments?\b|step[\s-]?off|step\b|displacement|diastasis|distraction|separation|depression)|thick\w*\s+(?:slices?|cuts?|sections?)|slices?|cuts?|sections?|collimation|reconstructions?|increments?|gap"
     r"|(?:of\s+)?(?:overriding|overlap|shortening|impaction|longer|shorter|wider|thicker)|FN\b|from(?!\s+\d)|above|below|beyond|away|off|distal(?:ly)? to|proximal(?:ly)? to|cranial(?:ly)? to|caudal(?:ly)? to|cephalad|deep to|inferior to|superior to"
     r"|anterior to|posterior to|lateral to|medial to|short of|to the (?:left|right) of|per\b|of growth|growth|larger than"
     r"|in (?:one|two|three|\d+) (?:months|years)|margin)",

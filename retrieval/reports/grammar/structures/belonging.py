@@ -89,7 +89,8 @@ class Belonging(Listing):
             labelled = self.table.get(about.organ)
             if labelled is not None and set(labelled.regions) & set(row.regions):
                 return about.side  # "Left carotid: stenosis of the internal carotid artery"
-        if "limb" in row.regions and label is not None and label.side in OTHER:
+        vessel = row.parent in ("artery", "vein")  # "right arm: … internal jugular vein patent"
+        if ("limb" in row.regions or vessel) and label is not None and label.side in OTHER:
             labelled = self.table.get(label.organ)
             if labelled is not None and "limb" in labelled.regions and label.organ != item.name:
                 return label.side

@@ -69,7 +69,7 @@ class Organs(Belonging):
         if item.how != "part":
             return False
         if nxt is not None and nxt.sort in ("organ", "side"):
-            if "of" in after and not set(after) & verbs():
+            if after[:1] == ["of"] and not set(after) & verbs():
                 return True
             if not after and nxt.sort == "organ":
                 return True
