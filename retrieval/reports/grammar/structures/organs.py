@@ -69,7 +69,8 @@ class Organs(Belonging):
         if item.how != "part":
             return False
         if nxt is not None and nxt.sort in ("organ", "side"):
-            if after[:1] == ["of"] and not set(after) & verbs():
+            lead = set(after[: after.index("of")]) if "of" in after else {","}
+            if not lead & {"with", "and", "or", "in", ","} and not set(after) & verbs():
                 return True
             if not after and nxt.sort == "organ":
                 return True
