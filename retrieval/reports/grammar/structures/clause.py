@@ -21,6 +21,8 @@ _AGAIN = frozenset(
     {"it", "its", "they", "these", "this", "that", "those", "largest", "larger", "smaller", "both", "one", "a"}
 )
 
+_SPINE = ("vertebral column", "vertebra", "bone", "thoracic spine", "lumbar spine", "cervical spine")
+
 
 class Clause:
     """The state of the reading; the classes built on it add one kind of word each."""
@@ -179,3 +181,12 @@ class Clause:
         for size in self.pending:
             self._attach(size)
         self.pending = []
+
+    def _lies_in_spine(self, entry: Entry) -> bool:
+        """Whether a level may be the place of a lesion, and not only say how high it lies."""
+        if entry.usual in ("spinal cord", "epidural space", "subdural space"):
+            return False  # "syrinx at C6"
+        organ = entry.place.organ if entry.place is not None else entry.usual if entry.names_place else ""
+        return (
+            not organ or not (entry.by_adjective or entry.names_place) or organ in _SPINE or "intervertebral" in organ
+        )

@@ -16,7 +16,6 @@ LONG = frozenset({"thrombus", "occlusion", "dissection"})
 _SURROUNDING = frozenset(
     {"fat stranding", "stranding", "fluid", "collection", "oedema", "haematoma", "inflammation", "inflammatory change"}
 )
-_SPINE = ("vertebral column", "vertebra", "bone", "thoracic spine", "lumbar spine", "cervical spine")
 _PARTS = frozenset({"the", "of", "segment", "segments", "subsegment", "border", "part", "portion", "margin", "area", "surface", "tip", "edge",
                     "junction", "level", "end"})  # fmt: skip
 _GROWING = frozenset({"arises", "arising", "originates", "originating", "growing"})
@@ -197,15 +196,6 @@ class Hosting(Clause):
             return False
         whole, part = entry.place.organ, self.items[k].name
         return self.items[k].how == "part" or self._inside(part, whole) or f" {whole.removesuffix('s')}" in part
-
-    def _lies_in_spine(self, entry: Entry) -> bool:
-        """Whether a level may be the place of a lesion, and not only say how high it lies."""
-        if entry.usual in ("spinal cord", "epidural space", "subdural space"):
-            return False  # "syrinx at C6"
-        organ = entry.place.organ if entry.place is not None else entry.usual if entry.names_place else ""
-        return (
-            not organ or not (entry.by_adjective or entry.names_place) or organ in _SPINE or "intervertebral" in organ
-        )
 
     def _follows(self, k: int, sort: str) -> bool:
         """Whether the item before this one, but for sides, is of a sort."""
