@@ -23,6 +23,7 @@ _NODES_NORMAL = ("not (?:\\w+ )?enlarged", "(?<!ab)normal", "unremarkable", "wit
 _ENDING = frozenset({"and", "or", "with", "but", "of", "in", "is", "are"})
 _SEVERAL = 2
 _FEW = 4  # words from "no" to what is denied
+_OF_SOMETHING = frozenset({"enhancement", "uptake", "lesion", "mass", "nodule", "focus", "abnormality", "disease"})
 _UNTOLD = frozenset({"new", "other", "further", "additional", "distant", "significant", "interval"})
 _OR = 2  # words between two things of which one is there
 _NEAR = 5  # words from "absence of" to the structure
@@ -88,7 +89,8 @@ def says_little(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> b
         return True
     if own or "no" not in before:
         return False
-    far = entry.from_afar and read.plain[0] == "no" and entry.lesion in needs_place()
+    nowhere = entry.place is None and entry.lesion in _OF_SOMETHING
+    far = read.plain[0] == "no" and (nowhere or (entry.from_afar and entry.lesion in needs_place()))
     return far or bool(_UNTOLD & set(before[before.index("no") :]))
 
 

@@ -78,6 +78,8 @@ class Amounts(Measured):
             if not after_organ and not apart and item.name != "present":
                 self.pre_state = at
                 return k + 1
+        if item.name in ("enlarged", "small") and self._chain(k + 1, ("side", "organ", "size", "count")) is not None:
+            return k + 1  # "neck: enlarged right cervical nodes"
         if not self.entries and nxt is not None and nxt.sort in ("organ", "side") and item.name == "normal":
             self.pre_state = at  # "physiological activity in the brain"
             return k + 1

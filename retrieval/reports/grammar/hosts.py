@@ -67,6 +67,8 @@ def only_place(entry: Entry) -> str:
         return values("always")[entry.lesion]
     if entry.lesion == "effusion" and any(part in organ for part in _CHEST):
         return "pleural cavity"
+    if organ == "hilum of lung" and entry.usual in ("bile duct", "liver", "kidneys", "spleen"):
+        return entry.usual  # "cholangiocarcinoma at the hilum"
     if organ == "hilum of lung" and entry.lesion in values("oflung"):
         return "lungs"  # "perihilar haze"
     if entry.lesion.startswith(("tendin", "tenosyn")) and organ in _TENDON_AT:

@@ -51,6 +51,8 @@ class Belonging(Listing):
         rows = [row for row in (self.table.get(place.organ) for place in about) if row is not None]
         if organ == "costophrenic angle" and any({"brain", "head"} & set(row.regions) for row in rows):
             return "cerebellopontine angle"
+        if organ == "ligamentum teres of liver" and any(limb_of(row.name, self.table) == "lower limb" for row in rows):
+            return "hip joint"
         if organ == "glenoid labrum" and any(limb_of(row.name, self.table) == "lower limb" for row in rows):
             return "acetabular labrum"
         return organ
