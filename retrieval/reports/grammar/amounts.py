@@ -9,6 +9,7 @@ from .entries import Entry
 from .measured import Measured
 from .structures.clause import JOINTS
 
+_NODES = 7  # words from "enlarged" to "nodes"
 _OF_ORGAN = frozenset({"scarring", "steatosis", "cirrhosis", "malrotation", "ectopia", "congestion"})
 _NOW = frozenset({"now", "today", "currently", "presently"})
 
@@ -58,6 +59,13 @@ class Amounts(Measured):
 
     def _state(self, k: int) -> int:
         item = self.items[k]
+        ahead = self.words[item.last : item.last + _NODES]
+        until = next((n for n, word in enumerate(ahead) if word in ("node", "nodes")), -1)
+        of_nodes = until >= 0 and not set(ahead[:until]) & (verbs() | {",", "with"})
+        if item.name in ("enlarged", "small") and (
+            of_nodes or self._chain(k + 1, ("side", "organ", "size", "count")) is not None
+        ):
+            return k + 1  # "neck: enlarged right cervical nodes", "no enlarged intraparotid or cervical nodes"
         at = (item.name, item.first, item.last)
         nxt = self.next(k)
         if (
@@ -78,8 +86,6 @@ class Amounts(Measured):
             if not after_organ and not apart and item.name != "present":
                 self.pre_state = at
                 return k + 1
-        if item.name in ("enlarged", "small") and self._chain(k + 1, ("side", "organ", "size", "count")) is not None:
-            return k + 1  # "neck: enlarged right cervical nodes"
         if not self.entries and nxt is not None and nxt.sort in ("organ", "side") and item.name == "normal":
             self.pre_state = at  # "physiological activity in the brain"
             return k + 1

@@ -92,7 +92,9 @@ def _small(words: Sequence[str], found: Sequence[Item]) -> list[Item]:
     lesions = {item.first for item in found if item.sort == "lesion"}
     made = []
     for n, word in enumerate(words):
-        before = any(item.first == n + 1 for item in organs) and not lesions & {n + 1, n + 2, n + 3}
+        sided = words[n + 1 : n + 2] in (["left"], ["right"])
+        named = next((item for item in organs if item.first in ((n + 2,) if sided else (n + 1,))), None)
+        before = named is not None and named.last not in lesions and not lesions & {n + 1, n + 2, n + 3}
         behind = any(item.last == n for item in organs) and (n + 1 == len(words) or not words[n + 1].isalpha())
         if word == "small" and (before or behind):
             made.append(Item("state", "small", n, n + 1))

@@ -43,6 +43,8 @@ def give_limb_sides(
             limb = limb_of(place.organ, table)
             if place.side == "plural":  # "MRI right leg … popliteal and femoral veins", but not "knees normal"
                 told = [side for other, side in about if other == limb]
+                if not told and limb and row.parent in ("artery", "vein"):
+                    told = list({side for _s, other, side in named if other == limb})
                 if "limb" in row.regions and not is_region(place.organ, table) and len(told) == 1:
                     entry.place = replace(place, side=told[0])
                 continue
