@@ -11,6 +11,7 @@ from .halves import Halves
 from .structures.clause import COMPARING, JOINTS, SMALL_WORDS
 
 _POLES = (["upper"], ["lower"], ["mid"], ["interpolar"], ["pole"])
+_FEW = 2  # words between two sides that are compared: "greater than"
 _CONJUNCTIONS = frozenset({"both", "either", "neither"})
 
 
@@ -26,6 +27,9 @@ class Sides(Halves):
         if side == "both" and at_both and self._a_noun(item.last) and (nxt is None or not self._direct(k + 1)):
             self._put_side("both", (item.first, item.last))  # "plaque at both bifurcations, stenosis on the left"
             return k + 1
+        if side in OTHER and self._more_than_other(k):
+            self._put_side("both", (item.first, item.last))  # "effusions, right greater than left"
+            return k + 2
         if self._greater(k) or (self.words[item.first : item.last] in (["both"], ["neither"])):
             return k + 1
         if side in OTHER and self._is_other_one(k):
@@ -168,6 +172,24 @@ class Sides(Halves):
         if not words or len(words) > 4 or not set(words) & {"and", "or", "/", ","} or set(words) & (verbs() | into()):
             return False
         return k + 2 < len(self.items) and self.items[k + 2].sort in ("organ", "lesion") and self._direct(k + 2)
+
+    def _more_than_other(self, k: int) -> bool:
+        """Whether a side is said to have more of the lesion before it than the other side."""
+        nxt, told = self.next(k), self.current[0] if self.current else None
+        if (
+            nxt is None
+            or nxt.sort != "side"
+            or told is None
+            or not told.lesion
+            or told.stands
+            or told.sentence != self.sentence
+        ):
+            return False
+        return (
+            "than" in self.before(k + 1)
+            and len(self.before(k + 1)) <= _FEW
+            and {self.items[k].name, nxt.name} == {"left", "right"}
+        )
 
     def _greater(self, k: int) -> bool:
         """ "right greater than left" compares and says no side."""
