@@ -23,6 +23,7 @@ from .words.kinds import devices, seen_things
 from .words.shorthand import read_words
 
 BACKGROUND = "history"  # the section whose lesions are past or asked for
+_NEAR = 7  # words from "uptake" to "is physiological"
 _HOLD_GAS = ("rectum", "colon", "sigmoid colon", "stomach", "small intestine", "intestine", "duodenum")
 _VAGUE = ("abnormality", "disease")  # say nothing without a structure
 
@@ -139,6 +140,8 @@ def _finding(entry: Entry, entries: Sequence[Entry], read: ReadSentence, table: 
     if entry.template or ((entry.lesion in _VAGUE or entry.how == "predicate") and entry.place is None):
         return None
     if not entry.lesion and not (entry.place and entry.place.organ):
+        return None
+    if entry.lesion == "uptake" and {"physiological", "physiologic"} & set(read.plain[entry.last : entry.last + _NEAR]):
         return None
     if entry.lesion == "gas" and entry.place is not None and entry.place.organ in _HOLD_GAS:
         return None

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from ..sizes import Size
 from ..words.kinds import clause_words, denials, exams, into, seen_things, verbs
-from ..words.limbs import is_trunk
+from ..words.limbs import is_region, is_trunk, limb_of
 from .amounts import Amounts
 from .entries import OTHER, Entry
 
@@ -39,10 +39,19 @@ class Binder(Amounts):
         self._respectively()
         if self.current:
             self.memory.current = self.current
+        self._title()
         self.memory.side = self.last_side
         seen = [entry for entry in self.entries if entry.lesion in seen_things()]
         self.memory.seen = [entry for entry in seen if entry.group == seen[-1].group]
         return self.entries
+
+    def _title(self) -> None:
+        """ "Right shoulder." before everything else says what the report is about, as before a colon."""
+        one = self.entries[0] if len(self.entries) == 1 and self.sentence == 0 else None
+        if one is None or one.lesion or one.state or one.sizes or one.place is None or set(self.words) & verbs():
+            return
+        if is_region(one.place.organ, self.table) and limb_of(one.place.organ, self.table) and one.how != "surgery":
+            self.memory.label = [one.place]
 
     def _boundary(self, k: int) -> None:
         before = self.before(k)
