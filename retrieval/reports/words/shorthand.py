@@ -14,6 +14,7 @@ from typing import Literal
 
 from ..lexicon import report_words, tokens
 from ..sizes import Size, measures
+from .levels import written_level
 
 Sort = Literal["word", "number", "size", "mark"]
 _MARKS = {",": ",", ";": ";", ":": ":", "(": "(", ")": ")", "/": "/", "–": "dash", "—": "dash", " - ": "dash"}
@@ -77,10 +78,6 @@ _NAMED_RIBS = re.compile(  # "the right fourth through sixth ribs"
 _WHICH = frozenset(
     {"medial", "lateral", "anterior", "posterior", "superior", "inferior", "left", "right", "upper", "lower"}
 )
-_DISCS = re.compile(
-    r"\b[CTL]\d{1,2}\s?(?:to|through|-|–)\s?[CTLS]?\d{1,2}\s+(?:inter\w+\s+)?dis[ck]s\b"
-)  # "L1 to L3 discs"
-_LEVEL = re.compile(r"\b[CTLS]\d{1,2}(?:\s?[/-]\s?[CTLS]?\d{1,2})?\b")
 
 
 @dataclass(frozen=True)
@@ -181,40 +178,7 @@ def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
     side = _SIDED.match(text, at, end) or _LETTER.match(text, at)
     if side:
         return ["left" if side["side"].lower().startswith("l") else "right"], side.end()
-    discs = _DISCS.match(text, at, end)
-    if discs:
-        return ["intervertebral", "discs"], discs.end()
-    level = _LEVEL.match(text, at, end)
-    if level:
-        disc = _is_disc(level.group()) and not re.match(r"\s*(?:discs?|disks?|levels?)\b", text[level.end() :])
-        root = re.match(r"\s*(?:nerve\s+)?(roots?)\b", text[level.end() :])  # "the L5 root"
-        more = ["nerve"] if root and "nerve" not in root.group() else ["disc"] if disc and not root else []
-        spelt = (
-            level.group()
-            if _is_disc(level.group()) or not _is_range(level.group())
-            else re.sub(r"\s?[/-]\s?", " to ", level.group())
-        )
-        return [*(token.word for token in tokens(spelt)), *more], level.end()
-    return None
-
-
-def _levels(text: str) -> list[int]:
-    """Levels of the spine counted from the first cervical one: "L4-S1" -> [22, 24]."""
-    found, region = [], ""
-    for letter, number in re.findall(r"([CTLS]?)(\d{1,2})", text):
-        region = letter or region
-        found.append({"C": 0, "T": 7, "L": 19, "S": 24}[region] + int(number))
-    return found
-
-
-def _is_range(text: str) -> bool:
-    return len(_levels(text)) > 1
-
-
-def _is_disc(text: str) -> bool:
-    """Whether two levels are neighbours, with a disc between them."""
-    levels = _levels(text)
-    return len(levels) > 1 and levels[1] - levels[0] == 1
+    return written_level(text, at, end)
 
 
 def _word(text: str, match: re.Match[str]) -> Iterator[Word]:
