@@ -3,8 +3,8 @@
 `python -m ostensor.benchmarks.accuracy.passages FILE …` prints, per kind and in all, how much was found and how much
 of it was right; the files and the rules they were written by are in `tests/retrieval/reports/passages`. A passage
 belongs to the half of `passages.jsonl` that was read while the rules were first written ("read"), to the other half,
-kept aside until then ("read later", both by a hash of the id), or to `unread.jsonl`, whose faults nobody reads
-("unread").
+kept aside until then ("read later", both by a hash of the id), to `later.jsonl`, which was read last ("read last"), or to
+`unread.jsonl`, whose faults nobody reads ("unread").
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from ...retrieval.reports.findings import find_findings
 from ...retrieval.reports.text import split_report
 from .passages_matching import Gold, Read, pair_up, read_of
 
-PARTS = ("read", "read later", "unread")
+PARTS = ("read", "read later", "read last", "unread")
+
+OTHERS = {"later": "read last", "unread": "unread"}  # by the file's name
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,13 @@ class Passage:
     kind: str
     text: str
     findings: tuple[Gold, ...]
+    file: str
 
     @property
     def part(self) -> str:
         """Which part of the set it belongs to."""
-        if self.id.startswith("u"):
-            return "unread"
+        if self.file in OTHERS:
+            return OTHERS[self.file]
         return PARTS[int(sha256(self.id.encode()).hexdigest(), 16) % 2]
 
 
@@ -74,7 +77,7 @@ class Score:
 def load(file: Path) -> list[Passage]:
     """The passages of a JSON-lines file."""
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return [Passage(r["id"], r["kind"], r["text"], tuple(_gold(f) for f in r["findings"])) for r in rows]
+    return [Passage(r["id"], r["kind"], r["text"], tuple(_gold(f) for f in r["findings"]), file.stem) for r in rows]
 
 
 def score(passage: Passage) -> Score:

@@ -205,8 +205,8 @@ def _without_side(name: str) -> str:
 
 
 def _side_in(name: str) -> str:
-    """The side in a structure's name; the lingula and the middle lobe have none by the rules of annotation."""
-    if name.startswith(("lingula", "middle lobe")):
+    """The side in a structure's name, but where only the table says it: of the lingula, the middle lobe, the circumflex."""
+    if name.startswith(("lingula", "middle lobe", "circumflex", "posterior interventricular")):
         return ""
     found = re.search(r"\b(left|right)\b", name)
     return found[1] if found else ""

@@ -7,6 +7,7 @@ import re
 from .structures import Structure, StructureTable
 
 KIND = "lesion"  # `parent` of a row that is no part of a healthy body
+_NOUNS = ("tumour", "tumours", "sarcoma", "polyp", "lesion", "cyst", "nodule", "metastasis")
 _GENERIC = re.compile(
     r"\b(?:lesions?|mass(?:es)?|tumou?rs?|neoplas(?:m|ms|ia)|growths?|malignanc(?:y|ies)|metastas[ei]s|cancers?|sarcomas?"
     r"|carcinomas?|lumps?)\b",
@@ -34,6 +35,8 @@ def lesion_rows(table: StructureTable) -> tuple[Structure, ...]:
 
 
 def is_lesion(table: StructureTable, name: str) -> bool:
-    """Whether a structure of the table is a lesion."""
+    """Whether a structure is a lesion, or half of one ("left kidney cyst"); what is no row, by its last word."""
     row = table.get(name)
-    return row is not None and row.parent == KIND
+    if row is None:
+        return name.rsplit(" ", 1)[-1] in _NOUNS
+    return KIND in (row.parent, *table.above(row.name))

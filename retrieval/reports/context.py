@@ -25,10 +25,15 @@ _LIST = 7  # words in which the "or" of a list comes
 _JOINTS = frozenset({",", "and", "with", "plus", "(", "or", "nor", "/"})
 # What opens something new behind a comma or "and": "no effusion, small nodule", "no mass and a cyst".
 _FRESH = frozenset({"a", "an", "<size>", "there", "small", "mild", "moderate", "large", "multiple", "several", "few", "severe",
-                    "new", "stable", "unchanged", "chronic", "minimal", "trace", "slight", "marked", "bilateral", "two", "three"})  # fmt: skip
+                    "new", "low", "high", "intermediate", "known", "likely", "most", "probably", "possibly", "suspicious", "suggesting", "suggestive", "consistent", "stable", "unchanged", "chronic", "minimal", "trace", "slight", "marked", "bilateral", "two", "three"})  # fmt: skip
 _MARKS = frozenset({":", ",", ";", ")"})
 _PLACING = frozenset({"and", "or", "but", "in", "on", "at", "from", "bilaterally", "today", "now", "since", "post"})
 _STILL_THERE = frozenset({"known", "treated"})
+_MAYBE = frozenset({"likely", "probably", "presumably", "possibly", "most"})
+_NATURE = frozenset({"reactive", "degenerative", "benign", "physiological", "physiologic", "inflammatory", "postoperative", "postsurgical", "artefactual",
+                     "chronic", "acute", "old", "infective", "infectious", "traumatic", "incidental", "iatrogenic", "congenital", "osteoporotic",
+                     "atelectatic", "dependent", "positional", "developmental", "longstanding", "subacute", "vascular", "postinflammatory"})  # fmt: skip
+_SAME = frozenset({"lesion", "represents", "representing"})
 _BOTH_WAYS = frozenset({"versus", "vs", "favoured", "favored", "more", "less"})
 _ONE_NOUN = frozenset({"prior", "previous", "previously", "known", "remote", "post", "recent", "earlier", "former"})
 _NOW = frozenset({"unchanged", "stable", "persists", "persistent", "persisting", "remains", "now", "again", "today", "currently", "smaller", "larger", "bigger",
@@ -51,6 +56,8 @@ def presence_of(words: Sequence[str], first: int, last: int, others: Sequence[tu
     triggers = _triggers().find(words)
     for trigger in triggers:
         category, direction = trigger.value
+        if category == "negated" and trigger.first < first < trigger.last:
+            found.add("absent")  # "not involved", where the involvement is the mention
         if not _says_nothing(words, trigger, category) and (
             (direction in ("forward", "around") and _says_of_later(words, trigger, triggers, (first, last)))
             or (direction in ("backward", "around") and _says_of_earlier(words, trigger, triggers, last, others))
@@ -59,7 +66,8 @@ def presence_of(words: Sequence[str], first: int, last: int, others: Sequence[tu
             found.add("absent" if category == "negated" else category)
     for kind in _STRENGTH:
         if kind in found:
-            if kind == "historical" and _NOW & set(words[first:]) and not _gone(words, triggers, last):
+            ends = words.index(":", last) if ":" in words[last:] else len(words)
+            if kind == "historical" and _NOW & set(words[first:ends]) and not _gone(words, triggers, last):
                 continue
             return kind
     return "present"
@@ -70,6 +78,13 @@ def _says_nothing(words: Sequence[str], trigger: Match[tuple[str, str]], categor
     behind = words[trigger.last : trigger.last + 1]
     if words[trigger.first : trigger.last] == ["absent"] and behind and behind[0].isalpha():
         return behind[0] not in _PLACING
+    if (
+        category == "possible"
+        and words[trigger.first] in _MAYBE
+        and set(behind) & _NATURE
+        and words[trigger.last + 1 :][:1] != ["lesion"]
+    ):
+        return True  # "wedging, likely osteoporotic": the wedging is there
     if category == "possible" and {"origin", "nature", "aetiology", "etiology"} & set(
         words[trigger.last : trigger.last + 4]
     ):
@@ -113,6 +128,15 @@ def _says_of_earlier(
     behind = words[trigger.last : trigger.last + 1]
     # what may stand on either side belongs to the mention right behind it, if there is one
     either = direction == "around" and category == "possible" and words[trigger.first] not in _BOTH_WAYS
+    named = bool(behind) and behind[0].isalpha() and behind[0] not in _PLACING
+    if (
+        either
+        and named
+        and words[trigger.first - 1] == ","
+        and words[trigger.first] in _MAYBE
+        and not set(behind) & _SAME
+    ):
+        return False  # "lesion, 15 mm, likely focal fat": it is there
     reach = _NEAR if either and behind and behind[0] not in _MARKS else 0
     if any(last <= a <= trigger.first + reach for a, _b in others):
         return False
@@ -133,6 +157,8 @@ def _reaches(
     if _ends(words, triggers, between):
         return False
     gap = words[between[0] : between[1]]
+    if category == "negated" and "<size>" in gap and "," in gap[: gap.index("<size>")] and "or" not in gap:
+        return False  # "no liver mets, RML nodule 4 mm, ?met"
     joint = [n for n, word in enumerate(gap) if word in _JOINTS]
     if ":" in gap and (category in ("hypothetical", "possible") or words[trigger.first] in _ONE_NOUN):
         return False  # "Rule out appendicitis: appendix normal", "Post treatment: mass 34 mm"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from ..anatomy.structures import StructureTable
@@ -11,15 +11,20 @@ from .context import Presence
 from .directions import Direction
 from .grammar.binding import Binder
 from .grammar.entries import Entry, Memory, Place
-from .grammar.settling import Settler, give_limb_sides
+from .grammar.settling.limb_sides import give_limb_sides
+from .grammar.settling.settler import Settler
 from .lexicon import phrases_of, report_words
 from .mentions import named_structure
 from .sizes import Bound
-from .stating import ReadSentence, Status, presence_in, statement, status_of
+from .stating import ReadSentence, Status, at_every_place, presence_in, says_little, statement, status_of
 from .text import CHECKABLE, ReportText
 from .words.items import read_items
+from .words.kinds import devices, seen_things
 from .words.shorthand import read_words
 
+BACKGROUND = "history"  # the section whose lesions are past or asked for
+_NEAR = 7  # words from "uptake" to "is physiological"
+_HOLD_GAS = ("rectum", "colon", "sigmoid colon", "stomach", "small intestine", "intestine", "duodenum")
 _VAGUE = ("abnormality", "disease")  # say nothing without a structure
 
 
@@ -75,24 +80,33 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
     paragraphs: list[list[Entry]] = [[]]
     read: dict[int, ReadSentence] = {}
     for sentence in report.sentences:
-        if sentence.section not in CHECKABLE:
+        if sentence.section not in (*CHECKABLE, BACKGROUND):
             continue
-        if sentence.paragraph != paragraph:
-            memory = Memory(sided=memory.sided, earlier=memory.topic or memory.earlier)
+        if sentence.paragraph != paragraph or sentence.section == BACKGROUND:
+            earlier = memory.topic or memory.earlier if sentence.section in CHECKABLE else None
+            memory = Memory(sided=memory.sided, regions=memory.regions, earlier=earlier)
             paragraph = sentence.paragraph
             paragraphs.append([])
         mine = paragraphs[-1]
         words = read_words(sentence.text, sentence.start)
         read[sentence.number] = ReadSentence(sentence, words, [word.text for word in words])
         binder = Binder(words, read_items(words, table), sentence.number, memory, table)
+        topic = memory.topic
         made = binder.read()
+        for entry in list(made):
+            made += at_every_place(entry, made, read[sentence.number])
         for entry in made:
             hedged = presence_in(entry, made, read[entry.sentence]) == "possible"
             Settler(entry, mine, memory, table, hedged=hedged).settle()
             mine.append(entry)
-        memory.end_sentence(made, binder.label_lesion if sentence.text.endswith(";") else None)
-    give_limb_sides(paragraphs, memory.sided, table)
-    return [finding for entries in paragraphs for finding in _made(entries, read, table)]
+        if devices() & {word.text for word in words} and not any(entry.lesion for entry in made):
+            memory.topic = topic  # "tip of the line in the right atrium"
+        memory.goes_on = sentence.text.endswith(";")
+        memory.end_sentence(made, binder.label_lesion if memory.goes_on else None)
+    give_limb_sides(paragraphs, memory.sided, memory.regions, table)
+    found = [finding for entries in paragraphs for finding in _made(entries, read, table)]
+    today = {finding.lesion for finding in found if finding.section in CHECKABLE}
+    return [finding for finding in found if finding.section in CHECKABLE or finding.lesion not in today]
 
 
 def _made(entries: Sequence[Entry], read: dict[int, ReadSentence], table: StructureTable) -> list[Finding]:
@@ -127,14 +141,27 @@ def _finding(entry: Entry, entries: Sequence[Entry], read: ReadSentence, table: 
         return None
     if not entry.lesion and not (entry.place and entry.place.organ):
         return None
+    if entry.lesion == "uptake" and {"physiological", "physiologic"} & set(read.plain[entry.last : entry.last + _NEAR]):
+        return None
+    if entry.lesion == "gas" and entry.place is not None and entry.place.organ in _HOLD_GAS:
+        return None
     presence = presence_in(entry, entries, read)
+    if read.sentence.section == BACKGROUND:
+        if not entry.lesion or entry.lesion in seen_things() or entry.how != "name" or presence in ("absent", "family"):
+            return None
+        presence = "historical" if presence in ("present", "historical") else "possible"
     status = status_of(entry, read)
     if not entry.lesion:
         stated = statement(entry, entries, status, presence, read)
         if stated is None:
             return None
         status, presence = stated
+    if presence == "absent" and entry.lesion and says_little(entry, entries, read):
+        return None
     place = entry.place or Place("")
+    if entry.from_afar and presence == "absent" and place.side == "both":
+        place = replace(place, side="")  # "defects at both bases. No segmental defect."
+        entry.place = place
     side = entry.stands or ("both" if "plural" in (entry.side, place.side) else "")
     sizes = entry.sizes or (entry.priors if presence == "historical" else [])
     if presence == "absent" and entry.lesion not in ("", "dilatation", "enlargement", "distension", "thickening"):

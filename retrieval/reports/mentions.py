@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from ..anatomy.lesions import is_lesion
 from ..anatomy.structures import StructureTable
 from .lexicon import Match, Phrases, report_words
 
@@ -16,7 +17,6 @@ _SIDES = {"left": "left", "right": "right", "lt": "left", "rt": "right", "bilate
           "bilaterally": "both", "leftsided": "left", "rightsided": "right"}  # fmt: skip
 _SIDE_REACH = 4  # words between a side and what it belongs to
 _STOP = ("and", "or", "but", "while", "with")
-_LESIONS = ("tumour", "tumours", "sarcoma", "polyp", "lesion", "cyst", "nodule", "metastasis")
 _NOT_A_SIDE = ("lobe", "upper", "lower", "quadrant", "atrium", "ventricle", "colon", "hepatic")
 
 
@@ -72,11 +72,6 @@ def whole(table: StructureTable, name: str) -> str:
     return row.parent if row is not None and row.side in ("left", "right") and table.get(row.parent) else name
 
 
-def is_lesion(name: str) -> bool:
-    """Whether a row of the table is a lesion ("kidney tumour") and not a part of the body."""
-    return name.rsplit(" ", 1)[-1] in _LESIONS
-
-
 @cache
 def _phrases(table: StructureTable) -> Phrases[tuple[Kind, str, str]]:
     words = report_words()
@@ -84,7 +79,7 @@ def _phrases(table: StructureTable) -> Phrases[tuple[Kind, str, str]]:
     for how in ("adjective", "surgery", "megaly"):
         entries += [(term, ("structure", name, how)) for term, name in words[how] if table.get(name)]
     for row in table.rows:
-        if not is_lesion(row.name):
+        if not is_lesion(table, row.name):
             entries += [(term, ("structure", row.name, "name")) for term in row.terms if len(term) >= SHORTEST]
     entries += [(term, ("lesion", name, "name")) for term, name in words["lesion"]]
     return Phrases(entries, plurals=True)

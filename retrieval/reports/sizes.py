@@ -29,7 +29,7 @@ _WORDS = {
 }
 _WORDS |= {"eleven": 11, "twelve": 12, "fifteen": 15, "twenty": 20}
 _PRIOR = re.compile(
-    r"\b(previous(?:ly)?|prior|formerly|initially|originally|then|nadir|baseline|earlier|before|was|had been|down from|up from"
+    r"\b(previous(?:ly)?|prior|formerly|initially|originally|then|nadir|baseline|earlier|before|against|was|had been|down from|up from"
     r"|from|compared (?:to|with)|versus|vs\.?)[\s(:,]*(?:(?:of|at|it|was|measur\w+|size of)\s*)*$",
     re.IGNORECASE,
 )
@@ -38,15 +38,15 @@ _PRIOR_AFTER = re.compile(
     r"|(?:on\s+)?(?:the\s+)?(?:previous|prior|last)|before\b|previously|earlier|at baseline|ago\b|last (?:month|year|week))"
 )
 _NOT_SIZE = re.compile(
-    r"^\s*-?(?:(?:\w+[\s-])?(?:component|retraction|rim\b|neck\b)|thick\w*\s+(?:slices?|cuts?|sections?)|slices?|cuts?|sections?|collimation|reconstructions?|increments?|gap"
-    r"|(?:of\s+)?(?:overriding|overlap|shortening|impaction|longer|shorter|wider|thicker)|FN\b|from(?!\s+\d)|above|below|beyond|away|off|distal(?:ly)? to|proximal(?:ly)? to|cranial(?:ly)? to|caudal(?:ly)? to|cephalad|deep to|inferior to|superior to"
+    r"^\s*-?(?:(?:\w+[\s-])?(?:component|retraction|retr\b|rim\b|neck\b|fragments?\b|step[\s-]?off|step\b|displacement|diastasis|distraction|separation|depression)|thick\w*\s+(?:slices?|cuts?|sections?)|slices?|cuts?|sections?|collimation|reconstructions?|increments?|gap"
+    r"|(?:of\s+)?(?:overriding|overlap|shortening|impaction|longer|shorter|wider|thicker)|FN\b|from(?!\s+(?:\d|[CTLS]\d))|above|below|beyond|away|off|distal(?:ly)? to|proximal(?:ly)? to|cranial(?:ly)? to|caudal(?:ly)? to|cephalad|deep to|inferior to|superior to"
     r"|anterior to|posterior to|lateral to|medial to|short of|to the (?:left|right) of|per\b|of growth|growth|larger than"
     r"|in (?:one|two|three|\d+) (?:months|years)|margin)",
     re.IGNORECASE,
 )
 _NOT_BEFORE = re.compile(
     r"\b(?:growth of|grown by|grew by|increased? (?:in size )?by|decreased? (?:in size )?by|shrunk by|slice thickness(?: of)?|slices? of"
-    r"|displac[^,.;]{0,30}\bby|sum of (?:the )?(?:target )?lesions?|neck|cortex|cortical thickness(?: of)?|parenchymal? (?:thickness )?(?:of)?|margins? of|distance of|within"
+    r"|displac[^,.;]{0,30}\bby|displaced|depress\w*[^,.;\d]{0,20}\bby|component(?: of)?|angulated|shortened|overriding|sum of (?:the )?(?:target )?lesions?|neck|cortex,?|cortical thickness(?: of)?|parenchymal? (?:thickness )?(?:of)?|margins? of|distance of|within"
     r"|gap of|interval of|every|needle|gauge|catheter|stent of|sum of(?: the)?(?: longest)? diameters?(?: is| of)?|mGy\*|mGy)\s*$",
     re.IGNORECASE,
 )
@@ -108,6 +108,8 @@ def measures(text: str) -> list[tuple[Size, bool]]:
     volumes = []
     for match in _VOLUME.finditer(text):
         unit = match.group(2)
+        if unit == "L" and re.match(r"\s*\d", text[match.end() :]):
+            continue  # "R 9.8 L 10.1"
         if (
             unit == "L"
             and "." not in match.group(1)

@@ -12,14 +12,20 @@ from .context import Presence, presence_of
 from .grammar.entries import Entry
 from .lexicon import report_words
 from .text import Sentence
+from .words.kinds import needs_place
 from .words.shorthand import Word
 
 Status = Literal["", "normal", "enlarged", "small", "removed", "present"]
 _NOT_LOOKED_AT = ("not visualised", "not visualized", "not evaluated", "not assessed", "not imaged", "not included", "not well seen",
-                  "not examined", "not covered", "not fully", "obscured", "poorly seen", "limited")  # fmt: skip
+                  "not examined", "not covered", "not seen", "not demonstrated", "not identified", "could not be", "cannot be", "not be assessed", "not visible", "not shown", "not scanned", "obscured", "not fully", "obscured", "poorly seen", "limited")  # fmt: skip
 _REACH = 8  # words behind "nodes" in which it is said that they are normal
 _NODES_NORMAL = ("not (?:\\w+ )?enlarged", "(?<!ab)normal", "unremarkable", "within normal", "physiologic(?:al)?")
 _ENDING = frozenset({"and", "or", "with", "but", "of", "in", "is", "are"})
+_SEVERAL = 2
+_FEW = 4  # words from "no" to what is denied
+_OF_SOMETHING = frozenset({"enhancement", "uptake", "lesion", "mass", "nodule", "focus", "abnormality", "disease"})
+_UNTOLD = frozenset({"new", "other", "further", "additional", "distant", "significant", "interval"})
+_OR = 2  # words between two things of which one is there
 _NEAR = 5  # words from "absence of" to the structure
 
 
@@ -56,7 +62,55 @@ def presence_in(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> P
         and (e.lesion or e.how != "adjective" or e.state or e.sizes)
     ]
     told = presence_of(read.plain, entry.first, entry.last, others)
+    if told == "present" and entry.lesion and _one_of_two(entry, entries, read):
+        return "possible"
     return "present" if told == "historical" and entry.seen_now else told
+
+
+def _one_of_two(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> bool:
+    """ "Collapse or consolidation": either may be there."""
+    for other in entries:
+        if other is entry or not other.lesion or other.sentence != entry.sentence or other.lesion == entry.lesion:
+            continue
+        first, second = (other, entry) if other.first < entry.first else (entry, other)
+        between = read.plain[first.last : second.first]
+        if (between[:1] == ["or"] and len(between) <= _OR) or between[:2] in (["versus"], ["vs"]):
+            return True
+    return False
+
+
+def says_little(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> bool:
+    """ "No new lesion", "no distant metastases": a denial of what no structure of the sentence is the place of."""
+    before = read.plain[max(0, entry.first - _FEW) : entry.last]
+    here = [e for e in entries if e.sentence == entry.sentence and not e.inherited]
+    named = any(e.place is not None and e.place.said for e in here)
+    own = entry.names_place or bool(entry.side) or named
+    if entry.lesion == "abnormality":
+        return True
+    if own or "no" not in before:
+        return False
+    nowhere = entry.place is None and entry.lesion in _OF_SOMETHING
+    far = read.plain[0] == "no" and (nowhere or (entry.from_afar and entry.lesion in needs_place()))
+    return far or bool(_UNTOLD & set(before[before.index("no") :]))
+
+
+def at_every_place(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> list[Entry]:
+    """ "Uptake in the ilium, T8 and a rib, suspicious for metastases": further entries, so that each place has one."""
+    before = [
+        e
+        for e in entries
+        if e.lesion and e.last <= entry.first and e.group != entry.group and e.sentence == entry.sentence
+    ]
+    group = [e for e in before if e.first == before[-1].first and e.place is not None]
+    if not entry.lesion or entry.place is not None or entry.side or entry.names_place or len(group) < _SEVERAL:
+        return []
+    if presence_in(entry, entries, read) != "possible":
+        return []
+    entry.place, entry.side, entry.open = group[0].place, group[0].side, False
+    made = [entry.copy((entry.first, entry.last)) for _other in group[1:]]
+    for copied, other in zip(made, group[1:], strict=True):
+        copied.place, copied.side, copied.weak = other.place, other.side, False
+    return made
 
 
 def _normal_nodes(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> bool:
@@ -68,7 +122,7 @@ def _normal_nodes(entry: Entry, entries: Sequence[Entry], read: ReadSentence) ->
     before = read.plain[max(0, entry.first - _NEAR) : entry.first]
     near = before[max((n + 1 for n, word in enumerate(before) if not word.isalpha() or word in _ENDING), default=0) :]
     return ("normal" in near and "not" not in near) or any(
-        re.match(rf"(?:\w+ )*?{phrase}\b", behind) and "not normal" not in behind for phrase in _NODES_NORMAL
+        re.match(rf"(?:\w+ )*?(?:[,:] )?{phrase}\b", behind) and "not normal" not in behind for phrase in _NODES_NORMAL
     )
 
 

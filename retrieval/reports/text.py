@@ -100,7 +100,19 @@ def _sections(text: str) -> list[tuple[str, int, int]]:
         parts.append((section, end, label.start() if label else stop))
         if label:  # "Technique: 1 mm slices. Stones: none." on one line
             parts.append(("findings", label.start(), stop))
-    return [(section, a, b) for section, a, b in parts if text[a:b].strip()]
+    return [(section, a, b) for section, a, b in _reopened(parts, text) if text[a:b].strip()]
+
+
+def _reopened(parts: list[tuple[str, int, int]], text: str) -> list[tuple[str, int, int]]:
+    """The parts, where a last one that claims nothing ends with its first sentence: "Indication: cough. Lungs clear."."""
+    section, start, end = parts[-1]
+    if section in CHECKABLE or (len(parts) > 1 and any(s in CHECKABLE and text[a:b].strip() for s, a, b in parts[:-1])):
+        return parts
+    sentences = _sentences(text, start, end)
+    if section == "recommendation" or len(sentences) < 2:
+        return parts
+    cut = sentences[0][2]
+    return [*parts[:-1], (section, start, cut), ("findings", cut, end)]
 
 
 def _sentences(text: str, start: int, end: int) -> list[tuple[int, int, int]]:

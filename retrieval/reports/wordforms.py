@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+_IRREGULAR = {"foot": "feet", "tooth": "teeth", "calf": "calves"}
 _SHORTEST_STEM = 3
 _AMERICAN = tuple(
     (re.compile(british), american)
@@ -53,7 +54,7 @@ def plurals(word: str) -> tuple[str, ...]:
     for end, plural in (("sis", "ses"), ("oma", "omata"), ("us", "i"), ("um", "a"), ("ix", "ices"), ("ex", "ices"), ("nx", "nges"), ("ule", "ula")):  # fmt: skip
         if word.endswith(end) and len(word) > len(end) + 1:
             forms.append(word.removesuffix(end) + plural)
-    return tuple(forms)
+    return (*forms, _IRREGULAR[word]) if word in _IRREGULAR else tuple(forms)
 
 
 def formed(word: str, endings: dict[str, str], roots: dict[str, str], unlike: frozenset[str]) -> Formed | None:

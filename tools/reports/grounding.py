@@ -10,9 +10,10 @@ import numpy as np
 from ...imaging.errors import OstensorError
 from ...imaging.geometry import reorient_mask
 from ...models import catalogue
+from ...retrieval.anatomy.lesions import is_lesion
 from ...retrieval.anatomy.structures import StructureTable
 from ...retrieval.reports.findings import Finding
-from ...retrieval.reports.mentions import is_lesion, whole
+from ...retrieval.reports.mentions import whole
 from ..describing.described import Wanted, describe, read
 from ..describing.results import Candidate
 from ..desk.desk import Call, Desk, allowed_use
@@ -62,7 +63,9 @@ def ground(job: Job, image_id: str, findings: Sequence[Finding]) -> Grounds:
         for name in parts(desk.table, f.structure)
     }
     sized |= {desk.table.partner(name) or name for name in sized}
-    rows = {name: _evidence(desk, row, lengths=name in sized or is_lesion(name)) for name, row in masks.items()}
+    rows = {
+        name: _evidence(desk, row, lengths=name in sized or is_lesion(desk.table, name)) for name, row in masks.items()
+    }
     job.report(0.8, "measured")
     return Grounds(rows, masks, _described(job.part(0.8, 1.0), image_id, findings, masks))
 
@@ -134,7 +137,7 @@ def _measured(desk: Desk, mask_id: str, what: list[What]) -> Measurement:
 
 def _lengths(desk: Desk, structure: str, found: Measurement) -> dict[str, object]:
     """Lengths as evidence; of several parts each one's, of an organ without its crumbs."""
-    least = 0.0 if is_lesion(structure) or desk.table.get(structure) is None else _CRUMB * found.voxels
+    least = 0.0 if is_lesion(desk.table, structure) or desk.table.get(structure) is None else _CRUMB * found.voxels
     parts = [part.lengths for part in found.parts if part.lengths and part.voxels >= least]
     mine = {} if found.diameters is None else found.diameters.model_dump(exclude={"slice_index"})
     return {

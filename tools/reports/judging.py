@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...retrieval.anatomy.lesions import is_lesion
+from ...retrieval.anatomy.structures import StructureTable
 from ...retrieval.reports.findings import Finding
-from ...retrieval.reports.mentions import is_lesion
 from ..desk.results import CUT
 from .lengths import TOLERANCE_SHARE, judge_length
 from .results import Evidence, Judgement
@@ -184,7 +185,8 @@ def _state(finding: Finding, row: Evidence) -> Judged | None:
 
 def _lesion(finding: Finding, rows: Sequence[Evidence]) -> Judged:
     """Judge a lesion by a model that can see such lesions; the host's absence alone also tells."""
-    candidates = [row for row in rows if row.tool == "segment_described" or is_lesion(row.structure)]
+    table = StructureTable.bundled()
+    candidates = [row for row in rows if row.tool == "segment_described" or is_lesion(table, row.structure)]
     hosts = [row for row in rows if row not in candidates]
     if finding.presence != "absent" and hosts and all(row.verdict == "absent" for row in hosts):
         names = " and ".join(row.structure for row in hosts)

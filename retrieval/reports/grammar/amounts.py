@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..words.kinds import hedges, into, verbs
-from ..words.naming import Item
-from .clause import JOINTS, SMALL_WORDS
 from .entries import Entry
-from .sides import Sides
+from .measured import Measured
+from .structures.clause import JOINTS
 
+_NODES = 7  # words from "enlarged" to "nodes"
+_OF_ORGAN = frozenset({"scarring", "steatosis", "cirrhosis", "malrotation", "ectopia", "congestion"})
 _NOW = frozenset({"now", "today", "currently", "presently"})
 
 
-class Amounts(Sides):
+class Amounts(Measured):
     """Reads sizes, counts and states."""
 
     def _size(self, k: int) -> int:
@@ -27,6 +28,9 @@ class Amounts(Sides):
             return k + 1  # "Parenchymal thickness 14 mm": of nothing that is known
         if self.after(k)[:1] == ["of"] and self._a_noun(item.last + 1):
             return k + 1  # "after 100 ml of iohexol"
+        if self._of_left_out(k):
+            self.current = [self._nothing(item)]
+            return k + 1  # "with a 3 cm cavity"
         if self._of_which(k):
             self.current = [self._nothing(item)]
             return k + 1
@@ -47,42 +51,21 @@ class Amounts(Sides):
             self.pre_sizes.append(item.size)
         elif self.current[0].sizes and not item.size.is_prior and self._side_follows(k):
             self.pending.append(item.size)
+        elif self.current[0].lesion in _OF_ORGAN and not item.size.is_prior:
+            self._measure_organ(item, self.current[0])
         else:
             self._attach(item.size)
         return k + 1
 
-    def _of_which(self, k: int) -> bool:
-        """ "AAA 56 mm, extending into the iliac artery, which measures 21 mm": not the size of what is measured already."""
-        told = self.current[0] if self.current else None
-        n = k - 1
-        while n > 0 and self.items[n].sort == "state":
-            n -= 1
-        words = self.words[self.items[n].last : self.items[k].first] if n >= 0 else []
-        behind = n >= 0 and self.items[n].sort == "organ" and "which" in words[:2]
-        return behind and told is not None and bool(told.lesion) and bool(told.sizes)
-
-    def _of_lesion(self, k: int) -> bool:
-        """ "5 mm of anterolisthesis", "9 mm of leftward midline shift"."""
-        nxt = self.next(k)
-        if nxt is None or self.before(k + 1)[:1] != ["of"]:
-            return False
-        return nxt.sort == "lesion" or (
-            nxt.sort in ("organ", "side") and self._chain(k + 2, ("organ", "side")) is not None
-        )
-
-    def _is_of_nothing(self, item: Item) -> bool:
-        """Whether a size stands behind a noun that is no structure, and before none."""
-        behind = any(self._a_noun(n) for n in range(item.first))
-        nxt = self.next(0)
-        ahead = nxt is not None and nxt.sort in ("organ", "lesion", "count") and self._direct(1)
-        return behind and not ahead and self._chain(1, ("side", "organ", "state", "count")) is None
-
-    def _side_follows(self, k: int) -> bool:
-        nxt = self.next(k)
-        return nxt is not None and nxt.sort == "side" and set(self.before(k + 1)) <= (SMALL_WORDS - {",", "and", "or"})
-
     def _state(self, k: int) -> int:
         item = self.items[k]
+        ahead = self.words[item.last : item.last + _NODES]
+        until = next((n for n, word in enumerate(ahead) if word in ("node", "nodes")), -1)
+        of_nodes = until >= 0 and not set(ahead[:until]) & (verbs() | {",", "with"})
+        if item.name in ("enlarged", "small") and (
+            of_nodes or self._chain(k + 1, ("side", "organ", "size", "count")) is not None
+        ):
+            return k + 1  # "neck: enlarged right cervical nodes", "no enlarged intraparotid or cervical nodes"
         at = (item.name, item.first, item.last)
         nxt = self.next(k)
         if (
@@ -113,6 +96,8 @@ class Amounts(Sides):
 
     def _count(self, k: int) -> int:
         item = self.items[k]
+        if item.name == "one" and {"a", "an", "the"} & set(self.words[max(0, item.first - 3) : item.first]):
+            item = self.items[k] = replace(item, count=None)  # "a submucosal one"
         near = self.words[max(0, item.first - 2) : item.first]
         if (
             self._chain(k + 1, ("side", "organ", "size", "state")) is not None

@@ -11,9 +11,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..sizes import Size
-from ..words.kinds import clause_words, denials, into, verbs
+from ..words.kinds import clause_words, denials, exams, into, seen_things, verbs
+from ..words.limbs import is_region, is_trunk, limb_of
 from .amounts import Amounts
 from .entries import OTHER, Entry
+
+_HEADING = 2  # words of a heading that names no structure known
 
 
 class Binder(Amounts):
@@ -36,8 +39,19 @@ class Binder(Amounts):
         self._respectively()
         if self.current:
             self.memory.current = self.current
+        self._title()
         self.memory.side = self.last_side
+        seen = [entry for entry in self.entries if entry.lesion in seen_things()]
+        self.memory.seen = [entry for entry in seen if entry.group == seen[-1].group]
         return self.entries
+
+    def _title(self) -> None:
+        """ "Right shoulder." before everything else says what the report is about, as before a colon."""
+        one = self.entries[0] if len(self.entries) == 1 and self.sentence == 0 else None
+        if one is None or one.lesion or one.state or one.sizes or one.place is None or set(self.words) & verbs():
+            return
+        if is_region(one.place.organ, self.table) and limb_of(one.place.organ, self.table) and one.how != "surgery":
+            self.memory.label = [one.place]
 
     def _boundary(self, k: int) -> None:
         before = self.before(k)
@@ -79,9 +93,14 @@ class Binder(Amounts):
 
     def _label(self, k: int) -> None:
         """What stands before a colon is what the rest is about."""
+        if k == 0 and self.words[0].isalpha() and self.words.index(":") <= _HEADING:
+            self.memory.topic, self.memory.label = None, []  # "Vessels: no aneurysm" speaks of something else
         organs = [e for e in self.entries if not e.lesion]
         if organs and len(organs) == len(self.entries):
             places = [e.place for e in organs if e.place is not None]
+            titled = exams() & set(self.words[: self.items[k].first])
+            if titled and all(is_trunk(p.organ, self.table) for p in places):
+                places, self.current = [], []  # "CTA head and neck: stenosis of …"
             self.subject = places
             self.memory.label = places
             self.memory.topic = places[-1] if places else self.memory.topic
@@ -101,6 +120,8 @@ class Binder(Amounts):
         """ "Liver mass: none", "Stones - nil": what stands before the colon is denied."""
         said = denials()
         for n, word in enumerate(self.words):
+            if word in ("nil", "neg") and n + 1 == len(self.words) and self.entries and self.entries[-1].last == n:
+                self.entries[-1].denied = True  # "LNs nil"
             if word not in (":", "dash"):
                 continue
             rest = self.words[n + 1 :]

@@ -41,6 +41,10 @@ class Entry:
         by_usual: its place is only the usual one. by_adjective: "renal stone" may yet lie in the ureter.
         beside: the side of what it is said to go with ("a stone in the left ureter with hydronephrosis").
         seen_now: a later sentence gives its size of today.
+        denied_here: "no" stands right before it.
+        words_before: of the few words before it those that say "another" ("additional").
+        afresh: its sentence begins with "no".
+        from_afar: its place was last spoken of in a sentence before, and is no heading.
         by_label: it stands before a colon with its place ("thyroid nodules: right lobe 8 mm").
         template: others were counted out of it ("stones: two left, one right"), so that it is no finding of its own.
         group: entries joined by "and", "or" or commas share it.
@@ -65,6 +69,10 @@ class Entry:
     by_usual: bool = False
     by_adjective: bool = False
     by_label: bool = False
+    from_afar: bool = False
+    afresh: bool = False
+    denied_here: bool = False
+    words_before: tuple[str, ...] = ()
     beside: str = ""
     template: bool = False
     inherited: bool = False
@@ -128,7 +136,10 @@ class Memory:
 
     Attributes:
         sided: structures named with a side and in which sentence, of the whole report.
+        regions: joints and parts of limbs named, of the whole report; the first is what was examined.
+        seen: what the last sentence saw and did not name ("mass").
         label_lesion: the lesion before a colon, while the sentences behind it only end in semicolons.
+        goes_on: the sentence before only ended in a semicolon.
         earlier: the topic of the paragraph before; only a bare "left lobe" is understood of it.
     """
 
@@ -137,8 +148,10 @@ class Memory:
     topic: Place | None = None
     side: str = ""
     sided: list[tuple[int, Place]] = field(default_factory=list)
-
+    regions: list[Place] = field(default_factory=list)
+    seen: list[Entry] = field(default_factory=list)
     label_lesion: Entry | None = None
+    goes_on: bool = False
     earlier: Place | None = None
 
     def end_sentence(self, entries: list[Entry], label_lesion: Entry | None) -> None:

@@ -24,6 +24,11 @@ _CHEST = (
     "pulmon",
 )
 
+_SPACES = ("subarachnoid space", "subdural space", "epidural space")
+_FED_BY = {"kidneys": "renal artery", "spleen": "splenic artery", "liver": "hepatic artery", "femora": "femoral artery",
+           "radius": "radial artery", "ulna": "ulnar artery", "mesentery": "superior mesenteric artery"}  # fmt: skip
+_TENDON_AT = {"patella": "patellar ligament", "quadriceps femoris": "quadriceps tendon", "rotator cuff": "rotator cuff"}
+_HEADS = {"head of humerus": "shoulder joint", "head of femur": "hip joint", "femoral head": "hip joint"}
 _OF_BONE = ("vertebra", "femur", "femora", "head of", "plateau", "bone")
 _ON_THE_PLEURA = (
     "plaque",
@@ -62,10 +67,26 @@ def only_place(entry: Entry) -> str:
         return values("always")[entry.lesion]
     if entry.lesion == "effusion" and any(part in organ for part in _CHEST):
         return "pleural cavity"
+    if organ == "hilum of lung" and entry.usual in ("bile duct", "liver", "kidneys", "spleen"):
+        return entry.usual  # "cholangiocarcinoma at the hilum"
+    if organ == "hilum of lung" and entry.lesion in values("oflung"):
+        return "lungs"  # "perihilar haze"
+    if entry.lesion.startswith(("tendin", "tenosyn")) and organ in _TENDON_AT:
+        return _TENDON_AT[organ]  # "patellar tendinopathy"
+    if entry.lesion in ("aneurysm", "pseudoaneurysm", "dissection") and organ in _FED_BY:
+        return _FED_BY[organ]  # "aneurysm at the renal hilum"
+    if entry.lesion in ("avascular necrosis", "osteonecrosis") and organ == "hip joint":
+        return "head of femur"
+    if entry.lesion in ("haemorrhage", "haematoma") and entry.names_place and entry.usual in _SPACES:
+        return entry.usual  # "subarachnoid haemorrhage in the sylvian fissure"
+    if entry.lesion in ("dislocation", "subluxation") and organ in _HEADS:
+        return _HEADS[organ]
     if entry.lesion == "stenosis" and organ.startswith("intervertebral dis"):
         return "spinal canal"
     if organ == "pleural cavity" and entry.lesion in _ON_THE_PLEURA:
         return "pleura"
+    if entry.lesion == "effusion" and entry.side and organ in ("heart", "left ventricle", "right ventricle"):
+        return "pleural cavity"
     if entry.lesion == "effusion" and organ in ("heart", "left ventricle", "right ventricle"):
         return "pericardium"
     return ""

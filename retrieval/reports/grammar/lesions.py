@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..words.kinds import always, carrying, describing, hedges, identities, sized, verbs
+from ..words.kinds import (
+    describing,
+    hedges,
+    identities,
+    renamed,
+    seen_things,
+    verbs,
+)
 from ..words.naming import Item
-from .entries import OTHER, Entry, Place
+from .entries import Entry, Place
 from .hosts import usual_place
-from .organs import Organs
+from .lesion_places import LesionPlaces
 
 _DEGREES = frozenset(
     {
@@ -25,12 +32,12 @@ _DEGREES = frozenset(
         "mixed",
     }
 )
+_ANOTHER = frozenset({"additional", "other", "further", "remaining", "smaller", "more"})
 _MEASURES = frozenset({"focus", "observation"})
-_NEAR = 6  # words in which "underlying" or "secondary to" stands before a lesion
 _PRONOUNS = frozenset({"it", "they", "this", "these", "both"})
 
 
-class Lesions(Organs):
+class Lesions(LesionPlaces):
     """Reads lesions."""
 
     def _lesion(self, k: int) -> int:
@@ -54,8 +61,11 @@ class Lesions(Organs):
                 item.name, place, side if place is None or not place.side else "", item.first, item.last, self.sentence,
                 group, item.how, open=place is None, weak=weak, plural=item.plural, order=self.pre_order or self.compound_order, usual=usual, usual_by_name=its_own and named != usual_place("", item.name), leans=self.leans, leans_on_it=self.words[0] in _PRONOUNS, by_adjective=bool(self.compound) and self.adjective,
             )  # fmt: skip
-            entry.count, entry.beside = self.pre_count, self._beside(k, here)
-            entry.names_place = its_own
+            acting = here[-1].stands if item.how == "action" and here else ""
+            entry.count, entry.beside = self.pre_count, acting or self._beside(k, here)
+            entry.names_place, entry.afresh = its_own, self.words[0] == "no"
+            entry.words_before = tuple(word for word in self.before(k) if word in _ANOTHER)
+            entry.denied_here = bool({"no", "without", "nil"} & set(self.before(k)))
             entry.elsewhere = place is None and self._elsewhere(k)
             made.append(entry)
             if self.split and entry.stands == "both" and entry.order:
@@ -72,38 +82,41 @@ class Lesions(Organs):
             self._attach(size)
         return k + 1
 
-    def _take_place(self, entry: Entry) -> None:
-        """The place the identity is named with, if it is another than where the thing was seen."""
-        said, seen = self.compound[0] if self.compound else None, entry.place
-        if said is None and usual_place("", entry.lesion) == "lungs":
-            said = Place("lungs")  # "flattened diaphragms in keeping with COPD"
-        if said is None or said.side:
-            return
-        if seen is None or not self._inside(seen.organ, said.organ):
-            entry.place = replace(said, side=seen.side if seen is not None else "")
-
-    def _beside(self, k: int, here: Sequence[Entry]) -> str:
-        """The side of the lesion it goes with, or of what it is said to lie under or upstream of."""
-        first = self.items[k].first
-        before = set(self.before(k)) | set(self.words[max(here[-1].last if here else 0, first - _NEAR) : first])
-        if before & carrying():
-            return self.last_side if self.last_side in OTHER else ""
-        joined = bool(here) and bool({"with", "causing", "and"} & before) and not {"without", "no"} & before
-        side = (here[-1].stands or here[-1].beside) if joined else ""
-        return side if side in OTHER else ""
-
     def _is_no_other_lesion(self, k: int) -> bool:
         """Whether the noun says more of a lesion that is named already, or of one that comes; it is then taken in."""
         item, nxt, here = self.items[k], self.next(k), self._lesions_here()
-        if here and self._is_verb(k):
+        if item.how == "action" and not self._acts(k, here):
+            return True
+        here = [entry for entry in here if entry.how != "action"]
+        if here and self._is_verb(k) and item.how != "action":
             return True
         if here and identities().find(self.words[here[-1].last : item.first]):
-            for entry in here:
-                if entry.group == here[-1].group:
+            seen = [entry for entry in here if entry.group == here[-1].group]
+            if any(entry.lesion in seen_things() or entry.lesion in renamed() for entry in seen):
+                for entry in seen:
                     entry.lesion, entry.affirmed = item.name, True
-                    self._take_place(entry)
-            self._reset()
+                    self._take_place(entry, k)
+                self._reset()
+                return True
+            if not self.compound and here[-1].place is not None:
+                self.compound = [here[-1].place]  # "reticulation and bronchiectasis, typical of interstitial pneumonia"
+            return False
+        if self._names_seen(k, here) or self._is_sign(k, here):
             return True
+        if item.name in ("uptake", "enhancement") and nxt is not None and self._next_lesion(k):
+            return True  # "uptake in a 15 mm mesenteric nodule"
+        ahead = (
+            self._chain(k + 2, ("organ", "side", "size", "count"))
+            if nxt is not None and nxt.sort in ("organ", "side")
+            else None
+        )
+        if (
+            item.name == "enlargement"
+            and self.after(k)[:1] == ["of"]
+            and ahead is not None
+            and self.items[ahead].name == "lymphadenopathy"
+        ):
+            return True  # "enlargement of the para-aortic nodes"
         if nxt is not None and nxt.sort == "lesion" and self.after(k) == ["of"] and item.name in _MEASURES:
             return True  # "a focus of restricted diffusion"
         if item.how == "predicate" and (self._before_lesion(k + 1) or self._describes_lesion(k)):
@@ -114,7 +127,19 @@ class Lesions(Organs):
             if place and not self.compound and item.last - item.first > 1:
                 self.compound = [Place(place, self._meant_side(self.pre_side))]  # "right ovarian cyst rupture"
             return True  # "ground-glass nodule": the first only says of what kind
-        if item.name in ("uptake", "activity") and "physiological" in self.words[max(0, item.first - 3) : item.first]:
+        if (
+            item.name in ("uptake", "activity")
+            and "physiological" in self.words[max(0, item.first - 3) : item.last + 2]
+        ):
+            if self.compound:  # "gastric uptake, physiological"
+                self._groups += 1
+                made = Entry(
+                    "", self.compound[0], "", item.first, item.last, self.sentence, self._groups, state="normal"
+                )
+                made.state_at = (item.first, item.last)
+                self.entries, self.current = [*self.entries, made], [made]
+                self._reset()
+                return True
             self.pre_state = ("normal", item.first, item.last)
             return True
         label = self._label_again(item)
@@ -149,7 +174,8 @@ class Lesions(Organs):
         nxt, named = self.next(k), self.current[-1] if self.current else None
         if nxt is not None and nxt.sort in ("organ", "side") and self._direct(k + 1):
             return False
-        return named is not None and bool(named.lesion) and self.items[k].name in describing()
+        more = named is not None and named.how == "predicate" and self.before(k) == ["and"]  # "unfolded and calcified"
+        return named is not None and bool(named.lesion) and self.items[k].name in describing() and not more
 
     def _group_of(self, k: int, here: Sequence[Entry]) -> int:
         """The group of the list the lesion goes on with, else a new one."""
@@ -163,54 +189,6 @@ class Lesions(Organs):
         self._groups += 1
         return self._groups
 
-    def _places_of(self, k: int, here: Sequence[Entry], *, its_own: bool) -> tuple[list[Place | None], bool]:
-        """The structures the lesion is in, and whether a later word may say better."""
-        item = self.items[k]
-        places: list[Place | None] = list(self.compound)
-        told = usual_place(" ".join(self.words[item.first : item.last]), "")
-        if its_own and self.compound and not self._inside(self.compound[0].organ, told):
-            return [Place(told, self.compound[0].side)], False  # "right foraminal disc protrusion"
-        if places or not self.subject or item.name in always() or its_own or self._elsewhere(k):
-            return places, bool(places) and self.adjective
-        spoken = here[-1].place if here and here[-1].place is not None and not here[-1].weak else None
-        places = self._of_both(k, self.subject)
-        half = self.current[0] if self.current else None
-        if half is not None and not half.lesion and half.place is not None and len(places) == 1:
-            with_it = "with" in self.words[max(half.last, item.first - _NEAR) : item.first]
-            places = [half.place] if with_it and half.stands in OTHER and self._same_organ(half) else places
-        denied = "no" in self.before(k) and "," in self.before(k)
-        if (
-            spoken is not None
-            and not denied
-            and self.subject[0] in self.memory.label
-            and spoken.organ != self.subject[0].organ
-        ):
-            places = [replace(spoken, side="")]
-        if item.how == "predicate" and ("dash" in self.before(k) or item.name in sized()):
-            self._speak_of_organs(self.subject)
-        return places, True
-
-    def _same_organ(self, half: Entry) -> bool:
-        """ "Ovaries: right 28 mm, left 52 mm with a dermoid": the half is one of what the sentence is about."""
-        return half.place is not None and half.place.organ == self.subject[0].organ
-
-    def _elsewhere(self, k: int) -> bool:
-        """ "The prostate is 5 cm, no lymph node enlargement": not said of the structure before the comma."""
-        listed = self.items[k].name in ("lymphadenopathy", "metastasis") and "," in self.before(k)
-        return listed and "no" in self.before(k) and bool(self.subject) and self.subject[-1] not in self.memory.label
-
-    def _of_both(self, k: int, subject: Sequence[Place]) -> list[Place | None]:
-        """ "Right kidney 9.8 cm, left 10.1 cm, no calculus": what is denied behind both sides is denied of both."""
-        if len(subject) == 1 and subject[0].side in OTHER:
-            organ = subject[0].organ
-            sides = {e.stands for e in self.entries if e.place is not None and e.place.organ == organ and not e.lesion}
-            denied = {"no", "without", "nil"} & set(self.before(k)) or any(
-                e.stands == "both" for e in self.entries[-1:]
-            )
-            if {"left", "right"} <= sides and denied:
-                return [replace(subject[0], side="both")]
-        return list(subject)
-
     def _label_again(self, item: Item) -> Entry | None:
         """ "Stone burden: 4 calculi", "index lesion" after "metastases": the same finding named once more."""
         before = self.words[max(0, item.first - 4) : item.first]
@@ -221,10 +199,3 @@ class Lesions(Organs):
             return last
         between = self.words[last.last : item.first]
         return last if ":" in between and last.lesion == item.name and not self.compound and not last.sizes else None
-
-    def _speak_of_organs(self, places: Sequence[Place]) -> None:
-        """ "Ascending aorta 4.6 cm - aneurysmal": the size told of the structure is that of what it is said to be."""
-        for entry in list(self.entries[-len(places) :]):
-            if not entry.lesion and entry.place in places and entry.sizes:
-                self.pre_sizes += [size for size in entry.sizes if size not in self.pre_sizes]
-                self.entries.remove(entry)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..words.kinds import clause_words, describing, into, pointing, verbs
+from ..words.kinds import clause_words, describing, into, landmarks, pointing, verbs
 from ..words.naming import Item
-from .clause import COMPARING, JOINTS, SMALL_WORDS
-from .entries import OTHER, Entry, twin_of, without_denied_halves
-from .lesions import Lesions
+from .entries import OTHER, Entry
+from .halves import Halves
+from .structures.clause import COMPARING, JOINTS, SMALL_WORDS
 
+_POLES = (["upper"], ["lower"], ["mid"], ["interpolar"], ["pole"])
+_FEW = 2  # words between two sides that are compared: "greater than"
 _CONJUNCTIONS = frozenset({"both", "either", "neither"})
 
 
-class Sides(Lesions):
+class Sides(Halves):
     """Reads sides; a second side makes another finding of the same kind."""
 
     def _side(self, k: int) -> int:
@@ -25,6 +27,9 @@ class Sides(Lesions):
         if side == "both" and at_both and self._a_noun(item.last) and (nxt is None or not self._direct(k + 1)):
             self._put_side("both", (item.first, item.last))  # "plaque at both bifurcations, stenosis on the left"
             return k + 1
+        if side in OTHER and self._more_than_other(k):
+            self._put_side("both", (item.first, item.last))  # "effusions, right greater than left"
+            return k + 2
         if self._greater(k) or (self.words[item.first : item.last] in (["both"], ["neither"])):
             return k + 1
         if side in OTHER and self._is_other_one(k):
@@ -45,13 +50,23 @@ class Sides(Lesions):
         """Whether the word points, compares, or only describes what is on both sides."""
         item, nxt = self.items[k], self.next(k)
         if self.before(k)[-2:] == ["to", "the"] and pointing() & set(self.words[max(0, item.first - 6) : item.first]):
+            self._points(item)
             return True  # "displaced to the right"
         told = self.items[k - 1] if k else item
         if told.sort == "side" and self.words[item.first - 1 : item.first] == ["than"]:
             ahead = nxt is not None and nxt.sort in ("organ", "lesion") and self._direct(k + 1)
             self.pre_side = "both" if ahead else ""
             return True  # "right greater than left effusions"
+        if self._a_noun(item.last) and landmarks().find(self._near_before(k)) and self._lesions_here():
+            return True  # "thrombus extending into the right branch"
         of_both = bool(self.current) and self.current[0].stands == "both"
+        if (
+            of_both
+            and self._after_largest(k)
+            and told.sort == "size"
+            and self.words[item.last : item.last + 1] in _POLES
+        ):
+            return True  # "bilateral cysts, the largest 5.2 cm at the right upper pole"
         if told.name in ("larger", "smaller", "bigger") and of_both and (nxt is None or nxt.sort != "size"):
             return True  # "bilateral effusions, larger on the right"
         describes = told.sort == "lesion" and told.how == "predicate" and told.name in describing()
@@ -151,32 +166,30 @@ class Sides(Lesions):
             return False
         return ":" in between or ("," in between and not measured) or bool(set(between) & verbs())
 
-    def _counterpart(self, side: str, item: Item) -> bool:
-        """ "adenoma on the right, left normal": a structure again, not another adenoma."""
-        base = next(
-            (
-                e
-                for e in self.current
-                if e.lesion and e.place is not None and e.stands != side and (e.stands or e.sentence != self.sentence)
-            ),
-            None,
-        )
-        if base is None or base.place is None:
-            return False
-        self._groups += 1
-        entry = Entry(
-            "", replace(base.place, side=side), "", item.first, item.last, self.sentence, self._groups, is_subject=True
-        )
-        self.entries.append(entry)
-        self.current = [entry]
-        return True
-
     def _shares_noun(self, k: int) -> bool:
         """ "right and left kidney", "small right and moderate left effusions": two sides before one noun."""
         words = self.before(k + 1)
         if not words or len(words) > 4 or not set(words) & {"and", "or", "/", ","} or set(words) & (verbs() | into()):
             return False
         return k + 2 < len(self.items) and self.items[k + 2].sort in ("organ", "lesion") and self._direct(k + 2)
+
+    def _more_than_other(self, k: int) -> bool:
+        """Whether a side is said to have more of the lesion before it than the other side."""
+        nxt, told = self.next(k), self.current[0] if self.current else None
+        if (
+            nxt is None
+            or nxt.sort != "side"
+            or told is None
+            or not told.lesion
+            or told.stands
+            or told.sentence != self.sentence
+        ):
+            return False
+        return (
+            "than" in self.before(k + 1)
+            and len(self.before(k + 1)) <= _FEW
+            and {self.items[k].name, nxt.name} == {"left", "right"}
+        )
 
     def _greater(self, k: int) -> bool:
         """ "right greater than left" compares and says no side."""
@@ -185,62 +198,3 @@ class Sides(Lesions):
         return "than" in [*ahead, *self.words[max(0, self.items[k].first - 2) : self.items[k].first]] or bool(
             COMPARING & set(self._near_before(k))
         )
-
-    def _lean_on(self, side: str) -> None:
-        """ "Left: no lucency" after "Right hip: …", "the right is aneurysmal": the counterpart becomes the subject."""
-        base = self.subject or [e.place for e in self.current if e.place is not None] or self.memory.label
-        if not base and self.memory.topic is not None:
-            base = [self.memory.topic]
-        self.subject = [replace(place, side=side) for place in base[:1]]
-
-    def _put_side(self, side: str, at: tuple[int, int]) -> None:
-        base = self.current
-        if not base:
-            self.front_side = side
-            self._lean_on(side)
-            if self.subject:
-                self._groups += 1
-                entry = Entry("", self.subject[0], "", at[0], at[1], self.sentence, self._groups)
-                self.entries, self.current = [*self.entries, entry], [entry]
-            return
-        group = [e for e in self.entries if e.group == base[0].group and e.lesion and not e.sizes]
-        if len(group) > len(base) and base[0].lesion and all(not e.stands for e in group):
-            base = group  # "no stone, hydronephrosis or mass on either side"
-        self.current = [self._on_side(entry, side, at) for entry in base]
-        self.entries = without_denied_halves(self.entries, self.current)
-        self.memory.sided += [
-            (self.sentence, replace(e.place, side=e.stands))
-            for e in self.current
-            if e.place is not None and e.stands in OTHER
-        ]
-        self._flush()
-
-    def _on_side(self, entry: Entry, side: str, at: tuple[int, int]) -> Entry:
-        """The entry with its side; the half of it on that side; or another one there."""
-        here = entry.stands
-        told_before = entry.sentence != self.sentence and (entry.sizes or not entry.lesion)
-        if side == "both" or here == side:
-            if not here:
-                entry.put_side("both")
-            return entry
-        if not here and not (self.pending and entry.sizes) and not told_before:
-            entry.put_side(side)
-            return entry
-        labelled = entry.place in self.memory.label and "," not in self.words[entry.last : at[0]]
-        if here == "both" and entry.lesion and labelled and entry.sentence == self.sentence:
-            entry.put_side(side)  # "both hips: osteoarthritis on the right"
-            return entry
-        if here == "both" and side in OTHER:
-            rest = entry.copy((entry.first, entry.last), OTHER[side])
-            rest.sentence, rest.state, rest.state_at = entry.sentence, entry.state, entry.state_at
-            self.entries.append(rest)
-            entry.put_side(side)
-            return entry
-        twin = twin_of(entry, side, [*self.entries, *self.memory.current])
-        if twin is None:
-            twin = entry.copy(at, side)
-            twin.sentence = self.sentence
-            if entry.lesion and self._a_noun(at[1]):
-                twin.place = None  # "left convexity 22 mm, right olfactory groove 13 mm": another place
-            self.entries.append(twin)
-        return twin

@@ -25,6 +25,23 @@ _AGAIN = (
     "dominant",
     "index",
 )
+_SAID_OF = frozenset(
+    {
+        "smaller",
+        "larger",
+        "unchanged",
+        "stable",
+        "measuring",
+        "measures",
+        "is",
+        "has",
+        "resolved",
+        "persists",
+        "now",
+        "over",
+        "along",
+    }
+)
 _GONE_FROM = frozenset({"the", "a", "his", "her", "their", "hospital", "early", "before"})
 
 
@@ -33,13 +50,14 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
     plain = [word.text for word in words]
     found = [item_of(match, plain, table) for match in index(table).find(plain)]
     taken = {n for item in found for n in range(item.first, item.last)}
+    apart = {item.first for item in found if item.how == "other"}
     found = [_operated(_without_noun(item, plain), plain) for item in found if item.how != "other"]
     found = unglued(joined(found, plain, table), plain, table)
     found += shared_heads(plain, found, taken, table)
     named = {n for item in found if item.how == "name" for n in range(item.first, item.last)}
     found = [item for item in found if item.how != "adjective" or item.first not in named]
     taken |= named
-    found += _sides_and_states(plain, taken)
+    found += [item for item in _sides_and_states(plain, taken) if item.sort != "side" or item.last not in apart]
     found += _formed(plain, taken)
     found += _small(plain, found)
     found += [Item("size", "", n, n + 1, size=word.size) for n, word in enumerate(words) if word.size is not None]
@@ -74,7 +92,9 @@ def _small(words: Sequence[str], found: Sequence[Item]) -> list[Item]:
     lesions = {item.first for item in found if item.sort == "lesion"}
     made = []
     for n, word in enumerate(words):
-        before = any(item.first == n + 1 for item in organs) and not lesions & {n + 1, n + 2, n + 3}
+        sided = words[n + 1 : n + 2] in (["left"], ["right"])
+        named = next((item for item in organs if item.first in ((n + 2,) if sided else (n + 1,))), None)
+        before = named is not None and named.last not in lesions and not lesions & {n + 1, n + 2, n + 3}
         behind = any(item.last == n for item in organs) and (n + 1 == len(words) or not words[n + 1].isalpha())
         if word == "small" and (before or behind):
             made.append(Item("state", "small", n, n + 1))
@@ -96,7 +116,7 @@ def _removals() -> frozenset[str]:
 def _without_noun(item: Item, words: Sequence[str]) -> Item:
     """ "Right subdural 9 mm": the haematoma is left out."""
     meant = dict(report_words()["elliptic"]).get(words[item.first])
-    alone = item.last == len(words) or not words[item.last].isalpha()
+    alone = item.last == len(words) or not words[item.last].isalpha() or words[item.last] in _SAID_OF
     if meant is None or not alone or (item.sort, item.how, item.last - item.first) != ("organ", "adjective", 1):
         return item
     return Item("lesion", meant, item.first, item.last)

@@ -13,6 +13,10 @@ JOINTS = frozenset({",", "and", "or", "/", "nor"})
 _BETWEEN = JOINTS | {"the", "left", "right", "both"}
 _SPAN = 12  # words between a shared head and the first that shares it
 _BESIDE_DISCS = ("neural foramen", "facet joint", "nerve root")
+_PARTS = frozenset(
+    {"head", "heads", "base", "bases", "shaft", "shafts", "neck", "necks", "body", "bodies", "wall", "walls"}
+)
+_OF_LOBES = ("white matter", "cerebral cortex", "brain", "periventricular white matter", "cerebral white matter")
 _SIDES_OF_BONE = frozenset({"superior", "inferior", "anterior", "posterior", "upper", "lower", "end"})
 
 
@@ -25,6 +29,17 @@ def joined(found: Sequence[Item], words: Sequence[str], table: StructureTable) -
         if before is not None and item.how == "part" and before.sort == "organ" and before.last == item.first:
             part = table.get(f"{item.name} of {before.name}") or table.get(f"{before.name} {item.name}")
             made[-1] = replace(before, name=part.name if part is not None else before.name, last=item.last)
+            continue
+        if before is not None and before.last == item.first and before.name.endswith("lobe") and item.name in _OF_LOBES:
+            made[-1] = replace(before, last=item.last)  # "left frontal white matter"
+            continue
+        if (
+            before is not None
+            and before.last == item.first
+            and before.name == item.name
+            and {before.how, item.how} <= {"name", "adjective"}
+        ):
+            made[-1] = replace(before, last=item.last, how="name", plural=item.plural)  # "MCA M1 segment"
             continue
         comma = before is not None and words[before.last : item.first] == [","]
         if before is not None and comma and before.sort == item.sort == "organ" and before.name == item.name == "liver":
@@ -106,6 +121,8 @@ def _sharer(
             continue
         for cut in range(1, len(full)):
             name = [*words[at:last], *full[cut:]]
+            if full[-1] in _PARTS and cut < len(full) - 1:
+                name.pop()  # "2nd and 3rd metacarpal heads"
             match = index(table).find(name)
             if len(match) == 1 and match[0].first == 0 and match[0].last == len(name) and match[0].value[0] == "organ":
                 row = table.get(match[0].value[1])

@@ -91,3 +91,38 @@ def sized() -> frozenset[str]:
 def always() -> dict[str, str]:
     """Lesions that have one place, whatever is named beside them."""
     return dict(report_words()["always"])
+
+
+def joint_held() -> frozenset[str]:
+    """Lesions that lie in a joint and not in its ligaments or tendons ("loose body")."""
+    return _words("jointheld")
+
+
+def seen_things() -> frozenset[str]:
+    """Lesions that say what is seen and not what it is ("nodule")."""
+    return _words("seen")
+
+
+def identified() -> frozenset[str]:
+    """Lesions that say what a thing seen is ("metastasis"); so do those in "-oma"."""
+    return _words("identified")
+
+
+def signs() -> frozenset[str]:
+    """Lesions that, behind another, only say how that looks ("uptake", "angulation")."""
+    return _words("sign")
+
+
+def needs_place() -> frozenset[str]:
+    """Lesions that, denied in a sentence of their own, are denied of more than the structure named last ("lesion")."""
+    return _words("needsplace")
+
+
+def devices() -> frozenset[str]:
+    """Words for what was put into a body: where it lies is no topic ("catheter")."""
+    return _words("device")
+
+
+def renamed() -> frozenset[str]:
+    """Lesions that an identity told of them takes the place of, though they say more than "mass" ("collection")."""
+    return _words("renamed")

@@ -8,17 +8,25 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from ...anatomy.lesions import is_lesion
 from ...anatomy.structures import StructureTable
 from ..lexicon import Match, Phrases, report_words
-from ..mentions import is_lesion, whole
+from ..mentions import whole
 from ..sizes import Size
 
 Sort = Literal["organ", "lesion", "side", "size", "state", "count", "same"]
 SHORTEST = 4
 _SIDE = re.compile(r"\b(left|right|lt|rt)[ ,-]*(?:sided )?")
 _BOTH_IN_ONE = frozenset({"bibasilar", "bibasal", "biapical"})
-_PLURALS = frozenset({"testes", "axillae", "femora", "thalami", "hippocampi", "epididymides", "adnexa", "apices", "hila",
-                      "clavicles", "scapulae", "humeri", "orbits", "putamina", "pallida", "amygdalae"})  # fmt: skip
+_PLURALS = frozenset({"testes", "femora", "thalami", "hippocampi", "epididymides", "adnexa", "apices", "hila", "humeri", "putamina",
+                      "pallida", "bronchi", "rami", "antra", "calcanei", "acetabula", "foramina", "menisci", "radii", "tali", "nares",
+                      "feet", "teeth", "calves", "parotids", "carotids", "vertebrals", "iliacs", "jugulars", "renals"})  # fmt: skip
+_ENDS_IN_S = frozenset({"pons", "lens", "biceps", "triceps", "quadriceps", "achilles", "gracilis", "pes", "ascites"})
+# several of a kind in one limb: their plural is no pair
+_MANY_IN_A_LIMB = ("meniscus", "ligament", "metatarsal", "metacarpal", "phalanx", "carpal bone", "tarsal bone", "deep vein", "finger", "toe",
+                   "interphalangeal", "metatarsophalangeal", "knuckle", "skeletal muscle", "flexor tendon", "extensor tendon", "peroneal tendon",
+                   "hamstring", "perforator", "gastrocnemius vein", "femoral condyle", "tibial plateau",
+                   "carpometacarpal", "tarsometatarsal", "hallux sesamoid", "malleolus")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Item:
 
     Attributes:
         name: structure (of a pair the pair), kind of lesion, side, state or "" .
-        how: "name", "adjective", "surgery", "megaly", "predicate" or "again" ("the larger one").
+        how: "name", "adjective", "surgery", "megaly", "predicate", "action" ("invading") or "again" ("the larger one").
         side: of a structure or lesion, where it stands in the name or right before; in `order` as said.
         both_named: the sides of "right and left kidneys" in their order.
     """
@@ -65,7 +73,7 @@ def item_of(match: Match[tuple[str, str, str]], words: Sequence[str], table: Str
     if (
         row is not None
         and row.side in ("both", "left", "right")
-        and (set(row.regions) != {"limb"} or row.parent == "body region")
+        and not ("limb" in row.regions and any(one in row.name for one in _MANY_IN_A_LIMB))
         and plural
         and not side
     ):
@@ -77,7 +85,7 @@ def _is_plural(word: str) -> bool:
     return (
         word in _PLURALS
         or word.endswith("ae")
-        or (word.endswith("s") and not word.endswith(("ss", "us", "is", "pelvis", "pancreas", "ns")))
+        or (word.endswith("s") and word not in _ENDS_IN_S and not word.endswith(("ss", "us", "is")))
     )
 
 
@@ -87,14 +95,15 @@ def index(table: StructureTable) -> Phrases[tuple[str, str, str]]:
     words = report_words()
     entries: list[tuple[str, tuple[str, str, str]]] = [(term, ("none", name, "other")) for term, name in words["other"]]
     entries += [(term, ("state", name, "name")) for term, name in words["status"] if " " in term]
-    for how in ("surgery", "megaly", "adjective"):
+    for how in ("surgery", "megaly", "adjective", "name"):
         entries += [(term, ("organ", name, how)) for term, name in words[how] if table.get(name)]
     entries += [(term, ("organ", name, "part")) for term, name in words["part"]]
     entries += [(term, ("lesion", name, "name")) for term, name in words["lesion"]]
     entries += [(term, ("lesion", name, "predicate")) for term, name in words["predicate"]]
+    entries += [(term, ("lesion", name, "action")) for term, name in words["action"]]
     shorts = {term.lower() for term, _value in words["short"]}
     for row in table.rows:
-        if is_lesion(row.name) or row.parent in ("lesion", "lymph node"):
+        if is_lesion(table, row.name) or row.parent == "lymph node":
             continue
         for term in row.terms:
             level = re.fullmatch(r"[ctl]\d{1,2}", term) and term not in ("t1", "t2")

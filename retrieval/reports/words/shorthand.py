@@ -14,19 +14,22 @@ from typing import Literal
 
 from ..lexicon import report_words, tokens
 from ..sizes import Size, measures
+from .levels import written_level
 
 Sort = Literal["word", "number", "size", "mark"]
 _MARKS = {",": ",", ";": ";", ":": ":", "(": "(", ")": ")", "/": "/", "–": "dash", "—": "dash", " - ": "dash"}
 # single letters are sides only beside a number or a structure's name: "R 10.2 cm", "L kidney"
-_LETTER = re.compile(r"\b(?P<side>[RL])\b(?!/)(?=[:\s]+(?:\d|[a-z]|[A-Z]{2}|=)|[,;.)]|$)")
+_LETTER = re.compile(r"\b(?P<side>[RL])\b(?!/)(?=[:\s]+(?:\d|[a-z]|[A-Z]{2}|[CTLS]\d|=)|[,;.)]|$)")
 _SIDED = re.compile(r"\b(?P<side>Lt|Rt|lt|rt|LT|RT)\b\.?")
 _LOOK = re.compile(
     r"\b(?:(?:BI|LI|PI|TI|O|C)[\s-]?RADS|Bosniak|AAST|Fazekas|Deauville|Garden|Hinchey|Krenning|Fisher|Spetzler|Stanford|DeBakey|Gleason"
     r"|Kellgren|Balthazar|Child|Todani|Pirads|Birads|Lirads|Tirads|Modic|Pfirrmann|Schatzker|Salter|Hunt|Weber|Forrest|Lugano|FIGO|ASPECTS?"
     r"|CTSI|[Gg]rade|[Gg]rd?\.?|[Gg]d|[Tt]ype|[Ss]tage|[Ss]eries|ser\.?|[Ii]mages?|im\.?|slices?|levels?|score|figure|fig\.?|no\.|number|phase|zone|station|category|class)"
-    r"\s*(?:of\s+|score\s*)?[#:]?\s*(?:\d+(?:[./-]\d+)*[a-zA-Z]?\b|[IVX]+[a-cA-C]?\b|[A-D]\b)(?:\s*(?:,|and|to|-|/)\s*\d+\b(?!\s*(?:mm|cm|x|×)))*"
+    r"\s*(?:of\s+|score\s*)?[#:]?\s*(?:\d+(?:[./-]\d+)*[a-zA-Z]?\b|[IVX]+[a-cA-C]?\b|[A-D]\b)(?:\s*(?:,|and|&|to|-|–|/)\s*(?:\d+|[IVX]+[ab]?)\b(?!\s*(?:mm|cm|x|×)))*"
+    r"|\b(?:COVID|SARS-CoV)-?\s?(?:19|2)\b|\b(?:LR|TR|TI-?RADS|PI-?RADS|BI-?RADS|O-?RADS|VI-?RADS|NI-?RADS)[\s-]?(?:[1-6][a-c]?|M|TIV)\b|\b\d{1,2}\s*o'?\s?cl(?:ock)?\b"
     r"|\b(?:SUV\s?(?:max|mean)?|PSA|LVEF|EF|RV/LV ratio|RI|HU|ADC|dose|kVp?|mAs)\s*(?:of|is|=|:)?\s*-?\d+(?:[.,]\d+)?\s*%?"
     r"|-?\d[\d.,]*\s*(?:-|to)?\s*\d*\s?(?:HU|%|mGy(?:\*cm)?|kPa|m/s|cm/s|mmHg|bpm|kg|g|mg|years?|yrs?|months?|weeks?|days?|hours?|minutes?|h|o'?clock|ng/ml|MBq|T|kV|mAs|°|degrees?|percent|per cent)(?![\w])(?:[\s-]?(?:old|ago))?"
+    r"|\b\d{1,2}(?:st|nd|rd|th)?\s+(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\b\.?(?:\s+\d{4})?|\b(?:January|February|March|April|June|July|August|September|October|November|December)\s+\d{1,2}(?:st|nd|rd|th)?\b(?:,?\s+\d{4})?"
     r"|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b|\b(?:19|20)\d\d(?:-\d\d-\d\d)?\b(?!\s*(?:mm|cm|ml|x))|\b\d{1,2}:\d\d\b|\b(?:[cp]T[0-4][a-d]?|T[0-4][a-d]|T[0-4][a-d]?(?=\s?N\d))(?:\s?N\d[a-c]?)?(?:\s?M\d[a-c]?)?\b|\bT[12](?=[\s-](?:hyper|hypo|weighted|signal|w\b|bright|dark|FLAIR|and T))"
     r"|\b[RL]t?\s*[<>]\s*[RL]t?\b|\b(?:station\s*)?1?\d[RL]\b|\b\d+\s*(?:x|/)\s*\d+\s*(?:matrix|pixels)|\b[A-Z]\.(?=\s[A-Z][a-z])|\bcT\d\w*\b"
 )
@@ -35,7 +38,7 @@ _TITLE = re.compile(
     r"|\b(?i:signed|reported by|dictated by|read by|referred by|reviewed by)\s*:?\s*[^;\n]*|\b(?:[A-Z][a-z]+\s)?[A-Z][a-z]+\s(?:Hospital|Clinic|Ward|Street|Road|Centre|Center|Bank)\b(?:\s(?:Hospital|Clinic))?",
 )
 _SEGMENT = re.compile(
-    r"\b(?:liver |hepatic |Couinaud )?(?:segments?|segs?\.?)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?:\s*(?:,|and|/|-|to)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?![.,]\d|\s*(?:mm|cm|x|×)))*(?!\s*(?:mm|cm))",
+    r"\b(?:liver |hepatic |Couinaud )?(?:segments?|segs?\.?)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?:\s*(?:,|and|/|-|to)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?![.,]\d|\s*(?:mm|cm|x|×)|\s*(?:and|to|-)\s*\d+(?:[.,]\d+)?\s*(?:mm|cm)))*(?!\s*(?:mm|cm))",
     re.IGNORECASE,
 )
 _NODAL = re.compile(r"levels?\s*(?:[IV]+|\d)[abAB]?\b", re.IGNORECASE)  # of lymph nodes of the neck
@@ -48,17 +51,33 @@ _THE_NTH = re.compile(
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['’]t\b)?|\d+(?:[.,]\d+)?|\s-\s|[,;:()/–—?]")
 _RIBS = re.compile(
-    r"\bribs?\s+(?P<a>\d{1,2})(?:\s*(?:to|-|–)\s*(?P<b>\d{1,2})|(?P<more>(?:\s*,\s*\d{1,2})*\s*(?:,|and|&)\s*\d{1,2}))?\b(?!\s*(?:mm|cm))"
+    r"\bribs?(?P<broken>\s+fractures?(?:\s+of)?)?\s+(?P<a>\d{1,2})(?:\s*(?:to|-|–)\s*(?P<b>\d{1,2})|(?P<more>(?:\s*,\s*\d{1,2})*\s*(?:,|and|&)\s*\d{1,2}))?\b(?!\s*(?:mm|cm))"
     r"|\b(?P<c>\d{1,2})(?:st|nd|rd|th)?\s*(?:to|-|–)\s*(?P<d>\d{1,2})(?:st|nd|rd|th)\s+ribs?\b"
 )
 _ORDINAL = re.compile(  # "rib fractures: right 4th to 7th"
     r"\b(?P<a>\d{1,2})(?:st|nd|rd|th)(?:\s*(?:to|-|–)\s*(?P<b>\d{1,2})(?:st|nd|rd|th))?(?P<c>)(?P<d>)(?P<more>)\b"
     r"(?!\s*(?:anterior|posterior|lateral)?\s*(?:ribs?|to|-|metacarp|metatars|finger|toe|week|month|day|costo|thoracic|lumbar|cervical|and\s+\d|,\s*\d))"
 )
+_ORDINALS = (
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "twelfth",
+)
+_NAMED_RIBS = re.compile(  # "the right fourth through sixth ribs"
+    rf"\b(?P<a>{'|'.join(_ORDINALS)})\s+(?:to|through)\s+(?P<b>{'|'.join(_ORDINALS)})\s+ribs?\b", re.IGNORECASE
+)
 _WHICH = frozenset(
     {"medial", "lateral", "anterior", "posterior", "superior", "inferior", "left", "right", "upper", "lower"}
 )
-_LEVEL = re.compile(r"\b[CTLS]\d{1,2}(?:\s?[/-]\s?[CTLS]?\d{1,2})?\b")
 
 
 @dataclass(frozen=True)
@@ -126,9 +145,12 @@ def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]])
 
 def _stand_in(text: str, at: int, covered: int, end: int) -> Word:
     """What stands for hidden characters: a segment is the liver, a level of nodes the neck, the rest nothing."""
-    if _NODAL.match(text, at) and re.search(r"\bnod|adenopath", text, re.IGNORECASE):
+    of_neck = re.search(r"\bnod|adenopath", text, re.IGNORECASE) or re.search(
+        r"\b(?:at|left|right|bilateral)\s$", text[:at]
+    )
+    if _NODAL.match(text, at) and of_neck:
         node = re.match(r"\W*(?:lymph\s+)?nod", text[covered:])
-        return Word("cervical" if node else "neck", at, min(covered, end), "word")
+        return Word("cervical" if node else "cervicalregion", at, min(covered, end), "word")
     if _SEGMENT.match(text, at) and not _NO_LIVER.search(text):
         return Word("liver", at, min(covered, end), "word")
     return Word("<other>", at, min(covered, end), "mark")
@@ -139,22 +161,24 @@ def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
     ribs = _RIBS.match(text, at, end)
     if ribs:
         listed = [[*(["and"] if n else []), f"{number}", "th", "rib"] for n, number in enumerate(_numbers(ribs))]
-        return [word for one in listed for word in one], ribs.end()
+        return [*(word for one in listed for word in one), *(["fracture"] if ribs["broken"] else [])], ribs.end()
     ordinal = _ORDINAL.match(text, at, end) if re.search(r"\bribs?\b", text, re.IGNORECASE) else None
     if ordinal:
         listed = [[*(["and"] if n else []), f"{number}", "th", "rib"] for n, number in enumerate(_numbers(ordinal))]
         return [word for one in listed for word in one], ordinal.end()
+    named = _NAMED_RIBS.match(text, at, end)
+    if named:
+        first, last = (_ORDINALS.index(named[part].lower()) + 1 for part in ("a", "b"))
+        listed = [[*(["and"] if n > first else []), f"{n}", "th", "rib"] for n in range(first, last + 1)]
+        return [word for one in listed for word in one], named.end()
     short = _short().match(text, at, end)
     if short:
-        return [token.word for token in tokens(_meant()[short.group("term")])], short.end()
+        meant = _meant_near(short.group("term"), text) or _meant()[short.group("term")]
+        return [token.word for token in tokens(meant)], short.end()
     side = _SIDED.match(text, at, end) or _LETTER.match(text, at)
     if side:
         return ["left" if side["side"].lower().startswith("l") else "right"], side.end()
-    level = _LEVEL.match(text, at, end)
-    if level:
-        disc = re.search(r"[/-]", level.group()) and not re.match(r"\s*(?:disc|disk|level)", text[level.end() :])
-        return [token.word for token in [*tokens(level.group()), *(tokens("disc") if disc else ())]], level.end()
-    return None
+    return written_level(text, at, end)
 
 
 def _word(text: str, match: re.Match[str]) -> Iterator[Word]:
@@ -192,6 +216,15 @@ def _opens_word(text: str, at: int) -> bool:
 @cache
 def _meant() -> dict[str, str]:
     return dict(report_words()["short"])
+
+
+def _meant_near(term: str, text: str) -> str:
+    """What a short form means beside certain words of the sentence: "SV" in a report of the prostate, or ""."""
+    for short, value in report_words()["shortnear"]:
+        near, _, meant = value.partition("=")
+        if short == term and re.search(near, text, re.IGNORECASE):
+            return meant
+    return ""
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ostensor.retrieval.anatomy.lesions import is_generic_lesion, lesion_rows, names_lesion
+from ostensor.retrieval.anatomy.lesions import is_generic_lesion, is_lesion, lesion_rows, names_lesion
 from ostensor.retrieval.anatomy.structures import StructureTable
 
 
@@ -27,3 +27,20 @@ def test_rows_of_lesions_are_no_parts_of_a_healthy_body() -> None:
     names = {row.name for row in lesion_rows(StructureTable.bundled())}
     assert {"soft tissue sarcoma", "kidney tumour", "pleural effusion"} <= names
     assert not names & {"liver", "masseter", "kidneys"}
+
+
+@pytest.mark.parametrize(
+    ("name", "lesion"),
+    [
+        ("pleural effusion", True),
+        ("intracerebral hemorrhage", True),
+        ("white matter hyperintensity", True),
+        ("left kidney cyst", True),  # the half of a pair
+        ("liver lesion of unknown kind", False),  # no row, and its last word says no lesion
+        ("odd liver lesion", True),
+        ("left kidney", False),
+        ("pleural cavity", False),
+    ],
+)
+def test_a_lesion_is_told_from_a_part_of_the_body(name: str, lesion: bool) -> None:
+    assert is_lesion(StructureTable.bundled(), name) is lesion

@@ -1,7 +1,7 @@
 """The committed passages, and the public bug reports behind them; expected values are written by hand.
 
 The floors are what was reached, less a small margin: of the half that was read while the grammar was written, of the
-half read later, and of the part whose faults nobody reads.
+half read later, of the part read last, and of the part whose faults nobody has read.
 """
 
 import hashlib
@@ -15,14 +15,15 @@ from ostensor.retrieval.reports.findings import Finding, find_findings
 from ostensor.retrieval.reports.text import split_report
 
 FOLDER = Path(__file__).parent / "passages"
-PASSAGES = [*load(FOLDER / "passages.jsonl"), *load(FOLDER / "unread.jsonl")]
+PASSAGES = [one for name in ("passages", "later", "unread") for one in load(FOLDER / f"{name}.jsonl")]
 FLOORS = {
     "read": {"found": 0.98, "sides": 0.98, "sizes": 0.98, "presence": 0.98},
-    "read later": {"found": 0.93, "sides": 0.95, "sizes": 0.93, "presence": 0.98},
-    "unread": {"found": 0.88, "sides": 0.91, "sizes": 0.95, "presence": 0.98},
+    "read later": {"found": 0.96, "sides": 0.96, "sizes": 0.96, "presence": 0.98},
+    "read last": {"found": 0.93, "sides": 0.95, "sizes": 0.95, "presence": 0.98},
+    "unread": {"found": 0.85, "sides": 0.94, "sizes": 0.92, "presence": 0.97},
 }
-MOST_FALSE = {"read": 0.02, "read later": 0.06, "unread": 0.54}
-PASSAGES_OF = {"read": 170, "read later": 170, "unread": 120}
+MOST_FALSE = {"read": 0.02, "read later": 0.05, "read last": 0.3, "unread": 0.6}
+PASSAGES_OF = {"read": 170, "read later": 170, "read last": 180, "unread": 60}
 
 
 def read(text: str) -> list[Finding]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..words.kinds import carrying, clause_words, into, itself, verbs
-from ..words.naming import Item
+from ...words.kinds import carrying, clause_words, into, itself, verbs
+from ...words.limbs import limb_of
+from ...words.naming import Item
+from ..entries import OTHER, Place
 from .clause import JOINTS, SMALL_WORDS
-from .entries import OTHER, Place
 from .listing import ADJECTIVE, Listing
 
+_HOLDERS = ("temporal bone", "orbit", "ear", "inner ear", "middle ear", "axilla")
 _LOBED = "lung|lobe|liver|thyroid|brain|prostate|thymus|cerebr|parotid|breast"
 _ALONE = {"apical": "lungs", "head": "head", "neck": "neck", "apex": "lungs", "base": "lungs"}
 
@@ -29,14 +31,31 @@ class Belonging(Listing):
             return Place(_ALONE.get(part, ""))
         if part in ("apex", "apical", "base") and "thorax" in row.regions and "heart" not in row.regions:
             return Place("lungs")
+        if part == "phalanx":
+            limb = limb_of(topic.organ, self.table)
+            return Place("phalanx of hand" if limb == "upper limb" else "phalanx of foot" if limb else "", topic.side)
         for whole in (topic.organ, topic.organ.removesuffix("s"), row.part_of, row.parent):
             for name in (f"{side} {part} of {whole}", f"{part} of {whole}", f"{whole} {part}"):
                 found = self.table.get(name) if whole else None
                 if found is not None:
-                    return Place(found.name, topic.side if part != "lobe" else "")
+                    return Place(found.name, topic.side if part != "lobe" and found.side == "both" else "")
+        if part == "neck" and "bone" in (row.parent, *row.is_a.split()):
+            return topic  # "mandible: fracture of the condylar neck"
         if part == "neck" or (part == "lobe" and not re.search(_LOBED, topic.organ)):
             return Place("neck" if part == "neck" else "")
         return topic
+
+    def _in_context(self, organ: str) -> str:
+        """ "CP angle" in a report of the head, "labrum" in one of the hip: what the short word means there."""
+        about = [*self.memory.label, *([self.memory.topic] if self.memory.topic else []), *self.memory.regions[:1]]
+        rows = [row for row in (self.table.get(place.organ) for place in about) if row is not None]
+        if organ == "costophrenic angle" and any({"brain", "head"} & set(row.regions) for row in rows):
+            return "cerebellopontine angle"
+        if organ == "ligamentum teres of liver" and any(limb_of(row.name, self.table) == "lower limb" for row in rows):
+            return "hip joint"
+        if organ == "glenoid labrum" and any(limb_of(row.name, self.table) == "lower limb" for row in rows):
+            return "acetabular labrum"
+        return organ
 
     def _is_bare_hilum(self, item: Item) -> bool:
         """ "The hilum" of a gland or kidney spoken of, and not of the lung."""
@@ -47,6 +66,20 @@ class Belonging(Listing):
     def _carried_side(self, n: int, item: Item) -> str:
         """ "… on the right, where a stone sits in the ureter", "that elbow", and all of one radiograph of a limb."""
         row = self.table.get(item.name)
+        head = self.memory.label[-1] if len(self.memory.label) == 1 else None
+        if (
+            row is not None
+            and row.side == "both"
+            and head is not None
+            and head.side in (*OTHER, "both")
+            and head.organ != item.name
+        ):
+            limbs = limb_of(head.organ, self.table), limb_of(item.name, self.table)
+            held = head.organ in _HOLDERS and self._inside(item.name, head.organ)
+            if item.plural and (held or (limbs[0] and limbs[0] == limbs[1])):
+                return head.side  # "Right humerus: … Shoulder and elbow joints congruent."
+            if head.side == "both" and not item.plural and row.part_of == head.organ:
+                return "both"  # "Both knees: medial compartment narrowing"
         if row is None or row.side != "both" or item.plural:
             return ""
         near = self._near_before(n)
@@ -58,7 +91,8 @@ class Belonging(Listing):
             labelled = self.table.get(about.organ)
             if labelled is not None and set(labelled.regions) & set(row.regions):
                 return about.side  # "Left carotid: stenosis of the internal carotid artery"
-        if "limb" in row.regions and label is not None and label.side in OTHER:
+        vessel = row.parent in ("artery", "vein")  # "right arm: … internal jugular vein patent"
+        if ("limb" in row.regions or vessel) and label is not None and label.side in OTHER:
             labelled = self.table.get(label.organ)
             if labelled is not None and "limb" in labelled.regions and label.organ != item.name:
                 return label.side

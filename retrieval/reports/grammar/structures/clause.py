@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...anatomy.structures import StructureTable
-from ..sizes import Size
-from ..words.kinds import clause_words, into, landmarks, leaning, verbs, whereabouts
-from ..words.naming import Item
-from ..words.shorthand import Word
-from .entries import OTHER, Entry, Memory, Place
+from ....anatomy.structures import StructureTable
+from ...sizes import Size
+from ...words.kinds import clause_words, into, landmarks, leaning, verbs, whereabouts
+from ...words.naming import Item
+from ...words.shorthand import Word
+from ..entries import OTHER, Entry, Memory, Place
 
 JOINTS = frozenset({",", "and", "or", "/", "nor", "plus", "(", ")", "with"})
 SMALL_WORDS = frozenset(
@@ -20,6 +20,8 @@ COMPARING = frozenset({"more", "worse", "greater", "predominantly", "mainly", "e
 _AGAIN = frozenset(
     {"it", "its", "they", "these", "this", "that", "those", "largest", "larger", "smaller", "both", "one", "a"}
 )
+
+_SPINE = ("vertebral column", "vertebra", "bone", "thoracic spine", "lumbar spine", "cervical spine")
 
 
 class Clause:
@@ -72,7 +74,7 @@ class Clause:
         """Whether only adjectives stand before the item."""
         before = self.before(k)
         return not any(
-            word in JOINTS or word in verbs() or word in into() or word in clause_words() or word == ":"
+            word in JOINTS or word in verbs() or word in into() or word in clause_words() or word in (":", "without")
             for word in before
         ) and not landmarks().find(before)
 
@@ -151,7 +153,7 @@ class Clause:
             ),
             default=0,
         )
-        return words[cut:]
+        return words if "between" in words and cut and words[cut - 1] == "and" else words[cut:]
 
     def _lesions_here(self) -> list[Entry]:
         return [entry for entry in self.entries[self.segment :] if entry.lesion]
@@ -167,6 +169,8 @@ class Clause:
         self._attach_to(self.current, size)
 
     def _attach_to(self, entries: Sequence[Entry], size: Size) -> None:
+        if entries and entries[0].how == "action":  # the size is that of what acts
+            entries = [entry for entry in self.entries if entry.lesion and entry.how != "action"][-1:]
         for entry in entries:
             if entry.how != "surgery":
                 (entry.priors if size.is_prior else entry.sizes).append(size)
@@ -177,3 +181,12 @@ class Clause:
         for size in self.pending:
             self._attach(size)
         self.pending = []
+
+    def _lies_in_spine(self, entry: Entry) -> bool:
+        """Whether a level may be the place of a lesion, and not only say how high it lies."""
+        if entry.usual in ("spinal cord", "epidural space", "subdural space"):
+            return False  # "syrinx at C6"
+        organ = entry.place.organ if entry.place is not None else entry.usual if entry.names_place else ""
+        return (
+            not organ or not (entry.by_adjective or entry.names_place) or organ in _SPINE or "intervertebral" in organ
+        )

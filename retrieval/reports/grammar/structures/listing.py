@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..words.kinds import clause_words, into, landmarks, verbs
-from .entries import Entry, Place
+from ...words.kinds import clause_words, into, landmarks, verbs
+from ..entries import Entry, Place
 from .hosting import LONG, Hosting
 
+_CHANGED = frozenset(
+    {
+        "unchanged",
+        "stable",
+        "larger",
+        "smaller",
+        "bigger",
+        "resolved",
+        "increased",
+        "decreased",
+        "improved",
+        "progressed",
+        "new",
+        "gone",
+    }
+)
+_BEFORE = frozenset({"was", "previously", "formerly", "prior"})
 ADJECTIVE = ("al", "ic", "ar", "ous", "ary", "ac", "ine")
 _LIST = frozenset({",", "and", "or", "/", "nor", "the", "both", "as", "well", "in", "of", "left", "right", "heights", "height", "size",
                    "bodies", "signal", "structures", "contours", "region", "visualised", "visualized"})  # fmt: skip
@@ -105,7 +122,7 @@ class Listing(Hosting):
             if words - {","}:
                 return False
             n += 1
-        return False
+        return n + 1 < len(self.items) and self.items[n + 1].sort == "state" and not self.before(n + 1)
 
     def _all_normal(self, k: int, n: int) -> bool:
         """ "Unremarkable kidneys, adrenals, pancreas": one word at an end of the sentence is said of them all."""
@@ -122,17 +139,38 @@ class Listing(Hosting):
     def _listed_under_lesion(self, k: int, last: int) -> bool:
         """ "Nodes: subcarinal 14 mm, right hilar 11 mm": each structure is where one of what stands before the colon is."""
         label, nxt = self.label_lesion, self.next(last)
-        before = self.before(k)
+        before = self.before(k - 1 if k and self.items[k - 1].sort == "side" and not self.before(k) else k)
         before = before[before.index(":") :] if ":" in before else before
         counted = nxt is not None and nxt.sort == "count" and self.before(last + 1) == ["("] and label is not None
         if counted and set(before) <= {",", "and", ")", ":"}:
             return True  # "metastases: liver (3), lung (2)"
-        if nxt is None or nxt.sort != "size" or not set(before) <= {",", "and", ")", ";", ":", "plus"}:
+        changed = set(self.after(last)[:2]) & _CHANGED and label is not None and label.template
+        if changed and set(before) <= {",", "and", ";", ":"}:
+            return True  # "spinal metastases: T4 deposit larger, L1 unchanged"
+        if (
+            label is not None
+            and label.names_place
+            and label.usual
+            and not self._inside(self.items[k].name, label.usual)
+        ):
+            return False  # "Portal hypertension: spleen 16.8 cm"
+        if (
+            nxt is None
+            or nxt.sort != "size"
+            or not set(before) <= {",", "and", "(", ")", ";", ":", "plus", *_CHANGED, *_BEFORE}
+        ):
             return False
         if label is None:  # "protrusions at L3/4 (3 mm), L4/5 (5 mm)"
             told = self.current[0] if self.current else None
             if told is None or not told.lesion or not told.sizes or told.open:
                 return False
+            if (
+                self.items[k].name == "liver"
+                and told.place is not None
+                and told.place.organ == "liver"
+                and "," in before
+            ):
+                return not told.plural  # "liver metastasis segment 6 3 cm, segment 8 1.5 cm"
             item = self.items[k]  # "hilar nodes 14 mm, subcarinal 17 mm"
             adjective = item.how == "adjective" and self.words[item.last - 1].endswith(ADJECTIVE) and "," in before
             return (self.before(last + 1) == ["("] and ")" in before) or (adjective and not self.before(last + 1))

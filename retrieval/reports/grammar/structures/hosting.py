@@ -6,17 +6,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..words.kinds import into, landmarks, verbs, whereabouts
+from ...words.kinds import into, landmarks, seen_things, verbs, whereabouts
+from ..entries import OTHER, Entry, Place
+from ..hosts import LARGE
 from .clause import COMPARING, Clause
-from .entries import OTHER, Entry, Place
-from .hosts import LARGE
 
 _SPREADING = frozenset({"metastasis", "deposit", "invasion", "carcinomatosis"})  # go to a place, others are in it
 LONG = frozenset({"thrombus", "occlusion", "dissection"})
 _SURROUNDING = frozenset(
     {"fat stranding", "stranding", "fluid", "collection", "oedema", "haematoma", "inflammation", "inflammatory change"}
 )
-_SPINE = ("vertebral column", "vertebra", "bone", "thoracic spine", "lumbar spine", "cervical spine")
+_PARTS = frozenset({"the", "of", "segment", "segments", "subsegment", "border", "part", "portion", "margin", "area", "surface", "tip", "edge",
+                    "junction", "level", "end"})  # fmt: skip
 _GROWING = frozenset({"arises", "arising", "originates", "originating", "growing"})
 
 
@@ -26,6 +27,8 @@ class Hosting(Clause):
     def _host_words(self, k: int) -> bool:
         here = self._lesions_here()
         near = self._near_before(k)
+        if here and here[-1].how == "action" and here[-1].open and self._follows(k, "lesion"):
+            return True
         if here and (
             (here[-1].lesion in _SPREADING and "to" in near)
             or (here[-1].lesion in LONG and here[-1].open and "from" in near[:2])
@@ -34,10 +37,12 @@ class Hosting(Clause):
                 and here[-1].open
                 and near[:1] in (["around"], ["surrounding"], ["about"])
             )
+            or (here[-1].open and here[-1].lesion in seen_things() and near[:1] == ["from"] and not here[-1].sizes)
             or ("from" in near and _GROWING & set(self.words[here[-1].last : self.items[k].first]))
         ):
             return True
-        return near.count("the") < 2 and any(word in into() for word in near)
+        of_part = all(word in _PARTS or word in into() or word in whereabouts() for word in near)
+        return (near.count("the") < 2 or of_part) and any(word in into() for word in near)
 
     def _open_group(self, organ: str = "") -> list[Entry] | None:
         """The last lesions of the clause, if a structure behind them is their host."""
@@ -59,19 +64,35 @@ class Hosting(Clause):
             or entry.usual == organ
         ] or None
 
-    def _put_hosts(self, places: Sequence[Place]) -> bool:
+    def _put_hosts(self, places: Sequence[Place], k: int) -> bool:
         """Give the lesions named before their structures; False when none waits."""
         waiting = self._open_group(places[0].organ)
+        label = self.memory.label[0] if len(self.memory.label) == 1 else None
+        if label is not None and places[0].organ == label.organ and not places[0].side:
+            places = [label, *places[1:]]  # "left breast: duct ectasia, retroareolar"
         if waiting is None:
             here = self._lesions_here()
             for entry in here[-1:]:
+                part = entry.place is not None and self.items[k].how == "part" and places[0].organ != entry.place.organ
                 if entry.place is not None and entry.place.organ == places[0].organ and not entry.stands:
                     entry.place = places[0]
+                elif part and entry.place is not None and self._inside(places[0].organ, entry.place.organ):
+                    entry.place = places[0]  # "liver laceration of the right lobe"
                 elif entry.place is not None and places[0].side in OTHER and not entry.stands:
                     row = self.table.get(entry.place.organ)
                     if row is not None and row.parent == "soft tissue":
                         entry.side = places[0].side  # "in the subcutaneous tissue of the left forearm"
             return bool(here)
+        for entry in self._lesions_here():
+            said = entry.place
+            same = said is not None and said.organ == places[0].organ and entry.group == waiting[-1].group
+            if same and entry not in waiting and not entry.stands and places[0].side in (*OTHER, "both"):
+                entry.put_side(places[0].side)  # "subpleural reticulation and honeycombing at both bases"
+        if all(place.organ.endswith(("quadrant", "abdomen", "flank")) for place in places):
+            # "gallstone projected over the right upper quadrant"
+            waiting = [e for e in waiting if not e.usual or e.usual in LARGE or e.place is not None] or None
+            if waiting is None:
+                return True
         made: list[Entry] = []
         if places[0].organ.endswith(("vertebra", "axis", "atlas")) or places[0].organ.startswith("intervertebral dis"):
             # "cord lesion at C4", "cord compression at T9": a level, not the place
@@ -92,6 +113,12 @@ class Hosting(Clause):
                 if n:
                     self.entries.append(mine)
                 made.append(mine)
+        twins = {(e.lesion, e.first) for e in made}  # "lungs and airways: nodule in the lingula"
+        self.entries = [
+            e
+            for e in self.entries
+            if e in made or not (e.weak and (e.lesion, e.first) in twins and e.place in self.memory.label)
+        ]
         if any(entry in waiting for entry in self.current) or not self.current:
             self.current = made
         return True
@@ -102,9 +129,20 @@ class Hosting(Clause):
         here = self._lesions_here()
         if self.before(k)[-1:] == ["("] and self.after(last)[:1] == [")"] and here and not here[-1].open:
             return True
+        if (
+            here
+            and here[-1].place is not None
+            and near[:1] == ["involving"]
+            and "," in self.words[here[-1].last : self.items[k].first]
+        ):
+            return True  # "aortic dissection from the root to the bifurcation, involving the left renal artery"
         if here and here[-1].how == "predicate" and here[-1].place is not None and self._host_words(k):
             return True  # "the artery is occluded over 9 cm, refilling at the knee"
-        if here and not here[-1].open and ((COMPARING | {"most", "maximal"}) & set(near) or "with" in near):
+        if (
+            here
+            and (not here[-1].open or here[-1].names_place)
+            and ((COMPARING | {"most", "maximal"}) & set(near) or "with" in near)
+        ):
             return True  # "cerebral atrophy, accentuated in the …", "dilated with a transition point in the …"
         if here and here[-1].open and here[-1].lesion in LONG and "from" in near[:2]:
             return False  # "thrombus from the femoral to the popliteal vein"
@@ -116,10 +154,13 @@ class Hosting(Clause):
             return False  # "wider than the ascending aorta at 31 mm"
         behind = " ".join(self.words[here[-1].last : self.items[k].first]) if here else ""
         if " of " not in f" {behind}".rsplit(" and ", 1)[0] and re.search(
-            r"\band \w+(?: \w+)? of(?: the)?(?: left| right| both)?$", behind
+            r"\b(?:and|with) \w+(?: \w+)? of(?: the)?(?: left| right| both)?$", behind
         ):
             return True  # "with oedema and effacement of the ventricle"
-        grows = bool(here) and "from" in near and bool(_GROWING & set(self.words[here[-1].last : self.items[k].first]))
+        grows = bool(here) and here[-1].open and here[-1].lesion in seen_things() and near[:1] == ["from"]
+        grows = grows or (
+            bool(here) and "from" in near and bool(_GROWING & set(self.words[here[-1].last : self.items[k].first]))
+        )
         surrounds = (
             bool(here)
             and here[-1].open
@@ -156,12 +197,12 @@ class Hosting(Clause):
         whole, part = entry.place.organ, self.items[k].name
         return self.items[k].how == "part" or self._inside(part, whole) or f" {whole.removesuffix('s')}" in part
 
-    def _lies_in_spine(self, entry: Entry) -> bool:
-        """Whether a level may be the place of a lesion, and not only say how high it lies."""
-        organ = entry.place.organ if entry.place is not None else entry.usual if entry.names_place else ""
-        return (
-            not organ or not (entry.by_adjective or entry.names_place) or organ in _SPINE or "intervertebral" in organ
-        )
+    def _follows(self, k: int, sort: str) -> bool:
+        """Whether the item before this one, but for sides, is of a sort."""
+        n = k - 1
+        while n >= 0 and self.items[n].sort == "side":
+            n -= 1
+        return n >= 0 and self.items[n].sort == sort
 
     def _follows_lesion(self, k: int) -> bool:
         """ "Fracture left radius", "tear posterior horn medial meniscus": nothing but a side or adjectives between."""
@@ -192,8 +233,9 @@ class Hosting(Clause):
         if set(self.after(last)) & verbs() or set(self.before(k)) & verbs():
             return False
         nxt = self.items[last + 1] if last + 1 < len(self.items) else None
-        if nxt is not None and (nxt.sort, nxt.how) == ("lesion", "predicate") and "not" in self.before(last + 1)[:1]:
-            return False  # "no stones, wall not thickened"
+        said = nxt is not None and (nxt.sort, nxt.how) == ("lesion", "predicate") and self.before(k)[-1:] == [","]
+        if said and not set(self.before(last + 1)) - verbs() - {"not"}:
+            return False  # "no stones, wall not thickened", "tendinosis, tendon torn"
         if any(word.endswith("ing") for word in self.before(k)):
             return False
         if touching or any(self._within_label(entry, k) for entry in waiting):

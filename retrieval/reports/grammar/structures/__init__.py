@@ -1,0 +1,1 @@
+"""Structures of a sentence: what a clause is about, hosts of lesions, lists and parts."""
