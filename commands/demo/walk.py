@@ -60,7 +60,9 @@ class Walk:
         self._said(tool, text)
         return result
 
-    async def look(self, name: str, path: Path, words: tuple[str, ...], made: Phantom | None = None, **opened: str) -> str:
+    async def look(
+        self, name: str, path: Path, words: tuple[str, ...], made: Phantom | None = None, **opened: str
+    ) -> str:
         """Open, segment, measure, draw and export; only what is present is measured and drawn."""
         image = str((await self.call("open_image", path=str(path), **opened))["image_id"])
         found = await self.call("segment", image_id=image, structures=list(words), wait_s=300)
