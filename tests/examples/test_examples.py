@@ -84,7 +84,7 @@ def test_a_hosts_configuration_starts_the_server(path: Path, tmp_path: Path) -> 
         async with Client(server) as client:
             return len((await client.list_tools()).tools)
 
-    assert anyio.run(listed) == sum(entry.toolset in DEFAULT_TOOLSETS for entry in TOOLS)
+    assert anyio.run(listed) == sum(e.toolset in DEFAULT_TOOLSETS and e.ui != ("app",) for e in TOOLS)
 
 
 def test_the_ask_example(tmp_path: Path) -> None:

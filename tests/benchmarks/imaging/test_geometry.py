@@ -1,5 +1,6 @@
 """The geometry suite, part of it on every run: zero failures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,9 @@ def test_the_suite_has_48_orders_and_a_phantom_without_symmetry() -> None:
 def test_the_suite_notices_a_flipped_reader(tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Break the reader by hand: x mirrored."""
     real = files._opened
-    monkeypatch.setattr(files, "_opened", lambda array, *rest, **more: real(array[::-1], *rest, **more))
+    monkeypatch.setattr(
+        files, "_opened", lambda raw, *rest, **more: real(replace(raw, array=raw.array[::-1]), *rest, **more)
+    )
     outcomes = through(Case("LPS", "oblique", (0.7, 0.9, 3.0), source), tmp_path, ["nifti", "rtstruct"])
     assert not any(o.is_right for o in outcomes)
 
