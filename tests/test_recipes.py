@@ -21,14 +21,19 @@ RECIPES = {
 }
 
 
+def outputs_of(folder: str) -> set[str]:
+    """What `make demo` left at the root."""
+    return {"demo"} if Path(folder) == ROOT else set()
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The project under its own name, so that `ostensor` is imported from it; big weights are linked, not copied."""
     target = tmp_path / "site" / "ostensor"
     skipped = shutil.ignore_patterns(
-        ".*", "__pycache__", "*.egg-info", "node", "conformance", "weights", "runs", "build", "demo"
+        ".*", "__pycache__", "*.egg-info", "node", "conformance", "weights", "runs", "build"
     )
-    shutil.copytree(ROOT, target, ignore=skipped)
+    shutil.copytree(ROOT, target, ignore=lambda folder, names: {*skipped(folder, names), *outputs_of(folder)})
     for file in (ROOT / "models" / "weights").iterdir():
         if file.is_file():
             (target / "models" / "weights").mkdir(exist_ok=True)
