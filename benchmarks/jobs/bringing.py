@@ -91,7 +91,7 @@ def _voxels(read: highdicom.seg.Segmentation, number: int) -> int:
 
 def picture_with_a_stated_size(a: Assistant) -> None:
     """A PNG that tells no pixel size: "a pixel is 0.5 mm; how long is the bright spot?"."""
-    picture = np.full((90, 70), 20, np.uint8)
+    picture = np.random.default_rng(3).integers(10, 30, (90, 70), dtype=np.uint8)
     picture[20:60, 15:45] = 200
     PIL.Image.fromarray(picture).save(a.folder / "plain.png")
     bare = a.call("open_image", path="plain.png")
@@ -101,4 +101,5 @@ def picture_with_a_stated_size(a: Assistant) -> None:
     found = a.call("measure", mask_ids=[spot["mask_id"]], what=["diameters"])
     a.check("size before it is stated", bare["spacing_mm"], None)
     a.check("longest, mm", found["measurements"][0]["diameters"]["longest_axial_mm"], 25.0, 0.5)
+    a.check("it lies within the picture", found["measurements"][0]["truncated_at"], [])
     a.check("every number says who stated it", "stated by the user" in " ".join(found["image_warnings"]), True)

@@ -102,9 +102,7 @@ def write_rtstruct(path: Path, files: Sequence[FileDataset], name: str, corners:
         ReferencedSOPInstanceUID=files[0].StudyInstanceUID,
         RTReferencedSeriesSequence=[rt_series],
     )
-    made.ReferencedFrameOfReferenceSequence = [
-        item(FrameOfReferenceUID=frame, RTReferencedStudySequence=[study])
-    ]
+    made.ReferencedFrameOfReferenceSequence = [item(FrameOfReferenceUID=frame, RTReferencedStudySequence=[study])]
     made.save_as(path, enforce_file_format=True)
 
 

@@ -11,7 +11,7 @@ from .assistant import Assistant
 from .grey_network import GREYS
 from .scans import ORGANS, SHAPE, SPACING_MM, VOXEL_ML, Block, ml, save, torso
 
-_BORDER = 0.45  # half a voxel of border to either side, 90 % of it; docs of derive
+_BORDER = 0.45  # of a voxel to either side: nine tenths of half a voxel, as docs/derived.md says
 
 
 def _border_ml(block: Block) -> float:
@@ -24,7 +24,9 @@ def liver_and_kidneys(a: Assistant) -> None:
     """ "How large are liver and kidneys, which kidney is larger, and is that beyond the error?" """
     save(a.folder / "ct.nii.gz", torso())
     image = a.call("open_image", path="ct.nii.gz")["image_id"]
-    rows = {row["structure"]: row for row in a.call("segment", image_id=image, structures=["liver", "kidneys"])["masks"]}
+    rows = {
+        row["structure"]: row for row in a.call("segment", image_id=image, structures=["liver", "kidneys"])["masks"]
+    }
     for name in ("liver", "left kidney", "right kidney"):
         a.check(f"{name}, ml", rows[name]["volume_ml"], ml(ORGANS[name]), 0.01)
     pair = [rows[name]["mask_id"] for name in ("left kidney", "right kidney")]
@@ -82,13 +84,14 @@ def aorta_across(a: Assistant) -> None:
     along, beside = np.meshgrid(x, z, indexing="ij")
     across = along * math.cos(tilt) - beside * math.sin(tilt)  # distance from the axis within the x z plane
     inside = across[:, None, :] ** 2 + (y**2)[None, :, None] <= 11.0**2
-    array = np.full(shape, 40, np.int16)
-    array[inside], array[0] = GREYS["aorta"], -1000
+    array = np.random.default_rng(4).integers(20, 60, shape, dtype=np.int16)
+    array[inside], array[0, ::2] = GREYS["aorta"], -1000
     save(a.folder / "ct.nii.gz", array, np.diag([-spacing[0], -spacing[1], spacing[2], 1]))
-    image = a.call("open_image", path="ct.nii.gz")["image_id"]
-    aorta = a.call("segment", image_id=image, structures=["aorta"])["masks"][0]["mask_id"]
-    rows = a.call("derive", quantity="vessel_diameters", mask_ids=[aorta])["values"]
+    image = a.call("open_image", path="ct.nii.gz", modality="ct")["image_id"]
+    aorta = a.call("segment", image_id=image, structures=["aorta"])["masks"][0]
+    rows = a.call("derive", quantity="vessel_diameters", mask_ids=[aorta["mask_id"]])["values"]
     found = {row["quantity"]: row["value"] for row in rows}
+    a.check("it leaves the scan", aorta["truncated_at"], ["inferior", "superior"])
     a.check("median diameter, mm, of a cylinder", found["median_diameter"], 22.0, 0.7)
     a.check("widest, mm", found["widest_diameter"], 22.0, 1.1)
 

@@ -15,7 +15,9 @@ Array = npt.NDArray[np.generic]
 Block = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]  # from and to (exclusive), in voxels along x y z
 
 SHAPE, SPACING_MM = (61, 53, 29), (6.1, 5.9, 7.3)  # coarse voxels, so that the organs are as large as people's
-AFFINE = np.array([[-6.1, 0, 0, 180.0], [0, -5.9, 0, 150.0], [0, 0, 7.3, -50.0], [0, 0, 0, 1]])  # x to the left, y to the back
+AFFINE = np.array(
+    [[-6.1, 0, 0, 180.0], [0, -5.9, 0, 150.0], [0, 0, 7.3, -50.0], [0, 0, 0, 1]]
+)  # x to the left, y to the back
 VOXEL_ML = 6.1 * 5.9 * 7.3 / 1000
 ORGANS: Mapping[str, Block] = {
     "liver": ((8, 27), (10, 32), (12, 26)),

@@ -45,7 +45,9 @@ def liver_to_print(a: Assistant) -> None:
     file = a.call("export", mask_ids=[liver], format="stl")["files"][0]
     corners = _corners((a.folder / file["path"]).read_bytes())
     signed = np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
-    a.check("ml inside the surface, outwards", float(signed.sum()) / 1000, ml(ORGANS["liver"]), 0.05 * ml(ORGANS["liver"]))
+    a.check(
+        "ml inside the surface, outwards", float(signed.sum()) / 1000, ml(ORGANS["liver"]), 0.05 * ml(ORGANS["liver"])
+    )
     index = np.argwhere(filled(ORGANS["liver"])).mean(axis=0)
     ras = (AFFINE @ [*index, 1])[:3]
     middle = (corners.reshape(-1, 3).min(axis=0) + corners.reshape(-1, 3).max(axis=0)) / 2
