@@ -31,9 +31,8 @@ def open_the_right_series(a: Assistant) -> None:
 def masks_of_a_colleague(a: Assistant) -> None:
     """A colleague's NIfTI labels, the liver moved by two voxels: "how far are we apart?"."""
     save(a.folder / "ct.nii.gz", torso())
-    (left, right), *rest = ORGANS["liver"]
-    moved = ((left + 2, right + 2), *rest)
-    save(a.folder / "colleague.nii.gz", filled(moved) + 2 * filled(ORGANS["spleen"]))
+    (left, right), back, up = ORGANS["liver"]
+    save(a.folder / "colleague.nii.gz", filled(((left + 2, right + 2), back, up)) + 2 * filled(ORGANS["spleen"]))
     image = a.call("open_image", path="ct.nii.gz")["image_id"]
     ours = a.call("segment", image_id=image, structures=["liver"])["masks"][0]
     labels = {"1": "liver", "2": "spleen"}

@@ -13,7 +13,7 @@ import pydicom
 from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues, SegmentDescription
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 CT, PET = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.128"
 _RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -125,8 +125,8 @@ def _slice(plane: npt.NDArray[np.uint16], z: int, number: int, elements: dict[st
 
 def _header(kind: str, instance: str, series_uid: str, modality: str) -> FileDataset:
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, kind
-    meta.MediaStorageSOPInstanceUID = instance
+    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, UID(kind)
+    meta.MediaStorageSOPInstanceUID = UID(instance)
     data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     data.SOPClassUID, data.SOPInstanceUID = kind, instance
     data.StudyInstanceUID, data.SeriesInstanceUID, data.Modality = f"{_ROOT}.0", series_uid, modality

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from . import bringing, following, measuring, showing
 from .assistant import Assistant, Check, assistant
@@ -49,10 +50,15 @@ JOBS: tuple[Job, ...] = (
 
 @dataclass(frozen=True)
 class Cost:
-    """What a job takes: calls, and tokens of what the assistant reads."""
+    """What a job takes: calls, and tokens of what the assistant reads.
+
+    Attributes:
+        lacks: what of the job's results could not be had.
+    """
 
     calls: int
     tokens: int
+    lacks: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,17 +78,17 @@ class Done:
 @cache
 def budgets() -> Mapping[str, Cost]:
     """What each job may cost at most."""
-    return {name: Cost(**row) for name, row in _read("budgets.json").items()}
+    return {name: Cost(**row) for name, row in _read("budgets.json").items() if row is not None}
 
 
 @cache
-def costs_before() -> Mapping[str, Cost | None]:
-    """What each cost before the tools for it were there; None where it could not be done."""
-    return {name: row and Cost(**row) for name, row in _read("before.json").items()}
+def costs_before() -> Mapping[str, Cost]:
+    """What each cost before there were tools for it; jobs that could not be done are left out."""
+    return {name: Cost(**row) for name, row in _read("before.json").items() if row is not None}
 
 
-def _read(name: str) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = json.loads(
+def _read(name: str) -> dict[str, dict[str, Any] | None]:
+    found: dict[str, dict[str, Any] | None] = json.loads(
         resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
     )
     return found

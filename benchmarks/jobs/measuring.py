@@ -89,11 +89,10 @@ def aorta_across(a: Assistant) -> None:
     save(a.folder / "ct.nii.gz", array, np.diag([-spacing[0], -spacing[1], spacing[2], 1]))
     image = a.call("open_image", path="ct.nii.gz", modality="ct")["image_id"]
     aorta = a.call("segment", image_id=image, structures=["aorta"])["masks"][0]
-    rows = a.call("derive", quantity="vessel_diameters", mask_ids=[aorta["mask_id"]])["values"]
-    found = {row["quantity"]: row["value"] for row in rows}
+    across = a.call("measure", mask_ids=[aorta["mask_id"]], what=["diameters"])["measurements"][0]["across"]
     a.check("it leaves the scan", aorta["truncated_at"], ["inferior", "superior"])
-    a.check("median diameter, mm, of a cylinder", found["median_diameter"], 22.0, 0.7)
-    a.check("widest, mm", found["widest_diameter"], 22.0, 1.1)
+    a.check("median diameter, mm, of a cylinder", across["median_mm"], 22.0, 0.7)
+    a.check("widest, mm", across["widest_mm"], 22.0, 1.1)
 
 
 def tissue_at_a_vertebra(a: Assistant) -> None:

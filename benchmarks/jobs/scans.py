@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .grey_network import GREYS
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[np.integer]
 Block = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]  # from and to (exclusive), in voxels along x y z
 
 SHAPE, SPACING_MM = (61, 53, 29), (6.1, 5.9, 7.3)  # coarse voxels, so that the organs are as large as people's
