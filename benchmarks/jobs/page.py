@@ -18,17 +18,30 @@ def run() -> str:
 def table(done: list[Done]) -> str:
     """Markdown: each job now and before."""
     before = costs_before()
-    lines = ["| | job | right | calls | tokens | before: calls | tokens | lacked |", "|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| | job | right | calls | tokens | before: calls | tokens | lacked |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for n, one in enumerate(done, start=1):
         right = f"{sum(check.holds for check in one.checks)} of {len(one.checks)}"
-        cells = [str(n), one.job.title, right, str(one.cost.calls), str(one.cost.tokens), *_old(before.get(one.job.name))]
+        cells = [
+            str(n),
+            one.job.title,
+            right,
+            str(one.cost.calls),
+            str(one.cost.tokens),
+            *_old(before.get(one.job.name)),
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     both = [one for one in done if one.job.name in before and not before[one.job.name].lacks]
     calls, tokens = sum(one.cost.calls for one in done), sum(one.cost.tokens for one in done)
     lines.append(f"| | all sixteen | {sum(one.is_right for one in done)} of {len(done)} | {calls} | {tokens} | | | |")
     shared = [(one.cost.tokens, before[one.job.name].tokens) for one in both]
     now, then = sum(a for a, _ in shared), sum(b for _, b in shared)
-    lines += ["", f"The {len(both)} jobs that could be done wholly before: {then} tokens then, {now} now. {described()}."]
+    lines += [
+        "",
+        f"The {len(both)} jobs that could be done wholly before: {then} tokens then, {now} now. {described()}.",
+    ]
     return "\n".join(lines)
 
 

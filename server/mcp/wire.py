@@ -21,12 +21,15 @@ from ...tools.reports.results import ReportFinding, Unmentioned
 from ..packing.findings import share_findings, shorten_unmentioned, whole_findings
 
 DETAILS: Mapping[str, frozenset[str]] = {
+    "ImageResult": frozenset(
+        {"alias", "modality", "shape", "orientation", "intensity_range", "format", "series", "files"}
+    ),
     "MaskRow": frozenset({"confidence_is", "mean_sigmoid", "volume_90_ml", "nearest", "reason"}),
     "Measurement": frozenset({"radiomics"}),
     "Provenance": frozenset({"model", "weights_sha256", "licence", "purpose", "engine", "seed"}),
     "ReportFinding": frozenset({"lesion", "status", "volume_ml", "count", "location", "change"}),
 }
-"""Kind of row -> its fields that are left out when empty; the others are there, so that programs need not ask whether they are."""
+"""Kind of row or answer -> its fields that are left out when empty; the others are there, so that programs need not ask whether they are."""
 
 Values = dict[str, Any]
 USUAL: Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
@@ -139,7 +142,7 @@ def model_in(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
 
 
 def _without_empty(kind: type[BaseModel], values: Mapping[str, Any], level: int = 0) -> Values:
-    """Values without what is empty: nothing of the answer itself, of its rows details and parts, of their parts everything."""
+    """Values without what is empty: of the answer itself and its rows details, of rows parts, too, of their parts everything."""
     made = {}
     for name, value in values.items():
         field = kind.model_fields.get(name)

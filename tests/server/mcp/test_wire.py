@@ -15,6 +15,7 @@ from ostensor.tools.deriving.results import DerivedResult, DerivedRow, InputRow
 from ostensor.tools.desk.desk import Desk
 from ostensor.tools.desk.results import (
     Geometry,
+    ImageResult,
     JobResult,
     MaskRow,
     Provenance,
@@ -217,6 +218,13 @@ def test_what_a_volume_is_of_goes_where_the_row_shows_it_and_comes_back() -> Non
     sent = packed(SegmentResult, full)
     assert ["volume_is" in row for row in sent["masks"]] == [False, False, False, True]
     assert [row["volume_is"] for row in unpacked(SegmentResult, sent)["masks"]] == [row.volume_is for row in rows]
+
+
+def test_a_folder_to_choose_from_says_nothing_of_an_image() -> None:
+    full = ImageResult(image_id=None, files=[{"path": "a.nii.gz", "kind": "nifti"}]).model_dump(mode="json")
+    sent = packed(ImageResult, full)
+    assert set(sent) == {"image_id", "spacing_mm", "intensity_unit", "synthetic", "warnings", "files"}
+    assert unpacked(ImageResult, sent) == full
 
 
 def test_a_summary_is_not_said_twice() -> None:

@@ -20,3 +20,17 @@ def test_an_edit_that_finds_nothing_to_do_says_so_without_a_reason_it_does_not_k
     for operation in ("largest_part", "fill_holes"):
         told = ask("edit_mask", operation=operation, mask_ids=[liver]).result["warnings"]
         assert told == ["Nothing changed: the mask is as it was."]
+
+
+def test_an_iso_contour_without_a_place_is_told_how_to_say_the_whole_image(ask: Ask, image_id: str) -> None:
+    shape = ask("open_image", path="ct.nii.gz").result["shape"]
+    refused = ask("edit_mask", operation="threshold", image_id=image_id, at_least=90)
+    assert refused.is_error
+    assert "box_index=[[0, 0, 0], shape] is the whole image" in refused.text
+    made = ask("edit_mask", operation="threshold", image_id=image_id, at_least=90, box_index=[[0, 0, 0], shape])
+    assert not made.is_error, made.text
+
+
+def test_a_word_that_is_not_allowed_is_answered_with_all_that_are(ask: Ask) -> None:
+    refused = ask("derive", quantity="suv_max", mask_ids=["msk_000000000000"])
+    assert "'suv', 'calcium_score', 'tissue_areas', 'vessel_diameters', 'stenosis' or 'percentile'" in refused.text
