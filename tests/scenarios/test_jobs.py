@@ -41,7 +41,7 @@ def test_a_wrong_result_is_seen() -> None:
 
 
 def test_a_refused_call_ends_a_job_and_is_no_result() -> None:
-    with pytest.raises(Failed, match="import_mask: .*nothing.nii.gz"):
+    with pytest.raises(Failed, match=r"import_mask: .*nothing\.nii\.gz"):
         do(Job("", lambda a: a.check("", a.call("import_mask", path="nothing.nii.gz", image_id="img_000000000000"), 1)))
 
 
