@@ -93,5 +93,6 @@ def explained(error: ValidationError, tool: str, allowed: Sequence[str]) -> str:
         elif fault["type"] == "missing":
             lines.append(f"'{where}' is missing.")
         else:
-            lines.append(f"'{where}': {fault['msg'][:160]}.")
+            longest = 600 if fault["type"] == "literal_error" else 160  # what may be said is said whole
+            lines.append(f"'{where}': {fault['msg'][:longest]}.")
     return f"{' '.join(lines)} Arguments of {tool}: {', '.join(allowed)}."

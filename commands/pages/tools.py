@@ -24,7 +24,9 @@ Arguments that may be left out have a default; unknown ones are refused. Every a
 apart from them, the fields listed here. `provenance` says tool, version, inputs, model, weights (SHA-256), licence
 and seed; `geometry` proves that a mask lies on its image. Over MCP answers travel short: what rows share stands once beside
 them (`made_by`, `geometry`, `notes` with the places of their rows), and details that are empty are left out; the record of a
-mask (`ostensor://mask/...`) has everything."""
+mask (`ostensor://mask/...`) has everything. Without `volume_is`, `truncated_at` tells what a volume is of. A finding of
+`check_report` has `at` for `start` and `end`; evidence that an earlier finding has already is its mask and `as_finding`, that finding's
+place from 0; evidence without `model` is by `evidence_by`. `ostensor.server.mcp.wire.unpacked` gives programs the rows whole."""
 
 
 def tool_docs() -> str:

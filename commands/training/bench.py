@@ -63,6 +63,19 @@ def bench_load(
     _show(lambda: run(clients=[int(n) for n in clients.split(",")], seconds=seconds), out)
 
 
+@bench.command("jobs")
+def bench_jobs(
+    page: Annotated[Path | None, typer.Option(help="A page whose table is exchanged, e.g. docs/benchmarks.md.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """Sixteen everyday jobs through MCP: right or wrong, calls and tokens, now and before there were tools for them."""
+    from ...benchmarks.jobs.page import run, with_table
+
+    made = _show(run, out)
+    if page is not None:
+        page.write_text(with_table(page.read_text(encoding="utf-8"), made), encoding="utf-8")
+
+
 @bench.command("faults")
 def bench_faults(
     out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
@@ -151,9 +164,10 @@ def bench_synthesis(
     _show(lambda: run(quality=quality, threads=threads, engine=engine), out)
 
 
-def _show(measure: Callable[[], str], out: Path | None) -> None:
+def _show(measure: Callable[[], str], out: Path | None) -> str:
     with shown_work("measuring"):
         text = measure()
     typer.echo(text)
     if out is not None:
         out.write_text(text + "\n", encoding="utf-8")
+    return text

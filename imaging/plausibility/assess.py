@@ -93,7 +93,7 @@ def _volume(region: Region, structure: str, priors: Priors, *, cut: bool) -> Che
     if known is None:
         return unknown("volume", f"No usual volume is on file for '{structure}'.")
     low = None if cut else known.low  # a structure that leaves the scan may look small
-    said = f"{volume:.1f} ml is outside {known.low:g} to {known.high:g} ml."
+    said = f"{volume:.1f} ml is outside the plausible {known.low:g} to {known.high:g} ml."
     return judged("volume", volume, low, known.high, said=said, source=known.source)
 
 

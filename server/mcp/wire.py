@@ -2,7 +2,8 @@
 
 An assistant pays for every character. Provenance, geometry and warnings that rows share stand beside the rows; details that are empty
 are left out. `unpacked` gives programs the rows whole again. Left out for good, but kept in
-the mask's resource, are the handles something was made from, and a network's own word beside a calibrated confidence.
+the mask's resource, are the handles something was made from, a network's own word beside a calibrated confidence, lengths of
+masks about which a report says no size, and all but the first doubt of masks it does not mention.
 """
 
 from __future__ import annotations
@@ -10,19 +11,44 @@ from __future__ import annotations
 import copy
 import typing
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
 from ...tools.registry import TOOLS
+from ...tools.reports.results import ReportFinding, Unmentioned
+from ..packing.findings import share_findings, shorten_unmentioned, whole_findings
 
-DETAILS = frozenset({"confidence_is", "mean_sigmoid", "volume_90_ml", "nearest", "side_checked", "radiomics"})
-"""Fields of rows that are left out when empty; what else a row has is there, so that programs need not ask whether it is."""
+DETAILS: Mapping[str, frozenset[str]] = {
+    "ImageResult": frozenset(
+        {"alias", "modality", "shape", "orientation", "intensity_range", "format", "series", "files"}
+    ),
+    "MaskRow": frozenset({"confidence_is", "mean_sigmoid", "volume_90_ml", "nearest", "reason"}),
+    "Measurement": frozenset({"radiomics"}),
+    "Provenance": frozenset({"model", "weights_sha256", "licence", "purpose", "engine", "seed"}),
+    "ReportFinding": frozenset({"lesion", "status", "volume_ml", "count", "location", "change"}),
+}
+"""Kind of row or answer -> its fields that are left out when empty; the others are there, so that programs need not ask whether they are."""
 
-SAME = ("confidence_is",)  # fields of rows that are said once where all rows say the same
-MADE_BY, GEOMETRY, NOTES = "made_by", "geometry", "notes"
 Values = dict[str, Any]
+USUAL: Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
+    "MaskRow": {
+        "volume_is": lambda row: "not given" if row.get("volume_ml") is None else "cut by the edge" if row.get("truncated_at") else "complete"
+    },
+    "ReportFinding": {"presence": lambda row: "present"},
+    "Evidence": {"tool": lambda row: "segment"},
+    "Unmentioned": {"implausible": lambda row: row.get("verdict") == "unsure"},
+}  # fmt: skip
+"""Kind of row -> its fields that are left out where they say what the row's other fields, or most rows, say already."""
+
+SAME = (
+    "confidence_is",
+    "inputs",
+    "uncertainty",
+    "section",
+)  # fields of rows that are said once where all rows say the same
+MADE_BY, GEOMETRY, NOTES, EVIDENCE_BY = "made_by", "geometry", "notes", "evidence_by"
 RESULTS: dict[str, type[BaseModel]] = {entry.name: entry.result for entry in TOOLS}
 
 
@@ -31,6 +57,8 @@ def packed(kind: type[BaseModel], values: Mapping[str, Any]) -> Values:
     made = _without_empty(kind, values)
     if made.get("result") and values.get("tool") in RESULTS:
         made["result"] = packed(RESULTS[values["tool"]], values["result"])
+    if made.get("summary"):
+        made["summary"] = made["summary"].split(". ", 1)[0].removesuffix(".") + "."  # the answer's words have the rest
     provenances: Values = {}
     for name, row_kind, rows in _rows_of(kind, made):
         for row in rows:
@@ -42,11 +70,15 @@ def packed(kind: type[BaseModel], values: Mapping[str, Any]) -> Values:
         if "geometry" in row_kind.model_fields:
             _share_geometry(made, rows)
         for field in SAME:
-            said = {row[field] for row in rows if field in row}
-            if len(said) == 1 and sum(field in row for row in rows) > 1:
-                made[field] = said.pop()
+            said = [row[field] for row in rows if field in row]
+            if len(said) > 1 and len(said) == len(_that_say(field, rows)) and all(one == said[0] for one in said):
+                made[field] = said[0]
                 for row in rows:
                     row.pop(field, None)
+        if row_kind is ReportFinding:
+            made[EVIDENCE_BY] = share_findings(rows)
+        if row_kind is Unmentioned:
+            shorten_unmentioned(rows)
         notes = _shared_warnings(rows)
         if notes:
             made[NOTES] = {**made.get(NOTES, {}), name: notes}
@@ -67,6 +99,7 @@ def unpacked(kind: type[BaseModel], wire: Mapping[str, Any]) -> Values:
     provenances, geometry, notes = made.pop(MADE_BY, {}), made.pop(GEOMETRY, None), made.pop(NOTES, {})
     if geometry is not None and GEOMETRY in kind.model_fields:
         made[GEOMETRY], geometry = geometry, None
+    by = str(made.pop(EVIDENCE_BY, ""))
     same = {field: made.pop(field) for field in SAME if field in made and field not in kind.model_fields}
     only = next(iter(provenances)) if len(provenances) == 1 else None
     for name, row_kind, rows in _rows_of(kind, made):
@@ -78,9 +111,12 @@ def unpacked(kind: type[BaseModel], wire: Mapping[str, Any]) -> Values:
                 row.setdefault("geometry", {**geometry, "side_checked": row.pop("side_checked", False)})
             if "asked_as" in row_kind.model_fields:
                 row.setdefault("asked_as", row.get("structure", ""))
-            for field, value in same.items():
-                if field in row_kind.model_fields and row.get("confidence") is not None:
-                    row.setdefault(field, value)
+        for field, value in same.items():
+            if field in row_kind.model_fields:
+                for row in _that_say(field, rows):
+                    row.setdefault(field, copy.deepcopy(value))
+        if row_kind is ReportFinding:
+            whole_findings(rows, by)
         for note in notes.get(name, ()):
             for place in note["rows"]:
                 rows[place]["warnings"] = [*rows[place].get("warnings", []), note["text"]]
@@ -106,7 +142,7 @@ def model_in(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
 
 
 def _without_empty(kind: type[BaseModel], values: Mapping[str, Any], level: int = 0) -> Values:
-    """Values without what is empty: nothing of the answer itself, of its rows details and parts, of their parts everything."""
+    """Values without what is empty: of the answer itself and its rows details, of rows parts, too, of their parts everything."""
     made = {}
     for name, value in values.items():
         field = kind.model_fields.get(name)
@@ -115,8 +151,11 @@ def _without_empty(kind: type[BaseModel], values: Mapping[str, Any], level: int 
             value = _without_empty(inner, value, level + 1)
         elif inner is not None and many and isinstance(value, list):
             value = [_without_empty(inner, one, level + 1) for one in value]
-        may_go = level > 1 or (level == 1 and (name in DETAILS or inner is not None))
-        if not may_go or value not in (None, "", [], {}):
+        may_go = level > 1 or name in DETAILS.get(kind.__name__, ()) or (level == 1 and inner is not None)
+        is_usual = level > 1 and value is False and field is not None and field.default is False
+        rule = USUAL.get(kind.__name__, {}).get(name)
+        is_usual = is_usual or (rule is not None and rule(values) == value)
+        if not is_usual and not (may_go and value in (None, "", [], {})):
             made[name] = value
     return made
 
@@ -127,6 +166,9 @@ def _with_defaults(kind: type[BaseModel], made: Mapping[str, Any]) -> Values:
     for name, field in kind.model_fields.items():
         value = made.get(name, _Missing)
         inner, many = model_in(field.annotation)
+        rule = USUAL.get(kind.__name__, {}).get(name)
+        if value is _Missing and rule is not None:
+            value = rule(made)
         if value is _Missing:
             value = (
                 field.get_default(call_default_factory=True) if not field.is_required() else _empty_of(field.annotation)
@@ -146,6 +188,11 @@ class _Missing:
 def _empty_of(annotation: Any) -> Any:
     kind = typing.get_origin(annotation) or annotation
     return [] if kind is list else {} if kind is dict else "" if kind is str else None
+
+
+def _that_say(field: str, rows: Sequence[Values]) -> list[Values]:
+    """Rows that say something there when they are whole."""
+    return [row for row in rows if field != "confidence_is" or row.get("confidence") is not None]
 
 
 def _share_provenance(row: Values, shared: Values) -> None:

@@ -125,7 +125,8 @@ def volume_sum(asked: Asked) -> Found:
         together = Estimate(together.value, max(0.0, low), high)
         uncertainty = f"The ends of each mask's interval added up, less what they share, as errors may go together ({CALIBRATED})."
     inputs = [one.as_input(f"volume of {one.name}", one.volume, "ml") for one in masks]
-    formula = f"volume of all masks together; {shared:.3f} ml that several share counted once"
+    once = f"{shared:.3f} ml that several share counted once" if round(shared, 3) > 0 else "they share nothing"
+    formula = f"volume of all masks together; {once}"
     return Found([row("sum", together, "ml", formula=formula, inputs=inputs, uncertainty=uncertainty)])
 
 

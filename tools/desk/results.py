@@ -308,13 +308,14 @@ class CompareResult(ImageAnswer):
 
 
 class EditResult(ImageAnswer):
-    """The new mask."""
+    """The new mask; `warnings` say where it is the old one."""
 
     mask_id: str
     image_id: str
     structure: str | None
     voxels: int
     volume_ml: float | None
+    warnings: list[str] = []
     geometry: Geometry
     provenance: Provenance
 

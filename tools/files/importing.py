@@ -133,14 +133,15 @@ class _Import:
                 facts=facts,
             ).mask_id
         known = self.image.grid.volume_known and not self.image.synthetic
-        changed = known and not one.is_exact and one.file_ml is not None
+        volume_ml = round(region.voxels * self.image.grid.voxel_ml, 3) if known else None
+        file_ml = round(one.file_ml, 3) if known and not one.is_exact and one.file_ml is not None else None
         return ImportedRow(
             structure=named.structure,
             mask_id=mask_id,
             label=piece.key,
             voxels=region.voxels,
-            volume_ml=round(region.voxels * self.image.grid.voxel_ml, 3) if known else None,
-            file_ml=round(one.file_ml, 3) if changed and one.file_ml is not None else None,
+            volume_ml=volume_ml,
+            file_ml=file_ml,
             warnings=notes,
         )
 
@@ -163,11 +164,10 @@ def _said(result: ImportResult) -> str:
         for row in made
     ]
     more = f" and {len(size) - _SHOWN} more" if len(size) > _SHOWN else ""
-    how = "voxel by voxel" if result.exact else "not exactly; see file_ml and warnings"
-    text = (
-        f"Imported {len(made)} masks onto {result.image_id} ({result.format}, {how}): {', '.join(size[:_SHOWN])}{more}."
-    )
-    changed = [f"{row.structure} {row.file_ml:g} ml in the file" for row in made if row.file_ml is not None]
+    differing = [row for row in made if row.file_ml not in (None, row.volume_ml)]
+    changed = [f"{row.structure} {row.file_ml:g} ml in the file" for row in differing]
+    how = "voxel by voxel" if result.exact else "not voxel by voxel"
+    text = f"Imported {len(made)} {'mask' if len(made) == 1 else 'masks'} onto {result.image_id} ({result.format}, {how}): {', '.join(size[:_SHOWN])}{more}."
     if changed:
         text += f" Before: {', '.join(changed[:_SHOWN])}."
     notes = [*result.warnings, *(f"{row.structure}: {note}" for row in result.masks for note in row.warnings)]

@@ -55,7 +55,8 @@ class Namer:
         if missing:
             known = ", ".join(self._shown(piece) for piece in pieces[:20])
             raise BadCall(
-                f"The file has no label '{missing[0][:40]}'. It has: {known or 'none'}. Name labels by number or name."
+                f"The file has no label '{missing[0][:40]}'. It has: {known or 'none'}. "
+                "Write labels={'number or name in the file': 'structure'}, e.g. {'1': 'liver'}."
             )
 
     def _shown(self, piece: Piece) -> str:

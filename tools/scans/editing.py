@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 
 from ... import __version__
 from ...imaging.errors import BadCall
 from ...imaging.masks import measures
 from ...imaging.masks.edit import edit
+from ...imaging.volume import Mask
 from ...store.records import MaskRecord
 from ..desk.desk import Answer, Call, Desk
 from ..desk.doubts import grey_unit
@@ -54,7 +56,7 @@ def edit_mask(
         float | None, Field(description="iso_contour: of the brightest voxel, e.g. 41.", gt=0, lt=100)
     ] = None,
     image_id: Annotated[str | None, Field(description="With box_index.")] = None,
-    box_index: Annotated[list[list[int]] | None, Field(description="As bounding_box_index of measure.")] = None,
+    box_index: Annotated[list[list[int]] | None, Field(description="[[from x, y, z], [to]], ends left out.")] = None,
 ) -> Answer:
     """Make a new mask from masks of one image; the old ones stay.
 
@@ -86,6 +88,7 @@ def edit_mask(
         made_by=f"edit {operation} {' '.join(mask_ids or ())} {' '.join(str(value) for value in how.values())}",
         facts={"provenance": provenance.model_dump(mode="json"), "operation": operation, **how},
     )
+    warnings = _unchanged(masks, made, amount_mm)
     volume = None if image.synthetic else measures.volume_ml(made)
     result = EditResult(
         mask_id=record.mask_id,
@@ -93,11 +96,26 @@ def edit_mask(
         structure=structure,
         voxels=record.voxels,
         volume_ml=None if volume is None else round(volume, 3),
+        warnings=warnings,
         geometry=receipt(made.grid, image.grid, side_checked=False),
         provenance=provenance,
     )
     size = f"{volume:.2f} ml" if volume is not None else f"{record.voxels} voxels"
-    return Answer(f"{operation} gave {record.mask_id}: {size}.", result)
+    return Answer(" ".join([f"{operation} gave {record.mask_id}: {size}.", *warnings]), result)
+
+
+def _unchanged(masks: Sequence[Mask], made: Mask, amount_mm: float | None) -> list[str]:
+    """What to say where one mask comes out as it went in: a margin below the voxels' size does nothing."""
+    if len(masks) != 1 or not np.array_equal(masks[0].array, made.array):
+        return []
+    sizes = made.grid.spacing_mm
+    is_too_small = amount_mm is not None and amount_mm < min(sizes)
+    why = (
+        f" {amount_mm:g} mm reaches no next voxel ({' x '.join(f'{size:g}' for size in sizes)} mm)."
+        if is_too_small
+        else ""
+    )
+    return [f"Nothing changed: the mask is as it was.{why}"]
 
 
 def _image(records: Sequence[MaskRecord], image_id: str | None) -> str:

@@ -104,7 +104,8 @@ def _sentence(files: list[FileRow], worst: float, offset: float | None) -> str:
     shown = ", ".join(paths[:6]) + (", …" if len(paths) > 6 else "")
     moved = "" if offset is None else f", centroids at most {offset:.3f} mm apart"
     warned = list(dict.fromkeys(warning for row in files for warning in row.warnings))
-    text = f"Wrote {len(files)} masks to {len(paths)} files, each read back: Dice at least {worst:.4f}{moved}. {shown}."
+    masks, count = (f"{n} {word}{'s' if n != 1 else ''}" for n, word in ((len(files), "mask"), (len(paths), "file")))
+    text = f"Wrote {masks} to {count}, each read back: Dice at least {worst:.4f}{moved}. {shown}."
     return " ".join([text, *warned[:4]])
 
 

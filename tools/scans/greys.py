@@ -32,7 +32,8 @@ def by_grey(
     """
     if len(masks) + (box_index is not None) != 1:
         raise BadCall(
-            f"'{operation}' looks into one mask, or into the box of an image: pass one of mask_ids and box_index."
+            f"'{operation}' looks into one mask, or into the box of an image: pass one of mask_ids and box_index. "
+            "box_index=[[0, 0, 0], shape] is the whole image."
         )
     where = masks[0] if box_index is None else within_box(image, *_corners(box_index))
     if operation == "threshold":

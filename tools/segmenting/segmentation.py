@@ -155,8 +155,12 @@ def _kept(desk: Desk, image: Volume, image_id: str, drawn: Mapping[str, _Drawn])
     for name, one in drawn.items():
         row = one.row
         if name in against and against[name].vetoes:
-            reason = f"{row.reason} Our own checks object: {' '.join(against[name].reasons[:3])}".strip()
-            row = row.model_copy(update={"verdict": "unsure", "reason": reason, "volume_90_ml": None})
+            said = against[name].reasons[:3]
+            reason = f"{row.reason} Our own checks object: {' '.join(said)}".strip()
+            further = [warning for warning in row.warnings if warning not in said]
+            row = row.model_copy(
+                update={"verdict": "unsure", "reason": reason, "warnings": further, "volume_90_ml": None}
+            )
         elif name in against:
             row = row.model_copy(update={"warnings": list(dict.fromkeys([*row.warnings, *against[name].reasons]))})
         record = desk.store.add_mask(

@@ -11,14 +11,18 @@ from pydantic import BaseModel
 
 from ostensor.server.mcp.server import build_server
 from ostensor.server.mcp.wire import RESULTS, packed, unpacked
+from ostensor.tools.deriving.results import DerivedResult, DerivedRow, InputRow
 from ostensor.tools.desk.desk import Desk
 from ostensor.tools.desk.results import (
     Geometry,
+    ImageResult,
     JobResult,
     MaskRow,
     Provenance,
     SegmentResult,
 )
+from ostensor.tools.reports.results import ReportResult
+from ostensor.tools.running import use
 
 from ...toys.desks import Reply
 
@@ -78,6 +82,14 @@ def test_a_row_is_short_and_what_rows_share_is_said_once() -> None:
     assert wire["notes"] == {"masks": [{"text": WARNING, "rows": [1, 2]}]}
     assert wire["masks"][1]["warnings"] == ["More."]
     assert len(json.dumps(wire)) < 0.55 * len(json.dumps(full))
+
+
+def test_rows_of_two_models_cut_by_the_scan_are_short_too() -> None:
+    other = mask_row("liver").provenance.model_copy(update={"model": "sat-mini-torso"})
+    cut = {"volume_is": "cut by the edge", "truncated_at": ["inferior"], "side": "midline"}
+    rows = [mask_row("right kidney", asked_as="kidneys"), mask_row("aorta", **cut), mask_row("heart", provenance=other)]
+    sent = packed(SegmentResult, SegmentResult(image_id="i", masks=rows).model_dump(mode="json"))
+    assert max(len(compact(row)) for row in sent["masks"]) <= 250
 
 
 def test_every_row_comes_back_whole() -> None:
@@ -140,3 +152,91 @@ def test_a_tool_answers_packed_and_programs_read_it_whole(desk: Desk, ask: Calla
 async def sent_once(desk: Desk, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
     async with Client(build_server(desk)) as client:
         return dict((await client.call_tool(tool, arguments)).structured_content or {})
+
+
+REPORT = """FINDINGS:
+The liver is normal. The liver measures 4.3 cm.
+The spleen is unremarkable.
+The left kidney is surgically absent.
+The spleen is normal.
+There is a 12 mm cyst in the liver.
+No pancreatic mass.
+The urinary bladder has been removed.
+"""
+
+
+def test_a_checked_report_of_eight_findings_is_read_in_at_most_1500_tokens(desk: Desk, image_id: str) -> None:
+    """Counted as characters of text and compact JSON / 4."""
+    text, sent = anyio.run(told_once, desk, "check_report", {"image_id": image_id, "report": REPORT, "wait_s": 120})
+    assert len(sent["findings"]) == 8
+    for row in sent["findings"]:
+        assert {"sentence", "structure", "side", "size_mm", "judgement", "reasons", "evidence"} <= set(row)
+    assert (len(text) + len(compact(sent))) / 4 <= 1500
+
+
+def test_a_mask_that_several_findings_rest_on_is_told_once_and_comes_back_to_each(desk: Desk, image_id: str) -> None:
+    """Rows as the tool made them, but for lengths of masks about which the report says no size."""
+    whole = use(desk, "check_report", image_id=image_id, report=REPORT, wait_s=120.0).result.model_dump(mode="json")
+    sent = packed(ReportResult, whole)
+    assert compact(sent).count("longest_3d_mm") == 1, "the liver's: it is the only one of a stated size"
+    assert [proof["as_finding"] for row in sent["findings"] for proof in row["evidence"] if "as_finding" in proof] == [0, 2, 0]  # fmt: skip
+    back = unpacked(ReportResult, sent)
+    assert ReportResult.model_validate(back)
+    lengths = {name for name in whole["findings"][0]["evidence"][0] if name.endswith("_mm")} | {"slice_index", "no_length"}  # fmt: skip
+    for row, other in zip(back["findings"], whole["findings"], strict=True):
+        for proof, told in zip(row["evidence"], other["evidence"], strict=True):
+            if told["structure"] != "liver":
+                for name in lengths:
+                    told[name] = proof[name]
+        assert row == other
+    assert [row["implausible"] for row in back["unmentioned"]] == [row["implausible"] for row in whole["unmentioned"]]
+
+
+def test_derived_numbers_of_the_same_inputs_say_them_once() -> None:
+    inputs = [InputRow(name="end-diastolic volume", mask_id="msk_1", value=1.0, unit="ml")]
+    rows = [
+        DerivedRow(quantity=name, value=0.0, unit="ml", formula="f", inputs=inputs, uncertainty="Propagated.")
+        for name in ("ejection_fraction", "stroke_volume")
+    ]
+    made = Provenance(tool="derive", version="0.1.0", inputs=["msk_1"])
+    full = DerivedResult(values=rows, warnings=[], provenance=made).model_dump(mode="json")
+    sent = packed(DerivedResult, full)
+    assert sent["provenance"] == {"tool": "derive", "version": "0.1.0", "inputs": ["msk_1"]}
+    assert [("inputs" in row, row["value"]) for row in sent["values"]] == [(False, 0.0), (False, 0.0)]
+    assert compact(sent).count("end-diastolic volume") == 1
+    assert unpacked(DerivedResult, sent) == full
+
+
+def test_what_a_volume_is_of_goes_where_the_row_shows_it_and_comes_back() -> None:
+    rows = [
+        mask_row("liver"),
+        mask_row("spleen", truncated_at=["inferior"], volume_is="cut by the edge"),
+        mask_row("heart", volume_ml=None, volume_is="not given"),
+        mask_row("aorta", truncated_at=["inferior"], volume_is="complete"),
+    ]
+    full = SegmentResult(image_id="i", masks=rows).model_dump(mode="json")
+    sent = packed(SegmentResult, full)
+    assert ["volume_is" in row for row in sent["masks"]] == [False, False, False, True]
+    assert [row["volume_is"] for row in unpacked(SegmentResult, sent)["masks"]] == [row.volume_is for row in rows]
+
+
+def test_a_folder_to_choose_from_says_nothing_of_an_image() -> None:
+    full = ImageResult(image_id=None, files=[{"path": "a.nii.gz", "kind": "nifti"}]).model_dump(mode="json")
+    sent = packed(ImageResult, full)
+    assert set(sent) == {"image_id", "spacing_mm", "intensity_unit", "synthetic", "warnings", "files"}
+    assert unpacked(ImageResult, sent) == full
+
+
+def test_a_summary_is_not_said_twice() -> None:
+    made = {"image_id": "i", "summary": "8 findings: 1 supported. Contradicted: 'This.': that."}
+    assert packed(ReportResult, made)["summary"] == "8 findings: 1 supported."
+
+
+def compact(values: Any) -> str:
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+
+
+async def told_once(desk: Desk, tool: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    async with Client(build_server(desk)) as client:
+        answer = await client.call_tool(tool, arguments)
+    return " ".join(part.text for part in answer.content if part.type == "text"), dict(answer.structured_content or {})

@@ -132,6 +132,7 @@ def test_a_sum_counts_what_masks_share_once(ask: Ask, desk: Desk) -> None:
     ]
     (row,) = ask("derive", quantity="sum", mask_ids=apart).result["values"]
     assert (row["low_90"], row["high_90"]) == pytest.approx((2.0, 4.4))
+    assert "they share nothing" in row["formula"]
     over = mask(desk, image, "spleen", slice(6, 10), *box(9, 8, 5)[1:], volume_90_ml=[0.5, 1.5])
     (row,) = ask("derive", quantity="sum", mask_ids=[*apart, over]).result["values"]
     shared = 4 * 8 * 5 * ML

@@ -218,6 +218,8 @@ def test_outlines_fill_what_they_enclose(ask: Ask, desk: Desk, scan: str, root: 
     assert np.array_equal(masks["left kidney"], expected)
     assert masks["spinal cord"].sum() == 140
     row = reply.result["masks"][0]
+    assert "not voxel by voxel" in reply.text
+    assert "in the file" not in reply.text, "volumes are said twice only where they differ"
     assert row["file_ml"] == row["volume_ml"] == pytest.approx((140 + 140 - 24) * 0.6 * 0.8 * 2.5 / 1000, abs=1e-3)
 
 

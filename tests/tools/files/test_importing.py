@@ -69,6 +69,7 @@ def test_the_caller_names_labels_and_unknown_names_stay_with_a_suggestion(ask: A
     assert [row["structure"] for row in rows] == ["left kidney", "splenn", "label 3"]
     assert "Did you mean spleen" in rows[1]["warnings"][0]
     assert "no label '7'. It has: 1, 2, 3" in refused(ask, image_id, labels={"7": "liver"})
+    assert "e.g. {'1': 'liver'}" in refused(ask, image_id, labels={"liver": "1"}), "the wrong way round"
 
 
 @pytest.mark.parametrize(

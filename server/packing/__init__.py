@@ -1,0 +1,1 @@
+"""How the answers of single tools are made short."""
