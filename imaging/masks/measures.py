@@ -87,6 +87,9 @@ def surface(mask: Mask | Region) -> Surface | None:
     return Surface(found.volume_mm3 / 1000, found.area_mm2 / 100, ball / found.area_mm2)
 
 
+FILLED = 0.1  # share of the first plane behind padding that is not the padding's value; caps of bodies fill less
+
+
 def truncated_faces(mask: Mask | Region, image: Volume | None = None) -> tuple[str, ...]:
     """Sides of the scan the mask touches, as the patient sees them: "left", "superior", ...
 
@@ -114,18 +117,29 @@ def truncated_faces(mask: Mask | Region, image: Volume | None = None) -> tuple[s
 
 
 def _seen(image: Volume | None, axis: int, length: int) -> tuple[int, int]:
-    """First and one-past-last plane that is not constant padding."""
+    """First and one-past-last plane that is not constant padding.
+
+    Behind padding the scan begins with a plane that is well filled; a body that stands free in a constant ground, as a brain
+    without its skull does, begins with a few voxels, and then the ground belongs to the scan.
+    """
     if image is None:
         return 0, length
+    planes = np.moveaxis(image.array, axis, 0)  # a view; np.take would copy the whole scan first
 
     def varies(n: int) -> bool:
-        plane = np.moveaxis(image.array, axis, 0)[n]  # a view; np.take would copy the whole scan first
-        return bool(plane.min() != plane.max())
+        return bool(planes[n].min() != planes[n].max())
+
+    def is_filled(n: int, ground: int) -> bool:
+        return float((planes[n] != planes[ground].flat[0]).mean()) >= FILLED
 
     low = next((n for n in range(length) if varies(n)), None)
     if low is None:
         return 0, length
-    return low, next(n for n in range(length, 0, -1) if varies(n - 1))
+    high = next(n for n in range(length, 0, -1) if varies(n - 1))
+    return (
+        low if low and is_filled(low, low - 1) else 0,
+        high if high < length and is_filled(high - 1, high) else length,
+    )
 
 
 def centroid_mm(mask: Mask | Region) -> tuple[float, float, float] | None:

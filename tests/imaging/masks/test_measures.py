@@ -88,6 +88,19 @@ def test_constant_padding_is_not_part_of_the_scan() -> None:
     assert measures.truncated_faces(mask, Volume(scan, grid)) == ("superior",)
 
 
+def test_a_body_that_stands_free_in_a_constant_ground_is_not_cut() -> None:
+    """A brain without its skull: exact zeros around, and its mask reaches its own first and last planes."""
+    x = np.indices((60, 60, 60)) - 29.5
+    brain = (x**2).sum(axis=0) < 25**2
+    grid = _grid(brain.shape)
+    scan = Volume(np.where(brain, 100 + np.random.default_rng(0).normal(size=brain.shape), 0).astype(np.float32), grid)
+    assert measures.truncated_faces(Mask(brain, grid), scan) == ()
+    cut = scan.array.copy()
+    cut[:, :, 40:] = 0  # the same, cut straight through and padded
+    kept = brain & (np.arange(60) < 40)
+    assert measures.truncated_faces(Mask(kept, grid), Volume(cut, grid)) == ("superior",)
+
+
 def test_a_single_slice_is_never_cut_through_its_own_thickness() -> None:
     grid = Grid((5, 7, 1), np.eye(4))
     array = np.zeros(grid.shape, bool)
