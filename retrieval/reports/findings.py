@@ -84,7 +84,7 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
             continue
         if sentence.paragraph != paragraph or sentence.section == BACKGROUND:
             earlier = memory.topic or memory.earlier if sentence.section in CHECKABLE else None
-            memory = Memory(sided=memory.sided, regions=memory.regions, earlier=earlier)
+            memory = Memory(sided=memory.sided, regions=memory.regions, earlier=earlier, label=memory.titled, titled=memory.titled)
             paragraph = sentence.paragraph
             paragraphs.append([])
         mine = paragraphs[-1]

@@ -27,7 +27,7 @@ _LOOK = re.compile(
     r"|CTSI|[Gg]rade|[Gg]rd?\.?|[Gg]d|[Tt]ype|[Ss]tage|[Ss]eries|ser\.?|[Ii]mages?|im\.?|slices?|levels?|score|figure|fig\.?|no\.|number|phase|zone|station|category|class)"
     r"\s*(?:of\s+|score\s*)?[#:]?\s*(?:\d+(?:[./-]\d+)*[a-zA-Z]?\b|[IVX]+[a-cA-C]?\b|[A-D]\b)(?:\s*(?:,|and|&|to|-|–|/)\s*(?:\d+|[IVX]+[ab]?)\b(?!\s*(?:mm|cm|x|×)))*"
     r"|\b(?:COVID|SARS-CoV)-?\s?(?:19|2)\b|\b(?:LR|TR|TI-?RADS|PI-?RADS|BI-?RADS|O-?RADS|VI-?RADS|NI-?RADS)[\s-]?(?:[1-6][a-c]?|M|TIV)\b|\b\d{1,2}\s*o'?\s?cl(?:ock)?\b"
-    r"|\b(?:SUV\s?(?:max|mean)?|PSA|LVEF|EF|RV/LV ratio|RI|HU|ADC|dose|kVp?|mAs)\s*(?:of|is|=|:)?\s*-?\d+(?:[.,]\d+)?\s*%?"
+    r"|\b(?:SUV\s?(?:max|mean)?|(?:tracer |total |thyroid )?uptake(?= (?:of |is |= ?|: ?)?\d[\d.]*\s?%)|PSA|LVEF|EF|RV/LV ratio|RI|HU|ADC|dose|kVp?|mAs)\s*(?:of|is|=|:)?\s*-?\d+(?:[.,]\d+)?\s*%?"
     r"|-?\d[\d.,]*\s*(?:-|to)?\s*\d*\s?(?:HU|%|mGy(?:\*cm)?|kPa|m/s|cm/s|mmHg|bpm|kg|g|mg|years?|yrs?|months?|weeks?|days?|hours?|minutes?|h|o'?clock|ng/ml|MBq|T|kV|mAs|°|degrees?|percent|per cent)(?![\w])(?:[\s-]?(?:old|ago))?"
     r"|\b\d{1,2}(?:st|nd|rd|th)?\s+(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\b\.?(?:\s+\d{4})?|\b(?:January|February|March|April|June|July|August|September|October|November|December)\s+\d{1,2}(?:st|nd|rd|th)?\b(?:,?\s+\d{4})?"
     r"|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b|\b(?:19|20)\d\d(?:-\d\d-\d\d)?\b(?!\s*(?:mm|cm|ml|x))|\b\d{1,2}:\d\d\b|\b(?:[cp]T[0-4][a-d]?|T[0-4][a-d]|T[0-4][a-d]?(?=\s?N\d))(?:\s?N\d[a-c]?)?(?:\s?M\d[a-c]?)?\b|\bT[12](?=[\s-](?:hyper|hypo|weighted|signal|w\b|bright|dark|FLAIR|and T))"
@@ -41,6 +41,7 @@ _SEGMENT = re.compile(
     r"\b(?:liver |hepatic |Couinaud )?(?:segments?|segs?\.?)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?:\s*(?:,|and|/|-|to)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?![.,]\d|\s*(?:mm|cm|x|×)|\s*(?:and|to|-)\s*\d+(?:[.,]\d+)?\s*(?:mm|cm)))*(?!\s*(?:mm|cm))",
     re.IGNORECASE,
 )
+_STATION = re.compile(r"(?:station\s*)?(?P<n>1?\d)[RL]\b")  # of lymph nodes of the chest
 _NODAL = re.compile(r"levels?\s*(?:[IV]+|\d)[abAB]?\b", re.IGNORECASE)  # of lymph nodes of the neck
 _NO_LIVER = re.compile(
     r"lung|lobe|pulmon|bronch|coronary|arter(?!ial(?:ly)? (?:phase|enhanc|hyper))|spine|colon|bowel|vein", re.IGNORECASE
@@ -49,6 +50,7 @@ _THE_NTH = re.compile(
     r"(?<=\blesion )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|(?<=\bnodule )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|#\d{1,2}\b(?!\s?%)",
     re.IGNORECASE,
 )
+_EARLIER = re.compile(r"(?<=[cm]m )\((?:prev\.?\s*|previously\s*|was\s*)?\d+(?:\.\d+)?\)(?!\s*(?:mm|cm))")  # "14 mm (12)": the size before
 _WORD = re.compile(r"[^\W\d_]+(?:['’]t\b)?|\d+(?:[.,]\d+)?|\s-\s|[,;:()/–—?]")
 _RIBS = re.compile(
     r"\bribs?(?P<broken>\s+fractures?(?:\s+of)?)?\s+(?P<a>\d{1,2})(?:\s*(?:to|-|–)\s*(?P<b>\d{1,2})|(?P<more>(?:\s*,\s*\d{1,2})*\s*(?:,|and|&)\s*\d{1,2}))?\b(?!\s*(?:mm|cm))"
@@ -118,7 +120,7 @@ def _turned(words: list[Word]) -> list[Word]:
 
 def _hidden(text: str) -> Iterator[tuple[int, int]]:
     """Characters that hold no finding: names, grades, dates, numbers of images."""
-    for pattern in (_TITLE, _LOOK, _SEGMENT, _THE_NTH):
+    for pattern in (_TITLE, _LOOK, _SEGMENT, _THE_NTH, _EARLIER):
         for match in pattern.finditer(text):
             yield match.span()
 
@@ -148,9 +150,14 @@ def _stand_in(text: str, at: int, covered: int, end: int) -> Word:
     of_neck = re.search(r"\bnod|adenopath", text, re.IGNORECASE) or re.search(
         r"\b(?:at|left|right|bilateral)\s$", text[:at]
     )
+    if _NODAL.match(text, at) and re.search(r"\baxill|\bbreast", text, re.IGNORECASE):
+        return Word("axillary", at, min(covered, end), "word")
     if _NODAL.match(text, at) and of_neck:
         node = re.match(r"\W*(?:lymph\s+)?nod", text[covered:])
         return Word("cervical" if node else "cervicalregion", at, min(covered, end), "word")
+    station = _STATION.match(text, at)
+    if station and re.search(r"\b(?:LNs?|nodes?|nodal|adenopathy|stations?)\W", text, re.IGNORECASE):
+        return Word("hilar" if station["n"] in ("10", "11") else "mediastinum", at, min(covered, end), "word")
     if _SEGMENT.match(text, at) and not _NO_LIVER.search(text):
         return Word("liver", at, min(covered, end), "word")
     return Word("<other>", at, min(covered, end), "mark")

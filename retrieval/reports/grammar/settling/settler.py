@@ -87,6 +87,8 @@ class Settler(Nearby):
 
     def _move_to(self, only: str) -> None:
         entry, before = self.entry, self._before()
+        if before is not None and entry.afresh and not self.memory.label and not any(e.place is before for e in self.here):
+            before = None  # "Left effusion. No pneumothorax."
         if entry.place is None and before is not None and before.organ == only and not entry.side:
             halves = {e.stands for e in self.here if e.place is not None and e.place.organ == only and not e.lesion}
             both = entry.denied_here and {"left", "right"} <= halves  # "RK 10 cm, LK 11 cm, no hydronephrosis"

@@ -51,7 +51,11 @@ class Hosting(Clause):
             return None
         group = [entry for entry in here if entry.group == here[-1].group]
         waiting = [
-            e for e in group if e.open or (e.weak and e is group[-1] and (not e.by_adjective or len(group) == 1))
+            e
+            for e in group
+            if e.open
+            or (e.weak and e is group[-1] and (not e.by_adjective or len(group) == 1))
+            or (e.by_adjective and e.place is not None and e.place.organ in LARGE and self._inside(organ, e.place.organ))
         ]
         last = waiting[-1] if waiting else None
         return [

@@ -157,7 +157,7 @@ class Listing(Hosting):
         if (
             nxt is None
             or nxt.sort != "size"
-            or not set(before) <= {",", "and", "(", ")", ";", ":", "plus", *_CHANGED, *_BEFORE}
+            or not set(before) <= {",", "and", "(", ")", ";", ":", "plus", "<other>", *_CHANGED, *_BEFORE}
         ):
             return False
         if label is None:  # "protrusions at L3/4 (3 mm), L4/5 (5 mm)"
