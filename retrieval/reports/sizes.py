@@ -68,6 +68,10 @@ _BARE = re.compile(
     r"|(?<=[,d]\s)(?P<way>\d+(?:\.\d+)?)(?=\s+(?:deep|long|wide|tall|thick|high|in (?:depth|height|width|length))\b)",
     re.IGNORECASE,
 )
+_KNOWN_UNIT = re.compile(
+    r"\b(?:[RL]K|(?:R|L|Rt|Lt) kidney|spleen|Spl)\s+(?P<cm>\d{1,2}\.\d)(?=\s*(?:$|[,;.)/]|[A-Z]))"
+    r"|\b(?:CBD|CHD|MPD|PV|endometrium|ET|appendix)\s+(?P<mm>\d{1,2}(?:\.\d)?)(?=\s*(?:$|[,;)]|\.(?:\s|$)))"
+)
 _YEAR = re.compile(r"(?:19|20)\d\d\s*(?:to|and|,)\s*(?=\d)")  # "in 2019 to 3.6 cm"
 _GROWN_BY = re.compile(r"(?:grown|grew|increased|decreased|shrunk|enlarged|reduced)(?: in size)? by\s*$", re.IGNORECASE)
 _OTHER_SIDE = re.compile(r"\s*(?:on the\s+)?(?:left|right)(?:,|,?\s+and)\s+", re.IGNORECASE)
@@ -152,6 +156,7 @@ def measures(text: str) -> list[tuple[Size, bool]]:
         along = _along(text, start, end) if len(parts) == 1 else ()
         found.append((Size(mm, None, bound, prior, start, end, parts, along), is_size))
     found += [(size, True) for size in _without_unit(text, [size for size, is_size in found if size.mm])]
+    found += [(size, True) for size in _without_any_unit(text, [size for size, _is_size in found])]
     return sorted(found, key=lambda pair: pair[0].start)
 
 
@@ -165,6 +170,18 @@ def _without_unit(text: str, known: list[Size]) -> list[Size]:
         factor = 10 if re.search(r"c(?:m|enti)", text[before[-1].start : before[-1].end], re.IGNORECASE) else 1
         number = "n" if match.group("n") else "way"  # "14 mm wide and 4 deep"
         mm = (round(_value(match.group(number)) * factor, 3),)
+        made.append(Size(mm, None, "", False, match.start(number), match.end(number), (mm,)))
+    return made
+
+
+def _without_any_unit(text: str, known: list[Size]) -> list[Size]:
+    """ "RK 10.2 LK 10.6", "CBD 4": what is measured tells the unit."""
+    made = []
+    for match in _KNOWN_UNIT.finditer(text):
+        if any(size.start < match.end() and match.start() < size.end for size in known):
+            continue
+        number = "cm" if match.group("cm") else "mm"
+        mm = (round(_value(match.group(number)) * (10 if number == "cm" else 1), 3),)
         made.append(Size(mm, None, "", False, match.start(number), match.end(number), (mm,)))
     return made
 

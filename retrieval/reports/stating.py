@@ -12,7 +12,7 @@ from .context import Presence, presence_of
 from .grammar.entries import Entry
 from .lexicon import report_words
 from .text import Sentence
-from .words.kinds import needs_place
+from .words.kinds import needs_place, renamed, seen_things
 from .words.shorthand import Word
 
 Status = Literal["", "normal", "enlarged", "small", "removed", "present"]
@@ -58,13 +58,21 @@ def presence_in(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> P
         for e in entries
         if e is not entry
         and e.sentence == entry.sentence
-        and e.group != entry.group
+        and (e.group != entry.group or _apart(entry, e, read))
         and (e.lesion or e.how != "adjective" or e.state or e.sizes)
     ]
     told = presence_of(read.plain, entry.first, entry.last, others)
     if told == "present" and entry.lesion and _one_of_two(entry, entries, read):
         return "possible"
     return "present" if told == "historical" and entry.seen_now else told
+
+
+def _apart(entry: Entry, other: Entry, read: ReadSentence) -> bool:
+    """ "Focal uptake, metastasis cannot be excluded": a doubt behind both is of the second, which is no list with the first."""
+    between = read.plain[entry.last : other.first]
+    behind = read.plain[other.last : other.last + _NEAR]
+    alone = entry.lesion in seen_things() or entry.lesion in renamed()
+    return between == [","] and alone and other.lesion not in seen_things() and bool({"excluded", "ruled"} & set(behind))
 
 
 def _one_of_two(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> bool:

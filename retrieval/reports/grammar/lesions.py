@@ -98,6 +98,9 @@ class Lesions(LesionPlaces):
                     self._take_place(entry, k)
                 self._reset()
                 return True
+            if self._explains(item, here):
+                self._take_signs(k, here)
+                return True
             if not self.compound and here[-1].place is not None:
                 self.compound = [here[-1].place]  # "reticulation and bronchiectasis, typical of interstitial pneumonia"
             return False

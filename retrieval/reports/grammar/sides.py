@@ -58,6 +58,9 @@ class Sides(Halves):
         if self.before(k)[-2:] == ["to", "the"] and pointing() & set(self.words[max(0, item.first - 6) : item.first]):
             self._points(item)
             return True  # "displaced to the right"
+        if self.before(k)[:1] == ["to"] and self.current and self.current[0].lesion == "midline shift":
+            self.current[0].put_side(item.name)
+            return True  # "midline shift 3 mm to the left"
         told = self.items[k - 1] if k else item
         if told.sort == "side" and self.words[item.first - 1 : item.first] == ["than"]:
             ahead = nxt is not None and nxt.sort in ("organ", "lesion") and self._direct(k + 1)

@@ -42,6 +42,7 @@ _SAID_OF = frozenset(
         "along",
     }
 )
+_LOOKS = frozenset({"smooth", "regular", "homogeneous", "symmetrical", "symmetric", "smoothly", "undisplaced"})
 _GONE_FROM = frozenset({"the", "a", "his", "her", "their", "hospital", "early", "before"})
 
 
@@ -57,7 +58,8 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
     named = {n for item in found if item.how == "name" for n in range(item.first, item.last)}
     found = [item for item in found if item.how != "adjective" or item.first not in named]
     taken |= named
-    found += [item for item in _sides_and_states(plain, taken) if item.sort != "side" or item.last not in apart]
+    lesions = {item.first for item in found if item.sort == "lesion"}
+    found += [item for item in _sides_and_states(plain, taken, lesions) if item.sort != "side" or item.last not in apart]
     found += _formed(plain, taken)
     found += _small(plain, found)
     found += [Item("size", "", n, n + 1, size=word.size) for n, word in enumerate(words) if word.size is not None]
@@ -70,7 +72,8 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
     return sorted(found, key=lambda item: item.first)
 
 
-def _sides_and_states(words: Sequence[str], taken: set[int]) -> list[Item]:
+def _sides_and_states(words: Sequence[str], taken: set[int], lesions: set[int]) -> list[Item]:
+    """Sides and states; `lesions` are the words that lesions begin with: "smooth plaque" says nothing of an artery."""
     found = []
     kinds: tuple[tuple[str, Sort], ...] = (("sides", "side"), ("status", "state"))
     for kind, sort in kinds:
@@ -80,7 +83,8 @@ def _sides_and_states(words: Sequence[str], taken: set[int]) -> list[Item]:
             seen = match.value == "present" and match.last in taken and before in ("", "the", ":", *JOINTS)
             span = set(range(match.first, match.last))
             # not "the patient left the department", nor "and visualised paranasal sinuses"
-            if not gone and not seen and not span & taken:
+            looks = words[match.first] in _LOOKS and words[match.last : match.last + 1] and match.last in lesions
+            if not gone and not seen and not looks and not span & taken:
                 found.append(Item(sort, match.value, match.first, match.last))
                 taken |= span
     return found

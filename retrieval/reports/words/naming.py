@@ -26,7 +26,7 @@ _ENDS_IN_S = frozenset({"pons", "lens", "biceps", "triceps", "quadriceps", "achi
 _MANY_IN_A_LIMB = ("meniscus", "ligament", "metatarsal", "metacarpal", "phalanx", "carpal bone", "tarsal bone", "deep vein", "finger", "toe",
                    "interphalangeal", "metatarsophalangeal", "knuckle", "skeletal muscle", "flexor tendon", "extensor tendon", "peroneal tendon",
                    "hamstring", "perforator", "gastrocnemius vein", "femoral condyle", "tibial plateau",
-                   "carpometacarpal", "tarsometatarsal", "hallux sesamoid", "malleolus")  # fmt: skip
+                   "carpometacarpal", "tarsometatarsal", "hallux sesamoid", "malleolus", "rotator cuff")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,10 @@ def _stand_in(text: str, at: int, covered: int, end: int) -> Word:
         node = re.match(r"\W*(?:lymph\s+)?nod", text[covered:])
         return Word("cervical" if node else "cervicalregion", at, min(covered, end), "word")
     station = _STATION.match(text, at)
-    if station and re.search(r"\b(?:LNs?|nodes?|nodal|adenopathy|stations?)\W", text, re.IGNORECASE):
+    if station and re.search(r"\b(?:LNs?|nodes?|nodal|adenopathy|stations?)\W|\d[RL]\s*\d[\d.]*\s?[cm]m", text, re.IGNORECASE):
+        measured = re.match(r"\s*\d[\d.]*\s?(?:x|mm|cm)", text[covered:])
+        if measured and not re.search(r"\b(?:LNs?|nodes?|nodal|adenopathy|stations?)\W", text, re.IGNORECASE):
+            return Word("mediastinalnode", at, min(covered, end), "word")  # "4R 14 mm"
         return Word("hilar" if station["n"] in ("10", "11") else "mediastinum", at, min(covered, end), "word")
     if _SEGMENT.match(text, at) and not _NO_LIVER.search(text):
         return Word("liver", at, min(covered, end), "word")

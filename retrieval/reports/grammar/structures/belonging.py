@@ -143,6 +143,10 @@ class Belonging(Listing):
             "without",
             "from",
             "by",
+            "there",
+            "which",
+            "where",
+            "query",
         }
 
     def _only_says_where(self, k: int, last: int) -> bool:

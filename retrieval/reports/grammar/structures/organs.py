@@ -31,6 +31,11 @@ class Organs(Belonging):
         measured = lesion is None and only[0].relative and self._sized_next(last) and not self._follows_lesion(k)
         if lesion is None and last == k and self._sized_next(k) and self._measures_lesion(k, only[0]):
             return k + 1  # "acute appendicitis, appendix 11 mm", "LV dilated, LVEDD 59 mm"
+        if self._denied_there_too(last, only):
+            self._another(k, only)
+            for entry in self.current:
+                entry.denied = True
+            return last + 2
         if measured and only[0].organ in self._spoken():
             self.current = [self._nothing(item)]  # "wall thickness 12 mm" of a ventricle
         elif lesion is None and last == k and self._belongs_to_noun(k):
@@ -98,6 +103,14 @@ class Organs(Belonging):
         ):
             return False
         return place.organ != told.place.organ and self._inside(place.organ, told.place.organ)
+
+    def _denied_there_too(self, last: int, places: Sequence[Place]) -> bool:
+        """ "Oedema in the calcaneus, in the talus none", "two nodes in the left axilla. Right axilla negative."."""
+        nxt, told = self.next(last), self._last_lesion()
+        if nxt is None or self.before(last + 1) or told is None or told.place is None or told.denied:
+            return False
+        counterpart = told.place.organ == places[0].organ and places[0].side == OTHER.get(told.stands, "none")
+        return nxt.name == "none" or (self.words[nxt.first] == "negative" and counterpart)
 
     def _that_in(self, k: int) -> bool:
         before = [word for word in self._near_before(k) if word != "the"]
