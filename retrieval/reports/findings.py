@@ -23,6 +23,7 @@ from .words.kinds import devices, seen_things
 from .words.shorthand import read_words
 
 BACKGROUND = "history"  # the section whose lesions are past or asked for
+NOTHING = "nothing"  # what is left out, but has a place and a size ("resection cavity")
 _NEAR = 7  # words from "uptake" to "is physiological"
 _HOLD_GAS = ("rectum", "colon", "sigmoid colon", "stomach", "small intestine", "intestine", "duodenum")
 _VAGUE = ("abnormality", "disease")  # say nothing without a structure
@@ -137,7 +138,7 @@ def _made(entries: Sequence[Entry], read: dict[int, ReadSentence], table: Struct
 
 def _finding(entry: Entry, entries: Sequence[Entry], read: ReadSentence, table: StructureTable) -> Finding | None:
     """The finding of an entry; None when a structure is only named as a place."""
-    if entry.template or ((entry.lesion in _VAGUE or entry.how == "predicate") and entry.place is None):
+    if entry.template or entry.lesion == NOTHING or ((entry.lesion in _VAGUE or entry.how == "predicate") and entry.place is None):
         return None
     if not entry.lesion and not (entry.place and entry.place.organ):
         return None
@@ -150,7 +151,7 @@ def _finding(entry: Entry, entries: Sequence[Entry], read: ReadSentence, table: 
         if not entry.lesion or entry.lesion in seen_things() or entry.how != "name" or presence in ("absent", "family"):
             return None
         presence = "historical" if presence in ("present", "historical") else "possible"
-    status = status_of(entry, read)
+    status = status_of(entry, entries, read)
     if not entry.lesion:
         stated = statement(entry, entries, status, presence, read)
         if stated is None:

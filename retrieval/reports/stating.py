@@ -126,7 +126,7 @@ def _normal_nodes(entry: Entry, entries: Sequence[Entry], read: ReadSentence) ->
     if entry.lesion != "lymphadenopathy" or not {"node", "nodes"} & set(read.plain[entry.first : entry.last]):
         return False
     later = [e.first for e in entries if e.sentence == entry.sentence and e.lesion and e.first >= entry.last]
-    behind = " ".join(read.plain[entry.last : min([entry.last + _REACH, *later])])
+    behind = " ".join(read.plain[entry.last : min([entry.last + _REACH, *later])]).replace("up to <size>", "").replace("<size>", "").strip()
     before = read.plain[max(0, entry.first - _NEAR) : entry.first]
     near = before[max((n + 1 for n, word in enumerate(before) if not word.isalpha() or word in _ENDING), default=0) :]
     return ("normal" in near and "not" not in near) or any(
@@ -134,12 +134,13 @@ def _normal_nodes(entry: Entry, entries: Sequence[Entry], read: ReadSentence) ->
     )
 
 
-def status_of(entry: Entry, read: ReadSentence) -> Status:
+def status_of(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> Status:
     """What is said about a structure: "not enlarged" means normal, "not normal" nothing we can check."""
     known: tuple[Status, ...] = ("normal", "enlarged", "small", "removed", "present")
     status: Status = next((one for one in known if one == entry.state), "")
     if status in ("enlarged", "small", "normal") and entry.state_at != (entry.first, entry.last):
-        others = [(entry.first, entry.last)] if entry.first >= entry.state_at[1] else []
+        mine = [e for e in entries if e.sentence == entry.sentence and not e.lesion]
+        others = [(e.first, e.last) for e in mine if e.first >= entry.state_at[1]]
         if presence_of(read.plain, *entry.state_at, others) == "absent":
             return "" if status == "normal" else "normal"
     return status

@@ -83,7 +83,10 @@ class Sides(Halves):
 
     def _denied_there(self, k: int) -> bool:
         """Whether "negative" comes next and is said of the lesion named last, and not of a structure."""
-        if k >= len(self.items) or self.words[self.items[k].first] != "negative" or not self._direct(k):
+        if k >= len(self.items) or not self._direct(k):
+            return False
+        nodes = bool(self.current) and self.current[0].lesion == "lymphadenopathy" and self.items[k].name == "normal"
+        if self.items[k].sort != "state" or not (nodes or self.words[self.items[k].first] == "negative"):
             return False
         return bool(self.current) and bool(self.current[0].lesion) and self.current[0].place is not None
 

@@ -19,7 +19,7 @@ from .levels import written_level
 Sort = Literal["word", "number", "size", "mark"]
 _MARKS = {",": ",", ";": ";", ":": ":", "(": "(", ")": ")", "/": "/", "–": "dash", "—": "dash", " - ": "dash"}
 # single letters are sides only beside a number or a structure's name: "R 10.2 cm", "L kidney"
-_LETTER = re.compile(r"\b(?P<side>[RL])\b(?!/)(?=[:\s]+(?:\d|[a-z]|[A-Z]{2}|[CTLS]\d|=)|[,;.)]|$)")
+_LETTER = re.compile(r"\b(?P<side>[RL])\b(?!/)(?=[:\s]+(?:\d|[a-z]|[A-Z]{2}|[A-Z][a-z]+[A-Z\s]|[CTLS]\d|=)|[,;.)]|$)")
 _SIDED = re.compile(r"\b(?P<side>Lt|Rt|lt|rt|LT|RT)\b\.?")
 _LOOK = re.compile(
     r"\b(?:(?:BI|LI|PI|TI|O|C)[\s-]?RADS|Bosniak|AAST|Fazekas|Deauville|Garden|Hinchey|Krenning|Fisher|Spetzler|Stanford|DeBakey|Gleason"
@@ -47,7 +47,7 @@ _NO_LIVER = re.compile(
     r"lung|lobe|pulmon|bronch|coronary|arter(?!ial(?:ly)? (?:phase|enhanc|hyper))|spine|colon|bowel|vein", re.IGNORECASE
 )  # have segments, too
 _THE_NTH = re.compile(
-    r"(?<=\blesion )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|(?<=\bnodule )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|#\d{1,2}\b(?!\s?%)",
+    r"(?<=\bLNs: )\d{1,2}(?=\s+\d+(?:\.\d+)?\s?[cm]m)|(?<=\bLN )\d{1,2}(?=\s+\d+(?:\.\d+)?\s?[cm]m)|(?<=\bstation )\d{1,2}\b|(?<=\blesion )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|(?<=\bnodule )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|#\d{1,2}\b(?!\s?%)",
     re.IGNORECASE,
 )
 _EARLIER = re.compile(r"(?<=[cm]m )\((?:prev\.?\s*|previously\s*|was\s*)?\d+(?:\.\d+)?\)(?!\s*(?:mm|cm))")  # "14 mm (12)": the size before

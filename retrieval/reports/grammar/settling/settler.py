@@ -10,6 +10,7 @@ from ..hosts import may_collapse, only_place, pairs, values, within
 from .nearby import Nearby
 
 _NOT_AT = {"varix": ("spleen", "liver", "portal and splenic vein")}
+_OF_HEAD_REGIONS = frozenset({"brain", "head", "neck", ""})
 _OF_HEAD = ("avascular necrosis", "osteonecrosis")
 
 
@@ -76,7 +77,7 @@ class Settler(Nearby):
             seen = shown[-1]
             by = self.table.get(seen.place.organ) if seen.place is not None else None
             entry.side = seen.stands if by is not None and set(by.regions) & set(row.regions) else ""
-        if not entry.beside or entry.stands or row is None or (entry.place and entry.place.side):
+        if not entry.beside or entry.stands or row is None or (entry.place and entry.place.side not in ("", "plural")):
             return
         if row.side != "both" and not row.name.endswith(("space", "nerve root")):
             return
@@ -152,6 +153,8 @@ class Settler(Nearby):
         diffuse = entry.lesion == "atrophy" or (entry.lesion == "oedema" and entry.afresh)
         if diffuse and not near and topic is not None and set(topic.regions) == {"brain"}:
             return "brain"
+        if entry.usual == "brain" and topic is not None and not entry.names_place and not _OF_HEAD_REGIONS & set(topic.regions):
+            return ""  # "Psoas enlarged. Active bleeding."
         return entry.usual if self.table.get(entry.usual) else ""
 
     def _take_usual(self, before: Place | None, usual: str, *, near: bool) -> None:

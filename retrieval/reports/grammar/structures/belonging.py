@@ -45,12 +45,14 @@ class Belonging(Listing):
             return Place("neck" if part == "neck" else "")
         return topic
 
-    def _in_context(self, organ: str) -> str:
+    def _in_context(self, organ: str, said: str) -> str:
         """ "CP angle" in a report of the head, "labrum" in one of the hip: what the short word means there."""
         about = [*self.memory.label, *([self.memory.topic] if self.memory.topic else []), *self.memory.regions[:1]]
         rows = [row for row in (self.table.get(place.organ) for place in about) if row is not None]
         if organ == "costophrenic angle" and any({"brain", "head"} & set(row.regions) for row in rows):
             return "cerebellopontine angle"
+        if said.startswith("trochlea") and any(limb_of(row.name, self.table) == "lower limb" for row in rows):
+            return "femoral trochlea"
         if organ == "ligamentum teres of liver" and any(limb_of(row.name, self.table) == "lower limb" for row in rows):
             return "hip joint"
         if organ == "glenoid labrum" and any(limb_of(row.name, self.table) == "lower limb" for row in rows):

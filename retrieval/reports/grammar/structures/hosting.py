@@ -18,6 +18,7 @@ _SURROUNDING = frozenset(
 )
 _PARTS = frozenset({"the", "of", "segment", "segments", "subsegment", "border", "part", "portion", "margin", "area", "surface", "tip", "edge",
                     "junction", "level", "end"})  # fmt: skip
+_LAYERS = frozenset({"scalp", "skin", "subdural space", "epidural space", "subarachnoid space"})
 _GROWING = frozenset({"arises", "arising", "originates", "originating", "growing"})
 
 
@@ -84,7 +85,7 @@ class Hosting(Clause):
                     entry.place = places[0]  # "liver laceration of the right lobe"
                 elif entry.place is not None and places[0].side in OTHER and not entry.stands:
                     row = self.table.get(entry.place.organ)
-                    if row is not None and row.parent == "soft tissue":
+                    if row is not None and (row.parent == "soft tissue" or row.name in _LAYERS):
                         entry.side = places[0].side  # "in the subcutaneous tissue of the left forearm"
             return bool(here)
         for entry in self._lesions_here():

@@ -26,7 +26,7 @@ _CHANGED = frozenset(
     }
 )
 _BEFORE = frozenset({"was", "previously", "formerly", "prior"})
-ADJECTIVE = ("al", "ic", "ar", "ous", "ary", "ac", "ine")
+ADJECTIVE = ("bony", "al", "ic", "ar", "ous", "ary", "ac", "ine")
 _LIST = frozenset({",", "and", "or", "/", "nor", "the", "both", "as", "well", "in", "of", "left", "right", "heights", "height", "size",
                    "bodies", "signal", "structures", "contours", "region", "visualised", "visualized"})  # fmt: skip
 

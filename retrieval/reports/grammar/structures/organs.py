@@ -149,7 +149,7 @@ class Organs(Belonging):
             said = " ".join(self.words[item.first : item.last])
             bare = "hilum" if self._is_bare_hilum(item) else item.name if item.how == "part" else ""
             part = self._part(bare, self._meant_side(own)) if bare else None
-            organ = part.organ if part is not None else self._in_context(item.name)
+            organ = part.organ if part is not None else self._in_context(item.name, said)
             own = own or (part.side if part is not None else "")
             row = self.table.get(organ)
             if part is not None and own == "both" and row is not None and row.side == "":
