@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -26,6 +27,7 @@ BACKGROUND = "history"  # the section whose lesions are past or asked for
 NOTHING = "nothing"  # what is left out, but has a place and a size ("resection cavity")
 _NEAR = 7  # words from "uptake" to "is physiological"
 _HOLD_GAS = ("rectum", "colon", "sigmoid colon", "stomach", "small intestine", "intestine", "duodenum")
+_AGED = re.compile(r"\b\d{1,3}[\s-]?(?:y|yo|yrs?|years?)\b(?!\s*(?:ago|after|before|earlier))|\b(?:man|woman|boy|girl|male|female) (?:of|aged) \d|\b\d{1,3}\s?[MF]\b", re.IGNORECASE)
 _VAGUE = ("abnormality", "disease")  # say nothing without a structure
 
 
@@ -90,7 +92,8 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
             paragraphs.append([])
         mine = paragraphs[-1]
         words = read_words(sentence.text, sentence.start)
-        read[sentence.number] = ReadSentence(sentence, words, [word.text for word in words])
+        told = replace(sentence, section=BACKGROUND) if _speaks_of_patient(sentence.text) else sentence
+        read[sentence.number] = ReadSentence(told, words, [word.text for word in words])
         binder = Binder(words, read_items(words, table), sentence.number, memory, table)
         topic = memory.topic
         made = binder.read()
@@ -110,6 +113,11 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
     return [finding for finding in found if finding.section in CHECKABLE or finding.lesion not in today]
 
 
+def _speaks_of_patient(text: str) -> bool:
+    """ "DVT scan, 44 y, swollen calf": why the examination was made."""
+    return _AGED.search(text) is not None and not re.search(r"\d\s?[cm]m\b", text)
+
+
 def _made(entries: Sequence[Entry], read: dict[int, ReadSentence], table: StructureTable) -> list[Finding]:
     """Findings of one paragraph, each said only once in a sentence."""
     found: list[Finding] = []
@@ -119,6 +127,11 @@ def _made(entries: Sequence[Entry], read: dict[int, ReadSentence], table: Struct
         if finding is None:
             continue
         said = entry.place.said if entry.place and not entry.lesion else ""
+        once = (finding.sentence, finding.structure, finding.lesion, finding.presence, entry.first)
+        if entry.lesion and not finding.sizes_mm and (*once, "") in known:
+            continue  # "blood fills the cisterns and both fissures"
+        if entry.lesion and not finding.side:
+            known.add((*once, ""))
         key = (
             finding.sentence,
             finding.structure,

@@ -113,6 +113,8 @@ class Amounts(Measured):
             "exceeding",
         }:
             return k + 1  # "polyps, none larger than 6 mm"
+        if item.name == "none" and self.after(k)[:1] and self.after(k)[0].endswith("ing"):
+            return k + 1  # "lesions, none enhancing"
         before = self.memory.current if self.leans else []
         base = [e for e in self.current if e.lesion] or [e for e in before if e.lesion]
         if not base or set(near) & {"larger", "largest", "smaller", "smallest", "bigger", "biggest"}:

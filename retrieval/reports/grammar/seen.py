@@ -78,6 +78,12 @@ class Seen(Organs):
         denied = item.name == "uptake" and bool({"no", "without"} & set(before))  # says that nothing is active
         return item.name in signs() and not placed and not denied
 
+    def _told(self, here: Sequence[Entry]) -> Entry:
+        """What an identity is told of: the last thing seen, but not the part in "a lesion with a nodule"."""
+        last, before = here[-1], [entry for entry in here if entry.group != here[-1].group]
+        part = "with" in self.words[max(0, last.first - 3) : last.first] and not last.sizes
+        return before[-1] if part and before and before[-1].lesion in seen_things() else last
+
     def _explains(self, item: Item, here: Sequence[Entry]) -> bool:
         """Whether a disease is told that all of what was seen before it belongs to."""
         disease = item.name.endswith("itis") or item.name in explaining()

@@ -11,6 +11,7 @@ from .halves import Halves
 from .structures.clause import COMPARING, JOINTS, SMALL_WORDS
 
 _POLES = (["upper"], ["lower"], ["mid"], ["interpolar"], ["pole"])
+_LONG = 5  # words from a side to the structure it is the half of
 _HALF = frozenset({"half", "side", "aspect", "part", "portion", "hemi"})
 _FEW = 2  # words between two sides that are compared: "greater than"
 _CONJUNCTIONS = frozenset({"both", "either", "neither"})
@@ -128,7 +129,8 @@ class Sides(Halves):
                 nxt, name="both", both_named=(side, nxt.name), first=item.first, how="split" if split else "name"
             )
             return True
-        if nxt.sort == "organ" and _HALF & set(self.after(k)[:1]) and self.after(k)[1:] in (["of", "the"], ["of"]):
+        half = self.words[item.last - 1 : nxt.first]
+        if nxt.sort == "organ" and _HALF & set(half[:2]) and half[-2:] in (["of", "the"], [half[-2], "of"]) and len(half) < _LONG:
             self.pre_side = side  # "the right half of the pituitary"
             return True
         if not self._direct(k + 1):

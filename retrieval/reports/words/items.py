@@ -42,6 +42,8 @@ _SAID_OF = frozenset(
         "along",
     }
 )
+_TITLE = 3  # words of a sentence that may name an examination
+_EXAMS = frozenset({"ct", "mri", "mr", "scan", "study", "protocol", "ultrasound", "doppler", "mra", "cta", "pet", "screening", "clinic"})
 _LOOKS = frozenset({"smooth", "regular", "homogeneous", "symmetrical", "symmetric", "smoothly", "undisplaced"})
 _GONE_FROM = frozenset({"the", "a", "his", "her", "their", "hospital", "early", "before"})
 
@@ -53,6 +55,7 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
     taken = {n for item in found for n in range(item.first, item.last)}
     apart = {item.first for item in found if item.how == "other"}
     found = [_operated(_without_noun(item, plain), plain) for item in found if item.how != "other"]
+    found = [item for item in found if not _names_exam(item, plain)]
     found = unglued(joined(found, plain, table), plain, table)
     found += shared_heads(plain, found, taken, table)
     named = {n for item in found if item.how == "name" for n in range(item.first, item.last)}
@@ -70,6 +73,12 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
         if word in _AGAIN and n not in taken and plain[n + 1 : n + 2] != ["than"]
     ]
     return sorted(found, key=lambda item: item.first)
+
+
+def _names_exam(item: Item, words: Sequence[str]) -> bool:
+    """ "Stroke CT", "DVT scan": what is looked for."""
+    behind = words[item.last : item.last + 1]
+    return item.sort == "lesion" and item.first < _TITLE and bool(behind) and behind[0] in _EXAMS
 
 
 def _sides_and_states(words: Sequence[str], taken: set[int], lesions: set[int]) -> list[Item]:

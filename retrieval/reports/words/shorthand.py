@@ -155,6 +155,8 @@ def _stand_in(text: str, at: int, covered: int, end: int) -> Word:
     if _NODAL.match(text, at) and of_neck:
         node = re.match(r"\W*(?:lymph\s+)?nod", text[covered:])
         return Word("cervical" if node else "cervicalregion", at, min(covered, end), "word")
+    if re.match(r"\s*dissection", text[covered:]) and re.match(r"type|stanford|debakey", text[at:covered], re.IGNORECASE):
+        return Word("aortic", at, min(covered, end), "word")  # "type B dissection"
     station = _STATION.match(text, at)
     if station and re.search(r"\b(?:LNs?|nodes?|nodal|adenopathy|stations?)\W|\d[RL]\s*\d[\d.]*\s?[cm]m", text, re.IGNORECASE):
         measured = re.match(r"\s*\d[\d.]*\s?(?:x|mm|cm)", text[covered:])

@@ -111,12 +111,16 @@ class Settler(Nearby):
             entry.place = replace(joint, side=entry.side) if entry.side else joint
         elif entry.lesion == "recurrence" and removed is not None:
             entry.place, entry.inherited = removed, True
-        elif self.hedged and before is not None and near and not entry.usual_by_name:
+        elif self.hedged and before is not None and near and self._where_seen(before):
             self._take_seen(before)
         elif seen is not None and self.hedged and not entry.usual_by_name and not entry.names_place:
             entry.place, entry.inherited = seen, True
         else:
             self._take_usual(before, self._usual(before, near=near), near=near)
+
+    def _where_seen(self, before: Place) -> bool:
+        """Whether what something seen may be lies there: its words say no place, or a wider one."""
+        return not self.entry.usual_by_name or (self.entry.usual == "brain" and within(before.organ, "brain", self.table))
 
     def _articular(self) -> Place | None:
         """The joint of what only joints have, or None."""

@@ -51,6 +51,8 @@ class Belonging(Listing):
         rows = [row for row in (self.table.get(place.organ) for place in about) if row is not None]
         if organ == "costophrenic angle" and any({"brain", "head"} & set(row.regions) for row in rows):
             return "cerebellopontine angle"
+        if said == "arch" and any("zygom" in word for word in self.words):
+            return "zygomatic arch"
         if said.startswith("trochlea") and any(limb_of(row.name, self.table) == "lower limb" for row in rows):
             return "femoral trochlea"
         if organ == "ligamentum teres of liver" and any(limb_of(row.name, self.table) == "lower limb" for row in rows):
@@ -69,6 +71,8 @@ class Belonging(Listing):
         """ "… on the right, where a stone sits in the ureter", "that elbow", and all of one radiograph of a limb."""
         row = self.table.get(item.name)
         head = self.memory.label[-1] if len(self.memory.label) == 1 else None
+        if row is not None and row.parent in ("artery", "vein") and item.plural and self.front_side in OTHER:
+            return self.front_side  # "Left: thrombus in the popliteal and posterior tibial veins"
         if (
             row is not None
             and row.side == "both"
@@ -156,6 +160,8 @@ class Belonging(Listing):
         item = self.items[k]
         adjective = item.how == "adjective" and self.words[item.last - 1].endswith(ADJECTIVE)
         about = bool(self.current) and bool(self.current[0].lesion) and not self.current[0].open
+        if last + 1 < len(self.items) and self.items[last + 1].sort == "state" and not self.before(last + 1):
+            return False  # "occlusion of the femoral artery, popliteal patent"
         return adjective and about and k == last and self.before(k)[-1:] == [","] and not self._sized_next(last)
 
     def _is_spoken_of(self, k: int, places: Sequence[Place]) -> bool:

@@ -122,7 +122,8 @@ class Hosting(Clause):
         self.entries = [
             e
             for e in self.entries
-            if e in made or not (e.weak and (e.lesion, e.first) in twins and e.place in self.memory.label)
+            if e in made
+            or not (e.weak and (e.lesion, e.first) in twins and (e.place in self.memory.label or e.place in self.subject))
         ]
         if any(entry in waiting for entry in self.current) or not self.current:
             self.current = made

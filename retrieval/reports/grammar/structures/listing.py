@@ -172,7 +172,8 @@ class Listing(Hosting):
             ):
                 return not told.plural  # "liver metastasis segment 6 3 cm, segment 8 1.5 cm"
             item = self.items[k]  # "hilar nodes 14 mm, subcarinal 17 mm"
-            adjective = item.how == "adjective" and self.words[item.last - 1].endswith(ADJECTIVE) and "," in before
+            listed = "," in before or (bool(before) and told.plural and told.lesion == "lymphadenopathy")
+            adjective = item.how == "adjective" and self.words[item.last - 1].endswith(ADJECTIVE) and listed
             return (self.before(last + 1) == ["("] and ")" in before) or (adjective and not self.before(last + 1))
         return set(self.before(last + 1)) <= {",", "(", ":", "dash", "from"}
 

@@ -109,8 +109,13 @@ class Organs(Belonging):
         nxt, told = self.next(last), self._last_lesion()
         if nxt is None or self.before(last + 1) or told is None or told.place is None or told.denied:
             return False
-        counterpart = told.place.organ == places[0].organ and places[0].side == OTHER.get(told.stands, "none")
+        nodes = told.lesion == "lymphadenopathy"
+        counterpart = nodes and told.place.organ == places[0].organ and places[0].side == OTHER.get(told.stands, "none")
         return nxt.name == "none" or (self.words[nxt.first] == "negative" and counterpart)
+
+    def _is_whole_neck(self, k: int, organ: str) -> bool:
+        """ "Right side of the neck: …" speaks of the neck itself."""
+        return organ == "neck" and self.before(k)[-2:] == ["of", "the"]
 
     def _that_in(self, k: int) -> bool:
         before = [word for word in self._near_before(k) if word != "the"]
@@ -154,7 +159,7 @@ class Organs(Belonging):
             row = self.table.get(organ)
             if part is not None and own == "both" and row is not None and row.side == "":
                 own = ""  # "lesions in both lobes" of the liver
-            places.append((item, Place(organ, self._meant_side(own), said, part is not None)))
+            places.append((item, Place(organ, self._meant_side(own), said, part is not None and not self._is_whole_neck(n, organ))))
             if n > k and "the" in self.before(n) and self.items[n - 1].sort != "side":
                 side = ""
         return places
@@ -183,6 +188,10 @@ class Organs(Belonging):
             return True
         hosts = self._host_words(k)
         if (hosts or self._sized_next(last)) and self._after_largest(k):
+            at = [e for e in self.current if e.lesion and e.place is not None and e.place.organ == places[0].organ]
+            sided = [e for e in at if e.stands == places[0].side]
+            if len(self.current) > 1 and (sided or at):
+                self.current = (sided or at)[:1]  # "in T7, T11 and L3, the largest in L3, 28 mm"
             return True
         return not hosts and (self._lends_side(k, places[0]) or self._only_says_where(k, last))
 
