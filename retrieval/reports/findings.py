@@ -82,6 +82,7 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
     memory, paragraph = Memory(), -1
     paragraphs: list[list[Entry]] = [[]]
     read: dict[int, ReadSentence] = {}
+    about = " ".join(sentence.text for sentence in report.sentences)
     for sentence in report.sentences:
         if sentence.section not in (*CHECKABLE, BACKGROUND):
             continue
@@ -91,7 +92,7 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
             paragraph = sentence.paragraph
             paragraphs.append([])
         mine = paragraphs[-1]
-        words = read_words(sentence.text, sentence.start)
+        words = read_words(sentence.text, sentence.start, about)
         told = replace(sentence, section=BACKGROUND) if _speaks_of_patient(sentence.text) else sentence
         read[sentence.number] = ReadSentence(told, words, [word.text for word in words])
         binder = Binder(words, read_items(words, table), sentence.number, memory, table)

@@ -41,6 +41,8 @@ _SEGMENT = re.compile(
     r"\b(?:liver |hepatic |Couinaud )?(?:segments?|segs?\.?)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?:\s*(?:,|and|/|-|to)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?![.,]\d|\s*(?:mm|cm|x|×)|\s*(?:and|to|-)\s*\d+(?:[.,]\d+)?\s*(?:mm|cm)))*(?!\s*(?:mm|cm))",
     re.IGNORECASE,
 )
+_OF_AORTA = re.compile(r"(?:ascending|descending|(?P<sinus>sinus(?:es)?))(?=:?\s*\d)", re.IGNORECASE)  # "ascending 47 mm"
+_CERVIX = re.compile(r"cervical(?=\s+(?:tumou?r|cancer|carcinoma|mass|polyp|stroma|length)\b)", re.IGNORECASE)
 _STATION = re.compile(r"(?:station\s*)?(?P<n>1?\d)[RL]\b")  # of lymph nodes of the chest
 _NODAL = re.compile(r"levels?\s*(?:[IV]+|\d)[abAB]?\b", re.IGNORECASE)  # of lymph nodes of the neck
 _NO_LIVER = re.compile(
@@ -93,8 +95,12 @@ class Word:
     size: Size | None = None
 
 
-def read_words(text: str, offset: int = 0) -> list[Word]:
-    """The words of a sentence in order; characters count from `offset`."""
+def read_words(text: str, offset: int = 0, about: str = "") -> list[Word]:
+    """The words of a sentence in order; characters count from `offset`.
+
+    Args:
+        about: the whole report, which tells what some short forms mean ("LM" of the heart or the knee).
+    """
     sized = measures(_SEGMENT.sub(lambda match: re.sub(r"[\w,]", "_", match.group()), text))
     found = [(size.start, size.end, size) for size, is_size in sized if is_size]
     hidden = [(size.start, size.end) for size, is_size in sized if not is_size]
@@ -103,7 +109,7 @@ def read_words(text: str, offset: int = 0) -> list[Word]:
     words: list[Word] = []
     at = 0
     for start, end, size in [*found, (len(text), len(text), None)]:
-        words += _plain_words(text, at, start, hidden)
+        words += _plain_words(text, at, start, hidden, about)
         if size is not None:
             words.append(Word("<size>", start, end, "size", size))
         at = max(at, end)
@@ -125,7 +131,7 @@ def _hidden(text: str) -> Iterator[tuple[int, int]]:
             yield match.span()
 
 
-def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]]) -> Iterator[Word]:
+def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]], about: str) -> Iterator[Word]:
     at = start
     while at < end:
         covered = next((b for a, b in hidden if a <= at < b), None)
@@ -133,7 +139,7 @@ def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]])
             yield _stand_in(text, at, covered, end)
             at = min(max(covered, at + 1), end)
             continue
-        written = _written_out(text, at, end) if _opens_word(text, at) else None
+        written = _written_out(text, at, end, about) if _opens_word(text, at) else None
         if written is not None:
             words, until = written
             yield from (Word(word, at, until, "word") for word in words)
@@ -168,7 +174,7 @@ def _stand_in(text: str, at: int, covered: int, end: int) -> Word:
     return Word("<other>", at, min(covered, end), "mark")
 
 
-def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
+def _written_out(text: str, at: int, end: int, about: str) -> tuple[list[str], int] | None:
     """Numbered ribs, shorthand, letters for sides and levels of the spine in full, and where they end."""
     ribs = _RIBS.match(text, at, end)
     if ribs:
@@ -185,8 +191,14 @@ def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
         return [word for one in listed for word in one], named.end()
     short = _short().match(text, at, end)
     if short:
-        meant = _meant_near(short.group("term"), text) or _meant()[short.group("term")]
+        meant = _meant_near(short.group("term"), text) or _meant_near(short.group("term"), about, "shortabout") or _meant()[short.group("term")]
         return [token.word for token in tokens(meant)], short.end()
+    aorta = _OF_AORTA.match(text, at) if re.search(r"aort", text, re.IGNORECASE) else None
+    if aorta:
+        return (["aortic", "root"] if aorta["sinus"] else [aorta.group().lower(), "aorta"]), aorta.end()
+    cervix = _CERVIX.match(text, at) if re.search(r"parametri|vagin|uter|endometr|FIGO|pelvi", text, re.IGNORECASE) else None
+    if cervix:
+        return ["uterine", "cervix"], cervix.end()
     side = _SIDED.match(text, at, end) or _LETTER.match(text, at)
     if side:
         return ["left" if side["side"].lower().startswith("l") else "right"], side.end()
@@ -230,9 +242,9 @@ def _meant() -> dict[str, str]:
     return dict(report_words()["short"])
 
 
-def _meant_near(term: str, text: str) -> str:
-    """What a short form means beside certain words of the sentence: "SV" in a report of the prostate, or ""."""
-    for short, value in report_words()["shortnear"]:
+def _meant_near(term: str, text: str, kind: str = "shortnear") -> str:
+    """What a short form means beside certain words of the sentence or report: "SV" in a report of the prostate, or ""."""
+    for short, value in report_words()[kind]:
         near, _, meant = value.partition("=")
         if short == term and re.search(near, text, re.IGNORECASE):
             return meant

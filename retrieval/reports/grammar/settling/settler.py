@@ -94,6 +94,9 @@ class Settler(Nearby):
             halves = {e.stands for e in self.here if e.place is not None and e.place.organ == only and not e.lesion}
             both = entry.denied_here and {"left", "right"} <= halves  # "RK 10 cm, LK 11 cm, no hydronephrosis"
             entry.place = replace(before, side="both") if both else before
+        label = self.memory.label[-1] if len(self.memory.label) == 1 else None
+        if entry.place is None and not entry.side and label is not None and label.side in OTHER and only == "pleural cavity":
+            entry.side = label.side  # "Right apex: pneumothorax"
         entry.by_usual = entry.place is None or entry.place.organ != only
         side = entry.side or (entry.place.side if entry.place else "")
         moved = entry.place is not None and entry.place.organ != only
@@ -157,7 +160,8 @@ class Settler(Nearby):
         diffuse = entry.lesion == "atrophy" or (entry.lesion == "oedema" and entry.afresh)
         if diffuse and not near and topic is not None and set(topic.regions) == {"brain"}:
             return "brain"
-        if entry.usual == "brain" and topic is not None and not entry.names_place and not _OF_HEAD_REGIONS & set(topic.regions):
+        elsewhere = topic is not None and bool(topic.regions) and not _OF_HEAD_REGIONS & set(topic.regions)
+        if entry.usual == "brain" and elsewhere and not entry.names_place:
             return ""  # "Psoas enlarged. Active bleeding."
         return entry.usual if self.table.get(entry.usual) else ""
 

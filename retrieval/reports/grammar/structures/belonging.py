@@ -41,6 +41,8 @@ class Belonging(Listing):
                     return Place(found.name, topic.side if part != "lobe" and found.side == "both" else "")
         if part == "neck" and "bone" in (row.parent, *row.is_a.split()):
             return topic  # "mandible: fracture of the condylar neck"
+        if part == "lobe" and topic.organ == "neck":
+            return Place(f"{side} lobe of thyroid gland".strip() if side in OTHER else "thyroid gland")
         if part == "neck" or (part == "lobe" and not re.search(_LOBED, topic.organ)):
             return Place("neck" if part == "neck" else "")
         return topic
@@ -86,6 +88,8 @@ class Belonging(Listing):
                 return head.side  # "Right humerus: … Shoulder and elbow joints congruent."
             if head.side == "both" and not item.plural and row.part_of == head.organ:
                 return "both"  # "Both knees: medial compartment narrowing"
+        if item.how == "part" and item.name == "lobe" and self.before(n)[-1:] == ["same"]:
+            return self.last_side
         if row is None or row.side != "both" or item.plural:
             return ""
         near = self._near_before(n)
