@@ -25,6 +25,7 @@ _SEVERAL = 2
 _FEW = 4  # words from "no" to what is denied
 _OF_SOMETHING = frozenset({"enhancement", "uptake", "lesion", "mass", "nodule", "focus", "abnormality", "disease"})
 _UNTOLD = frozenset({"new", "other", "further", "additional", "distant", "significant", "interval"})
+_DOUBTED = frozenset({"excluded", "ruled", "suspected", "possible", "considered"})
 _OR = 2  # words between two things of which one is there
 _NEAR = 5  # words from "absence of" to the structure
 
@@ -71,8 +72,9 @@ def _apart(entry: Entry, other: Entry, read: ReadSentence) -> bool:
     """ "Focal uptake, metastasis cannot be excluded": a doubt behind both is of the second, which is no list with the first."""
     between = read.plain[entry.last : other.first]
     behind = read.plain[other.last : other.last + _NEAR]
-    alone = entry.lesion in seen_things() or entry.lesion in renamed()
-    return between == [","] and alone and other.lesion not in seen_things() and bool({"excluded", "ruled"} & set(behind))
+    alone = entry.lesion in seen_things() or entry.lesion in renamed() or entry.how == "predicate"
+    apart = between[:1] == [","] and not {"or", "and", "nor"} & set(between)
+    return apart and alone and other.lesion not in seen_things() and bool(_DOUBTED & set(behind))
 
 
 def _one_of_two(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> bool:

@@ -64,6 +64,8 @@ def usual_place(said: str, kind: str) -> str:
 def only_place(entry: Entry) -> str:
     """The one place a kind of lesion has whatever is named beside it: an effusion beside a lung is in the pleura."""
     organ = entry.place.organ if entry.place else ""
+    if entry.lesion == "embolus" and "pulmonary" not in organ and organ.endswith(("artery", "trunk", "aorta")):
+        return ""  # "SMA embolus"
     if entry.lesion in values("always"):
         return values("always")[entry.lesion]
     if entry.lesion == "effusion" and any(part in organ for part in _CHEST):

@@ -27,6 +27,9 @@ def joined(found: Sequence[Item], words: Sequence[str], table: StructureTable) -
     for item in found:
         before = made[-1] if made else None
         near = before is not None and set(words[before.last : item.first]) <= _SIDES_OF_BONE
+        if before is not None and item.name == "scalp" and before.sort == "organ" and before.last == item.first:
+            made[-1] = replace(item, first=before.first)  # "left parietal scalp"
+            continue
         if before is not None and item.how == "part" and before.sort == "organ" and before.last == item.first:
             part = table.get(f"{item.name} of {before.name}") or table.get(f"{before.name} {item.name}")
             made[-1] = replace(before, name=part.name if part is not None else before.name, last=item.last)
