@@ -73,6 +73,8 @@ class Seen(Organs):
         held = item.name in _CONTENTS and bool({"containing", "contains"} & set(before))
         if held:
             return True
+        if item.name == "necrosis" and here[-1].lesion == "lymphadenopathy":
+            return True  # "nodes with central necrosis"
         nxt = self.next(k)
         placed = nxt is not None and nxt.sort in ("organ", "side") and bool(set(self.before(k + 1)[:1]) & into())
         denied = item.name == "uptake" and bool({"no", "without"} & set(before))  # says that nothing is active

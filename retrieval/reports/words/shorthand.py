@@ -153,7 +153,7 @@ def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]],
 
 def _stand_in(text: str, at: int, covered: int, end: int) -> Word:
     """What stands for hidden characters: a segment is the liver, a level of nodes the neck, the rest nothing."""
-    of_neck = re.search(r"\bnod|adenopath", text, re.IGNORECASE) or re.search(
+    of_neck = re.search(r"\bnod|adenopath|\bLNs?\b", text, re.IGNORECASE) or re.search(
         r"\b(?:at|left|right|bilateral)\s$", text[:at]
     )
     if _NODAL.match(text, at) and re.search(r"\baxill|\bbreast", text, re.IGNORECASE):

@@ -53,6 +53,8 @@ class Belonging(Listing):
         rows = [row for row in (self.table.get(place.organ) for place in about) if row is not None]
         if organ == "costophrenic angle" and any({"brain", "head"} & set(row.regions) for row in rows):
             return "cerebellopontine angle"
+        if said in ("sulci", "sulcus") and any("thorax" in row.regions for row in rows):
+            return "costophrenic angle"
         if said == "arch" and any("zygom" in word for word in self.words):
             return "zygomatic arch"
         if said.startswith("trochlea") and any(limb_of(row.name, self.table) == "lower limb" for row in rows):

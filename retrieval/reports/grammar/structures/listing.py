@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ...words.kinds import clause_words, into, landmarks, verbs
+from ...words.kinds import clause_words, into, landmarks, verbs, whereabouts
 from ..entries import Entry, Place
 from .hosting import LONG, Hosting
 
@@ -139,7 +139,8 @@ class Listing(Hosting):
     def _listed_under_lesion(self, k: int, last: int) -> bool:
         """ "Nodes: subcarinal 14 mm, right hilar 11 mm": each structure is where one of what stands before the colon is."""
         label, nxt = self.label_lesion, self.next(last)
-        before = self.before(k - 1 if k and self.items[k - 1].sort == "side" and not self.before(k) else k)
+        sided = k > 0 and self.items[k - 1].sort == "side" and set(self.before(k)) <= whereabouts()
+        before = self.before(k - 1 if sided else k)
         before = before[before.index(":") :] if ":" in before else before
         counted = nxt is not None and nxt.sort == "count" and self.before(last + 1) == ["("] and label is not None
         if counted and set(before) <= {",", "and", ")", ":"}:
