@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -18,7 +18,7 @@ from .lexicon import phrases_of, report_words
 from .mentions import named_structure
 from .sizes import Bound
 from .stating import ReadSentence, Status, at_every_place, presence_in, says_little, statement, status_of
-from .text import CHECKABLE, ReportText
+from .text import CHECKABLE, ReportText, Sentence
 from .words.items import read_items
 from .words.kinds import devices, seen_things
 from .words.shorthand import read_words
@@ -27,6 +27,7 @@ BACKGROUND = "history"  # the section whose lesions are past or asked for
 NOTHING = "nothing"  # what is left out, but has a place and a size ("resection cavity")
 _NEAR = 7  # words from "uptake" to "is physiological"
 _HOLD_GAS = ("rectum", "colon", "sigmoid colon", "stomach", "small intestine", "intestine", "duodenum")
+_SHOWN = re.compile(r"\bthere (?:is|are)\b|\bshows?\b|\d\s?[cm]m\b|\bunremarkable\b", re.IGNORECASE)
 _AGED = re.compile(r"\b\d{1,3}[\s-]?(?:y|yo|yrs?|years?)\b(?!\s*(?:ago|after|before|earlier))|\b(?:man|woman|boy|girl|male|female) (?:of|aged) \d|\b\d{1,3}\s?[MF]\b", re.IGNORECASE)
 _VAGUE = ("abnormality", "disease")  # say nothing without a structure
 
@@ -83,7 +84,7 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
     paragraphs: list[list[Entry]] = [[]]
     read: dict[int, ReadSentence] = {}
     about = " ".join(sentence.text for sentence in report.sentences)
-    for sentence in report.sentences:
+    for sentence in _after_questions(report.sentences):
         if sentence.section not in (*CHECKABLE, BACKGROUND):
             continue
         if sentence.paragraph != paragraph or sentence.section == BACKGROUND:
@@ -114,9 +115,21 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
     return [finding for finding in found if finding.section in CHECKABLE or finding.lesion not in today]
 
 
+def _after_questions(sentences: Sequence[Sentence]) -> Iterator[Sentence]:
+    """The sentences; what is seen is told from "There is …" on, also behind "Indication: headache." in the same line."""
+    asked, seen = -1, False
+    for sentence in sentences:
+        if sentence.section != BACKGROUND or sentence.paragraph != asked:
+            asked, seen = (sentence.paragraph if sentence.section == BACKGROUND else -1), False
+            yield sentence
+            continue
+        seen = seen or _SHOWN.search(sentence.text) is not None
+        yield replace(sentence, section="findings") if seen else sentence
+
+
 def _speaks_of_patient(text: str) -> bool:
     """ "DVT scan, 44 y, swollen calf": why the examination was made."""
-    return _AGED.search(text) is not None and not re.search(r"\d\s?[cm]m\b", text)
+    return _AGED.search(text) is not None and ". " not in text and not re.search(r"\d\s?[cm]m\b", text)
 
 
 def _made(entries: Sequence[Entry], read: dict[int, ReadSentence], table: StructureTable) -> list[Finding]:

@@ -49,7 +49,7 @@ _NOT_SIZE = re.compile(
     re.IGNORECASE,
 )
 _NOT_BEFORE = re.compile(
-    r"(?:\b(?:abut|contact|touch|encas)\w*[^.;,]{0,40}\bover|\bgap(?: of)?|\bstep(?: of)?|\blumen(?: of)?|\binterval|\borifice(?: of)?|\bopening(?: of)?|\blanding zone(?: of)?|\b(?:growth of|grown by|grew by|increased? (?:in size )?by|decreased? (?:in size )?by|shrunk by|slice thickness(?: of)?|slices? of"
+    r"(?:\b(?:abut|contact|touch|encas)\w*[^.;,]{0,40}\bover|\bgap(?: of)?|\bstep(?: of)?|\blumen(?: of)?|\bdistance|\bretraction[^.;\d]{0,30}|\binterval|\borifice(?: of)?|\bopening(?: of)?|\blanding zone(?: of)?|\b(?:growth of|grown by|grew by|increased? (?:in size )?by|decreased? (?:in size )?by|shrunk by|slice thickness(?: of)?|slices? of"
     r"|displac[^,.;]{0,30}\bby|displaced|depress\w*[^,.;\d]{0,20}\bby|component(?: of)?|angulated|shortened|overriding|sum of (?:the )?(?:target )?lesions?|neck|cortex,?|cortical thickness(?: of)?|parenchymal? (?:thickness )?(?:of)?|margins? of|distance of|within"
     r"|gap of|interval of|every|needle|gauge|catheter|stent of|sum of(?: the)?(?: longest)? diameters?(?: is| of)?|mGy\*|mGy))\s*$",
     re.IGNORECASE,

@@ -13,8 +13,9 @@ from .clause import JOINTS, SMALL_WORDS
 from .listing import ADJECTIVE, Listing
 
 _HOLDERS = ("temporal bone", "orbit", "ear", "inner ear", "middle ear", "axilla")
+_GUT = ("intestine", "ileum", "jejunum", "colon", "duodenum")
 _LOBED = "lung|lobe|liver|thyroid|brain|prostate|thymus|cerebr|parotid|breast"
-_ALONE = {"apical": "lungs", "head": "head", "neck": "neck", "apex": "lungs", "base": "lungs"}
+_ALONE = {"loop": "small intestine", "apical": "lungs", "head": "head", "neck": "neck", "apex": "lungs", "base": "lungs"}
 
 
 class Belonging(Listing):
@@ -31,6 +32,8 @@ class Belonging(Listing):
             return Place(_ALONE.get(part, ""))
         if part in ("apex", "apical", "base") and "thorax" in row.regions and "heart" not in row.regions:
             return Place("lungs")
+        if part == "loop":
+            return topic if any(gut in topic.organ for gut in _GUT) else Place("small intestine")
         if part == "phalanx":
             limb = limb_of(topic.organ, self.table)
             return Place("phalanx of hand" if limb == "upper limb" else "phalanx of foot" if limb else "", topic.side)

@@ -22,7 +22,7 @@ _AGAIN = frozenset(
 )
 
 _WITH_LEVELS = ("spinal cord", "spinal canal", "epidural space", "thecal sac")
-_SPINE = ("vertebral column", "vertebra", "bone", "thoracic spine", "lumbar spine", "cervical spine")
+_SPINE = ("vertebral column", "vertebra", "bone", "bone marrow", "thoracic spine", "lumbar spine", "cervical spine")
 
 
 class Clause:
