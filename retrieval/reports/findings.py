@@ -28,7 +28,10 @@ NOTHING = "nothing"  # what is left out, but has a place and a size ("resection 
 _NEAR = 7  # words from "uptake" to "is physiological"
 _HOLD_GAS = ("rectum", "colon", "sigmoid colon", "stomach", "small intestine", "intestine", "duodenum")
 _SHOWN = re.compile(r"\bthere (?:is|are)\b|\bshows?\b|\d\s?[cm]m\b|\bunremarkable\b", re.IGNORECASE)
-_AGED = re.compile(r"\b\d{1,3}[\s-]?(?:y|yo|yrs?|years?)\b(?!\s*(?:ago|after|before|earlier))|\b(?:man|woman|boy|girl|male|female) (?:of|aged) \d|\b\d{1,3}\s?[MF]\b", re.IGNORECASE)
+_AGED = re.compile(
+    r"\b\d{1,3}[\s-]?(?:y|yo|yrs?|years?)\b(?!\s*(?:ago|after|before|earlier))|\b(?:man|woman|boy|girl|male|female) (?:of|aged) \d|\b\d{1,3}\s?[MF]\b",
+    re.IGNORECASE,
+)
 _VAGUE = ("abnormality", "disease")  # say nothing without a structure
 
 
@@ -89,7 +92,9 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
             continue
         if sentence.paragraph != paragraph or sentence.section == BACKGROUND:
             earlier = memory.topic or memory.earlier if sentence.section in CHECKABLE else None
-            memory = Memory(sided=memory.sided, regions=memory.regions, earlier=earlier, label=memory.titled, titled=memory.titled)
+            memory = Memory(
+                sided=memory.sided, regions=memory.regions, earlier=earlier, label=memory.titled, titled=memory.titled
+            )
             paragraph = sentence.paragraph
             paragraphs.append([])
         mine = paragraphs[-1]
@@ -165,7 +170,11 @@ def _made(entries: Sequence[Entry], read: dict[int, ReadSentence], table: Struct
 
 def _finding(entry: Entry, entries: Sequence[Entry], read: ReadSentence, table: StructureTable) -> Finding | None:
     """The finding of an entry; None when a structure is only named as a place."""
-    if entry.template or entry.lesion == NOTHING or ((entry.lesion in _VAGUE or entry.how == "predicate") and entry.place is None):
+    if (
+        entry.template
+        or entry.lesion == NOTHING
+        or ((entry.lesion in _VAGUE or entry.how == "predicate") and entry.place is None)
+    ):
         return None
     if not entry.lesion and not (entry.place and entry.place.organ):
         return None

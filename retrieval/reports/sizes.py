@@ -40,7 +40,9 @@ _PRIOR_AFTER = re.compile(
     r"|(?:a|an|one|two|three|four|five|six|\d+)\s+(?:days?|weeks?|months?|years?)\s+(?:ago|before|earlier)|on the \d+(?:st|nd|rd|th)\b"
     rf"|in\s+{_MONTH}|on\s+(?:\d+(?:st|nd|rd|th)?\s+)?{_MONTH})"
 )
-_DATED = re.compile(rf"[(,;]\s*(?:(?:on\s+|in\s+)?(?:\d{{1,2}}\s+)?(?:{_MONTH}\.?\s+)?(?:19|20)\d\d|(?:in\s+)?{_MONTH})\s*[:,]?\s*$")  # "(2022: 18 mm)"
+_DATED = re.compile(
+    rf"[(,;]\s*(?:(?:on\s+|in\s+)?(?:\d{{1,2}}\s+)?(?:{_MONTH}\.?\s+)?(?:19|20)\d\d|(?:in\s+)?{_MONTH})\s*[:,]?\s*$"
+)  # "(2022: 18 mm)"
 _NOT_SIZE = re.compile(
     r"^\s*-?(?:(?:\w+[\s-])?(?:component|retraction|retr\b|rim\b|neck\b|fragments?\b|step[\s-]?off|step\b|displacement|diastasis|distraction|separation|depression)|thick\w*\s+(?:slices?|cuts?|sections?)|slices?|cuts?|sections?|collimation|reconstructions?|increments?|gap"
     r"|(?:of\s+)?(?:overriding|overlap|shortening|impaction|longer|shorter|wider|thicker)|FN\b|from(?!\s+(?:\d|[CTLS]\d))|above|below|beyond|away|off|distal(?:ly)? to|proximal(?:ly)? to|cranial(?:ly)? to|caudal(?:ly)? to|cephalad|deep to|inferior to|superior to"

@@ -128,7 +128,12 @@ def _normal_nodes(entry: Entry, entries: Sequence[Entry], read: ReadSentence) ->
     if entry.lesion != "lymphadenopathy" or not {"node", "nodes"} & set(read.plain[entry.first : entry.last]):
         return False
     later = [e.first for e in entries if e.sentence == entry.sentence and e.lesion and e.first >= entry.last]
-    behind = " ".join(read.plain[entry.last : min([entry.last + _REACH, *later])]).replace("up to <size>", "").replace("<size>", "").strip()
+    behind = (
+        " ".join(read.plain[entry.last : min([entry.last + _REACH, *later])])
+        .replace("up to <size>", "")
+        .replace("<size>", "")
+        .strip()
+    )
     before = read.plain[max(0, entry.first - _NEAR) : entry.first]
     near = before[max((n + 1 for n, word in enumerate(before) if not word.isalpha() or word in _ENDING), default=0) :]
     return ("normal" in near and "not" not in near) or any(

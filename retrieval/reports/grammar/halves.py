@@ -91,7 +91,9 @@ class Halves(Lesions):
             for e in self.entries
         )
         if not base.sizes and base.stands == OTHER[side] and self._size_of_half(at) and organ:
-            return any(place.organ == organ for place in self.memory.label)  # "Kidneys: right hydronephrosis, left 11 cm"
+            return any(
+                place.organ == organ for place in self.memory.label
+            )  # "Kidneys: right hydronephrosis, left 11 cm"
         return bool(base.sizes) and base.stands == OTHER[side] and sized
 
     def _size_of_half(self, at: tuple[int, int]) -> bool:

@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..context import presence_of
-from ..words.kinds import explained, explaining, hedges, identified, into, joint_held, seen_things, signs, verbs, whereabouts
+from ..words.kinds import (
+    explained,
+    explaining,
+    hedges,
+    identified,
+    into,
+    joint_held,
+    seen_things,
+    signs,
+    verbs,
+    whereabouts,
+)
 from ..words.naming import Item
 from .entries import Entry, Place
 from .hosts import usual_place

@@ -130,7 +130,12 @@ class Sides(Halves):
             )
             return True
         half = self.words[item.last - 1 : nxt.first]
-        if nxt.sort == "organ" and _HALF & set(half[:2]) and half[-2:] in (["of", "the"], [half[-2], "of"]) and len(half) < _LONG:
+        if (
+            nxt.sort == "organ"
+            and _HALF & set(half[:2])
+            and half[-2:] in (["of", "the"], [half[-2], "of"])
+            and len(half) < _LONG
+        ):
             self.pre_side = side  # "the right half of the pituitary"
             return True
         if not self._direct(k + 1):

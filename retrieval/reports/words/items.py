@@ -43,7 +43,23 @@ _SAID_OF = frozenset(
     }
 )
 _TITLE = 3  # words of a sentence that may name an examination
-_EXAMS = frozenset({"ct", "mri", "mr", "scan", "study", "protocol", "ultrasound", "doppler", "mra", "cta", "pet", "screening", "clinic"})
+_EXAMS = frozenset(
+    {
+        "ct",
+        "mri",
+        "mr",
+        "scan",
+        "study",
+        "protocol",
+        "ultrasound",
+        "doppler",
+        "mra",
+        "cta",
+        "pet",
+        "screening",
+        "clinic",
+    }
+)
 _LOOKS = frozenset({"smooth", "regular", "homogeneous", "symmetrical", "symmetric", "smoothly", "undisplaced"})
 _GONE_FROM = frozenset({"the", "a", "his", "her", "their", "hospital", "early", "before"})
 
@@ -62,7 +78,9 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
     found = [item for item in found if item.how != "adjective" or item.first not in named]
     taken |= named
     lesions = {item.first for item in found if item.sort == "lesion"}
-    found += [item for item in _sides_and_states(plain, taken, lesions) if item.sort != "side" or item.last not in apart]
+    found += [
+        item for item in _sides_and_states(plain, taken, lesions) if item.sort != "side" or item.last not in apart
+    ]
     found += _formed(plain, taken)
     found += _small(plain, found)
     found += [Item("size", "", n, n + 1, size=word.size) for n, word in enumerate(words) if word.size is not None]

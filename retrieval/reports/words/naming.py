@@ -21,8 +21,23 @@ _BOTH_IN_ONE = frozenset({"bibasilar", "bibasal", "biapical"})
 _PLURALS = frozenset({"testes", "femora", "thalami", "hippocampi", "epididymides", "adnexa", "apices", "hila", "humeri", "putamina",
                       "pallida", "bronchi", "rami", "antra", "calcanei", "acetabula", "foramina", "menisci", "radii", "tali", "nares",
                       "feet", "teeth", "ganglia", "nuclei", "colliculi", "calves", "parotids", "carotids", "vertebrals", "iliacs", "jugulars", "renals"})  # fmt: skip
-_ENDS_IN_S = frozenset({"pons", "lens", "biceps", "triceps", "quadriceps", "achilles", "gracilis", "pes", "ascites", "psoas", "iliopsoas",
-                        "pancreas", "syndesmosis"})
+_ENDS_IN_S = frozenset(
+    {
+        "pons",
+        "lens",
+        "biceps",
+        "triceps",
+        "quadriceps",
+        "achilles",
+        "gracilis",
+        "pes",
+        "ascites",
+        "psoas",
+        "iliopsoas",
+        "pancreas",
+        "syndesmosis",
+    }
+)
 # several of a kind in one limb: their plural is no pair
 _MANY_IN_A_LIMB = ("meniscus", "ligament", "metatarsal", "metacarpal", "phalanx", "carpal bone", "tarsal bone", "deep vein", "finger", "toe",
                    "interphalangeal", "metatarsophalangeal", "knuckle", "skeletal muscle", "flexor tendon", "extensor tendon", "peroneal tendon",

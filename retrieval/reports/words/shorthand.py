@@ -15,6 +15,7 @@ from typing import Literal
 from ..lexicon import report_words, tokens
 from ..sizes import Size, measures
 from .levels import written_level
+from .stations import bare_part, named_by_number
 
 Sort = Literal["word", "number", "size", "mark"]
 _MARKS = {",": ",", ";": ";", ":": ":", "(": "(", ")": ")", "/": "/", "–": "dash", "—": "dash", " - ": "dash"}
@@ -41,10 +42,6 @@ _SEGMENT = re.compile(
     r"\b(?:liver |hepatic |Couinaud )?(?:segments?|segs?\.?)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?:\s*(?:,|and|/|-|to)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?![.,]\d|\s*(?:mm|cm|x|×)|\s*(?:and|to|-)\s*\d+(?:[.,]\d+)?\s*(?:mm|cm)))*(?!\s*(?:mm|cm))",
     re.IGNORECASE,
 )
-_OF_AORTA = re.compile(r"(?:ascending|descending|(?P<sinus>sinus(?:es)?))(?=:?\s*\d)", re.IGNORECASE)  # "ascending 47 mm"
-_CERVIX = re.compile(r"cervical(?=\s+(?:tumou?r|cancer|carcinoma|mass|polyp|stroma|length)\b)", re.IGNORECASE)
-_STATION = re.compile(r"(?:station\s*)?(?P<n>1?\d)[RL]\b")  # of lymph nodes of the chest
-_NODAL = re.compile(r"levels?\s*(?:[IV]+|\d)[abAB]?\b", re.IGNORECASE)  # of lymph nodes of the neck
 _NO_LIVER = re.compile(
     r"lung|lobe|pulmon|bronch|coronary|arter(?!ial(?:ly)? (?:phase|enhanc|hyper))|spine|colon|bowel|vein", re.IGNORECASE
 )  # have segments, too
@@ -52,7 +49,9 @@ _THE_NTH = re.compile(
     r"(?<=\bLNs: )\d{1,2}(?=\s+\d+(?:\.\d+)?\s?[cm]m)|(?<=\bLN )\d{1,2}(?=\s+\d+(?:\.\d+)?\s?[cm]m)|(?<=\bstation )\d{1,2}\b|(?<=\blesion )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|(?<=\bnodule )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|#\d{1,2}\b(?!\s?%)",
     re.IGNORECASE,
 )
-_EARLIER = re.compile(r"(?<=[cm]m )\((?:prev\.?\s*|previously\s*|was\s*)?\d+(?:\.\d+)?\)(?!\s*(?:mm|cm))")  # "14 mm (12)": the size before
+_EARLIER = re.compile(
+    r"(?<=[cm]m )\((?:prev\.?\s*|previously\s*|was\s*)?\d+(?:\.\d+)?\)(?!\s*(?:mm|cm))"
+)  # "14 mm (12)": the size before
 _WORD = re.compile(r"[^\W\d_]+(?:['’]t\b)?|\d+(?:[.,]\d+)?|\s-\s|[,;:()/–—?]")
 _RIBS = re.compile(
     r"\bribs?(?P<broken>\s+fractures?(?:\s+of)?)?\s+(?P<a>\d{1,2})(?:\s*(?:to|-|–)\s*(?P<b>\d{1,2})|(?P<more>(?:\s*,\s*\d{1,2})*\s*(?:,|and|&)\s*\d{1,2}))?\b(?!\s*(?:mm|cm))"
@@ -153,22 +152,9 @@ def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]],
 
 def _stand_in(text: str, at: int, covered: int, end: int) -> Word:
     """What stands for hidden characters: a segment is the liver, a level of nodes the neck, the rest nothing."""
-    of_neck = re.search(r"\bnod|adenopath|\bLNs?\b", text, re.IGNORECASE) or re.search(
-        r"\b(?:at|left|right|bilateral)\s$", text[:at]
-    )
-    if _NODAL.match(text, at) and re.search(r"\baxill|\bbreast", text, re.IGNORECASE):
-        return Word("axillary", at, min(covered, end), "word")
-    if _NODAL.match(text, at) and of_neck:
-        node = re.match(r"\W*(?:lymph\s+)?nod", text[covered:])
-        return Word("cervical" if node else "cervicalregion", at, min(covered, end), "word")
-    if re.match(r"\s*dissection", text[covered:]) and re.match(r"type|stanford|debakey", text[at:covered], re.IGNORECASE):
-        return Word("aortic", at, min(covered, end), "word")  # "type B dissection"
-    station = _STATION.match(text, at)
-    if station and re.search(r"\b(?:LNs?|nodes?|nodal|adenopathy|stations?)\W|\d[RL]\s*\d[\d.]*\s?[cm]m", text, re.IGNORECASE):
-        measured = re.match(r"\s*\d[\d.]*\s?(?:x|mm|cm)", text[covered:])
-        if measured and not re.search(r"\b(?:LNs?|nodes?|nodal|adenopathy|stations?)\W", text, re.IGNORECASE):
-            return Word("mediastinalnode", at, min(covered, end), "word")  # "4R 14 mm"
-        return Word("hilar" if station["n"] in ("10", "11") else "mediastinum", at, min(covered, end), "word")
+    named = named_by_number(text, at, covered)
+    if named:
+        return Word(named, at, min(covered, end), "word")
     if _SEGMENT.match(text, at) and not _NO_LIVER.search(text):
         return Word("liver", at, min(covered, end), "word")
     return Word("<other>", at, min(covered, end), "mark")
@@ -191,14 +177,15 @@ def _written_out(text: str, at: int, end: int, about: str) -> tuple[list[str], i
         return [word for one in listed for word in one], named.end()
     short = _short().match(text, at, end)
     if short:
-        meant = _meant_near(short.group("term"), text) or _meant_near(short.group("term"), about, "shortabout") or _meant()[short.group("term")]
+        meant = (
+            _meant_near(short.group("term"), text)
+            or _meant_near(short.group("term"), about, "shortabout")
+            or _meant()[short.group("term")]
+        )
         return [token.word for token in tokens(meant)], short.end()
-    aorta = _OF_AORTA.match(text, at) if re.search(r"aort", text, re.IGNORECASE) else None
-    if aorta:
-        return (["aortic", "root"] if aorta["sinus"] else [aorta.group().lower(), "aorta"]), aorta.end()
-    cervix = _CERVIX.match(text, at) if re.search(r"parametri|vagin|uter|endometr|FIGO|pelvi", text, re.IGNORECASE) else None
-    if cervix:
-        return ["uterine", "cervix"], cervix.end()
+    part = bare_part(text, at)
+    if part:
+        return part
     side = _SIDED.match(text, at, end) or _LETTER.match(text, at)
     if side:
         return ["left" if side["side"].lower().startswith("l") else "right"], side.end()

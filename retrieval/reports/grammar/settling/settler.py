@@ -88,14 +88,25 @@ class Settler(Nearby):
 
     def _move_to(self, only: str) -> None:
         entry, before = self.entry, self._before()
-        if before is not None and entry.afresh and not self.memory.label and not any(e.place is before for e in self.here):
+        if (
+            before is not None
+            and entry.afresh
+            and not self.memory.label
+            and not any(e.place is before for e in self.here)
+        ):
             before = None  # "Left effusion. No pneumothorax."
         if entry.place is None and before is not None and before.organ == only and not entry.side:
             halves = {e.stands for e in self.here if e.place is not None and e.place.organ == only and not e.lesion}
             both = entry.denied_here and {"left", "right"} <= halves  # "RK 10 cm, LK 11 cm, no hydronephrosis"
             entry.place = replace(before, side="both") if both else before
         label = self.memory.label[-1] if len(self.memory.label) == 1 else None
-        if entry.place is None and not entry.side and label is not None and label.side in OTHER and only == "pleural cavity":
+        if (
+            entry.place is None
+            and not entry.side
+            and label is not None
+            and label.side in OTHER
+            and only == "pleural cavity"
+        ):
             entry.side = label.side  # "Right apex: pneumothorax"
         entry.by_usual = entry.place is None or entry.place.organ != only
         side = entry.side or (entry.place.side if entry.place else "")
@@ -123,7 +134,9 @@ class Settler(Nearby):
 
     def _where_seen(self, before: Place) -> bool:
         """Whether what something seen may be lies there: its words say no place, or a wider one."""
-        return not self.entry.usual_by_name or (self.entry.usual == "brain" and within(before.organ, "brain", self.table))
+        return not self.entry.usual_by_name or (
+            self.entry.usual == "brain" and within(before.organ, "brain", self.table)
+        )
 
     def _articular(self) -> Place | None:
         """The joint of what only joints have, or None."""

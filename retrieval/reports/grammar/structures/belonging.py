@@ -15,7 +15,14 @@ from .listing import ADJECTIVE, Listing
 _HOLDERS = ("temporal bone", "orbit", "ear", "inner ear", "middle ear", "axilla")
 _GUT = ("intestine", "ileum", "jejunum", "colon", "duodenum")
 _LOBED = "lung|lobe|liver|thyroid|brain|prostate|thymus|cerebr|parotid|breast"
-_ALONE = {"loop": "small intestine", "apical": "lungs", "head": "head", "neck": "neck", "apex": "lungs", "base": "lungs"}
+_ALONE = {
+    "loop": "small intestine",
+    "apical": "lungs",
+    "head": "head",
+    "neck": "neck",
+    "apex": "lungs",
+    "base": "lungs",
+}
 
 
 class Belonging(Listing):

@@ -159,7 +159,12 @@ class Organs(Belonging):
             row = self.table.get(organ)
             if part is not None and own == "both" and row is not None and row.side == "":
                 own = ""  # "lesions in both lobes" of the liver
-            places.append((item, Place(organ, self._meant_side(own), said, part is not None and not self._is_whole_neck(n, organ))))
+            places.append(
+                (
+                    item,
+                    Place(organ, self._meant_side(own), said, part is not None and not self._is_whole_neck(n, organ)),
+                )
+            )
             if n > k and "the" in self.before(n) and self.items[n - 1].sort != "side":
                 side = ""
         return places
