@@ -164,7 +164,16 @@ def _same_place(gold: str, mine: str) -> bool:
     if any(_words(name) == here for name in names):
         return True
     wholes = [whole for name in names for whole in _wholes(name)]
-    return any(_words(name) == here for name in wholes) or (bool(here) and _no_parts(gold) == _no_parts(mine))
+    if any(_words(name) == here for name in wholes) or (bool(here) and _no_parts(gold) == _no_parts(mine)):
+        return True
+    return bool(here) and _is_unknown(gold) and bool(_no_parts(mine)) and _no_parts(mine) <= _no_parts(gold)
+
+
+@cache
+def _is_unknown(name: str) -> bool:
+    """Whether the table lacks a name: "mandibular canal" is then a part of what its words name."""
+    table = StructureTable.bundled()
+    return table.get(name) is None and table.get(_without_side(name)) is None
 
 
 @cache

@@ -76,6 +76,8 @@ def presence_of(words: Sequence[str], first: int, last: int, others: Sequence[tu
 def _says_nothing(words: Sequence[str], trigger: Match[tuple[str, str]], category: str) -> bool:
     """Whether the phrase means something else here: "with absent flow", "likely adrenal in origin", "18 mm versus 26 mm"."""
     behind = words[trigger.last : trigger.last + 1]
+    if category == "negated" and words[trigger.last : trigger.last + 2] in (["in", "<other>"], ["on", "<other>"]):
+        return True  # "opacity, not seen in 2021"
     if words[trigger.first : trigger.last] == ["absent"] and behind and behind[0].isalpha():
         return behind[0] not in _PLACING
     if (

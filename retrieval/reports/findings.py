@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -17,14 +18,20 @@ from .lexicon import phrases_of, report_words
 from .mentions import named_structure
 from .sizes import Bound
 from .stating import ReadSentence, Status, at_every_place, presence_in, says_little, statement, status_of
-from .text import CHECKABLE, ReportText
+from .text import CHECKABLE, ReportText, Sentence
 from .words.items import read_items
 from .words.kinds import devices, seen_things
 from .words.shorthand import read_words
 
 BACKGROUND = "history"  # the section whose lesions are past or asked for
+NOTHING = "nothing"  # what is left out, but has a place and a size ("resection cavity")
 _NEAR = 7  # words from "uptake" to "is physiological"
 _HOLD_GAS = ("rectum", "colon", "sigmoid colon", "stomach", "small intestine", "intestine", "duodenum")
+_SHOWN = re.compile(r"\bthere (?:is|are)\b|\bshows?\b|\d\s?[cm]m\b|\bunremarkable\b", re.IGNORECASE)
+_AGED = re.compile(
+    r"\b\d{1,3}[\s-]?(?:y|yo|yrs?|years?)\b(?!\s*(?:ago|after|before|earlier))|\b(?:man|woman|boy|girl|male|female) (?:of|aged) \d|\b\d{1,3}\s?[MF]\b",
+    re.IGNORECASE,
+)
 _VAGUE = ("abnormality", "disease")  # say nothing without a structure
 
 
@@ -79,17 +86,21 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
     memory, paragraph = Memory(), -1
     paragraphs: list[list[Entry]] = [[]]
     read: dict[int, ReadSentence] = {}
-    for sentence in report.sentences:
+    about = " ".join(sentence.text for sentence in report.sentences)
+    for sentence in _after_questions(report.sentences):
         if sentence.section not in (*CHECKABLE, BACKGROUND):
             continue
         if sentence.paragraph != paragraph or sentence.section == BACKGROUND:
             earlier = memory.topic or memory.earlier if sentence.section in CHECKABLE else None
-            memory = Memory(sided=memory.sided, regions=memory.regions, earlier=earlier)
+            memory = Memory(
+                sided=memory.sided, regions=memory.regions, earlier=earlier, label=memory.titled, titled=memory.titled
+            )
             paragraph = sentence.paragraph
             paragraphs.append([])
         mine = paragraphs[-1]
-        words = read_words(sentence.text, sentence.start)
-        read[sentence.number] = ReadSentence(sentence, words, [word.text for word in words])
+        words = read_words(sentence.text, sentence.start, about)
+        told = replace(sentence, section=BACKGROUND) if _speaks_of_patient(sentence.text) else sentence
+        read[sentence.number] = ReadSentence(told, words, [word.text for word in words])
         binder = Binder(words, read_items(words, table), sentence.number, memory, table)
         topic = memory.topic
         made = binder.read()
@@ -109,6 +120,23 @@ def find_findings(report: ReportText, table: StructureTable | None = None) -> li
     return [finding for finding in found if finding.section in CHECKABLE or finding.lesion not in today]
 
 
+def _after_questions(sentences: Sequence[Sentence]) -> Iterator[Sentence]:
+    """The sentences; what is seen is told from "There is …" on, also behind "Indication: headache." in the same line."""
+    asked, seen = -1, False
+    for sentence in sentences:
+        if sentence.section != BACKGROUND or sentence.paragraph != asked:
+            asked, seen = (sentence.paragraph if sentence.section == BACKGROUND else -1), False
+            yield sentence
+            continue
+        seen = seen or _SHOWN.search(sentence.text) is not None
+        yield replace(sentence, section="findings") if seen else sentence
+
+
+def _speaks_of_patient(text: str) -> bool:
+    """ "DVT scan, 44 y, swollen calf": why the examination was made."""
+    return _AGED.search(text) is not None and ". " not in text and not re.search(r"\d\s?[cm]m\b", text)
+
+
 def _made(entries: Sequence[Entry], read: dict[int, ReadSentence], table: StructureTable) -> list[Finding]:
     """Findings of one paragraph, each said only once in a sentence."""
     found: list[Finding] = []
@@ -118,6 +146,11 @@ def _made(entries: Sequence[Entry], read: dict[int, ReadSentence], table: Struct
         if finding is None:
             continue
         said = entry.place.said if entry.place and not entry.lesion else ""
+        once = (finding.sentence, finding.structure, finding.lesion, finding.presence, entry.first)
+        if entry.lesion and not finding.sizes_mm and (*once, "") in known:
+            continue  # "blood fills the cisterns and both fissures"
+        if entry.lesion and not finding.side:
+            known.add((*once, ""))
         key = (
             finding.sentence,
             finding.structure,
@@ -137,7 +170,11 @@ def _made(entries: Sequence[Entry], read: dict[int, ReadSentence], table: Struct
 
 def _finding(entry: Entry, entries: Sequence[Entry], read: ReadSentence, table: StructureTable) -> Finding | None:
     """The finding of an entry; None when a structure is only named as a place."""
-    if entry.template or ((entry.lesion in _VAGUE or entry.how == "predicate") and entry.place is None):
+    if (
+        entry.template
+        or entry.lesion == NOTHING
+        or ((entry.lesion in _VAGUE or entry.how == "predicate") and entry.place is None)
+    ):
         return None
     if not entry.lesion and not (entry.place and entry.place.organ):
         return None
@@ -150,7 +187,7 @@ def _finding(entry: Entry, entries: Sequence[Entry], read: ReadSentence, table: 
         if not entry.lesion or entry.lesion in seen_things() or entry.how != "name" or presence in ("absent", "family"):
             return None
         presence = "historical" if presence in ("present", "historical") else "possible"
-    status = status_of(entry, read)
+    status = status_of(entry, entries, read)
     if not entry.lesion:
         stated = statement(entry, entries, status, presence, read)
         if stated is None:

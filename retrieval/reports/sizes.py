@@ -28,15 +28,21 @@ _WORDS = {
     for n, word in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])
 }
 _WORDS |= {"eleven": 11, "twelve": 12, "fifteen": 15, "twenty": 20}
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
 _PRIOR = re.compile(
-    r"\b(previous(?:ly)?|prior|formerly|initially|originally|then|nadir|baseline|earlier|before|against|was|had been|down from|up from"
+    r"\b(previous(?:ly)?|prev\.?|prior|formerly|initially|originally|then|nadir|baseline|earlier|before|against|was|had been|down from|up from"
     r"|from|compared (?:to|with)|versus|vs\.?)[\s(:,]*(?:(?:of|at|it|was|measur\w+|size of)\s*)*$",
     re.IGNORECASE,
 )
 _PRIOR_AFTER = re.compile(
     r"^\s*(?:(?:in|on)\s+(?:(?:the\s+)?(?:previous|prior|last)|(?:[A-Z][a-z]+\s+)?(?:19|20)\d\d|\d+[./]\d+)"
-    r"|(?:on\s+)?(?:the\s+)?(?:previous|prior|last)|before\b|previously|earlier|at baseline|ago\b|last (?:month|year|week))"
+    r"|(?:on\s+)?(?:the\s+)?(?:previous|prior|last)|before\b|previously|earlier|at baseline|ago\b|last (?:month|year|week)"
+    r"|(?:a|an|one|two|three|four|five|six|\d+)\s+(?:days?|weeks?|months?|years?)\s+(?:ago|before|earlier)|on the \d+(?:st|nd|rd|th)\b"
+    rf"|in\s+{_MONTH}|on\s+(?:\d+(?:st|nd|rd|th)?\s+)?{_MONTH})"
 )
+_DATED = re.compile(
+    rf"[(,;]\s*(?:(?:on\s+|in\s+)?(?:\d{{1,2}}\s+)?(?:{_MONTH}\.?\s+)?(?:19|20)\d\d|(?:in\s+)?{_MONTH})\s*[:,]?\s*$"
+)  # "(2022: 18 mm)"
 _NOT_SIZE = re.compile(
     r"^\s*-?(?:(?:\w+[\s-])?(?:component|retraction|retr\b|rim\b|neck\b|fragments?\b|step[\s-]?off|step\b|displacement|diastasis|distraction|separation|depression)|thick\w*\s+(?:slices?|cuts?|sections?)|slices?|cuts?|sections?|collimation|reconstructions?|increments?|gap"
     r"|(?:of\s+)?(?:overriding|overlap|shortening|impaction|longer|shorter|wider|thicker)|FN\b|from(?!\s+(?:\d|[CTLS]\d))|above|below|beyond|away|off|distal(?:ly)? to|proximal(?:ly)? to|cranial(?:ly)? to|caudal(?:ly)? to|cephalad|deep to|inferior to|superior to"
@@ -45,9 +51,9 @@ _NOT_SIZE = re.compile(
     re.IGNORECASE,
 )
 _NOT_BEFORE = re.compile(
-    r"\b(?:growth of|grown by|grew by|increased? (?:in size )?by|decreased? (?:in size )?by|shrunk by|slice thickness(?: of)?|slices? of"
+    r"(?:\b(?:abut|contact|touch|encas)\w*[^.;,]{0,40}\bover|\bgap(?: of)?|\bstep(?: of)?|\blumen(?: of)?|\bdistance|\bretraction[^.;\d]{0,30}|\binterval|\borifice(?: of)?|\bopening(?: of)?|\blanding zone(?: of)?|\b(?:growth of|grown by|grew by|increased? (?:in size )?by|decreased? (?:in size )?by|shrunk by|slice thickness(?: of)?|slices? of"
     r"|displac[^,.;]{0,30}\bby|displaced|depress\w*[^,.;\d]{0,20}\bby|component(?: of)?|angulated|shortened|overriding|sum of (?:the )?(?:target )?lesions?|neck|cortex,?|cortical thickness(?: of)?|parenchymal? (?:thickness )?(?:of)?|margins? of|distance of|within"
-    r"|gap of|interval of|every|needle|gauge|catheter|stent of|sum of(?: the)?(?: longest)? diameters?(?: is| of)?|mGy\*|mGy)\s*$",
+    r"|gap of|interval of|every|needle|gauge|catheter|stent of|sum of(?: the)?(?: longest)? diameters?(?: is| of)?|mGy\*|mGy))\s*$",
     re.IGNORECASE,
 )
 _CHANGED = re.compile(
@@ -60,8 +66,13 @@ _BOUND = re.compile(
 )
 _BARE = re.compile(
     r"\b(?:left|right|lt\.?|rt\.?|now|today|latter|former|smaller|larger|other|second|fellow|is now|currently)\s+(?:one\s+)?(?:is\s+|at\s+|measures\s+)?"
-    r"(?P<n>\d+(?:\.\d+)?)(?=\s*(?:$|[;)]|[.,](?:\s|$)))",
+    r"(?P<n>\d+(?:\.\d+)?)(?=\s*(?:$|[;)]|[.,](?:\s|$)))"
+    r"|(?<=[,d]\s)(?P<way>\d+(?:\.\d+)?)(?=\s+(?:deep|long|wide|tall|thick|high|in (?:depth|height|width|length))\b)",
     re.IGNORECASE,
+)
+_KNOWN_UNIT = re.compile(
+    r"\b(?:[RL]K|(?:R|L|Rt|Lt) kidney|spleen|Spl)\s+(?P<cm>\d{1,2}\.\d)(?=\s*(?:$|[,;.)/]|[A-Z]))"
+    r"|\b(?:CBD|CHD|MPD|PV|endometrium|ET|appendix)\s+(?P<mm>\d{1,2}(?:\.\d)?)(?=\s*(?:$|[,;)]|\.(?:\s|$)))"
 )
 _YEAR = re.compile(r"(?:19|20)\d\d\s*(?:to|and|,)\s*(?=\d)")  # "in 2019 to 3.6 cm"
 _GROWN_BY = re.compile(r"(?:grown|grew|increased|decreased|shrunk|enlarged|reduced)(?: in size)? by\s*$", re.IGNORECASE)
@@ -147,19 +158,33 @@ def measures(text: str) -> list[tuple[Size, bool]]:
         along = _along(text, start, end) if len(parts) == 1 else ()
         found.append((Size(mm, None, bound, prior, start, end, parts, along), is_size))
     found += [(size, True) for size in _without_unit(text, [size for size, is_size in found if size.mm])]
+    found += [(size, True) for size in _without_any_unit(text, [size for size, _is_size in found])]
     return sorted(found, key=lambda pair: pair[0].start)
 
 
 def _without_unit(text: str, known: list[Size]) -> list[Size]:
-    """ "Right 12 mm, left 11.", "the latter 14": a number that leaves out the unit of the size before it."""
+    """ "Right 12 mm, left 11.", "the latter 14", "14 mm wide and 4 deep": a number that leaves out the unit of the size before it."""
     made = []
     for match in _BARE.finditer(text):
         before = [size for size in known if size.end <= match.start()]
         if not before or any(size.start <= match.start() < size.end for size in known):
             continue
         factor = 10 if re.search(r"c(?:m|enti)", text[before[-1].start : before[-1].end], re.IGNORECASE) else 1
-        mm = (round(_value(match.group("n")) * factor, 3),)
-        made.append(Size(mm, None, "", False, match.start("n"), match.end("n"), (mm,)))
+        number = "n" if match.group("n") else "way"  # "14 mm wide and 4 deep"
+        mm = (round(_value(match.group(number)) * factor, 3),)
+        made.append(Size(mm, None, "", False, match.start(number), match.end(number), (mm,)))
+    return made
+
+
+def _without_any_unit(text: str, known: list[Size]) -> list[Size]:
+    """ "RK 10.2 LK 10.6", "CBD 4": what is measured tells the unit."""
+    made = []
+    for match in _KNOWN_UNIT.finditer(text):
+        if any(size.start < match.end() and match.start() < size.end for size in known):
+            continue
+        number = "cm" if match.group("cm") else "mm"
+        mm = (round(_value(match.group(number)) * (10 if number == "cm" else 1), 3),)
+        made.append(Size(mm, None, "", False, match.start(number), match.end(number), (mm,)))
     return made
 
 
@@ -210,4 +235,5 @@ def _around(text: str, start: int, end: int) -> tuple[Bound, bool]:
         bound = "at most" if near[-1].group("most") else "at least"
     if _LENGTH_OVER.search(before):
         bound = ""
-    return bound, _PRIOR.search(before) is not None or _PRIOR_AFTER.match(text[end:]) is not None
+    dated = _DATED.search(before) is not None and re.search(r"\d\s*[cm]m", text[:start]) is not None
+    return bound, dated or _PRIOR.search(before) is not None or _PRIOR_AFTER.match(text[end:]) is not None

@@ -12,7 +12,7 @@ from .context import Presence, presence_of
 from .grammar.entries import Entry
 from .lexicon import report_words
 from .text import Sentence
-from .words.kinds import needs_place
+from .words.kinds import needs_place, renamed, seen_things
 from .words.shorthand import Word
 
 Status = Literal["", "normal", "enlarged", "small", "removed", "present"]
@@ -25,6 +25,7 @@ _SEVERAL = 2
 _FEW = 4  # words from "no" to what is denied
 _OF_SOMETHING = frozenset({"enhancement", "uptake", "lesion", "mass", "nodule", "focus", "abnormality", "disease"})
 _UNTOLD = frozenset({"new", "other", "further", "additional", "distant", "significant", "interval"})
+_DOUBTED = frozenset({"excluded", "ruled", "suspected", "possible", "considered"})
 _OR = 2  # words between two things of which one is there
 _NEAR = 5  # words from "absence of" to the structure
 
@@ -58,13 +59,22 @@ def presence_in(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> P
         for e in entries
         if e is not entry
         and e.sentence == entry.sentence
-        and e.group != entry.group
+        and (e.group != entry.group or _apart(entry, e, read))
         and (e.lesion or e.how != "adjective" or e.state or e.sizes)
     ]
     told = presence_of(read.plain, entry.first, entry.last, others)
     if told == "present" and entry.lesion and _one_of_two(entry, entries, read):
         return "possible"
     return "present" if told == "historical" and entry.seen_now else told
+
+
+def _apart(entry: Entry, other: Entry, read: ReadSentence) -> bool:
+    """ "Focal uptake, metastasis cannot be excluded": a doubt behind both is of the second, which is no list with the first."""
+    between = read.plain[entry.last : other.first]
+    behind = read.plain[other.last : other.last + _NEAR]
+    alone = entry.lesion in seen_things() or entry.lesion in renamed() or entry.how == "predicate"
+    apart = between[:1] == [","] and not {"or", "and", "nor"} & set(between)
+    return apart and alone and other.lesion not in seen_things() and bool(_DOUBTED & set(behind))
 
 
 def _one_of_two(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> bool:
@@ -118,7 +128,12 @@ def _normal_nodes(entry: Entry, entries: Sequence[Entry], read: ReadSentence) ->
     if entry.lesion != "lymphadenopathy" or not {"node", "nodes"} & set(read.plain[entry.first : entry.last]):
         return False
     later = [e.first for e in entries if e.sentence == entry.sentence and e.lesion and e.first >= entry.last]
-    behind = " ".join(read.plain[entry.last : min([entry.last + _REACH, *later])])
+    behind = (
+        " ".join(read.plain[entry.last : min([entry.last + _REACH, *later])])
+        .replace("up to <size>", "")
+        .replace("<size>", "")
+        .strip()
+    )
     before = read.plain[max(0, entry.first - _NEAR) : entry.first]
     near = before[max((n + 1 for n, word in enumerate(before) if not word.isalpha() or word in _ENDING), default=0) :]
     return ("normal" in near and "not" not in near) or any(
@@ -126,12 +141,13 @@ def _normal_nodes(entry: Entry, entries: Sequence[Entry], read: ReadSentence) ->
     )
 
 
-def status_of(entry: Entry, read: ReadSentence) -> Status:
+def status_of(entry: Entry, entries: Sequence[Entry], read: ReadSentence) -> Status:
     """What is said about a structure: "not enlarged" means normal, "not normal" nothing we can check."""
     known: tuple[Status, ...] = ("normal", "enlarged", "small", "removed", "present")
     status: Status = next((one for one in known if one == entry.state), "")
     if status in ("enlarged", "small", "normal") and entry.state_at != (entry.first, entry.last):
-        others = [(entry.first, entry.last)] if entry.first >= entry.state_at[1] else []
+        mine = [e for e in entries if e.sentence == entry.sentence and not e.lesion]
+        others = [(e.first, e.last) for e in mine if e.first >= entry.state_at[1]]
         if presence_of(read.plain, *entry.state_at, others) == "absent":
             return "" if status == "normal" else "normal"
     return status

@@ -51,7 +51,7 @@ class Amounts(Measured):
             self.pre_sizes.append(item.size)
         elif self.current[0].sizes and not item.size.is_prior and self._side_follows(k):
             self.pending.append(item.size)
-        elif self.current[0].lesion in _OF_ORGAN and not item.size.is_prior:
+        elif self.current[0].lesion in _OF_ORGAN and not item.size.is_prior and not self._low_tonsils():
             self._measure_organ(item, self.current[0])
         else:
             self._attach(item.size)
@@ -113,6 +113,8 @@ class Amounts(Measured):
             "exceeding",
         }:
             return k + 1  # "polyps, none larger than 6 mm"
+        if item.name == "none" and self.after(k)[:1] and self.after(k)[0].endswith("ing"):
+            return k + 1  # "lesions, none enhancing"
         before = self.memory.current if self.leans else []
         base = [e for e in self.current if e.lesion] or [e for e in before if e.lesion]
         if not base or set(near) & {"larger", "largest", "smaller", "smallest", "bigger", "biggest"}:
@@ -142,6 +144,11 @@ class Amounts(Measured):
         self.entries += copies
         self.current = copies
         return k + 1
+
+    def _low_tonsils(self) -> bool:
+        """ "Cerebellar ectopia of 7 mm": the size is how low they lie."""
+        place = self.current[0].place
+        return place is not None and "cerebell" in place.organ
 
     def _counted_out(self, k: int) -> bool:
         """ "Stones: 2 on the right …": a total is dealt out over what follows."""

@@ -51,7 +51,7 @@ class Binder(Amounts):
         if one is None or one.lesion or one.state or one.sizes or one.place is None or set(self.words) & verbs():
             return
         if is_region(one.place.organ, self.table) and limb_of(one.place.organ, self.table) and one.how != "surgery":
-            self.memory.label = [one.place]
+            self.memory.label = self.memory.titled = [one.place]
 
     def _boundary(self, k: int) -> None:
         before = self.before(k)

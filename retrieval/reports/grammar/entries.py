@@ -139,6 +139,7 @@ class Memory:
         regions: joints and parts of limbs named, of the whole report; the first is what was examined.
         seen: what the last sentence saw and did not name ("mass").
         label_lesion: the lesion before a colon, while the sentences behind it only end in semicolons.
+        titled: the joint that the report is about by its title.
         goes_on: the sentence before only ended in a semicolon.
         earlier: the topic of the paragraph before; only a bare "left lobe" is understood of it.
     """
@@ -151,6 +152,7 @@ class Memory:
     regions: list[Place] = field(default_factory=list)
     seen: list[Entry] = field(default_factory=list)
     label_lesion: Entry | None = None
+    titled: list[Place] = field(default_factory=list)
     goes_on: bool = False
     earlier: Place | None = None
 

@@ -51,7 +51,7 @@ class Halves(Lesions):
 
     def _put_side(self, side: str, at: tuple[int, int]) -> None:
         base = self.current
-        if side in OTHER and base and base[0].lesion and self._other_half_measured(base[0], side):
+        if side in OTHER and base and base[0].lesion and self._other_half_measured(base[0], side, at):
             self._groups += 1
             place = replace(base[0].place, side=side) if base[0].place is not None else None
             self.current = [Entry("", place, "", at[0], at[1], self.sentence, self._groups)]
@@ -83,14 +83,22 @@ class Halves(Lesions):
         ]
         self._flush()
 
-    def _other_half_measured(self, base: Entry, side: str) -> bool:
+    def _other_half_measured(self, base: Entry, side: str, at: tuple[int, int]) -> bool:
         """ "Right 10.6 cm with a 12 mm cyst, left 11.1 cm": the size is that of the other half, not of another cyst."""
         organ = base.place.organ if base.place is not None else ""
         sized = any(
             not e.lesion and e.sizes and e.place and e.place.organ == organ and e.stands == OTHER[side]
             for e in self.entries
         )
+        if not base.sizes and base.stands == OTHER[side] and self._size_of_half(at) and organ:
+            return any(
+                place.organ == organ for place in self.memory.label
+            )  # "Kidneys: right hydronephrosis, left 11 cm"
         return bool(base.sizes) and base.stands == OTHER[side] and sized
+
+    def _size_of_half(self, at: tuple[int, int]) -> bool:
+        """Whether a size stands right behind a side that stands behind a comma."""
+        return self.words[at[0] - 1 : at[0]] == [","] and self.words[at[1] : at[1] + 1] == ["<size>"]
 
     def _has_halves(self, organ: str) -> bool:
         """Whether a structure is one of a pair, or has a left and a right part of its own name."""

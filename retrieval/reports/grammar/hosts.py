@@ -29,6 +29,7 @@ _FED_BY = {"kidneys": "renal artery", "spleen": "splenic artery", "liver": "hepa
            "radius": "radial artery", "ulna": "ulnar artery", "mesentery": "superior mesenteric artery"}  # fmt: skip
 _TENDON_AT = {"patella": "patellar ligament", "quadriceps femoris": "quadriceps tendon", "rotator cuff": "rotator cuff"}
 _HEADS = {"head of humerus": "shoulder joint", "head of femur": "hip joint", "femoral head": "hip joint"}
+_OF_DISC = ("protrusion", "extrusion", "herniation", "bulge", "sequestration", "disc osteophyte complex")
 _OF_BONE = ("vertebra", "femur", "femora", "head of", "plateau", "bone")
 _ON_THE_PLEURA = (
     "plaque",
@@ -63,6 +64,8 @@ def usual_place(said: str, kind: str) -> str:
 def only_place(entry: Entry) -> str:
     """The one place a kind of lesion has whatever is named beside it: an effusion beside a lung is in the pleura."""
     organ = entry.place.organ if entry.place else ""
+    if entry.lesion == "embolus" and "pulmonary" not in organ and organ.endswith(("artery", "trunk", "aorta")):
+        return ""  # "SMA embolus"
     if entry.lesion in values("always"):
         return values("always")[entry.lesion]
     if entry.lesion == "effusion" and any(part in organ for part in _CHEST):
@@ -81,6 +84,8 @@ def only_place(entry: Entry) -> str:
         return entry.usual  # "subarachnoid haemorrhage in the sylvian fissure"
     if entry.lesion in ("dislocation", "subluxation") and organ in _HEADS:
         return _HEADS[organ]
+    if organ == "neural foramen" and entry.lesion in _OF_DISC:
+        return "intervertebral disc"  # "right foraminal protrusion"
     if entry.lesion == "stenosis" and organ.startswith("intervertebral dis"):
         return "spinal canal"
     if organ == "pleural cavity" and entry.lesion in _ON_THE_PLEURA:

@@ -93,6 +93,9 @@ class LesionPlaces(Seen):
         before = set(self.before(k)) | set(self.words[max(here[-1].last if here else 0, first - _NEAR) : first])
         if before & carrying():
             return self.last_side if self.last_side in OTHER else ""
-        joined = bool(here) and bool({"with", "causing", "and"} & before) and not {"without", "no"} & before
+        joiners = (
+            {"with", "causing", "and", ","} if self.items[k].name == "hydronephrosis" else {"with", "causing", "and"}
+        )
+        joined = bool(here) and bool(joiners & before) and not {"without", "no"} & before
         side = (here[-1].stands or here[-1].beside) if joined else ""
         return side if side in OTHER else ""

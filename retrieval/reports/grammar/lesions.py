@@ -33,6 +33,8 @@ _DEGREES = frozenset(
     }
 )
 _ANOTHER = frozenset({"additional", "other", "further", "remaining", "smaller", "more"})
+_STATES = frozenset({"uptake", "enhancement", "activity"})
+_NEAR_STATE = 4  # words from "normal" to "uptake"
 _MEASURES = frozenset({"focus", "observation"})
 _PRONOUNS = frozenset({"it", "they", "this", "these", "both"})
 
@@ -91,18 +93,24 @@ class Lesions(LesionPlaces):
         if here and self._is_verb(k) and item.how != "action":
             return True
         if here and identities().find(self.words[here[-1].last : item.first]):
-            seen = [entry for entry in here if entry.group == here[-1].group]
+            seen = [entry for entry in here if entry.group == self._told(here).group]
             if any(entry.lesion in seen_things() or entry.lesion in renamed() for entry in seen):
                 for entry in seen:
                     entry.lesion, entry.affirmed = item.name, True
                     self._take_place(entry, k)
                 self._reset()
                 return True
+            if self._explains(item, here):
+                self._take_signs(k, here)
+                return True
             if not self.compound and here[-1].place is not None:
                 self.compound = [here[-1].place]  # "reticulation and bronchiectasis, typical of interstitial pneumonia"
             return False
         if self._names_seen(k, here) or self._is_sign(k, here):
             return True
+        near = self.words[max(0, item.first - _NEAR_STATE) : item.first]
+        if item.name in _STATES and k and "normal" in near and not {"no", "without"} & set(near):
+            return True  # "spleen normal in size and uptake"
         if item.name in ("uptake", "enhancement") and nxt is not None and self._next_lesion(k):
             return True  # "uptake in a 15 mm mesenteric nodule"
         ahead = (
@@ -193,7 +201,7 @@ class Lesions(LesionPlaces):
         """ "Stone burden: 4 calculi", "index lesion" after "metastases": the same finding named once more."""
         before = self.words[max(0, item.first - 4) : item.first]
         last = self.current[-1] if self.current else None
-        if last is None or not last.lesion:
+        if last is None or not last.lesion or (last.sentence != self.sentence and last is not self.label_lesion):
             return None
         if "index" in before and (last.lesion == item.name or last.sentence == self.sentence):
             return last

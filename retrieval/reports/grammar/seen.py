@@ -6,7 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..context import presence_of
-from ..words.kinds import hedges, identified, into, joint_held, seen_things, signs, verbs, whereabouts
+from ..words.kinds import (
+    explained,
+    explaining,
+    hedges,
+    identified,
+    into,
+    joint_held,
+    seen_things,
+    signs,
+    verbs,
+    whereabouts,
+)
+from ..words.naming import Item
 from .entries import Entry, Place
 from .hosts import usual_place
 from .structures.clause import JOINTS
@@ -72,10 +84,32 @@ class Seen(Organs):
         held = item.name in _CONTENTS and bool({"containing", "contains"} & set(before))
         if held:
             return True
+        if item.name == "necrosis" and here[-1].lesion == "lymphadenopathy":
+            return True  # "nodes with central necrosis"
         nxt = self.next(k)
         placed = nxt is not None and nxt.sort in ("organ", "side") and bool(set(self.before(k + 1)[:1]) & into())
         denied = item.name == "uptake" and bool({"no", "without"} & set(before))  # says that nothing is active
         return item.name in signs() and not placed and not denied
+
+    def _told(self, here: Sequence[Entry]) -> Entry:
+        """What an identity is told of: the last thing seen, but not the part in "a lesion with a nodule"."""
+        last, before = here[-1], [entry for entry in here if entry.group != here[-1].group]
+        part = "with" in self.words[max(0, last.first - 3) : last.first] and not last.sizes
+        return before[-1] if part and before and before[-1].lesion in seen_things() else last
+
+    def _explains(self, item: Item, here: Sequence[Entry]) -> bool:
+        """Whether a disease is told that all of what was seen before it belongs to."""
+        disease = item.name.endswith("itis") or item.name in explaining()
+        return disease and all(entry.lesion in explained() and not entry.denied for entry in here)
+
+    def _take_signs(self, k: int, here: Sequence[Entry]) -> None:
+        """ "Wall thickening with stranding, consistent with colitis": the first becomes the disease, the others are its signs."""
+        first = here[0]
+        first.lesion, first.affirmed, first.how = self.items[k].name, True, "name"
+        self._take_place(first, k)
+        self.entries = [entry for entry in self.entries if entry is first or entry not in here]
+        self._reset()
+        self.current = [first]
 
     def _next_lesion(self, k: int) -> bool:
         """Whether the word is said of a lesion right behind its preposition: "uptake in a mesenteric nodule"."""

@@ -11,6 +11,8 @@ from .halves import Halves
 from .structures.clause import COMPARING, JOINTS, SMALL_WORDS
 
 _POLES = (["upper"], ["lower"], ["mid"], ["interpolar"], ["pole"])
+_LONG = 5  # words from a side to the structure it is the half of
+_HALF = frozenset({"half", "side", "aspect", "part", "portion", "hemi"})
 _FEW = 2  # words between two sides that are compared: "greater than"
 _CONJUNCTIONS = frozenset({"both", "either", "neither"})
 
@@ -40,6 +42,11 @@ class Sides(Halves):
         if item.name in OTHER and not (self.current and self.current[0].lesion) and self._a_noun(item.last):
             self._speak_of_unknown(item, side)
             return k + 1
+        if side in OTHER and self._denied_there(k + 1):
+            self._put_side(side, (item.first, item.last))
+            for entry in self.current:
+                entry.denied = True  # "enlarged right node; left side negative"
+            return k + 2
         says_otherwise = nxt is not None and nxt.sort == "state" and nxt.name != "present" and side in OTHER
         if not (says_otherwise and self._counterpart(side, item)):
             self._put_side(side, (item.first, item.last))
@@ -52,6 +59,9 @@ class Sides(Halves):
         if self.before(k)[-2:] == ["to", "the"] and pointing() & set(self.words[max(0, item.first - 6) : item.first]):
             self._points(item)
             return True  # "displaced to the right"
+        if self.before(k)[:1] == ["to"] and self.current and self.current[0].lesion == "midline shift":
+            self.current[0].put_side(item.name)
+            return True  # "midline shift 3 mm to the left"
         told = self.items[k - 1] if k else item
         if told.sort == "side" and self.words[item.first - 1 : item.first] == ["than"]:
             ahead = nxt is not None and nxt.sort in ("organ", "lesion") and self._direct(k + 1)
@@ -71,6 +81,15 @@ class Sides(Halves):
             return True  # "bilateral effusions, larger on the right"
         describes = told.sort == "lesion" and told.how == "predicate" and told.name in describing()
         return describes and of_both and bool(self.current[0].lesion)  # "plaques bilaterally, calcified on the right"
+
+    def _denied_there(self, k: int) -> bool:
+        """Whether "negative" comes next and is said of the lesion named last, and not of a structure."""
+        if k >= len(self.items) or not self._direct(k):
+            return False
+        nodes = bool(self.current) and self.current[0].lesion == "lymphadenopathy" and self.items[k].name == "normal"
+        if self.items[k].sort != "state" or not (nodes or self.words[self.items[k].first] == "negative"):
+            return False
+        return bool(self.current) and bool(self.current[0].lesion) and self.current[0].place is not None
 
     def _is_other_one(self, k: int) -> bool:
         """ "The right one contains a stone", "the contralateral one is normal"."""
@@ -110,6 +129,15 @@ class Sides(Halves):
                 nxt, name="both", both_named=(side, nxt.name), first=item.first, how="split" if split else "name"
             )
             return True
+        half = self.words[item.last - 1 : nxt.first]
+        if (
+            nxt.sort == "organ"
+            and _HALF & set(half[:2])
+            and half[-2:] in (["of", "the"], [half[-2], "of"])
+            and len(half) < _LONG
+        ):
+            self.pre_side = side  # "the right half of the pituitary"
+            return True
         if not self._direct(k + 1):
             return False
         nor = self.words[item.first] == "neither" and "nor" in self.words[item.last :]
@@ -134,6 +162,8 @@ class Sides(Halves):
                 or (nxt.sort == "count" and self._chain(k + 2, ("size", "state")) is not None)
             )
         )
+        if self.pending:
+            return False  # "4.1 cm on the right and 4.0 cm on the left, without lesion"
         behind = bool(self._lesions_here()) and self.before(k)[:1] in ([], ["on"])  # "Torsion on the left: no flow"
         if behind or (not labels and not self._leads(k, between)):
             return False

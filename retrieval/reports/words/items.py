@@ -42,6 +42,25 @@ _SAID_OF = frozenset(
         "along",
     }
 )
+_TITLE = 3  # words of a sentence that may name an examination
+_EXAMS = frozenset(
+    {
+        "ct",
+        "mri",
+        "mr",
+        "scan",
+        "study",
+        "protocol",
+        "ultrasound",
+        "doppler",
+        "mra",
+        "cta",
+        "pet",
+        "screening",
+        "clinic",
+    }
+)
+_LOOKS = frozenset({"smooth", "regular", "homogeneous", "symmetrical", "symmetric", "smoothly", "undisplaced"})
 _GONE_FROM = frozenset({"the", "a", "his", "her", "their", "hospital", "early", "before"})
 
 
@@ -52,12 +71,16 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
     taken = {n for item in found for n in range(item.first, item.last)}
     apart = {item.first for item in found if item.how == "other"}
     found = [_operated(_without_noun(item, plain), plain) for item in found if item.how != "other"]
+    found = [item for item in found if not _names_exam(item, plain)]
     found = unglued(joined(found, plain, table), plain, table)
     found += shared_heads(plain, found, taken, table)
     named = {n for item in found if item.how == "name" for n in range(item.first, item.last)}
     found = [item for item in found if item.how != "adjective" or item.first not in named]
     taken |= named
-    found += [item for item in _sides_and_states(plain, taken) if item.sort != "side" or item.last not in apart]
+    lesions = {item.first for item in found if item.sort == "lesion"}
+    found += [
+        item for item in _sides_and_states(plain, taken, lesions) if item.sort != "side" or item.last not in apart
+    ]
     found += _formed(plain, taken)
     found += _small(plain, found)
     found += [Item("size", "", n, n + 1, size=word.size) for n, word in enumerate(words) if word.size is not None]
@@ -70,7 +93,14 @@ def read_items(words: Sequence[Word], table: StructureTable) -> list[Item]:
     return sorted(found, key=lambda item: item.first)
 
 
-def _sides_and_states(words: Sequence[str], taken: set[int]) -> list[Item]:
+def _names_exam(item: Item, words: Sequence[str]) -> bool:
+    """ "Stroke CT", "DVT scan": what is looked for."""
+    behind = words[item.last : item.last + 1]
+    return item.sort == "lesion" and item.first < _TITLE and bool(behind) and behind[0] in _EXAMS
+
+
+def _sides_and_states(words: Sequence[str], taken: set[int], lesions: set[int]) -> list[Item]:
+    """Sides and states; `lesions` are the words that lesions begin with: "smooth plaque" says nothing of an artery."""
     found = []
     kinds: tuple[tuple[str, Sort], ...] = (("sides", "side"), ("status", "state"))
     for kind, sort in kinds:
@@ -80,7 +110,8 @@ def _sides_and_states(words: Sequence[str], taken: set[int]) -> list[Item]:
             seen = match.value == "present" and match.last in taken and before in ("", "the", ":", *JOINTS)
             span = set(range(match.first, match.last))
             # not "the patient left the department", nor "and visualised paranasal sinuses"
-            if not gone and not seen and not span & taken:
+            looks = words[match.first] in _LOOKS and words[match.last : match.last + 1] and match.last in lesions
+            if not gone and not seen and not looks and not span & taken:
                 found.append(Item(sort, match.value, match.first, match.last))
                 taken |= span
     return found

@@ -16,6 +16,7 @@ _BESIDE_DISCS = ("neural foramen", "facet joint", "nerve root")
 _PARTS = frozenset(
     {"head", "heads", "base", "bases", "shaft", "shafts", "neck", "necks", "body", "bodies", "wall", "walls"}
 )
+_AFTER_OPERATION = frozenset({"status", "post", "after", "partial", "subtotal", "total", "prior", "previous", ","})
 _OF_LOBES = ("white matter", "cerebral cortex", "brain", "periventricular white matter", "cerebral white matter")
 _SIDES_OF_BONE = frozenset({"superior", "inferior", "anterior", "posterior", "upper", "lower", "end"})
 
@@ -26,6 +27,9 @@ def joined(found: Sequence[Item], words: Sequence[str], table: StructureTable) -
     for item in found:
         before = made[-1] if made else None
         near = before is not None and set(words[before.last : item.first]) <= _SIDES_OF_BONE
+        if before is not None and item.name == "scalp" and before.sort == "organ" and before.last == item.first:
+            made[-1] = replace(item, first=before.first)  # "left parietal scalp"
+            continue
         if before is not None and item.how == "part" and before.sort == "organ" and before.last == item.first:
             part = table.get(f"{item.name} of {before.name}") or table.get(f"{before.name} {item.name}")
             made[-1] = replace(before, name=part.name if part is not None else before.name, last=item.last)
@@ -41,6 +45,9 @@ def joined(found: Sequence[Item], words: Sequence[str], table: StructureTable) -
         ):
             made[-1] = replace(before, last=item.last, how="name", plural=item.plural)  # "MCA M1 segment"
             continue
+        if before is not None and item.how == "surgery" and _of_it(before, item, words, table):
+            made[-1] = replace(item, name=before.name, first=before.first, side=before.side)
+            continue  # "medial meniscus, status post partial meniscectomy"
         comma = before is not None and words[before.last : item.first] == [","]
         if before is not None and comma and before.sort == item.sort == "organ" and before.name == item.name == "liver":
             made[-1] = replace(before, last=item.last)  # "liver, segment 3"
@@ -62,6 +69,13 @@ def joined(found: Sequence[Item], words: Sequence[str], table: StructureTable) -
                 continue
         made.append(item)
     return made
+
+
+def _of_it(before: Item, item: Item, words: Sequence[str], table: StructureTable) -> bool:
+    """Whether an operation is told of the structure right before it."""
+    row = table.get(before.name)
+    alike = row is not None and item.name in (row.name, row.part_of, row.parent)
+    return before.sort == "organ" and alike and set(words[before.last : item.first]) <= _AFTER_OPERATION
 
 
 def unglued(found: Sequence[Item], words: Sequence[str], table: StructureTable) -> list[Item]:

@@ -126,3 +126,13 @@ def devices() -> frozenset[str]:
 def renamed() -> frozenset[str]:
     """Lesions that an identity told of them takes the place of, though they say more than "mass" ("collection")."""
     return _words("renamed")
+
+
+def explained() -> frozenset[str]:
+    """Lesions that are signs of a disease named behind them ("wall thickening, consistent with colitis")."""
+    return _words("explained")
+
+
+def explaining() -> frozenset[str]:
+    """Diseases, beside those in "-itis", whose signs are no findings of their own ("obstruction")."""
+    return _words("explaining")

@@ -20,13 +20,29 @@ _SIDE = re.compile(r"\b(left|right|lt|rt)[ ,-]*(?:sided )?")
 _BOTH_IN_ONE = frozenset({"bibasilar", "bibasal", "biapical"})
 _PLURALS = frozenset({"testes", "femora", "thalami", "hippocampi", "epididymides", "adnexa", "apices", "hila", "humeri", "putamina",
                       "pallida", "bronchi", "rami", "antra", "calcanei", "acetabula", "foramina", "menisci", "radii", "tali", "nares",
-                      "feet", "teeth", "calves", "parotids", "carotids", "vertebrals", "iliacs", "jugulars", "renals"})  # fmt: skip
-_ENDS_IN_S = frozenset({"pons", "lens", "biceps", "triceps", "quadriceps", "achilles", "gracilis", "pes", "ascites"})
+                      "feet", "teeth", "ganglia", "nuclei", "colliculi", "calves", "parotids", "carotids", "vertebrals", "iliacs", "jugulars", "renals"})  # fmt: skip
+_ENDS_IN_S = frozenset(
+    {
+        "pons",
+        "lens",
+        "biceps",
+        "triceps",
+        "quadriceps",
+        "achilles",
+        "gracilis",
+        "pes",
+        "ascites",
+        "psoas",
+        "iliopsoas",
+        "pancreas",
+        "syndesmosis",
+    }
+)
 # several of a kind in one limb: their plural is no pair
 _MANY_IN_A_LIMB = ("meniscus", "ligament", "metatarsal", "metacarpal", "phalanx", "carpal bone", "tarsal bone", "deep vein", "finger", "toe",
                    "interphalangeal", "metatarsophalangeal", "knuckle", "skeletal muscle", "flexor tendon", "extensor tendon", "peroneal tendon",
                    "hamstring", "perforator", "gastrocnemius vein", "femoral condyle", "tibial plateau",
-                   "carpometacarpal", "tarsometatarsal", "hallux sesamoid", "malleolus")  # fmt: skip
+                   "carpometacarpal", "tarsometatarsal", "hallux sesamoid", "malleolus", "rotator cuff")  # fmt: skip
 
 
 @dataclass(frozen=True)

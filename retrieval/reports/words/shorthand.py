@@ -15,11 +15,12 @@ from typing import Literal
 from ..lexicon import report_words, tokens
 from ..sizes import Size, measures
 from .levels import written_level
+from .stations import bare_part, named_by_number
 
 Sort = Literal["word", "number", "size", "mark"]
 _MARKS = {",": ",", ";": ";", ":": ":", "(": "(", ")": ")", "/": "/", "–": "dash", "—": "dash", " - ": "dash"}
 # single letters are sides only beside a number or a structure's name: "R 10.2 cm", "L kidney"
-_LETTER = re.compile(r"\b(?P<side>[RL])\b(?!/)(?=[:\s]+(?:\d|[a-z]|[A-Z]{2}|[CTLS]\d|=)|[,;.)]|$)")
+_LETTER = re.compile(r"\b(?P<side>[RL])\b(?!/)(?=[:\s]+(?:\d|[a-z]|[A-Z]{2}|[A-Z][a-z]+[A-Z\s]|[CTLS]\d|=)|[,;.)]|$)")
 _SIDED = re.compile(r"\b(?P<side>Lt|Rt|lt|rt|LT|RT)\b\.?")
 _LOOK = re.compile(
     r"\b(?:(?:BI|LI|PI|TI|O|C)[\s-]?RADS|Bosniak|AAST|Fazekas|Deauville|Garden|Hinchey|Krenning|Fisher|Spetzler|Stanford|DeBakey|Gleason"
@@ -27,7 +28,7 @@ _LOOK = re.compile(
     r"|CTSI|[Gg]rade|[Gg]rd?\.?|[Gg]d|[Tt]ype|[Ss]tage|[Ss]eries|ser\.?|[Ii]mages?|im\.?|slices?|levels?|score|figure|fig\.?|no\.|number|phase|zone|station|category|class)"
     r"\s*(?:of\s+|score\s*)?[#:]?\s*(?:\d+(?:[./-]\d+)*[a-zA-Z]?\b|[IVX]+[a-cA-C]?\b|[A-D]\b)(?:\s*(?:,|and|&|to|-|–|/)\s*(?:\d+|[IVX]+[ab]?)\b(?!\s*(?:mm|cm|x|×)))*"
     r"|\b(?:COVID|SARS-CoV)-?\s?(?:19|2)\b|\b(?:LR|TR|TI-?RADS|PI-?RADS|BI-?RADS|O-?RADS|VI-?RADS|NI-?RADS)[\s-]?(?:[1-6][a-c]?|M|TIV)\b|\b\d{1,2}\s*o'?\s?cl(?:ock)?\b"
-    r"|\b(?:SUV\s?(?:max|mean)?|PSA|LVEF|EF|RV/LV ratio|RI|HU|ADC|dose|kVp?|mAs)\s*(?:of|is|=|:)?\s*-?\d+(?:[.,]\d+)?\s*%?"
+    r"|\b(?:SUV\s?(?:max|mean)?|(?:tracer |total |thyroid )?uptake(?= (?:of |is |= ?|: ?)?\d[\d.]*\s?%)|PSA|LVEF|EF|RV/LV ratio|RI|HU|ADC|dose|kVp?|mAs)\s*(?:of|is|=|:)?\s*-?\d+(?:[.,]\d+)?\s*%?"
     r"|-?\d[\d.,]*\s*(?:-|to)?\s*\d*\s?(?:HU|%|mGy(?:\*cm)?|kPa|m/s|cm/s|mmHg|bpm|kg|g|mg|years?|yrs?|months?|weeks?|days?|hours?|minutes?|h|o'?clock|ng/ml|MBq|T|kV|mAs|°|degrees?|percent|per cent)(?![\w])(?:[\s-]?(?:old|ago))?"
     r"|\b\d{1,2}(?:st|nd|rd|th)?\s+(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\b\.?(?:\s+\d{4})?|\b(?:January|February|March|April|June|July|August|September|October|November|December)\s+\d{1,2}(?:st|nd|rd|th)?\b(?:,?\s+\d{4})?"
     r"|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b|\b(?:19|20)\d\d(?:-\d\d-\d\d)?\b(?!\s*(?:mm|cm|ml|x))|\b\d{1,2}:\d\d\b|\b(?:[cp]T[0-4][a-d]?|T[0-4][a-d]|T[0-4][a-d]?(?=\s?N\d))(?:\s?N\d[a-c]?)?(?:\s?M\d[a-c]?)?\b|\bT[12](?=[\s-](?:hyper|hypo|weighted|signal|w\b|bright|dark|FLAIR|and T))"
@@ -41,14 +42,16 @@ _SEGMENT = re.compile(
     r"\b(?:liver |hepatic |Couinaud )?(?:segments?|segs?\.?)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?:\s*(?:,|and|/|-|to)\s*(?:[IVX]+[ab]?\b|\d{1,2}[ab]?\b)(?![.,]\d|\s*(?:mm|cm|x|×)|\s*(?:and|to|-)\s*\d+(?:[.,]\d+)?\s*(?:mm|cm)))*(?!\s*(?:mm|cm))",
     re.IGNORECASE,
 )
-_NODAL = re.compile(r"levels?\s*(?:[IV]+|\d)[abAB]?\b", re.IGNORECASE)  # of lymph nodes of the neck
 _NO_LIVER = re.compile(
     r"lung|lobe|pulmon|bronch|coronary|arter(?!ial(?:ly)? (?:phase|enhanc|hyper))|spine|colon|bowel|vein", re.IGNORECASE
 )  # have segments, too
 _THE_NTH = re.compile(
-    r"(?<=\blesion )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|(?<=\bnodule )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|#\d{1,2}\b(?!\s?%)",
+    r"(?<=\bLNs: )\d{1,2}(?=\s+\d+(?:\.\d+)?\s?[cm]m)|(?<=\bLN )\d{1,2}(?=\s+\d+(?:\.\d+)?\s?[cm]m)|(?<=\bstation )\d{1,2}\b|(?<=\blesion )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|(?<=\bnodule )\d{1,2}\b(?![-–.,x\s]*(?:\d|mm|cm))|#\d{1,2}\b(?!\s?%)",
     re.IGNORECASE,
 )
+_EARLIER = re.compile(
+    r"(?<=[cm]m )\((?:prev\.?\s*|previously\s*|was\s*)?\d+(?:\.\d+)?\)(?!\s*(?:mm|cm))"
+)  # "14 mm (12)": the size before
 _WORD = re.compile(r"[^\W\d_]+(?:['’]t\b)?|\d+(?:[.,]\d+)?|\s-\s|[,;:()/–—?]")
 _RIBS = re.compile(
     r"\bribs?(?P<broken>\s+fractures?(?:\s+of)?)?\s+(?P<a>\d{1,2})(?:\s*(?:to|-|–)\s*(?P<b>\d{1,2})|(?P<more>(?:\s*,\s*\d{1,2})*\s*(?:,|and|&)\s*\d{1,2}))?\b(?!\s*(?:mm|cm))"
@@ -91,8 +94,12 @@ class Word:
     size: Size | None = None
 
 
-def read_words(text: str, offset: int = 0) -> list[Word]:
-    """The words of a sentence in order; characters count from `offset`."""
+def read_words(text: str, offset: int = 0, about: str = "") -> list[Word]:
+    """The words of a sentence in order; characters count from `offset`.
+
+    Args:
+        about: the whole report, which tells what some short forms mean ("LM" of the heart or the knee).
+    """
     sized = measures(_SEGMENT.sub(lambda match: re.sub(r"[\w,]", "_", match.group()), text))
     found = [(size.start, size.end, size) for size, is_size in sized if is_size]
     hidden = [(size.start, size.end) for size, is_size in sized if not is_size]
@@ -101,7 +108,7 @@ def read_words(text: str, offset: int = 0) -> list[Word]:
     words: list[Word] = []
     at = 0
     for start, end, size in [*found, (len(text), len(text), None)]:
-        words += _plain_words(text, at, start, hidden)
+        words += _plain_words(text, at, start, hidden, about)
         if size is not None:
             words.append(Word("<size>", start, end, "size", size))
         at = max(at, end)
@@ -118,12 +125,12 @@ def _turned(words: list[Word]) -> list[Word]:
 
 def _hidden(text: str) -> Iterator[tuple[int, int]]:
     """Characters that hold no finding: names, grades, dates, numbers of images."""
-    for pattern in (_TITLE, _LOOK, _SEGMENT, _THE_NTH):
+    for pattern in (_TITLE, _LOOK, _SEGMENT, _THE_NTH, _EARLIER):
         for match in pattern.finditer(text):
             yield match.span()
 
 
-def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]]) -> Iterator[Word]:
+def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]], about: str) -> Iterator[Word]:
     at = start
     while at < end:
         covered = next((b for a, b in hidden if a <= at < b), None)
@@ -131,7 +138,7 @@ def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]])
             yield _stand_in(text, at, covered, end)
             at = min(max(covered, at + 1), end)
             continue
-        written = _written_out(text, at, end) if _opens_word(text, at) else None
+        written = _written_out(text, at, end, about) if _opens_word(text, at) else None
         if written is not None:
             words, until = written
             yield from (Word(word, at, until, "word") for word in words)
@@ -145,18 +152,15 @@ def _plain_words(text: str, start: int, end: int, hidden: list[tuple[int, int]])
 
 def _stand_in(text: str, at: int, covered: int, end: int) -> Word:
     """What stands for hidden characters: a segment is the liver, a level of nodes the neck, the rest nothing."""
-    of_neck = re.search(r"\bnod|adenopath", text, re.IGNORECASE) or re.search(
-        r"\b(?:at|left|right|bilateral)\s$", text[:at]
-    )
-    if _NODAL.match(text, at) and of_neck:
-        node = re.match(r"\W*(?:lymph\s+)?nod", text[covered:])
-        return Word("cervical" if node else "cervicalregion", at, min(covered, end), "word")
+    named = named_by_number(text, at, covered)
+    if named:
+        return Word(named, at, min(covered, end), "word")
     if _SEGMENT.match(text, at) and not _NO_LIVER.search(text):
         return Word("liver", at, min(covered, end), "word")
     return Word("<other>", at, min(covered, end), "mark")
 
 
-def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
+def _written_out(text: str, at: int, end: int, about: str) -> tuple[list[str], int] | None:
     """Numbered ribs, shorthand, letters for sides and levels of the spine in full, and where they end."""
     ribs = _RIBS.match(text, at, end)
     if ribs:
@@ -173,8 +177,15 @@ def _written_out(text: str, at: int, end: int) -> tuple[list[str], int] | None:
         return [word for one in listed for word in one], named.end()
     short = _short().match(text, at, end)
     if short:
-        meant = _meant_near(short.group("term"), text) or _meant()[short.group("term")]
+        meant = (
+            _meant_near(short.group("term"), text)
+            or _meant_near(short.group("term"), about, "shortabout")
+            or _meant()[short.group("term")]
+        )
         return [token.word for token in tokens(meant)], short.end()
+    part = bare_part(text, at)
+    if part:
+        return part
     side = _SIDED.match(text, at, end) or _LETTER.match(text, at)
     if side:
         return ["left" if side["side"].lower().startswith("l") else "right"], side.end()
@@ -218,9 +229,9 @@ def _meant() -> dict[str, str]:
     return dict(report_words()["short"])
 
 
-def _meant_near(term: str, text: str) -> str:
-    """What a short form means beside certain words of the sentence: "SV" in a report of the prostate, or ""."""
-    for short, value in report_words()["shortnear"]:
+def _meant_near(term: str, text: str, kind: str = "shortnear") -> str:
+    """What a short form means beside certain words of the sentence or report: "SV" in a report of the prostate, or ""."""
+    for short, value in report_words()[kind]:
         near, _, meant = value.partition("=")
         if short == term and re.search(near, text, re.IGNORECASE):
             return meant

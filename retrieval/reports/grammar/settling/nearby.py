@@ -37,6 +37,8 @@ class Nearby:
             return usual[-1].place  # "no pneumatosis or perforation"
         if usual and usual[-1].place is not None and usual[-1].lesion.split()[-1] in usual[-1].place.organ:
             return usual[-1].place  # "horseshoe kidney with a stone"
+        if self.hedged and usual and usual[-1].lesion in seen_things():
+            return usual[-1].place  # "Hepatic lesions, suspicious for metastases"
         if memory.label and not (entry.leans_on_it and memory.topic is not None):
             return memory.label[-1]
         alike = [e for e in self.earlier if e.lesion == entry.lesion and e.place is not None]

@@ -10,6 +10,7 @@ from ..hosts import may_collapse, only_place, pairs, values, within
 from .nearby import Nearby
 
 _NOT_AT = {"varix": ("spleen", "liver", "portal and splenic vein")}
+_OF_HEAD_REGIONS = frozenset({"brain", "head", "neck", ""})
 _OF_HEAD = ("avascular necrosis", "osteonecrosis")
 
 
@@ -76,7 +77,7 @@ class Settler(Nearby):
             seen = shown[-1]
             by = self.table.get(seen.place.organ) if seen.place is not None else None
             entry.side = seen.stands if by is not None and set(by.regions) & set(row.regions) else ""
-        if not entry.beside or entry.stands or row is None or (entry.place and entry.place.side):
+        if not entry.beside or entry.stands or row is None or (entry.place and entry.place.side not in ("", "plural")):
             return
         if row.side != "both" and not row.name.endswith(("space", "nerve root")):
             return
@@ -87,10 +88,26 @@ class Settler(Nearby):
 
     def _move_to(self, only: str) -> None:
         entry, before = self.entry, self._before()
+        if (
+            before is not None
+            and entry.afresh
+            and not self.memory.label
+            and not any(e.place is before for e in self.here)
+        ):
+            before = None  # "Left effusion. No pneumothorax."
         if entry.place is None and before is not None and before.organ == only and not entry.side:
             halves = {e.stands for e in self.here if e.place is not None and e.place.organ == only and not e.lesion}
             both = entry.denied_here and {"left", "right"} <= halves  # "RK 10 cm, LK 11 cm, no hydronephrosis"
             entry.place = replace(before, side="both") if both else before
+        label = self.memory.label[-1] if len(self.memory.label) == 1 else None
+        if (
+            entry.place is None
+            and not entry.side
+            and label is not None
+            and label.side in OTHER
+            and only == "pleural cavity"
+        ):
+            entry.side = label.side  # "Right apex: pneumothorax"
         entry.by_usual = entry.place is None or entry.place.organ != only
         side = entry.side or (entry.place.side if entry.place else "")
         moved = entry.place is not None and entry.place.organ != only
@@ -108,12 +125,18 @@ class Settler(Nearby):
             entry.place = replace(joint, side=entry.side) if entry.side else joint
         elif entry.lesion == "recurrence" and removed is not None:
             entry.place, entry.inherited = removed, True
-        elif self.hedged and before is not None and near and not entry.usual_by_name:
+        elif self.hedged and before is not None and near and self._where_seen(before):
             self._take_seen(before)
         elif seen is not None and self.hedged and not entry.usual_by_name and not entry.names_place:
             entry.place, entry.inherited = seen, True
         else:
             self._take_usual(before, self._usual(before, near=near), near=near)
+
+    def _where_seen(self, before: Place) -> bool:
+        """Whether what something seen may be lies there: its words say no place, or a wider one."""
+        return not self.entry.usual_by_name or (
+            self.entry.usual == "brain" and within(before.organ, "brain", self.table)
+        )
 
     def _articular(self) -> Place | None:
         """The joint of what only joints have, or None."""
@@ -150,6 +173,9 @@ class Settler(Nearby):
         diffuse = entry.lesion == "atrophy" or (entry.lesion == "oedema" and entry.afresh)
         if diffuse and not near and topic is not None and set(topic.regions) == {"brain"}:
             return "brain"
+        elsewhere = topic is not None and bool(topic.regions) and not _OF_HEAD_REGIONS & set(topic.regions)
+        if entry.usual == "brain" and elsewhere and not entry.names_place:
+            return ""  # "Psoas enlarged. Active bleeding."
         return entry.usual if self.table.get(entry.usual) else ""
 
     def _take_usual(self, before: Place | None, usual: str, *, near: bool) -> None:

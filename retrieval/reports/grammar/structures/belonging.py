@@ -13,8 +13,16 @@ from .clause import JOINTS, SMALL_WORDS
 from .listing import ADJECTIVE, Listing
 
 _HOLDERS = ("temporal bone", "orbit", "ear", "inner ear", "middle ear", "axilla")
+_GUT = ("intestine", "ileum", "jejunum", "colon", "duodenum")
 _LOBED = "lung|lobe|liver|thyroid|brain|prostate|thymus|cerebr|parotid|breast"
-_ALONE = {"apical": "lungs", "head": "head", "neck": "neck", "apex": "lungs", "base": "lungs"}
+_ALONE = {
+    "loop": "small intestine",
+    "apical": "lungs",
+    "head": "head",
+    "neck": "neck",
+    "apex": "lungs",
+    "base": "lungs",
+}
 
 
 class Belonging(Listing):
@@ -31,6 +39,8 @@ class Belonging(Listing):
             return Place(_ALONE.get(part, ""))
         if part in ("apex", "apical", "base") and "thorax" in row.regions and "heart" not in row.regions:
             return Place("lungs")
+        if part == "loop":
+            return topic if any(gut in topic.organ for gut in _GUT) else Place("small intestine")
         if part == "phalanx":
             limb = limb_of(topic.organ, self.table)
             return Place("phalanx of hand" if limb == "upper limb" else "phalanx of foot" if limb else "", topic.side)
@@ -41,16 +51,24 @@ class Belonging(Listing):
                     return Place(found.name, topic.side if part != "lobe" and found.side == "both" else "")
         if part == "neck" and "bone" in (row.parent, *row.is_a.split()):
             return topic  # "mandible: fracture of the condylar neck"
+        if part == "lobe" and topic.organ == "neck":
+            return Place(f"{side} lobe of thyroid gland".strip() if side in OTHER else "thyroid gland")
         if part == "neck" or (part == "lobe" and not re.search(_LOBED, topic.organ)):
             return Place("neck" if part == "neck" else "")
         return topic
 
-    def _in_context(self, organ: str) -> str:
+    def _in_context(self, organ: str, said: str) -> str:
         """ "CP angle" in a report of the head, "labrum" in one of the hip: what the short word means there."""
         about = [*self.memory.label, *([self.memory.topic] if self.memory.topic else []), *self.memory.regions[:1]]
         rows = [row for row in (self.table.get(place.organ) for place in about) if row is not None]
         if organ == "costophrenic angle" and any({"brain", "head"} & set(row.regions) for row in rows):
             return "cerebellopontine angle"
+        if said in ("sulci", "sulcus") and any("thorax" in row.regions for row in rows):
+            return "costophrenic angle"
+        if said == "arch" and any("zygom" in word for word in self.words):
+            return "zygomatic arch"
+        if said.startswith("trochlea") and any(limb_of(row.name, self.table) == "lower limb" for row in rows):
+            return "femoral trochlea"
         if organ == "ligamentum teres of liver" and any(limb_of(row.name, self.table) == "lower limb" for row in rows):
             return "hip joint"
         if organ == "glenoid labrum" and any(limb_of(row.name, self.table) == "lower limb" for row in rows):
@@ -67,6 +85,8 @@ class Belonging(Listing):
         """ "… on the right, where a stone sits in the ureter", "that elbow", and all of one radiograph of a limb."""
         row = self.table.get(item.name)
         head = self.memory.label[-1] if len(self.memory.label) == 1 else None
+        if row is not None and row.parent in ("artery", "vein") and item.plural and self.front_side in OTHER:
+            return self.front_side  # "Left: thrombus in the popliteal and posterior tibial veins"
         if (
             row is not None
             and row.side == "both"
@@ -80,6 +100,8 @@ class Belonging(Listing):
                 return head.side  # "Right humerus: … Shoulder and elbow joints congruent."
             if head.side == "both" and not item.plural and row.part_of == head.organ:
                 return "both"  # "Both knees: medial compartment narrowing"
+        if item.how == "part" and item.name == "lobe" and self.before(n)[-1:] == ["same"]:
+            return self.last_side
         if row is None or row.side != "both" or item.plural:
             return ""
         near = self._near_before(n)
@@ -143,6 +165,10 @@ class Belonging(Listing):
             "without",
             "from",
             "by",
+            "there",
+            "which",
+            "where",
+            "query",
         }
 
     def _only_says_where(self, k: int, last: int) -> bool:
@@ -150,6 +176,8 @@ class Belonging(Listing):
         item = self.items[k]
         adjective = item.how == "adjective" and self.words[item.last - 1].endswith(ADJECTIVE)
         about = bool(self.current) and bool(self.current[0].lesion) and not self.current[0].open
+        if last + 1 < len(self.items) and self.items[last + 1].sort == "state" and not self.before(last + 1):
+            return False  # "occlusion of the femoral artery, popliteal patent"
         return adjective and about and k == last and self.before(k)[-1:] == [","] and not self._sized_next(last)
 
     def _is_spoken_of(self, k: int, places: Sequence[Place]) -> bool:

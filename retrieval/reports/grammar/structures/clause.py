@@ -21,7 +21,8 @@ _AGAIN = frozenset(
     {"it", "its", "they", "these", "this", "that", "those", "largest", "larger", "smaller", "both", "one", "a"}
 )
 
-_SPINE = ("vertebral column", "vertebra", "bone", "thoracic spine", "lumbar spine", "cervical spine")
+_WITH_LEVELS = ("spinal cord", "spinal canal", "epidural space", "thecal sac")
+_SPINE = ("vertebral column", "vertebra", "bone", "bone marrow", "thoracic spine", "lumbar spine", "cervical spine")
 
 
 class Clause:
@@ -186,6 +187,8 @@ class Clause:
         """Whether a level may be the place of a lesion, and not only say how high it lies."""
         if entry.usual in ("spinal cord", "epidural space", "subdural space"):
             return False  # "syrinx at C6"
+        if entry.place is not None and entry.place.organ in _WITH_LEVELS:
+            return False  # "Cord: lesion at C4"
         organ = entry.place.organ if entry.place is not None else entry.usual if entry.names_place else ""
         return (
             not organ or not (entry.by_adjective or entry.names_place) or organ in _SPINE or "intervertebral" in organ

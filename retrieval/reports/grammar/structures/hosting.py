@@ -13,11 +13,12 @@ from .clause import COMPARING, Clause
 
 _SPREADING = frozenset({"metastasis", "deposit", "invasion", "carcinomatosis"})  # go to a place, others are in it
 LONG = frozenset({"thrombus", "occlusion", "dissection"})
-_SURROUNDING = frozenset(
-    {"fat stranding", "stranding", "fluid", "collection", "oedema", "haematoma", "inflammation", "inflammatory change"}
-)
+_SURROUNDING = frozenset({"fat stranding", "stranding", "fluid", "collection", "oedema", "haematoma", "inflammation",
+                          "inflammatory change"})  # fmt: skip
 _PARTS = frozenset({"the", "of", "segment", "segments", "subsegment", "border", "part", "portion", "margin", "area", "surface", "tip", "edge",
                     "junction", "level", "end"})  # fmt: skip
+_LAYERS = frozenset({"scalp", "skin", "subdural space", "epidural space", "subarachnoid space"})
+_AROUND = (["around"], ["surrounding"], ["about"])
 _GROWING = frozenset({"arises", "arising", "originates", "originating", "growing"})
 
 
@@ -32,11 +33,7 @@ class Hosting(Clause):
         if here and (
             (here[-1].lesion in _SPREADING and "to" in near)
             or (here[-1].lesion in LONG and here[-1].open and "from" in near[:2])
-            or (
-                here[-1].lesion in _SURROUNDING
-                and here[-1].open
-                and near[:1] in (["around"], ["surrounding"], ["about"])
-            )
+            or (here[-1].lesion in _SURROUNDING and here[-1].open and near[:1] in _AROUND)
             or (here[-1].open and here[-1].lesion in seen_things() and near[:1] == ["from"] and not here[-1].sizes)
             or ("from" in near and _GROWING & set(self.words[here[-1].last : self.items[k].first]))
         ):
@@ -51,7 +48,13 @@ class Hosting(Clause):
             return None
         group = [entry for entry in here if entry.group == here[-1].group]
         waiting = [
-            e for e in group if e.open or (e.weak and e is group[-1] and (not e.by_adjective or len(group) == 1))
+            e
+            for e in group
+            if e.open
+            or (e.weak and e is group[-1] and (not e.by_adjective or len(group) == 1))
+            or (
+                e.by_adjective and e.place is not None and e.place.organ in LARGE and self._inside(organ, e.place.organ)
+            )
         ]
         last = waiting[-1] if waiting else None
         return [
@@ -80,7 +83,7 @@ class Hosting(Clause):
                     entry.place = places[0]  # "liver laceration of the right lobe"
                 elif entry.place is not None and places[0].side in OTHER and not entry.stands:
                     row = self.table.get(entry.place.organ)
-                    if row is not None and row.parent == "soft tissue":
+                    if row is not None and (row.parent == "soft tissue" or row.name in _LAYERS):
                         entry.side = places[0].side  # "in the subcutaneous tissue of the left forearm"
             return bool(here)
         for entry in self._lesions_here():
@@ -117,7 +120,10 @@ class Hosting(Clause):
         self.entries = [
             e
             for e in self.entries
-            if e in made or not (e.weak and (e.lesion, e.first) in twins and e.place in self.memory.label)
+            if e in made
+            or not (
+                e.weak and (e.lesion, e.first) in twins and (e.place in self.memory.label or e.place in self.subject)
+            )
         ]
         if any(entry in waiting for entry in self.current) or not self.current:
             self.current = made
@@ -161,12 +167,7 @@ class Hosting(Clause):
         grows = grows or (
             bool(here) and "from" in near and bool(_GROWING & set(self.words[here[-1].last : self.items[k].first]))
         )
-        surrounds = (
-            bool(here)
-            and here[-1].open
-            and here[-1].lesion in _SURROUNDING
-            and near[:1] in (["around"], ["surrounding"], ["about"])
-        )
+        surrounds = bool(here) and here[-1].open and here[-1].lesion in _SURROUNDING and near[:1] in _AROUND
         since = max((n + 1 for n, word in enumerate(near) if word in verbs()), default=0)
         return not spreads and not grows and not surrounds and bool(landmarks().find(near[since:]))
 

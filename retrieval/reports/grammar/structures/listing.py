@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ...words.kinds import clause_words, into, landmarks, verbs
+from ...words.kinds import clause_words, into, landmarks, verbs, whereabouts
 from ..entries import Entry, Place
 from .hosting import LONG, Hosting
 
@@ -26,7 +26,7 @@ _CHANGED = frozenset(
     }
 )
 _BEFORE = frozenset({"was", "previously", "formerly", "prior"})
-ADJECTIVE = ("al", "ic", "ar", "ous", "ary", "ac", "ine")
+ADJECTIVE = ("bony", "al", "ic", "ar", "ous", "ary", "ac", "ine")
 _LIST = frozenset({",", "and", "or", "/", "nor", "the", "both", "as", "well", "in", "of", "left", "right", "heights", "height", "size",
                    "bodies", "signal", "structures", "contours", "region", "visualised", "visualized"})  # fmt: skip
 
@@ -139,7 +139,8 @@ class Listing(Hosting):
     def _listed_under_lesion(self, k: int, last: int) -> bool:
         """ "Nodes: subcarinal 14 mm, right hilar 11 mm": each structure is where one of what stands before the colon is."""
         label, nxt = self.label_lesion, self.next(last)
-        before = self.before(k - 1 if k and self.items[k - 1].sort == "side" and not self.before(k) else k)
+        sided = k > 0 and self.items[k - 1].sort == "side" and set(self.before(k)) <= whereabouts()
+        before = self.before(k - 1 if sided else k)
         before = before[before.index(":") :] if ":" in before else before
         counted = nxt is not None and nxt.sort == "count" and self.before(last + 1) == ["("] and label is not None
         if counted and set(before) <= {",", "and", ")", ":"}:
@@ -157,7 +158,7 @@ class Listing(Hosting):
         if (
             nxt is None
             or nxt.sort != "size"
-            or not set(before) <= {",", "and", "(", ")", ";", ":", "plus", *_CHANGED, *_BEFORE}
+            or not set(before) <= {",", "and", "(", ")", ";", ":", "plus", "<other>", *_CHANGED, *_BEFORE}
         ):
             return False
         if label is None:  # "protrusions at L3/4 (3 mm), L4/5 (5 mm)"
@@ -172,7 +173,8 @@ class Listing(Hosting):
             ):
                 return not told.plural  # "liver metastasis segment 6 3 cm, segment 8 1.5 cm"
             item = self.items[k]  # "hilar nodes 14 mm, subcarinal 17 mm"
-            adjective = item.how == "adjective" and self.words[item.last - 1].endswith(ADJECTIVE) and "," in before
+            listed = "," in before or (bool(before) and told.plural and told.lesion == "lymphadenopathy")
+            adjective = item.how == "adjective" and self.words[item.last - 1].endswith(ADJECTIVE) and listed
             return (self.before(last + 1) == ["("] and ")" in before) or (adjective and not self.before(last + 1))
         return set(self.before(last + 1)) <= {",", "(", ":", "dash", "from"}
 

@@ -31,6 +31,11 @@ class Organs(Belonging):
         measured = lesion is None and only[0].relative and self._sized_next(last) and not self._follows_lesion(k)
         if lesion is None and last == k and self._sized_next(k) and self._measures_lesion(k, only[0]):
             return k + 1  # "acute appendicitis, appendix 11 mm", "LV dilated, LVEDD 59 mm"
+        if self._denied_there_too(last, only):
+            self._another(k, only)
+            for entry in self.current:
+                entry.denied = True
+            return last + 2
         if measured and only[0].organ in self._spoken():
             self.current = [self._nothing(item)]  # "wall thickness 12 mm" of a ventricle
         elif lesion is None and last == k and self._belongs_to_noun(k):
@@ -99,6 +104,19 @@ class Organs(Belonging):
             return False
         return place.organ != told.place.organ and self._inside(place.organ, told.place.organ)
 
+    def _denied_there_too(self, last: int, places: Sequence[Place]) -> bool:
+        """ "Oedema in the calcaneus, in the talus none", "two nodes in the left axilla. Right axilla negative."."""
+        nxt, told = self.next(last), self._last_lesion()
+        if nxt is None or self.before(last + 1) or told is None or told.place is None or told.denied:
+            return False
+        nodes = told.lesion == "lymphadenopathy"
+        counterpart = nodes and told.place.organ == places[0].organ and places[0].side == OTHER.get(told.stands, "none")
+        return nxt.name == "none" or (self.words[nxt.first] == "negative" and counterpart)
+
+    def _is_whole_neck(self, k: int, organ: str) -> bool:
+        """ "Right side of the neck: …" speaks of the neck itself."""
+        return organ == "neck" and self.before(k)[-2:] == ["of", "the"]
+
     def _that_in(self, k: int) -> bool:
         before = [word for word in self._near_before(k) if word != "the"]
         return before[-2:] in (["that", "in"], ["those", "in"], ["that", "of"])
@@ -136,12 +154,17 @@ class Organs(Belonging):
             said = " ".join(self.words[item.first : item.last])
             bare = "hilum" if self._is_bare_hilum(item) else item.name if item.how == "part" else ""
             part = self._part(bare, self._meant_side(own)) if bare else None
-            organ = part.organ if part is not None else self._in_context(item.name)
+            organ = part.organ if part is not None else self._in_context(item.name, said)
             own = own or (part.side if part is not None else "")
             row = self.table.get(organ)
             if part is not None and own == "both" and row is not None and row.side == "":
                 own = ""  # "lesions in both lobes" of the liver
-            places.append((item, Place(organ, self._meant_side(own), said, part is not None)))
+            places.append(
+                (
+                    item,
+                    Place(organ, self._meant_side(own), said, part is not None and not self._is_whole_neck(n, organ)),
+                )
+            )
             if n > k and "the" in self.before(n) and self.items[n - 1].sort != "side":
                 side = ""
         return places
@@ -170,6 +193,10 @@ class Organs(Belonging):
             return True
         hosts = self._host_words(k)
         if (hosts or self._sized_next(last)) and self._after_largest(k):
+            at = [e for e in self.current if e.lesion and e.place is not None and e.place.organ == places[0].organ]
+            sided = [e for e in at if e.stands == places[0].side]
+            if len(self.current) > 1 and (sided or at):
+                self.current = (sided or at)[:1]  # "in T7, T11 and L3, the largest in L3, 28 mm"
             return True
         return not hosts and (self._lends_side(k, places[0]) or self._only_says_where(k, last))
 
