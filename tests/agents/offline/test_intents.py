@@ -2,7 +2,7 @@
 
 import pytest
 
-from ostensor.agents.intents import understand
+from ostensor.agents.offline.intents import understand
 
 
 @pytest.mark.parametrize(

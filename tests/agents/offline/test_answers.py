@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ostensor.agents.answers import Done, measured
+from ostensor.agents.offline.answers import Done, measured
 
 
 def row(mask_id: str, structure: str, volume_ml: float, **facts: Any) -> dict[str, Any]:

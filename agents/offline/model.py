@@ -18,9 +18,9 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from ..reply import Reply
 from .answers import Done
 from .planner import Wanted, next_step
-from .reply import Reply
 
 REPLY = Reply.__name__
 

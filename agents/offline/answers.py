@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import exp, hypot, log
 from typing import Any
 
-from ..tools.describing.comparing import volume_error
-from ..tools.desk.results import CUT
-from .reply import Cite, Reply, Statement
+from ...tools.describing.comparing import volume_error
+from ...tools.desk.results import CUT
+from ..reply import Cite, Reply, Statement
 
 _MOST = 12
 

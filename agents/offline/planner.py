@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..retrieval.anatomy.structures import StructureTable
+from ...retrieval.anatomy.structures import StructureTable
+from ..reply import Reply
 from .answers import Done, said_about_job, said_of_masks, say
 from .answers import compared as said_compared
 from .answers import described as said_described
 from .answers import measured as said_measured
 from .answers import report as said_report
 from .intents import Task, understand
-from .reply import Reply
 
 _WAIT_S = 120.0  # no client of ours gives up before
 _LIKE = 0.6  # score of find_structures from which a word may have been meant

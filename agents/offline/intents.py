@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from ..retrieval.anatomy.structures import StructureTable
-from ..retrieval.descriptions.words import phrases
-from ..retrieval.reports.lexicon import tokens
-from ..retrieval.reports.mentions import Mention, mentions, named_structure
+from ...retrieval.anatomy.structures import StructureTable
+from ...retrieval.descriptions.words import phrases
+from ...retrieval.reports.lexicon import tokens
+from ...retrieval.reports.mentions import Mention, mentions, named_structure
 
 Kind = Literal[
     "report", "prognosis", "job", "cancel", "export", "compare", "render", "measure", "describe", "list", "find",
