@@ -56,6 +56,7 @@ class Thread:
     images: list[tuple[str, str]]
     model: str
     attached: tuple[str, ...]
+    earlier: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ async def ask(
     target: Any,
     *,
     images: Sequence[str] = (),
+    earlier: Sequence[str] = (),
     report: str = "",
     ehr: str = "",
     model: str | BaseChatModel = "offline",
@@ -132,6 +134,8 @@ async def ask(
     Args:
         target: the MCP server: an object in process, an URL, or `StdioServerParameters`.
         images: paths the server may open, or img_ handles.
+        earlier: questions asked before this one, the first first; "it" and "the other one" refer to them. Their answers,
+            which may quote a report, are not handed on, and they permit no tool.
         report: text of a report; it is passed to tools by name and never read by the model.
         ehr: a health record (JSON, CSV row, FHIR bundle) for `predict_prognosis`; passed by name, too.
         folder: where checkpoints are kept, so that `resume` can go on; None keeps them in memory.
@@ -148,9 +152,9 @@ async def ask(
     async with open_toolbox(target, attached) as box:
         opened = [await _opened(box, image) for image in images]
         name = model if isinstance(model, str) else "given"
-        thread = Thread(secrets.token_hex(8), question, opened, name, tuple(attached))
+        thread = Thread(secrets.token_hex(8), question, opened, name, tuple(attached), tuple(earlier))
         _remember(folder, thread, attached)
-        first = {"messages": [prompt(question, opened, attached)]}
+        first = {"messages": [prompt(question, opened, attached, earlier)]}
         return await _run(box, thread, chat, first, folder, listen)
 
 

@@ -65,17 +65,23 @@ class OfflineModel(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=message)])
 
 
-def prompt(question: str, images: Sequence[tuple[str, str]], attached: Mapping[str, str]) -> HumanMessage:
+def prompt(
+    question: str, images: Sequence[tuple[str, str]], attached: Mapping[str, str], earlier: Sequence[str] = ()
+) -> HumanMessage:
     """The user's turn: the question first, then what was opened, then what texts are attached.
 
     Args:
         images: (handle, modality).
         attached: "@report" or "@ehr" -> its text, of which only the length enters the conversation.
+        earlier: questions asked before, the first first.
     """
     listed = ", ".join(f"{image_id} ({modality})" for image_id, modality in images) or "none"
     blocks: list[str | dict[Any, Any]] = [
         {"type": "text", "text": question, "id": "question"},
         {"type": "text", "text": f"Images: {listed}.", "id": "images"},
+    ]
+    blocks += [
+        {"type": "text", "text": f"Asked before: {text}", "id": f"earlier-{number}"} for number, text in enumerate(earlier)
     ]
     for name, content in attached.items():
         argument = name.removeprefix("@")
