@@ -147,6 +147,8 @@ def _facts(node: Any, unit: str = "") -> Iterator[_Fact]:
             yield from _facts(value, named or own or unit)
             if isinstance(value, list):
                 yield _Fact(float(len(value)), "count")
+            if "_90" in str(key) and value is not None:
+                yield _Fact(90.0, "%")  # the key says of what share the interval is
     elif isinstance(node, list):
         for item in node:
             yield from _facts(item, unit)
@@ -172,6 +174,8 @@ def _bears(fact: _Fact, value: Any, unit: str, shown: str) -> bool:
         return False
     if unit == "count" or fact.unit == "count":
         return unit in ("count", "") and float(fact.value) == value
+    if unit == "%" and fact.unit == "%":
+        return _same_number(abs(float(fact.value)), abs(value), shown)
     if unit == "%":
         return _same_number(100 * float(fact.value), value, shown)
     if unit == "cm" and fact.unit == "mm":

@@ -1,34 +1,33 @@
-"""What a question asks for, by rules: used by the offline model, and to decide which tools a question permits."""
+"""What a question asks for, by rules: its kind, and for the ordinary kind what is wanted of which structures."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from ...imaging.plausibility.priors import partner_of
 from ...retrieval.anatomy.structures import StructureTable
 from ...retrieval.descriptions.words import phrases
 from ...retrieval.reports.lexicon import tokens
-from ...retrieval.reports.mentions import Mention, mentions, named_structure
+from ...retrieval.reports.mentions import Mention, mentions
+from .talk import Said, talk_of
+from .wants import Want, aspects_in, wants_of
+from .wording import Wording, read
 
 Kind = Literal[
-    "report", "prognosis", "job", "cancel", "export", "compare", "render", "measure", "describe", "list", "find",
-    "segment", "unknown",
-]  # fmt: skip
-
-# First match wins. Order: what changes something and what is special comes before plain looking.
+    "talk", "report", "prognosis", "job", "cancel", "list", "find", "compare_masks", "describe", "work", "unknown"
+]
 _RULES: tuple[tuple[Kind, str], ...] = (
-    ("report", r"\b(report|impression|dictation)\b"),
-    ("prognosis", r"\b(prognos\w+|outlook|survival|life expectancy|survive|mortality|how long .* live)\b"),
-    ("cancel", r"\b(cancel|abort|stop)\b"),
-    ("job", r"\bjob_\w+|\b(status|progress) of\b"),
-    ("export", r"\b(export|save|write|download)\w*\b"),
-    ("list", r"\b(which|what|list)\b.*\b(models?|structures|organs can|can you)\b|\bcan you segment\b|\bwhat can you do\b"),
-    ("compare", r"\b(compar\w+|difference|differ|dice|overlap|agree\w*|(?:larger|bigger|smaller|longer) than|ratio)\b"),
-    ("render", r"\b(show|draw|render|picture|display|view|visuali[sz]e|image of|look like|screenshot)\b"),
-    ("measure", r"\b(how (?:big|large|long|wide|much|dense)|volume|size|diameter|measure\w*|length|density|hounsfield|hu|intensity|millilit\w+|ml|mm|cm)\b"),
-    ("find", r"\b(canonical name|synonym\w*|what is the name|search for the word|look up)\b"),
-    ("segment", r"\b(segment\w*|outline|delineate|contour|mask|find|locate|where|is there|are there|is the|are the|does|has|have|present|absent|missing|see|visible|both|label)\b"),
+    ("cancel", r"\b(?:cancel|abort|stop)\b"),
+    ("job", r"\bjob_\w+|\b(?:status|progress) of\b"),
+    ("report", r"\b(?:report|impression|dictation)\b"),
+    ("prognosis", r"\b(?:prognos\w+|outlook|survival|life expectancy|survive|mortality|how long .* (?:live|left)|will (?:i|he|she|my \w+|"
+                  r"they) (?:get|die|develop|recover)|chance (?:of|that|this|it)|risk(?: of)?\b.*|spreads?)\b"),
+    ("list", r"\b(?:which|what|list)\b.*\b(?:models?|can you segment|structures (?:can|do) you)\b|\bcan (?:you|it|this) (?:segment|outline|find)\b"
+             r"|\bis there (?:a |any )?model\b"),
+    ("find", r"\b(?:canonical name|synonym\w*|what is the name|search for the word|look up)\b"),
 )  # fmt: skip
 _PLACES = ("upper", "lower", "largest", "smallest", "larger", "smaller", "biggest", "lobe", "near", "next", "behind",
            "front", "bright", "dark", "dense", "spot", "beside", "adjacent", "round", "posterior", "anterior")  # fmt: skip
@@ -36,18 +35,16 @@ _PLACES = ("upper", "lower", "largest", "smallest", "larger", "smaller", "bigges
 # "the largest vessel near the liver". Sides and "in" are read with the structure; "large" asks for a number.
 _SINGLING = ("RANK_", "MORE_", "MAX_", "MAXDEN_", "PART", "CLASS_", "REL_above", "REL_below", "REL_between")
 _SUPERLATIVE = re.compile(r"[a-z]{3,}(?:est|most)$")
-_NO_SUPERLATIVES = ("chest", "rest", "test", "request", "interest", "breast", "almost", "latest")
+_NO_SUPERLATIVES = ("chest", "rest", "test", "request", "interest", "breast", "almost", "latest", "largest", "longest")
+_SIZES = r"\b(?:largest|longest|biggest|smallest|widest|max\w*|greatest|shortest|narrowest) (?:axial |3-?d )?(?:diamet\w+|axis|cross\b|dimension|length|extent|width|calib\w+|slice|one)"
+_COMPARING = r"\b(?:which|is|are|compare|than|how much|versus|vs|symmetr\w+|part (?:over|of|to)|as a percentage)\b"
+_LOCATING = r"\b(?:where|find|locate|segment|outline|show|point|draw)\b"
+_PRONOUN = r"\b(?:it|its|they|them|their|that|this|these|those|both|the other|same|one|ones|there|so|why|he|she|larger|smaller|same for|" \
+           r"and (?:the|its|in)|again|instead|also|each|all)\b"  # fmt: skip
 _HANDLE = re.compile(r"\b((?:msk|img|job)_\w+)")
-# Words of the question that permit a tool which changes something; every other such tool needs a word of its own name.
-_PERMITS = {
-    "export": r"\b(export|save|write|download)",
-    "cancel_job": r"\b(cancel|abort|stop)",
-    "edit_mask": r"\b(edit|grow|shrink|union|intersect|subtract|fill|smooth|largest part|snap|dilate|erode|threshold|iso-?contour)",
-    "open_image": r"\b(open|load)\b",
-    "check_report": r"\b(report|impression|dictation)\b",
-    "predict_prognosis": r"\b(prognos|outlook|surviv|expectancy|mortality|risk)",
-}
-_ANALYSIS = ("segment", "segment_described")  # write masks into the store and nothing else
+_QUOTED = re.compile(r"(?:^|(?<=[\s:(]))(?:'([^']{6,})'|\"([^\"]{6,})\"|“([^”]{6,})”|‘([^’]{6,})’)(?=[\s?.,!)]|$)")
+_SAYS = re.compile(r"\breport (?:says|said|states|reads|claims|mentions)[: ]+(?:that )?([^.?!]{6,})", re.IGNORECASE)
+_BOTH = ("compare", "count", "presence", "ratio", "sum", "enlarged")  # "which kidney is larger" means both
 
 
 @dataclass(frozen=True)
@@ -55,86 +52,136 @@ class Task:
     """A question, understood.
 
     Attributes:
-        structures: canonical names to look for.
+        wants: of the ordinary kind ("work"), what is wanted of which structures.
+        said: for "talk", what to answer.
         unclear: a pair asked for in the singular without a side ("the kidney"), or "".
-        lesions: kinds of lesion named.
         description: the words, when they point at something by place or looks.
         handles: msk_, img_ and job_ handles named.
-        with_numbers: lengths or volumes are wanted beside the main thing.
+        quoted: a report given in the question itself, in its own words.
         allow_synthetic: the question says it means a synthetic image.
+        language: what to answer in.
     """
 
     kind: Kind
-    structures: tuple[str, ...]
-    unclear: str
-    lesions: tuple[str, ...]
-    description: str
-    handles: tuple[str, ...]
-    with_numbers: bool
-    allow_synthetic: bool
-    view: str
+    text: str
+    wants: tuple[Want, ...] = ()
+    said: Said | None = None
+    unclear: str = ""
+    description: str = ""
+    handles: tuple[str, ...] = ()
+    quoted: str = ""
+    allow_synthetic: bool = False
+    language: str = "en"
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """Every structure named, in order."""
+        return tuple(dict.fromkeys(name for want in self.wants for name in want.structures))
+
+    @property
+    def lesions(self) -> tuple[str, ...]:
+        """Every kind of lesion named."""
+        return tuple(dict.fromkeys(name for want in self.wants for name in want.lesions))
+
+    def asks(self, *aspects: str) -> bool:
+        """Whether any want has one of these aspects."""
+        return any(aspect in want.aspects for want in self.wants for aspect in aspects)
 
 
-def understand(question: str, table: StructureTable | None = None) -> Task:
-    """The task a question sets."""
+def understand(question: str, table: StructureTable | None = None, earlier: Sequence[str] = ()) -> Task:
+    """The task a question sets, after the questions it may refer to."""
     table = table or StructureTable.bundled()
-    low = question.lower()
-    words = [token.word for token in tokens(question)]
-    named = mentions(words, table)
-    organs = [m for m in named if m.kind == "structure"]
-    lesions = tuple(dict.fromkeys(m.name for m in named if m.kind == "lesion"))
-    kind: Kind = next((kind for kind, pattern in _RULES if re.search(pattern, low)), "unknown")
-    pointing = bool(lesions) or (organs and any(_points(word) for word in words) and not _only_names(words, organs))
-    if pointing and kind in ("segment", "measure", "render", "unknown", "find"):
-        kind = "describe"
-    if kind == "unknown" and organs:
-        kind = "segment"
-    return Task(
-        kind=kind,
-        structures=tuple(dict.fromkeys(named_structure(table, m.name, m.side) for m in organs)),
-        unclear=next((m.name for m in organs if _is_unclear(m, words, table)), ""),
-        lesions=lesions,
-        description=" ".join(question.split())[:300] if kind == "describe" else "",
+    wording = read(question)
+    quoted = _quoted(question)
+    wants = wants_of(wording.text, table)
+    if not any(want.structures or want.lesions for want in wants) and earlier:
+        before = understand(earlier[-1], table, earlier[:-1])
+        wants = _referred(wording.text, wants, before)
+    task = Task(
+        kind="work",
+        text=wording.text,
+        wants=wants,
         handles=tuple(dict.fromkeys(_HANDLE.findall(question))),
-        with_numbers=re.search(_RULES[8][1], low) is not None,
-        allow_synthetic=re.search(r"\b(synthetic|phantom)\b", low) is not None,
-        view=next((view for view in ("coronal", "sagittal", "montage", "axial") if view in low), ""),
+        quoted=quoted,
+        allow_synthetic=re.search(r"\b(?:synthetic|phantom)\b", wording.text) is not None,
+        language=wording.language,
     )
+    return _with_kind(task, question, wording, table)
 
 
-def permitted(question: str, tools: dict[str, bool]) -> tuple[str, ...]:
-    """Names of the tools a question permits; the text of reports and scans has no say in it.
+def _with_kind(task: Task, question: str, wording: Wording, table: StructureTable) -> Task:
+    named = bool(task.structures or task.lesions or task.handles)
+    said = talk_of(wording.text, named=named, asks=any(want.aspects for want in task.wants))
+    if said is not None:
+        return replace(task, kind="talk", said=said)
+    if task.asks("draft"):
+        return task
+    kind: Kind = next((kind for kind, pattern in _RULES if re.search(pattern, wording.text)), "work")
+    if kind == "list" and re.search(r"\b(?:this|the) (?:scan|image|ct|mr|mri)\b", wording.text):
+        kind = "work"
+    if kind == "prognosis" and re.search(r"\bratio\b", wording.text):
+        kind = "work"
+    if task.quoted and kind in ("work", "report"):
+        return replace(task, kind="report")
+    if kind != "work":
+        return replace(task, kind=kind)
+    masks = [handle for handle in task.handles if handle.startswith("msk_")]
+    if len(masks) == 2 and re.search(r"\b(?:compare|difference|differ|dice|overlap|agree)\b", wording.text):
+        return replace(task, kind="compare_masks")
+    if _is_described(task, wording.text, table):
+        return replace(task, kind="describe", description=" ".join(question.split())[:300])
+    unclear = next((want.unclear for want in task.wants if want.unclear and not set(want.aspects) & set(_BOTH)), "")
+    if not task.wants and not task.handles:
+        return replace(task, kind="unknown")
+    return replace(task, unclear="" if re.search(r"\bboth|each|either\b", wording.text) else unclear)
 
-    Args:
-        tools: name -> whether the tool only reads.
-    """
-    low = question.lower()
 
-    def allowed(name: str, reads: bool) -> bool:
-        if name in _PERMITS:
-            return re.search(_PERMITS[name], low) is not None
-        own = [word for word in name.split("_") if len(word) > 3]
-        return reads or name in _ANALYSIS or any(word in low for word in own)
-
-    return tuple(name for name, reads in tools.items() if allowed(name, reads))
+def _quoted(question: str) -> str:
+    """The words of a report in the question, in quotation marks or after "report says"."""
+    found = _QUOTED.search(question)
+    if found is not None:
+        return next(group for group in found.groups() if group)
+    says = _SAYS.search(question)
+    return says.group(1).strip() + "." if says is not None else ""
 
 
-def _is_unclear(mention: Mention, words: list[str], table: StructureTable) -> bool:
-    """ "the kidney": one of a pair, but which?"""
-    row = table.get(mention.name)
-    if row is None or row.side != "both" or mention.side or mention.how == "adjective":
-        return False
-    said = words[mention.last - 1]
-    plural = said.endswith(("s", "ae", "mata")) or said in (
-        "femora",
-        "thalami",
-        "putamina",
-        "pallida",
-        "hippocampi",
-        "nuclei",
-    )
-    singular = said in ("pelvis", "pancreas") or said.endswith(("us", "ss"))
-    return not plural or singular
+def _referred(text: str, wants: tuple[Want, ...], before: Task) -> tuple[Want, ...]:
+    """Wants of a question that names nothing itself: of what was asked before."""
+    if not before.wants or not (re.search(_PRONOUN, text) or len(text.split()) <= 6):
+        return wants
+    structures, lesions = before.structures, before.lesions
+    turned = tuple(partner_of(name) or _other_chamber(name) for name in structures)
+    if re.search(r"\bother (?:one|side|kidney)?\b", text) or re.search(r"\b(?:the|for) (?:right|left)\b", text):
+        side = next((word for word in ("left", "right") if re.search(rf"\b{word}\b", text)), "")
+        structures = tuple(
+            new if (not side or new.startswith(side)) else old for new, old in zip(turned, structures, strict=True)
+        )
+    own = tuple(dict.fromkeys(aspect for want in wants for aspect in want.aspects))
+    asked = tuple(dict.fromkeys(aspect for want in before.wants for aspect in want.aspects))
+    if re.search(r"\bwhy\b", text):
+        return (Want((), lesions or ("abnormality",), ("lesion", "why")),) if lesions else before.wants
+    if own and set(own) <= {"error"}:
+        own = ("error", *(aspect for aspect in asked if aspect in ("diameter", "volume", "density", "length")))
+    return (Want(structures, lesions, own or asked),)
+
+
+def _other_chamber(name: str) -> str:
+    if "ventricle" in name or "atrium" in name:
+        return name.replace("left", "*").replace("right", "left").replace("*", "right")
+    return name
+
+
+def _is_described(task: Task, text: str, table: StructureTable) -> bool:
+    """Whether words point at something by place or looks, so that a name alone would leave them out."""
+    words = [token.word for token in tokens(text)]
+    named = mentions(words, table)
+    organs = [one for one in named if one.kind == "structure"]
+    if task.lesions:
+        simple = len(task.wants) == 1 and not task.wants[0].is_measured and not task.asks("presence", "count")
+        return bool(organs) and (simple or task.asks("where")) and re.search(_LOCATING, text) is not None
+    if not organs or (re.search(_COMPARING, text) and not re.search(_LOCATING, text)) or re.search(_SIZES, text):
+        return re.search(r"\bthing\b", text) is not None and bool(organs)
+    return any(_points(word) for word in words) and not _only_names(words, organs)
 
 
 def _only_names(words: list[str], organs: list[Mention]) -> bool:
@@ -148,6 +195,10 @@ def _points(word: str) -> bool:
     token = phrases().get((word,), "")
     return (
         word in _PLACES
-        or (token.startswith(_SINGLING) and word not in ("side", "segment"))
+        or (token.startswith(_SINGLING) and word not in ("side", "segment", "up", "down", "above"))
         or (_SUPERLATIVE.fullmatch(word) is not None and word not in _NO_SUPERLATIVES)
+        or word in ("longest", "largest")
     )
+
+
+__all__ = ["Task", "aspects_in", "understand"]

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from ...retrieval.anatomy.structures import StructureTable
 from ..reply import Reply
+from . import replies, work
 from .answers import Done, said_about_job, said_of_masks, say
 from .answers import compared as said_compared
 from .answers import described as said_described
 from .answers import measured as said_measured
 from .answers import report as said_report
-from .intents import Task, understand
+from .intents import understand
+from .talk import ABILITIES, filled, ready
+from .turn import Step, Turn, Wanted, cite, tell
 
-_WAIT_S = 120.0  # no client of ours gives up before
-_LIKE = 0.6  # score of find_structures from which a word may have been meant
+_LIKE = 0.55  # score of find_structures from which a word may have been meant
 # Words of questions that name no structure.
 _NO_NAMES = frozenset([
     "segment", "outline", "measure", "find", "show", "draw", "export", "save", "compare", "please", "where",
@@ -24,52 +24,24 @@ _NO_NAMES = frozenset([
     "image", "picture", "mask", "masks", "does", "have", "many", "much", "could", "would", "tell", "about",
     "locate", "long", "wide",
 ])  # fmt: skip
-_ABILITIES = (
-    "I can segment structures by name, measure and compare them, find what words describe, draw slices, check a report, "
-    "list models and structures, and export masks."
-)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A tool call to make."""
-
-    tool: str
-    arguments: dict[str, Any]
-
-
-Step = list[Wanted] | Reply
-
-
-@dataclass(frozen=True)
-class _Turn:
-    """Everything a step may look at."""
-
-    question: str
-    task: Task
-    images: tuple[str, ...]
-    tools: tuple[str, ...]
-    done: Sequence[Done]
-    attached: frozenset[str]
-    table: StructureTable = field(default_factory=StructureTable.bundled)
-
-    def last(self, tool: str) -> Done | None:
-        """The latest answer of a tool."""
-        return next((call for call in reversed(self.done) if call.tool == tool), None)
-
-    def all(self, tool: str) -> list[Done]:
-        """Every answer of a tool, jobs replaced by their result."""
-        return [call for call in self.done if call.tool == tool]
+_EXAMPLES = "Ask for example 'How large is the liver?' or 'Which kidney is larger?'."
+_WHICH_SCAN = "Which scan do you mean? Name one with --image."
 
 
 def next_step(
-    question: str, images: tuple[str, ...], tools: tuple[str, ...], done: Sequence[Done], *, attached: frozenset[str]
+    question: str,
+    images: tuple[str, ...],
+    tools: tuple[str, ...],
+    done: Sequence[Done],
+    *,
+    attached: frozenset[str],
+    earlier: Sequence[str] = (),
 ) -> Step:
     """What to do after these calls."""
-    turn = _Turn(question, understand(question), images, tools, resolved(done), attached)
+    turn = Turn(question, understand(question, earlier=earlier), images, tools, resolved(done), attached)
     waiting = unfinished(done)
     if waiting is not None:
-        return [Wanted("get_job", {"job_id": waiting, "wait_s": _WAIT_S})]
+        return [Wanted("get_job", {"job_id": waiting, "wait_s": work.WAIT_S})]
     return _PLANS[turn.task.kind](turn)
 
 
@@ -96,53 +68,84 @@ def resolved(done: Sequence[Done]) -> list[Done]:
     return tidy
 
 
-def _needs_image(turn: _Turn) -> Reply | None:
+def _needs_image(turn: Turn) -> Reply | None:
     if turn.images or turn.task.handles:
         return None
-    return say("question", "Which scan do you mean? Name one with --image.")
+    return say("question", _WHICH_SCAN)
 
 
-def _segment_calls(turn: _Turn) -> Step | None:
-    """Segmentation of what was asked on every image, or None once it is there."""
-    asked = _needs_image(turn)
+def _work(turn: Turn) -> Step:
+    """The ordinary question: look, measure, derive, draw, export, then answer."""
+    asked = _needs_image(turn) or _asked_back(turn)
     if asked is not None:
         return asked
-    if turn.task.unclear:
-        left, right = turn.table.expand(turn.task.unclear)[:2]
-        return say("question", f"Do you mean the {left}, the {right}, or both?")
-    if not turn.task.structures:
+    failed = _failed(turn, "segment", "get_job")
+    if failed is not None:
+        return failed
+    calls = work.next_calls(turn)
+    if calls:
+        return calls
+    return _names_nothing(turn) or _refused(turn) or replies.answer(turn)
+
+
+def _asked_back(turn: Turn) -> Reply | None:
+    if not turn.task.unclear:
+        return None
+    left, right = turn.table.expand(turn.task.unclear)[:2]
+    return say("question", f"Do you mean the {left}, the {right}, or both?")
+
+
+def _names_nothing(turn: Turn) -> Step | None:
+    """No known word in the question: ask the table, then ask back."""
+    task = turn.task
+    needs_none = ("spacing", "contrast", "render", "export", "list", "draft", "lesion")
+    if task.structures or task.lesions or turn.found or task.handles or task.asks(*needs_none):
+        return None
+    if not task.wants:
         return _search(turn)
-    had = {call.arguments.get("image_id", call.result.get("image_id")) for call in turn.all("segment")}
-    had |= {call.result.get("image_id") for call in turn.all("segment")}
-    left_over = [image for image in dict.fromkeys(turn.images) if image not in had]
-    if left_over:
-        return [
-            Wanted("segment", {"image_id": image, "structures": list(turn.task.structures), "wait_s": _WAIT_S})
-            for image in left_over
-        ]
+    if turn.last("find_structures") is None and not _has_names(turn):
+        return say("question", f"What shall I look at? Name a structure. {_EXAMPLES}")
+    return _search(turn)
+
+
+def _has_names(turn: Turn) -> bool:
+    """Whether a word is left that might be a structure."""
+    return bool([word for word in _telling(turn) if word not in _NO_NAMES])
+
+
+def _refused(turn: Turn) -> Reply | None:
+    """A measurement of named masks that was refused."""
+    if turn.masks_named and not turn.found:
+        measured = turn.last("measure")
+        if measured is not None and not measured.is_error:
+            return said_measured([], measured)
+        return _failed(turn, "measure", "derive", "render", "export")
+    if turn.masks_named:
+        return None
     return None
 
 
-def _search(turn: _Turn) -> Step:
-    """No known word in the question: ask the table, then ask back."""
+def _search(turn: Turn) -> Step:
     found = turn.last("find_structures")
     if found is None and "find_structures" in turn.tools:
-        return [Wanted("find_structures", {"query": understandable(turn)})]
+        return [Wanted("find_structures", {"query": " ".join(_telling(turn))[:200] or turn.question[:200]})]
     rows = found.result.get("structures", []) if found is not None else []
     near = [row["structure"] for row in rows if row.get("score", 0) >= _LIKE][:4]
+    nearest = [] if found is None else [str(name) for name in found.result.get("nearest", [])]
+    if "ventricle" in turn.task.text and not near:
+        near = nearest
     if not near:
-        return say("refusal", f"I do not know what to look for in that. {_ABILITIES}")
+        return say("refusal", f"I do not know what to look for in that. {ABILITIES} {_EXAMPLES}")
     return say("question", f"Which structure do you mean: {', '.join(near)}?")
 
 
-def understandable(turn: _Turn) -> str:
+def _telling(turn: Turn) -> list[str]:
     """The question's longer words, for the search."""
-    words = [word.strip("?.,!'\"") for word in turn.question.split()]
-    telling = [word for word in words if len(word) > 3 and word.lower() not in _NO_NAMES]
-    return " ".join(telling)[:200] or turn.question[:200]
+    words = [word.strip("?.,!'\"") for word in turn.task.text.split()]
+    return [word for word in words if len(word) > 3 and word.lower() not in _NO_NAMES]
 
 
-def _failed(turn: _Turn, *tools: str) -> Reply | None:
+def _failed(turn: Turn, *tools: str) -> Reply | None:
     for call in turn.done:
         if call.tool in tools and call.is_error:
             return say("refusal", call.text, call)
@@ -151,153 +154,112 @@ def _failed(turn: _Turn, *tools: str) -> Reply | None:
     return None
 
 
-def _segment(turn: _Turn) -> Step:
-    return _segment_calls(turn) or _failed(turn, "segment", "get_job") or said_of_masks(turn.all("segment"))
-
-
-def _measure(turn: _Turn) -> Step:
-    masks = [handle for handle in turn.task.handles if handle.startswith("msk_")]
-    if not masks:
-        step = _segment_calls(turn) or _failed(turn, "segment", "get_job")
-        if step is not None:
-            return step
-        masks = found_masks(turn.all("segment"))
-    if not masks:
-        return said_of_masks(turn.all("segment"))
-    if turn.last("measure") is None:
-        arguments: dict[str, Any] = {"mask_ids": masks}
-        if turn.task.allow_synthetic:
-            arguments["allow_synthetic"] = True
-        return [Wanted("measure", arguments)]
-    measured = turn.last("measure")
-    assert measured is not None
-    if measured.is_error and turn.all("segment"):
-        seen = said_of_masks(turn.all("segment"))
-        return Reply(kind="refusal", statements=[*seen.statements, *say("refusal", measured.text, measured).statements])
-    return _failed(turn, "measure") or said_measured(turn.all("segment"), measured)
-
-
-def found_masks(segmented: Sequence[Done]) -> list[str]:
-    """Masks worth measuring, at most 40."""
-    rows = [row for call in segmented for row in call.result.get("masks", [])]
-    return [row["mask_id"] for row in rows if row.get("mask_id")][:40]
-
-
-def _compare(turn: _Turn) -> Step:
-    masks = [handle for handle in turn.task.handles if handle.startswith("msk_")]
-    if len(masks) == 2:
-        if turn.last("compare_masks") is None:
-            return [Wanted("compare_masks", {"mask_a": masks[0], "mask_b": masks[1]})]
-        done = turn.last("compare_masks")
-        assert done is not None
-        return _failed(turn, "compare_masks") or said_compared(done)
-    return _measure(turn)
-
-
-def _render(turn: _Turn) -> Step:
-    masks = [handle for handle in turn.task.handles if handle.startswith("msk_")]
-    step = None
-    if not masks and (turn.task.structures or turn.task.unclear):
-        step = _segment_calls(turn) or _failed(turn, "segment", "get_job")
-    if step is not None:
-        return step
-    asked = _needs_image(turn)
-    if asked is not None:
-        return asked
-    if turn.last("render") is None:
-        shown = masks or found_masks(turn.all("segment"))
-        image = _image_of(turn)
-        return [Wanted("render", {"image_id": image, "mask_ids": shown[:20], "view": turn.task.view or "montage"})]
-    drawn = turn.last("render")
-    assert drawn is not None
-    seen = said_of_masks(turn.all("segment")).statements if turn.all("segment") else []
-    reply = _failed(turn, "render") or say("answer", "The picture is drawn.", drawn)
-    return Reply(kind=reply.kind, statements=[*seen, *reply.statements])
-
-
-def _image_of(turn: _Turn) -> str:
-    named = [handle for handle in turn.task.handles if handle.startswith("img_")]
-    return (*named, *turn.images)[0]
-
-
-def _export(turn: _Turn) -> Step:
-    masks = [handle for handle in turn.task.handles if handle.startswith("msk_")]
-    if not masks:
-        step = _segment_calls(turn) or _failed(turn, "segment", "get_job")
-        if step is not None:
-            return step
-        masks = found_masks(turn.all("segment"))
-    if not masks:
-        return said_of_masks(turn.all("segment"))
-    done = turn.last("export")
+def _compare_masks(turn: Turn) -> Step:
+    a, b = turn.masks_named
+    done = turn.last("compare_masks")
     if done is None:
-        return [Wanted("export", {"mask_ids": masks, "folder": "."})]
-    if done.is_error:
-        return say("refusal", f"Nothing was exported. {done.text}", done)
-    names = ", ".join(str(row["path"]) for row in done.result.get("files", []))
-    return say("answer", "The masks were exported and read back; the files are in the first root folder.", done, names)
+        return [Wanted("compare_masks", {"mask_a": a, "mask_b": b})]
+    return _failed(turn, "compare_masks") or said_compared(done)
 
 
-def _describe(turn: _Turn) -> Step:
+def _talk(turn: Turn) -> Step:
+    said = turn.task.said
+    assert said is not None
+    listed = turn.last("list_models")
+    if said.kind == "models" and listed is None and "list_models" in turn.tools:
+        return [Wanted("list_models", {})]
+    text = filled(said, turn.models, turn.images)
+    kind = "answer" if said.kind == "models" else said.kind
+    reply = say(kind, text)
+    return reply.model_copy(update={"statements": [tell(text, *cite(listed))]})
+
+
+def _describe(turn: Turn) -> Step:
     asked = _needs_image(turn)
     if asked is not None:
         return asked
     if "segment_described" not in turn.tools:
         what = " and ".join(turn.task.lesions) or "what you describe"
-        return say("refusal", f"No model here is able to see {what}. {_ABILITIES}")
+        return say("refusal", f"No model here is able to see {what}. {ABILITIES}")
     done = turn.last("segment_described")
     if done is None:
         return [Wanted("segment_described", {"image_id": turn.images[0], "description": turn.task.description})]
     return _failed(turn, "segment_described") or said_described(done)
 
 
-def _report(turn: _Turn) -> Step:
+def _report(turn: Turn) -> Step:
     asked = _needs_image(turn)
     if asked is not None:
         return asked
-    if "report" not in turn.attached:
+    if "report" not in turn.attached and not turn.task.quoted:
+        if turn.task.structures and turn.task.asks("compare", "ejection"):
+            return _work(turn)
         return say("question", "Which report? Give its text with --report.")
     if "check_report" not in turn.tools:
         return say("refusal", "This server does not offer check_report.")
     done = turn.last("check_report")
     if done is None:
-        arguments: dict[str, Any] = {"image_id": turn.images[0], "report": "@report", "wait_s": _WAIT_S}
+        text = "@report" if "report" in turn.attached else turn.task.quoted
+        arguments: dict[str, Any] = {"image_id": turn.images[0], "report": text, "wait_s": work.WAIT_S}
         if turn.task.allow_synthetic:
             arguments["allow_synthetic"] = True
         return [Wanted("check_report", arguments)]
-    return _failed(turn, "check_report") or said_report(done)
+    if "report" in turn.attached or done.is_error:
+        return _failed(turn, "check_report") or said_report(done)
+    return _with_quoted(turn, said_report(done))
 
 
-def _list(turn: _Turn) -> Step:
+def _with_quoted(turn: Turn, judged: Reply) -> Step:
+    """Numbers of the structures that a quoted report names, then what the check says."""
+    calls = work.next_calls(turn)
+    if calls:
+        return calls
+    seen = replies.answer(turn).statements if turn.task.wants else []
+    return Reply(kind="answer", statements=[*seen, *judged.statements])
+
+
+def _list(turn: Turn) -> Step:
     done = turn.last("list_models")
     if done is None:
         named = {"structure": turn.task.structures[0]} if turn.task.structures else {}
         return [Wanted("list_models", named)]
     if done.is_error:
         return say("refusal", done.text, done)
-    ready = [row for row in done.result.get("models", []) if row["weights"] == "bundled" or row["structures"]]
-    names = sorted({name for row in ready for name in row["structures"]})
-    text = f"Ready models: {', '.join(row['model'] for row in ready) or 'none'}."
+    rows = [row for row in done.result.get("models", []) if row["weights"] == "bundled" or row["structures"]]
+    if turn.task.structures:
+        return _can(turn, done)
+    names = sorted({name for row in rows for name in row["structures"]})
+    text = f"Ready models: {', '.join(row['model'] for row in rows) or 'none'}."
     return say("answer", f"{text} Structures they segment: {', '.join(names)}." if names else text, done)
 
 
-def _find(turn: _Turn) -> Step:
+def _can(turn: Turn, done: Done) -> Reply:
+    """Whether a structure can be segmented: yes with which models, or no and how to add one."""
+    name = turn.task.structures[0]
+    able = [row["model"] for row in ready(turn.models) if name in row["structures"]]
+    if able:
+        return say("answer", f"Yes, the {name} can be segmented, by {', '.join(able)}.", done)
+    text = f"No, no model here segments the {name}. {done.text} 'ostensor models import' adds weights of your own."
+    return say("answer", text, done)
+
+
+def _find(turn: Turn) -> Step:
     done = turn.last("find_structures")
     if done is None:
-        return [Wanted("find_structures", {"query": understandable(turn)})]
+        return [Wanted("find_structures", {"query": " ".join(_telling(turn))[:200] or turn.question[:200]})]
     return _failed(turn, "find_structures") or say("answer", done.text, done)
 
 
-def _prognosis(turn: _Turn) -> Step:
+def _prognosis(turn: Turn) -> Step:
     if "predict_prognosis" not in turn.tools:
-        return say("refusal", f"This server does not offer a prognosis. {_ABILITIES}")
+        return say("refusal", f"This server does not offer a prognosis. {ABILITIES}")
     if "ehr" not in turn.attached:
-        return say("question", "Which patient? Give the health record with --ehr (JSON, a CSV row or a FHIR bundle).")
+        return say("question", _NO_OUTLOOK)
     tumours = [handle for handle in turn.task.handles if handle.startswith("msk_")]
     wanted = [*turn.task.lesions, *turn.task.structures] if turn.images and not tumours else []
     segmented = turn.last("segment")
     if wanted and segmented is None:
-        return [Wanted("segment", {"image_id": turn.images[0], "structures": wanted, "wait_s": _WAIT_S})]
+        return [Wanted("segment", {"image_id": turn.images[0], "structures": wanted, "wait_s": work.WAIT_S})]
     if segmented is not None and not segmented.is_error:
         tumours += [row["mask_id"] for row in segmented.result.get("masks", []) if row["mask_id"]]
     measured = turn.last("measure")
@@ -314,7 +276,7 @@ def _prognosis(turn: _Turn) -> Step:
     return outlook.model_copy(update={"statements": [*sizes, *outlook.statements]})
 
 
-def _job(turn: _Turn) -> Step:
+def _job(turn: Turn) -> Step:
     tool = "cancel_job" if turn.task.kind == "cancel" else "get_job"
     jobs = [handle for handle in turn.task.handles if handle.startswith("job_")]
     if not jobs:
@@ -328,13 +290,18 @@ def _job(turn: _Turn) -> Step:
     return said_about_job(done)
 
 
-def _unknown(turn: _Turn) -> Step:
-    del turn
-    return say("refusal", f"I cannot do that. {_ABILITIES}")
+def _unknown(turn: Turn) -> Step:
+    if turn.last("find_structures") is None and "find_structures" not in turn.tools:
+        return say("refusal", f"I cannot do that. {ABILITIES}")
+    return _search(turn)
 
 
-_PLANS: dict[str, Callable[[_Turn], Step]] = {
-    "report": _report, "prognosis": _prognosis, "job": _job, "cancel": _job, "export": _export, "compare": _compare,
-    "render": _render, "measure": _measure, "describe": _describe, "list": _list, "find": _find, "segment": _segment,
-    "unknown": _unknown,
+_NO_OUTLOOK = (
+    "I cannot predict anyone's outlook from a scan, nor whether a disease comes or spreads: please talk with the treating doctors. "
+    "For a research-only estimate for a group of patients, which patient is it? Give the health record with --ehr (JSON, a CSV "
+    "row or a FHIR bundle)."
+)
+_PLANS: dict[str, Callable[[Turn], Step]] = {
+    "talk": _talk, "report": _report, "prognosis": _prognosis, "job": _job, "cancel": _job, "compare_masks": _compare_masks,
+    "describe": _describe, "list": _list, "find": _find, "work": _work, "unknown": _unknown,
 }  # fmt: skip

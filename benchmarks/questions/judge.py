@@ -106,7 +106,11 @@ def _declined(question: Question, answered: Answered) -> bool:
 
 
 def _first(question: Question, first: str, kind: str) -> Iterator[str]:
-    wanted = [SHOWS[item] for item in (*question.wants["what"], *(["compare"] if question.wants["compare"] else [])) if item in SHOWS]
+    wanted = [
+        SHOWS[item]
+        for item in (*question.wants["what"], *(["compare"] if question.wants["compare"] else []))
+        if item in SHOWS
+    ]
     excused = re.search(CONDITION, question.good_answer, re.IGNORECASE) and re.search(DECLINES, first, re.IGNORECASE)
     if not excused and not any(re.search(pattern, first, re.IGNORECASE) for pattern in wanted):
         yield f"does not open with the answer: {first[:100]}"
@@ -131,7 +135,10 @@ def _tools(question: Question, answered: Answered, text: str) -> Iterator[str]:
         if item in SHOWS and not shown and not declined:
             yield f"gives no {item}"
     if question.wants["compare"] and len(question.wants["structures"]) > 1 and not declined:
-        if not any(call["tool"] in ("derive", "compare_masks", "check_report") and not call["is_error"] for call in answered.calls):
+        if not any(
+            call["tool"] in ("derive", "compare_masks", "check_report") and not call["is_error"]
+            for call in answered.calls
+        ):
             yield "computed no comparison"
 
 

@@ -21,7 +21,9 @@ from .bodies import ABDOMEN, EMPTY, FULL, GROWN, HEAD, HIPPOCAMPUS, THIGH, Bodie
 
 FACTORY = "ostensor.benchmarks.questions.networks:load"
 SIGNS = (0.97, 0.98, 1.0, 2.4, 0.1, 1.0)  # of a good mask, in the order of `models.inference.calibration.SIGNS`
-MORE = {"sat-mini-abdomen-2d": ("right adrenal gland", "adrenal glands")}  # asked for, and claimed by no bundled network
+MORE = {
+    "sat-mini-abdomen-2d": ("right adrenal gland", "adrenal glands")
+}  # asked for, and claimed by no bundled network
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,10 @@ class Knowing:
     def decode(self, features: Seen, structures: Sequence[str]) -> list[Decoded]:
         """One mask per word, empty where the scan holds no such body."""
         bodies, table = _bodies_in(features.volume), StructureTable.bundled()
-        return [_decoded(name, table.expand(name) if name not in bodies else (name,), bodies, features.volume) for name in structures]
+        return [
+            _decoded(name, table.expand(name) if name not in bodies else (name,), bodies, features.volume)
+            for name in structures
+        ]
 
 
 def _decoded(name: str, parts: Sequence[str], bodies: Bodies, volume: Volume) -> Decoded:
