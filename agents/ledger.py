@@ -30,6 +30,7 @@ _VERDICTS = {
     "contradicted": "contradicted", "cannot tell": "cannot_tell", "cannot_tell": "cannot_tell",
 }  # fmt: skip
 _VERDICT = re.compile(r"\b(" + "|".join(re.escape(word) for word in sorted(_VERDICTS, key=len, reverse=True)) + r")\b")
+_SIGNED = ("difference", "asymmetry", "hu_difference")
 _UNIT_OF_KEY = (("_ml", "ml"), ("_mm", "mm"), ("_cm", "cm"))
 
 
@@ -103,7 +104,8 @@ def _check(number: int, statement: Statement, results: Results, *, asks: bool) -
     return [
         Problem(number, shown, "altered")
         for shown, value, unit in claims
-        if not any(_bears(fact, value, unit, shown) for fact in facts) and not (unit == "count" and value == cited)
+        if not any(_bears(fact, value, unit, shown) for fact in facts)
+        and not (unit in ("count", "") and value == cited and "." not in shown)
     ]
 
 
@@ -142,6 +144,10 @@ def _rows_with(node: Any, handle: str) -> Iterator[Mapping[str, Any]]:
 def _facts(node: Any, unit: str = "") -> Iterator[_Fact]:
     if isinstance(node, Mapping):
         own = str(node.get("unit", "")).lower()
+        if str(node.get("quantity", "")) in _SIGNED:  # "the left is larger by 43 ml" turns the sign round
+            yield from (
+                _Fact(-node[k], own) for k in ("value", "low_90", "high_90") if isinstance(node.get(k), int | float)
+            )
         for key, value in node.items():
             named = next((u for end, u in _UNIT_OF_KEY if str(key).endswith(end)), "")
             yield from _facts(value, named or own or unit)
@@ -175,7 +181,7 @@ def _bears(fact: _Fact, value: Any, unit: str, shown: str) -> bool:
     if unit == "count" or fact.unit == "count":
         return unit in ("count", "") and float(fact.value) == value
     if unit == "%" and fact.unit == "%":
-        return _same_number(abs(float(fact.value)), abs(value), shown)
+        return _same_number(float(fact.value), value, shown)
     if unit == "%":
         return _same_number(100 * float(fact.value), value, shown)
     if unit == "cm" and fact.unit == "mm":

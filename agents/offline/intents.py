@@ -35,6 +35,7 @@ _PLACES = ("upper", "lower", "largest", "smallest", "larger", "smaller", "bigges
 # "the largest vessel near the liver". Sides and "in" are read with the structure; "large" asks for a number.
 _SINGLING = ("RANK_", "MORE_", "MAX_", "MAXDEN_", "PART", "CLASS_", "REL_above", "REL_below", "REL_between")
 _SUPERLATIVE = re.compile(r"[a-z]{3,}(?:est|most)$")
+_NOT_POINTING = ("side", "segment", "up", "down", "above", "end", "max", "maximum", "whole", "entire", "middle")
 _NO_SUPERLATIVES = ("chest", "rest", "test", "request", "interest", "breast", "almost", "latest", "largest", "longest")
 _SIZES = r"\b(?:largest|longest|biggest|smallest|widest|max\w*|greatest|shortest|narrowest) (?:axial |3-?d )?(?:diamet\w+|axis|cross\b|dimension|length|extent|width|calib\w+|slice|one)"
 _COMPARING = r"\b(?:which|is|are|compare|than|how much|versus|vs|symmetr\w+|part (?:over|of|to)|as a percentage)\b"
@@ -181,6 +182,8 @@ def _is_described(task: Task, text: str, table: StructureTable) -> bool:
         return bool(organs) and (simple or task.asks("where")) and re.search(_LOCATING, text) is not None
     if not organs or (re.search(_COMPARING, text) and not re.search(_LOCATING, text)) or re.search(_SIZES, text):
         return re.search(r"\bthing\b", text) is not None and bool(organs)
+    if task.asks("ratio", "phases", "ejection", "export", "density"):
+        return False
     return any(_points(word) for word in words) and not _only_names(words, organs)
 
 
@@ -195,7 +198,7 @@ def _points(word: str) -> bool:
     token = phrases().get((word,), "")
     return (
         word in _PLACES
-        or (token.startswith(_SINGLING) and word not in ("side", "segment", "up", "down", "above"))
+        or (token.startswith(_SINGLING) and word not in _NOT_POINTING)
         or (_SUPERLATIVE.fullmatch(word) is not None and word not in _NO_SUPERLATIVES)
         or word in ("longest", "largest")
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..reply import Reply
 from . import replies, work
-from .answers import Done, said_about_job, said_of_masks, say
+from .answers import Done, said_about_job, say
 from .answers import compared as said_compared
 from .answers import described as said_described
 from .answers import measured as said_measured
@@ -251,10 +251,10 @@ def _find(turn: Turn) -> Step:
 
 
 def _prognosis(turn: Turn) -> Step:
-    if "predict_prognosis" not in turn.tools:
-        return say("refusal", f"This server does not offer a prognosis. {ABILITIES}")
     if "ehr" not in turn.attached:
         return say("question", _NO_OUTLOOK)
+    if "predict_prognosis" not in turn.tools:
+        return say("refusal", f"This server does not offer a prognosis. {ABILITIES}")
     tumours = [handle for handle in turn.task.handles if handle.startswith("msk_")]
     wanted = [*turn.task.lesions, *turn.task.structures] if turn.images and not tumours else []
     segmented = turn.last("segment")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from ...imaging.formats.table import MASK_FORMATS
 from ..reply import Reply, Statement
@@ -21,6 +20,8 @@ from .work import (
     draws,
     format_of,
     is_lesion_only,
+    is_named,
+    is_pair_of,
     masks_of,
     needs_numbers,
     seen_lesions,
@@ -35,8 +36,13 @@ def answer(turn: Turn) -> Reply:
     said: list[Statement] = []
     for want in turn.task.wants:
         said += _of(turn, want)
-    said += _missing(turn, said)
-    said += _spacing(turn) + _contrast(turn) + _notes(turn) + _picture(turn) + _written(turn)
+    said += _missing(turn)
+    made = _picture(turn) + _written(turn)
+    if all(set(want.aspects) <= {"export", "render", "segment", "where", "phases"} for want in turn.task.wants):
+        said = made + said  # the file or picture is the answer; the verdicts are its evidence
+    else:
+        said += made
+    said = _contrast(turn) + said + _spacing(turn) + _notes(turn)
     unique = list({one.text: one for one in said}.values())
     if not unique:
         return said_of_masks(turn.all("segment"))
@@ -52,12 +58,21 @@ def _of(turn: Turn, want: Want) -> list[Statement]:
     lesion = (want.lesions or "lesion" in asks) and not seen_lesions(turn, want)
     if lesion and (is_lesion_only(want) or not masks_of(turn, want)):
         return [_lesion(turn, want), *([_offer(turn, want)] if want.structures else [])]
-    if "list" in asks or "draft" in asks:
+    if asks & {"list", "draft"}:
         said += _listed(turn, want)
+    if "thickness" in asks:
+        said.append(
+            tell("Wall thickness is measured by no tool here, so it cannot be given.", *cite(turn.last("segment")))
+        )
+    if "error" in asks and "compare" not in asks:
+        said += [_sureness(one) for one in masks_of(turn, want)]
     if "enlarged" in asks:
-        said += in_range(turn, want)
+        tubes = [one for one in masks_of(turn, want) if turn.table.is_tube(one.name) and one.measured is not None]
+        said += [_tube(turn, one) for one in tubes] + in_range(turn, want)
     said += compared(turn, want)
-    if "count" in asks and "parts" not in asks:
+    if "list" in asks:
+        pass
+    elif "count" in asks and "parts" not in asks:
         said += _count(turn, want)
     elif asks & {"presence", "segment"} or not (needs_numbers(want) or asks & {"render", "export", "list", "contrast"}):
         said += [_verdict(turn, one) for one in _rows(turn, want) if one.mask_id]
@@ -65,7 +80,7 @@ def _of(turn: Turn, want: Want) -> list[Statement]:
         said += [_edge(one) for one in masks_of(turn, want)]
     if needs_numbers(want) and "draft" not in asks:
         said += _numbers(turn, want)
-    if "error" in asks:
+    if "error" in asks and "compare" in asks:
         said += [_sureness(one) for one in masks_of(turn, want)]
     if lesion:
         said.append(_lesion(turn, want))
@@ -76,13 +91,23 @@ def _rows(turn: Turn, want: Want) -> list[Found]:
     """What was looked for, for a want: masks, and what was not found."""
     names = structures_of(turn, want)
     there = {one.name for one in turn.found if one.mask_id}
-    return [
-        one
-        for one in turn.found
-        if one.name in names
-        and not any(part in there for part in turn.table.expand(one.name) if part != one.name)
-        and not (one.row["verdict"] == "unsupported" and any(up in there for up in turn.table.above(one.name)[:1]))
-    ]
+    rows = [one for one in turn.found if is_named(turn, one, names)]
+    return [one for one in rows if not is_pair_of(turn, one, there) and not (_is_other_half(turn, one) and there)]
+
+
+def _is_other_half(turn: Turn, one: Found) -> bool:
+    """A half that no model knows, beside a pair that one does: the hippocampi of a crop without sides."""
+    there = {other.name for other in turn.found if other.mask_id}
+    above = turn.table.above(one.name)[:1]
+    kin = {*above, *(part for name in above for part in turn.table.expand(name))}
+    row = turn.table.get(above[0]) if above else None
+    return (
+        one.row["verdict"] == "unsupported"
+        and row is not None
+        and row.side == "both"
+        and len(kin) > 3
+        and bool(kin & there)
+    )
 
 
 def _numbers(turn: Turn, want: Want) -> list[Statement]:
@@ -116,9 +141,8 @@ def _verdict(turn: Turn, one: Found, *, volume: bool = True) -> Statement:
     return tell(text, *cite(one.seen, one.mask_id))
 
 
-def _missing(turn: Turn, said: Sequence[Statement]) -> list[Statement]:
+def _missing(turn: Turn) -> list[Statement]:
     """What was looked for and has no mask, each with its verdict; unfound is not called absent here unless `segment` does."""
-    del said
     rows = [
         one for want in turn.task.wants for one in _rows(turn, want) if not one.mask_id and not _is_everything(turn)
     ]
@@ -134,7 +158,9 @@ def _not_found(turn: Turn, one: Found) -> Statement:
     name = name_in(one.name, turn.task.language)
     place = f" in {one.image_id}" if len(turn.images) > 1 else ""
     if one.row["verdict"] == "unsupported":
-        text = f"The {name} is unsupported{place}: no model here segments it on this scan, so I cannot tell anything of it."
+        text = (
+            f"The {name} is unsupported{place}: no model here segments it on this scan, so I cannot say anything of it."
+        )
     else:
         text = f"The {name} is {verdict}{place}: the model did not find it; it may be missed, and why it is not found cannot be inferred."
     return tell(text, *cite(one.seen))
@@ -149,7 +175,7 @@ def _lesion(turn: Turn, want: Want) -> Statement:
         where = f" ({', '.join(name_in(name, turn.task.language) for name in want.structures[:2])})"
     text = phrase("lesion", turn.task.language, where=where, what=names)
     if "why" in want.aspects:
-        text = f"Because no model here was trained to find {names}: I cannot tell, and a silent model must not be read as 'none'."
+        text = f"Because no model here was trained to find {names}: I cannot say, and a silent model must not be read as 'none'."
     call = turn.last("list_models")
     return tell(text, *cite(call), *cite(turn.last("segment")))
 
@@ -177,9 +203,7 @@ def _count(turn: Turn, want: Want) -> list[Statement]:
     masks = [one for one in rows if one.mask_id and one.row["verdict"] in ("present", "unsure")]
     lesions = seen_lesions(turn, want)
     if lesions:
-        text = (
-            f"Only the model for {', '.join(lesions)} looked; other lesions are not counted, so no total can be told."
-        )
+        text = f"Only the model for {', '.join(lesions)} looked; other lesions are not counted, so a total cannot be given."
         return [tell(text, *cite(turn.last("list_models")), *cite(turn.last("segment")))]
     if not masks:
         return []
@@ -216,6 +240,13 @@ def _listed(turn: Turn, want: Want) -> list[Statement]:
     return [tell(text, *cites), *more]
 
 
+def _tube(turn: Turn, one: Found) -> Statement:
+    numbers = said_numbers(one, ("lengths",), turn.task.text, turn.task.language)
+    return tell(
+        f"{numbers.text} No reference range for its diameter is on file, and breathing changes a vein's.", *one.cites
+    )
+
+
 def _edge(one: Found) -> Statement:
     faces = one.row.get("truncated_at") or []
     if faces:
@@ -241,15 +272,13 @@ def _caveats(turn: Turn, want: Want) -> list[Statement]:
     """What a careful reader would add to what was asked."""
     text, asks, said = turn.task.text, set(want.aspects), list[Statement]()
     call = turn.last("segment")
-    if "thickness" in asks:
-        said.append(tell("Wall thickness is measured by no tool here, so it cannot be given.", *cite(call)))
     if "ratio" in asks and re.search(r"\bbody\b|\bscanned\b", text):
         said.append(
             tell("No model here outlines the whole body, so the share of the body cannot be given.", *cite(call))
         )
     if "uptake" in asks and not any(one.measured for one in masks_of(turn, want)) and masks_of(turn, want):
         said.append(tell("SUV cannot be given.", *cite(call)))
-    if re.search(r"\bhilum\b|\bbranches\b|\bhead of\b|\blobes?\b|\bsegments?\b", text):
+    if re.search(r"\bhilum\b|\bbranches\b|\bhead of\b|\blobes?\b", text):
         said.append(tell("The hilum, branches and parts of an organ are labelled by no model here.", *cite(call)))
     if re.search(r"\bbicaudate\b", text):
         said.append(tell("The bicaudate distance is not offered by any tool.", *cite(call)))
@@ -315,18 +344,20 @@ def _contrast(turn: Turn) -> list[Statement]:
     if aorta is None:
         return [
             tell(
-                "I cannot tell whether contrast was given: neither the header nor a vessel says so.",
+                "I cannot say whether contrast was given: neither the header nor a vessel says so.",
                 *cite(turn.last("segment")),
             )
         ]
     mean = aorta.measured["intensity"]["mean"] if aorta.measured else 0
-    text = f"I cannot tell for sure whether contrast was given; the {aorta.name} has a mean of {mean:g} HU, which is an indication only."
+    text = f"I cannot say for sure whether contrast was given; the {aorta.name} has a mean of {mean:g} HU, which is an indication only."
     return [tell(text, *aorta.cites)]
 
 
 def _notes(turn: Turn) -> list[Statement]:
     text = turn.task.text
     said = []
+    if draws(turn) and not turn.found and not turn.masks_named and not re.search(r"\bmip\b|\bprojection\b", text):
+        said.append(tell("No structure was named; which one shall be marked?"))
     if re.search(r"\bpicture left|\bleft in the picture\b|\bright in the picture\b", text):
         said.append(tell("The picture's left is the patient's right."))
     return said
@@ -396,6 +427,10 @@ def _written(turn: Turn) -> list[Statement]:
             )
         )
         notes.append(tell(f"Written is the phase of {images}, chosen by volume.", *cite(call)))
-    return [
-        tell(f"{phrase('written', turn.task.language)} ({form})", *cite(call)), tell(paths, *cite(call)), *notes,
-    ]  # fmt: skip
+    if "one file" in turn.task.text and form == "NIfTI":
+        notes.append(
+            tell(
+                "NIfTI holds a file per mask here; the file's name tells its structure, and all lie on the scan's grid."
+            )
+        )
+    return [tell(f"{phrase('written', turn.task.language)} {form}: {paths}.", *cite(call)), *notes]

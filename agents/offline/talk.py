@@ -58,7 +58,15 @@ def talk_of(text: str, *, named: bool, asks: bool) -> Said | None:
         asks: something is wanted that a tool gives; "thanks, now measure it" is no thanks alone.
     """
     for said, pattern, alone in _topics():
-        if pattern.search(text) and not (named and said.topic not in ("treatment",)) and not (alone and asks):
+        about_scan = said.topic == "abilities" and re.search(
+            r"\bin (?:this|the|my) (?:scan|image|ct)\b|\bon it\b", text
+        )
+        if (
+            pattern.search(text)
+            and not (named and said.topic != "treatment")
+            and not (alone and asks)
+            and not about_scan
+        ):
             return said
     return None
 

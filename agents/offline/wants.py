@@ -20,8 +20,40 @@ from .wording import ASPECTS
 _CUT = re.compile(r"[,;?!:+]|\.(?!\d)|\band\b|\bthen\b|\bas well as\b|\balso\b|\bbut\b|\bwhether\b")
 _OF_ALL = ("sum", "list", "draft", "spacing", "edge", "ratio", "phases", "enlarged")  # patterns that reach over pieces
 _AFTERWARDS = ("export", "render")  # of everything named so far, when no structure is named with it
-_NO_LESIONS = ("density", "calcification", "deposit", "change", "contrast", "signal", "lucency")
-_PARTS_OF_BODY = ("head", "hand", "body", "trunk", "wall", "pelvis", "abdomen", "thorax", "back")  # seldom meant
+_NO_LESIONS = (
+    "density",
+    "calcification",
+    "deposit",
+    "change",
+    "contrast",
+    "signal",
+    "lucency",
+    "asymmetry",
+    "atrophy",
+    "agenesis",
+    "steatosis",
+    "enlargement",
+    "dilatation",
+    "pool",
+    "opacity",
+    "edge",
+    "spot",
+    "hole",
+    "fat",
+)
+_PARTS_OF_BODY = (
+    "head",
+    "hand",
+    "body",
+    "trunk",
+    "wall",
+    "pelvis",
+    "abdomen",
+    "thorax",
+    "back",
+    "axis",
+    "atlas",
+)  # seldom meant
 _MEASURED = (
     "volume",
     "size",
@@ -96,7 +128,28 @@ def wants_of(text: str, table: StructureTable) -> tuple[Want, ...]:
         wants[0] = replace(wants[0], aspects=(*wants[0].aspects, *over))
     elif over:
         wants = [Want(aspects=over)]
-    return tuple(wants)
+    return tuple(_completed(want, text, table) for want in wants)
+
+
+def _completed(want: Want, text: str, table: StructureTable) -> Want:
+    """A want with what goes without saying: the chamber of an ejection fraction, the side said elsewhere."""
+    beats = "ejection" in want.aspects or "phases" in want.aspects
+    if beats and not want.structures and not want.lesions:
+        return replace(want, structures=("left ventricle",))
+    regions = [name for name in want.structures if (row := table.get(name)) is not None and _is_region(table, row.name)]
+    if regions and (want.lesions or "lesion" in want.aspects or len(regions) < len(want.structures)):
+        want = replace(want, structures=tuple(n for n in want.structures if n not in regions), unclear="")
+    sides = [side for side in ("left", "right") if re.search(rf"\b{side}\b", text)]
+    if want.unclear and len(sides) == 1:
+        half = named_structure(table, want.unclear, sides[0])
+        others = table.expand(want.unclear)
+        kept = tuple(dict.fromkeys(half if name in others else name for name in want.structures))
+        return replace(want, structures=kept, unclear="")
+    return replace(want, unclear="") if len(sides) == 2 else want
+
+
+def _is_region(table: StructureTable, name: str) -> bool:
+    return "body region" in table.above(name)
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
@@ -108,6 +161,8 @@ def _piece(
     text: str, low: int, high: int, words: Sequence[object], named: Sequence[Mention], table: StructureTable
 ) -> Want:
     mine = [one for one in named if low <= words[one.first].start < high]  # type: ignore[attr-defined]
+    if "stroke volume" in text:
+        mine = [one for one in mine if one.name != "infarct"]
     lesions = [one for one in mine if one.kind == "lesion" or _is_lesion(table, one.name)]
     organs = [one for one in mine if one not in lesions]
     aspects = aspects_in(text[low:high])
@@ -150,6 +205,8 @@ def is_unclear(mention: Mention, words: Sequence[str], table: StructureTable) ->
     row = table.get(mention.name)
     if row is None or row.side != "both" or mention.side or mention.how != "name" or len(table.expand(row.name)) > 2:
         return False
+    if "muscle" in row.name or row.parent == "body region":
+        return False
     said = words[mention.last - 1]
     plural = said.endswith(("s", "ae", "mata")) or said in (
         "femora", "thalami", "putamina", "pallida", "hippocampi", "nuclei",
@@ -166,6 +223,8 @@ def _joined(pieces: Sequence[Want]) -> list[Want]:
         had_names, had_asks = last.structures or last.lesions, last.aspects
         if not wants:
             wants.append(piece)
+        elif names and had_names and asks and (set(asks) <= set(had_asks) or set(asks) <= {"sum", "error"}):
+            wants[-1] = last.joined(piece)
         elif names and asks and had_names and had_asks:
             wants.append(piece)
         elif asks and not names and had_names and set(asks) <= set(_AFTERWARDS) and len(wants) > 1:

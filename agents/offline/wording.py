@@ -88,7 +88,7 @@ def _is_ambiguous(language: str, term: str) -> bool:
     """Whether a term means something else in English or another language of the table, or is too short to tell."""
     others = {(other, one) for other, one, _means in _rows() if other != language}
     return (
-        len(term) < 5 and term not in ("milz", "foie", "bazo", "herz")
+        (len(term) < 5 and term not in ("milz", "foie", "bazo", "herz"))
         or term in _ENGLISH
         or term in everyday_words()
         or any(one == term for _other, one in others)
@@ -102,7 +102,8 @@ def _spelt(low: str) -> str:
 
 @cache
 def _mended(word: str) -> str:
-    if len(word) < 4 or word in _known() or (word.endswith("s") and word[:-1] in _known()):
+    stems = {word, *(word.removesuffix(end) for end in ("s", "es", "ed", "d", "ing", "ly", "er", "r", "'s"))}
+    if len(word) < 4 or stems & _known() or f"{word.removesuffix('ing')}e" in _known():
         return word
     meant = _speller().meant(word, 1)
     return meant[0][0] if meant and meant[0][1] >= _SURE else word
@@ -127,14 +128,18 @@ def _speller() -> Speller:
 @cache
 def _rows() -> tuple[tuple[str, str, str], ...]:
     """(language, term, what it means), the longest term first."""
+    return tuple(sorted(_in_order(), key=lambda row: -len(row[1])))
+
+
+@cache
+def _in_order() -> tuple[tuple[str, str, str], ...]:
     with TABLE.open(encoding="utf-8", newline="") as file:
-        rows = [(row["language"], row["term"], row["means"]) for row in csv.DictReader(file, delimiter="\t")]
-    return tuple(sorted(rows, key=lambda row: -len(row[1])))
+        return tuple((row["language"], row["term"], row["means"]) for row in csv.DictReader(file, delimiter="\t"))
 
 
 @cache
 def name_in(structure: str, language: str) -> str:
     """What a structure is called in a language; its English name where the table has none."""
     return next(
-        (term for other, term, means in reversed(_rows()) if other == language and means == structure), structure
+        (term for other, term, means in _in_order() if other == language and means == structure), structure
     ) if language not in ("en", "") else structure  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from ...imaging.formats.table import MASK_FORMATS
@@ -55,7 +56,17 @@ def structures_of(turn: Turn, want: Want) -> tuple[str, ...]:
     own = () if is_lesion_only(want) else want.structures
     if _wants_all(turn, want):
         own = all_structures(turn)
-    return tuple(dict.fromkeys((*own, *seen_lesions(turn, want))))
+    wholes = tuple(turn.table.above(name)[0] for name in own if _has_whole(turn, name))
+    return tuple(dict.fromkeys((*own, *wholes, *seen_lesions(turn, want))))
+
+
+def _has_whole(turn: Turn, name: str) -> bool:
+    """Whether a vessel is a stretch of another ("abdominal aorta"), which is looked for where no model knows the stretch."""
+    row = turn.table.get(name)
+    whole = "" if row is None else row.part_of
+    return (
+        row is not None and turn.table.is_tube(name) and whole.startswith("segment of") and bool(turn.table.above(name))
+    )
 
 
 def _wants_all(turn: Turn, want: Want) -> bool:
@@ -106,9 +117,22 @@ def looks(turn: Turn) -> list[Wanted]:
 def masks_of(turn: Turn, want: Want) -> list[Found]:
     """Masks of a want, a pair left out where its halves are there."""
     names = structures_of(turn, want)
-    found = [one for one in turn.found if one.mask_id and (one.name in names or not names)]
+    found = [one for one in turn.found if one.mask_id and (not names or is_named(turn, one, names))]
     there = {one.name for one in found}
-    return [one for one in found if not any(part in there for part in turn.table.expand(one.name) if part != one.name)]
+    return [one for one in found if not is_pair_of(turn, one, there)]
+
+
+def is_named(turn: Turn, one: Found, names: Sequence[str]) -> bool:
+    """Whether a row answers one of these names: as asked, as called, or as a part of it."""
+    return bool({one.name, str(one.row.get("asked_as")), *turn.table.above(one.name)} & set(names))
+
+
+def is_pair_of(turn: Turn, one: Found, there: set[str]) -> bool:
+    """Whether a row is a pair whose halves, or other parts, are there themselves."""
+    row = turn.table.get(one.name)
+    return row is not None and row.side == "both" and bool(set(turn.table.expand(one.name)) - {one.name} & there) and bool(
+        set(turn.table.expand(one.name)) & there - {one.name}
+    )  # fmt: skip
 
 
 def _measures(turn: Turn) -> list[Wanted]:
@@ -130,9 +154,22 @@ def pair_of(turn: Turn, want: Want) -> tuple[Found, Found] | None:
     masks = at_phase(turn, want)
     if len(turn.images) > 1 and len({one.name for one in masks}) == 1 and len(masks) == len(turn.images):
         return masks[-1], masks[0]  # the later scan first
-    if want.structures and masks and "sum" in want.aspects:
+    if "sum" in want.aspects or (len(masks) >= 2 and _lacks(turn, want)):
         return None
     return (masks[0], masks[1]) if len(masks) >= 2 else None
+
+
+def _lacks(turn: Turn, want: Want) -> bool:
+    """Whether one of what is to be compared was not found, so that the two masks at hand are not the pair meant."""
+    named = [one for one in turn.found if one.name in structures_of(turn, want)]
+    there = {one.name for one in named if one.mask_id}
+    missing = {one.name for one in named if not one.mask_id}
+    return any(not is_half_of(turn, name, there) for name in missing) and "density" not in want.aspects
+
+
+def is_half_of(turn: Turn, name: str, there: set[str]) -> bool:
+    """Whether a pair is there in other parts, or the pair of a half is."""
+    return bool(set(turn.table.expand(name)) & there or set(turn.table.above(name)[:1]) & there) and name not in there
 
 
 def at_phase(turn: Turn, want: Want) -> list[Found]:
@@ -178,7 +215,7 @@ def derivations(turn: Turn) -> list[tuple[Want, str, list[str]]]:
             found.append((want, "hu_difference", two))
         elif "ratio" in asks and "surface" not in asks:
             found.append((want, "ratio", two))
-        else:
+        if "ratio" not in asks and (not asks & {"density", "spread"} or asks & {"volume", "size"}):
             found += [(want, "difference", two), (want, "asymmetry", two)]
     return found
 

@@ -107,11 +107,11 @@ def main(arguments: Sequence[str]) -> None:
         rows = [judged(desk, one, questions) for one in wanted]
     for row in rows:
         if row.faults or "--all" in arguments:
-            print(f"{row.question.id} [{row.question.scan}] {row.question.question}")  # noqa: T201
-            print(f"    {', '.join(row.called)}\n    {row.said}")  # noqa: T201
+            print(f"{row.question.id} [{row.question.scan}] {row.question.question}")
+            print(f"    {', '.join(row.called)}\n    {row.said}")
             for fault in row.faults:
-                print(f"    ! {fault}")  # noqa: T201
-    print("\n".join([f"Commit {commit()}, {len(rows)} questions", *table_of(rows)]))  # noqa: T201
+                print(f"    ! {fault}")
+    print("\n".join([f"Commit {commit()}, {len(rows)} questions", *table_of(rows)]))
 
 
 if __name__ == "__main__":
