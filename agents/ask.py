@@ -226,13 +226,13 @@ async def _run(
 
         state = await go(first)
         answered = _answered(box, thread, state)
-        problems = _problems(answered)
+        problems = _problems(answered, thread.question)
         if problems:  # once more, with what was wrong
             said = " ".join(str(problem) for problem in problems[:10])
             again = f"The ledger refuses this answer. {said} Give it again with citations, or leave the claim out."
             state = await go({"messages": [HumanMessage(content=again)], "structured_response": None})
             answered = _answered(box, thread, state)
-        return _tidied(answered)
+        return _tidied(answered, thread.question)
 
 
 def _agent(box: Toolbox, question: str, chat: BaseChatModel, saver: Any) -> Any:
@@ -277,16 +277,15 @@ def _answered(box: Toolbox, thread: Thread, state: dict[str, Any]) -> Answered:
     )
 
 
-def _problems(answered: Answered) -> list[Problem]:
+def _problems(answered: Answered, question: str) -> list[Problem]:
     if answered.reply is None:
         return []
-    return check(
-        answered.reply, {call["call_id"]: {**call["result"], "answer": call["text"]} for call in answered.calls}
-    )
+    results = {call["call_id"]: {**call["result"], "answer": call["text"]} for call in answered.calls}
+    return check(answered.reply, results, question)
 
 
-def _tidied(answered: Answered) -> Answered:
-    problems = _problems(answered)
+def _tidied(answered: Answered, question: str) -> Answered:
+    problems = _problems(answered, question)
     if not problems or answered.reply is None:
         return answered
     removed = tuple(str(problem) for problem in problems)

@@ -66,12 +66,24 @@ class _Fact:
     unit: str
 
 
-def check(reply: Reply, results: Results) -> list[Problem]:
-    """Every claim of the answer that its citations do not bear out; empty when all is well."""
+def check(reply: Reply, results: Results, question: str = "") -> list[Problem]:
+    """Every claim of the answer that its citations do not bear out; empty when all is well.
+
+    Args:
+        question: what it quotes in “” word by word claims nothing.
+    """
     asks = reply.kind == "question"
     return [
-        p for number, statement in enumerate(reply.statements) for p in _check(number, statement, results, asks=asks)
+        p
+        for number, statement in enumerate(reply.statements)
+        for p in _check(number, _unquoted(statement, question), results, asks=asks)
     ]
+
+
+def _unquoted(statement: Statement, question: str) -> Statement:
+    low = question.lower()
+    text = re.sub(r"“([^”]+)”", lambda m: " " if m.group(1).lower() in low else m.group(), statement.text)
+    return statement if text == statement.text else statement.model_copy(update={"text": text})
 
 
 def without(reply: Reply, problems: list[Problem]) -> Reply:
@@ -114,7 +126,7 @@ def _numbers(text: str) -> Iterator[tuple[str, Any, str]]:
         unit = _UNIT.match(text, match.end())
         name = (unit.group(1) or unit.group(2)).lower().rstrip("s") if unit else ""
         yield match.group(), float(match.group()), name
-    for word in re.findall(r"[a-z]+", text.lower()):
+    for word in re.findall(r"[^\W\d_]+", text.lower()):
         if word in _WORDS:
             yield word, float(_WORDS[word]), "count"
 

@@ -52,7 +52,11 @@ def _difference(turn: Turn, call: Done, share: Done | None, pair: tuple[Found, F
         a, b, low, high = b, a, None if high is None else -high, None if low is None else -low
     percent = ""
     if share is not None and not share.is_error:
-        percent = f" ({abs(share.result['values'][0]['value']):.1f} % of their mean)"
+        of = " of their mean" if turn.task.language == "en" else ""
+        percent = f" ({abs(share.result['values'][0]['value']):.1f} %{of})"
+    if row["value"] == 0:
+        text = f"Neither is larger: the {a.name} and the {b.name} measure the same, {a.row.get('volume_ml'):g} ml."
+        return tell(text, *cite(call), *_cites(*pair))
     names = (a.name, b.name)
     if names[0] == names[1]:
         names = (f"{a.name} of {a.image_id}", f"{b.name} of {b.image_id}")
@@ -113,11 +117,13 @@ def _hu(turn: Turn, call: Done, masks: list[Found]) -> list[Statement]:
     if a[1] < b[1]:
         a, b = b, a
     low, high = row.get("low_90"), row.get("high_90")
+    if row["value"] < 0 and low is not None and high is not None:
+        low, high = -high, -low
     sure = low is not None and high is not None and (low > 0 or high < 0)
     verdict = f"The {a[0]} is denser than the {b[0]}: {a[1]:.4g} HU against {b[1]:.4g} HU" if sure else (
         f"Which is denser is not certain: {a[0]} {a[1]:.4g} HU, {b[0]} {b[1]:.4g} HU"
     )  # fmt: skip
-    text = f"{verdict}, a difference of {abs(row['value']):.4g} HU{_ends(row, ' HU')}."
+    text = f"{verdict}, a difference of {abs(row['value']):.4g} HU{_ends({'low_90': low, 'high_90': high}, ' HU')}."
     more = []
     if "ratio" in turn.task.text or "index" in turn.task.text:
         more = [
@@ -224,20 +230,23 @@ def _in_range(turn: Turn, found: Found) -> Statement:
         )
     low, high = (float(end) if end else 0.0 for end in known.groups())
     ends = found.row.get("volume_90_ml") or (volume, volume)
-    text = _verdict(found.name, volume, (low, high), (float(ends[0]), float(ends[1])))
+    small = re.search(r"\bsmall|atroph|shrunk|too little", turn.task.text) is not None
+    key = _verdict(volume, (low, high), (float(ends[0]), float(ends[1])), small=small)
+    text = phrase(key, turn.task.language, name=found.name, value=f"{volume:g}")
     said = f"{text} The range on file is {row['allowed']}; it is wide, for adults, and knows neither sex, age nor body size."
     if found.row.get("volume_is") == "cut by the edge":
         said += " The scan cuts it, so the volume is of the part inside."
     return tell(said, *cite(call), *found.cites)
 
 
-def _verdict(name: str, volume: float, usual: tuple[float, float], ends: tuple[float, float]) -> str:
+def _verdict(volume: float, usual: tuple[float, float], ends: tuple[float, float], *, small: bool) -> str:
+    """The key of what is said of a volume, its interval and the usual range."""
     low, high = usual
     if ends[0] > high:
-        return f"Yes: the {name} is enlarged, {volume:g} ml, beyond the usual range and the error."
+        return "enlarged"
     if ends[1] < low:
-        return f"The {name} is small, {volume:g} ml, below the usual range and beyond the error."
-    if low <= volume <= high:
-        near = "" if ends[0] >= low and ends[1] <= high else ", though with the error it may lie outside"
-        return f"The {name} is not enlarged: {volume:g} ml lie inside the usual range{near}."
-    return f"Whether the {name} is enlarged is not certain: {volume:g} ml lie outside the usual range, but within the error."
+        return "small"
+    if not low <= volume <= high:
+        return "near"
+    inside = ends[0] >= low and ends[1] <= high
+    return ("not_small" if small else "usual") if inside else "perhaps"

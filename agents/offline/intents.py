@@ -23,9 +23,9 @@ _RULES: tuple[tuple[Kind, str], ...] = (
     ("cancel", r"\b(?:cancel|abort|stop)\b"),
     ("job", r"\bjob_\w+|\b(?:status|progress) of\b"),
     ("report", r"\b(?:report|impression|dictation)\b"),
-    ("prognosis", r"\b(?:prognos\w+|outlook|survival|life expectancy|survive|mortality|how long .* (?:live|left)|will (?:i|he|she|my \w+|"
+    ("prognosis", r"\b(?:prognos\w+|outlook|survival|life expectancy|survive|mortality|how long (?:do|have|will|does|has|can) .*\b(?:live|left)\b|will (?:i|he|she|my \w+|"
                   r"they) (?:get|die|develop|recover)|chance (?:of|that|this|it)|risk(?: of)?\b.*|spreads?)\b"),
-    ("list", r"\b(?:which|what|list)\b.*\b(?:models?|can you segment|structures (?:can|do) you)\b|\bcan (?:you|it|this) (?:segment|outline|find)\b"
+    ("list", r"\b(?:which|what|list)\b.*\b(?:models?|can you segment|structures (?:can|do) you)\b|\bcan (?:you|it|this) (?:segment|outline)\b"
              r"|\bis there (?:a |any )?model\b"),
     ("find", r"\b(?:canonical name|synonym\w*|what is the name|search for the word|look up)\b"),
 )  # fmt: skip
@@ -35,13 +35,14 @@ _PLACES = ("upper", "lower", "largest", "smallest", "larger", "smaller", "bigges
 # "the largest vessel near the liver". Sides and "in" are read with the structure; "large" asks for a number.
 _SINGLING = ("RANK_", "MORE_", "MAX_", "MAXDEN_", "PART", "CLASS_", "REL_above", "REL_below", "REL_between")
 _SUPERLATIVE = re.compile(r"[a-z]{3,}(?:est|most)$")
-_NOT_POINTING = ("side", "segment", "up", "down", "above", "end", "max", "maximum", "whole", "entire", "middle")
+_NOT_POINTING = ("side", "segment", "up", "down", "end", "max", "maximum", "whole", "entire", "middle")
 _NO_SUPERLATIVES = ("chest", "rest", "test", "request", "interest", "breast", "almost", "latest", "largest", "longest")
 _SIZES = r"\b(?:largest|longest|biggest|smallest|widest|max\w*|greatest|shortest|narrowest) (?:axial |3-?d )?(?:diamet\w+|axis|cross\b|dimension|length|extent|width|calib\w+|slice|one)"
 _COMPARING = r"\b(?:which|is|are|compare|than|how much|versus|vs|symmetr\w+|part (?:over|of|to)|as a percentage)\b"
 _LOCATING = r"\b(?:where|find|locate|segment|outline|show|point|draw)\b"
 _PRONOUN = r"\b(?:it|its|they|them|their|that|this|these|those|both|the other|same|one|ones|there|so|why|he|she|larger|smaller|same for|" \
            r"and (?:the|its|in)|again|instead|also|each|all)\b"  # fmt: skip
+_AND_OF = r"^(?:and|what about|how about|same (?:for|with|of)|also|now|then|ok|or)\b|\btoo\b|\bas well\b"
 _HANDLE = re.compile(r"\b((?:msk|img|job)_\w+)")
 _QUOTED = re.compile(r"(?:^|(?<=[\s:(]))(?:'([^']{6,})'|\"([^\"]{6,})\"|“([^”]{6,})”|‘([^’]{6,})’)(?=[\s?.,!)]|$)")
 _SAYS = re.compile(r"\breport (?:says|said|states|reads|claims|mentions)[: ]+(?:that )?([^.?!]{6,})", re.IGNORECASE)
@@ -98,6 +99,9 @@ def understand(question: str, table: StructureTable | None = None, earlier: Sequ
     if not any(want.structures or want.lesions for want in wants) and earlier:
         before = understand(earlier[-1], table, earlier[:-1])
         wants = _referred(wording.text, wants, before)
+    elif earlier and not any(want.aspects for want in wants) and re.search(_AND_OF, wording.text):
+        asked = tuple(dict.fromkeys(a for w in understand(earlier[-1], table, earlier[:-1]).wants for a in w.aspects))
+        wants = tuple(replace(want, aspects=asked) for want in wants)
     task = Task(
         kind="work",
         text=wording.text,
@@ -182,7 +186,9 @@ def _is_described(task: Task, text: str, table: StructureTable) -> bool:
         return bool(organs) and (simple or task.asks("where")) and re.search(_LOCATING, text) is not None
     if not organs or (re.search(_COMPARING, text) and not re.search(_LOCATING, text)) or re.search(_SIZES, text):
         return re.search(r"\bthing\b", text) is not None and bool(organs)
-    if task.asks("ratio", "phases", "ejection", "export", "density"):
+    if task.asks("ratio", "phases", "ejection", "export", "density", "sum", "edge", "error") or (
+        task.asks("compare") and not re.search(_LOCATING, text)
+    ):
         return False
     return any(_points(word) for word in words) and not _only_names(words, organs)
 

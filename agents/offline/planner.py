@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -184,7 +185,11 @@ def _describe(turn: Turn) -> Step:
     done = turn.last("segment_described")
     if done is None:
         return [Wanted("segment_described", {"image_id": turn.images[0], "description": turn.task.description})]
-    return _failed(turn, "segment_described") or said_described(done)
+    reply = _failed(turn, "segment_described") or said_described(done)
+    if reply.kind == "refusal" and not turn.task.lesions:
+        ask = tell("Which structure is meant? Please name it.", *cite(done))
+        return Reply(kind="question", statements=[ask, *reply.statements])
+    return reply
 
 
 def _report(turn: Turn) -> Step:
@@ -225,9 +230,10 @@ def _list(turn: Turn) -> Step:
         return [Wanted("list_models", named)]
     if done.is_error:
         return say("refusal", done.text, done)
-    rows = [row for row in done.result.get("models", []) if row["weights"] == "bundled" or row["structures"]]
     if turn.task.structures:
         return _can(turn, done)
+    kinds = [kind for kind in ("ct", "mr", "pet") if re.search(rf"\b{kind}i?\b", turn.task.text)]
+    rows = [row for row in turn.models if not kinds or set(kinds) & set(row["modalities"])]
     names = sorted({name for row in rows for name in row["structures"]})
     text = f"Ready models: {', '.join(row['model'] for row in rows) or 'none'}."
     return say("answer", f"{text} Structures they segment: {', '.join(names)}." if names else text, done)

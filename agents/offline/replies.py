@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ...imaging.formats.table import MASK_FORMATS
+from ...tools.desk.results import CUT
 from ..reply import Reply, Statement
 from .answers import said_of_masks
 from .comparing import compared, in_range
@@ -38,7 +39,10 @@ def answer(turn: Turn) -> Reply:
         said += _of(turn, want)
     said += _missing(turn)
     made = _picture(turn) + _written(turn)
-    if all(set(want.aspects) <= {"export", "render", "segment", "where", "phases"} for want in turn.task.wants):
+    if (
+        all(set(want.aspects) <= {"export", "render", "segment", "where", "phases", "list"} for want in turn.task.wants)
+        and made
+    ):
         said = made + said  # the file or picture is the answer; the verdicts are its evidence
     else:
         said += made
@@ -69,7 +73,8 @@ def _of(turn: Turn, want: Want) -> list[Statement]:
     if "enlarged" in asks:
         tubes = [one for one in masks_of(turn, want) if turn.table.is_tube(one.name) and one.measured is not None]
         said += [_tube(turn, one) for one in tubes] + in_range(turn, want)
-    said += compared(turn, want)
+    derived = compared(turn, want)
+    said += [one for one in derived if not _is_refusal(turn, one)]
     if "list" in asks:
         pass
     elif "count" in asks and "parts" not in asks:
@@ -80,11 +85,17 @@ def _of(turn: Turn, want: Want) -> list[Statement]:
         said += [_edge(one) for one in masks_of(turn, want)]
     if needs_numbers(want) and "draft" not in asks:
         said += _numbers(turn, want)
+    said += [one for one in derived if _is_refusal(turn, one)]
     if "error" in asks and "compare" in asks:
         said += [_sureness(one) for one in masks_of(turn, want)]
     if lesion:
         said.append(_lesion(turn, want))
     return said + _caveats(turn, want)
+
+
+def _is_refusal(turn: Turn, one: Statement) -> bool:
+    """Whether a statement only says why a number was not derived."""
+    return any(call.is_error and call.call_id == cited.call_id for call in turn.all("derive") for cited in one.cites)
 
 
 def _rows(turn: Turn, want: Want) -> list[Found]:
@@ -131,11 +142,10 @@ def _verdict(turn: Turn, one: Found, *, volume: bool = True) -> Statement:
     row = one.row if volume else {**one.row, "volume_ml": None}
     verdict = str(row["verdict"]).replace("_", " ")
     found = "found and " if row["verdict"] == "present" and turn.task.asks("presence") else ""
-    text = f"The {one.name} is {found}{verdict}{place}"
+    size = ""
     if row.get("volume_ml") is not None:
-        cut = " inside the scan, which cuts it" if row.get("volume_is") == "cut by the edge" else ""
-        text += f", {row['volume_ml']:g} ml{cut}"
-    text += "."
+        size = f", {row['volume_ml']:g} ml{CUT if row.get('volume_is') == 'cut by the edge' else ''}"
+    text = phrase("present", turn.task.language, name=one.name, found=found, verdict=verdict, place=place, size=size)
     if row["verdict"] == "unsure":
         text += " Do not rely on this mask."
     return tell(text, *cite(one.seen, one.mask_id))
@@ -167,7 +177,9 @@ def _not_found(turn: Turn, one: Found) -> Statement:
 
 
 def _lesion(turn: Turn, want: Want) -> Statement:
-    names = ", ".join(want.lesions) or _disease_word(turn.task.text)
+    names, word = ", ".join(want.lesions), _disease_word(turn.task.text)
+    if not names or (want.lesions[0][:5] not in turn.task.text and word[:4] not in names):
+        names = word if not names else f"{word} ({names})"
     where = ""
     if want.structures and turn.task.language == "en":
         where = f" for the {' and the '.join(want.structures[:2])}"
@@ -182,7 +194,7 @@ def _lesion(turn: Turn, want: Want) -> Statement:
 
 def _disease_word(text: str) -> str:
     found = re.search(
-        r"\b(metasta\w+|stones?|gallstones?|strokes?|infarct\w*|ruptur\w+|aneurysms?|fractur\w+|bleed\w*|nodul\w+|benign|cancer\w*|"
+        r"\b(white matter lesions?|metasta\w+|stones?|gallstones?|strokes?|infarct\w*|ruptur\w+|aneurysms?|fractur\w+|bleed\w*|nodul\w+|benign|cancer\w*|"
         r"\w*cysts?|tumou?rs?|mass|abscess\w*|thromb\w+|embol\w+|inflam\w+|\w+itis)\b",
         text,
     )
@@ -192,7 +204,7 @@ def _disease_word(text: str) -> str:
 def _offer(turn: Turn, want: Want) -> Statement:
     known = [name for name in want.structures if any(name in row["structures"] for row in turn.models)]
     if not known:
-        return tell("A radiologist has to read the scan.")
+        return tell("A person has to read the scan.")
     return tell(
         f"I can outline and measure the {' and the '.join(known)} and show pictures.", *cite(turn.last("list_models"))
     )
@@ -280,6 +292,18 @@ def _caveats(turn: Turn, want: Want) -> list[Statement]:
         said.append(tell("SUV cannot be given.", *cite(call)))
     if re.search(r"\bhilum\b|\bbranches\b|\bhead of\b|\blobes?\b", text):
         said.append(tell("The hilum, branches and parts of an organ are labelled by no model here.", *cite(call)))
+    if re.search(r"\bweigh\w*|\bheav(?:y|ier)\b", text):
+        said.append(tell("Weight is measured by no tool; the volume is given.", *cite(call)))
+    for name in structures_of(turn, want):
+        stretch = next((one for one in turn.found if one.name == name and not one.mask_id), None)
+        whole = turn.table.above(name)[:1]
+        if (
+            stretch is not None
+            and whole
+            and any(one.name == whole[0] and one.mask_id for one in turn.found)
+            and turn.table.is_tube(name)
+        ):
+            said.append(tell(f"No model labels the {name} by itself; measured is the {whole[0]}.", *cite(call)))
     if re.search(r"\bbicaudate\b", text):
         said.append(tell("The bicaudate distance is not offered by any tool.", *cite(call)))
     if "density" in asks:

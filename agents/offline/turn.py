@@ -102,9 +102,12 @@ class Turn:
 
     @cached_property
     def models(self) -> list[dict[str, Any]]:
-        """Rows of the last `list_models`."""
+        """Rows of the last `list_models` that are ready to use, as its text names them."""
         call = self.last("list_models")
-        return [] if call is None else list(call.result.get("models", []))
+        if call is None:
+            return []
+        named = call.text.partition("ready to use:")[2].partition(".")[0].replace(",", " ").split()
+        return [row for row in call.result.get("models", []) if row["model"] in named]
 
     @property
     def modality(self) -> str:

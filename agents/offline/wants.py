@@ -136,6 +136,12 @@ def _completed(want: Want, text: str, table: StructureTable) -> Want:
     beats = "ejection" in want.aspects or "phases" in want.aspects
     if beats and not want.structures and not want.lesions:
         return replace(want, structures=("left ventricle",))
+    if "uptake" in want.aspects and not want.structures and not want.lesions:
+        return replace(want, lesions=("tumour",))
+    both = all(re.search(rf"\b{side}\b", text) for side in ("left", "right"))
+    if both and len(want.structures) == 1 and {"compare", "ratio"} & set(want.aspects):
+        other = table.partner(want.structures[0]) or _other_chamber(want.structures[0], table)
+        want = replace(want, structures=(*want.structures, *([other] if other else [])))
     regions = [name for name in want.structures if (row := table.get(name)) is not None and _is_region(table, row.name)]
     if regions and (want.lesions or "lesion" in want.aspects or len(regions) < len(want.structures)):
         want = replace(want, structures=tuple(n for n in want.structures if n not in regions), unclear="")
@@ -146,6 +152,12 @@ def _completed(want: Want, text: str, table: StructureTable) -> Want:
         kept = tuple(dict.fromkeys(half if name in others else name for name in want.structures))
         return replace(want, structures=kept, unclear="")
     return replace(want, unclear="") if len(sides) == 2 else want
+
+
+def _other_chamber(name: str, table: StructureTable) -> str | None:
+    words = {"left": "right", "right": "left"}
+    turned = " ".join(words.get(word, word) for word in name.split())
+    return turned if turned != name and table.get(turned) is not None else None
 
 
 def _is_region(table: StructureTable, name: str) -> bool:
@@ -165,6 +177,9 @@ def _piece(
         mine = [one for one in mine if one.name != "infarct"]
     lesions = [one for one in mine if one.kind == "lesion" or _is_lesion(table, one.name)]
     organs = [one for one in mine if one not in lesions]
+    if lesions and not organs:  # "liver metastases" is one name, and tells of the liver
+        inner = [word.word for word in words[lesions[0].first : lesions[0].last - 1]]  # type: ignore[attr-defined]
+        organs = [one for one in mentions(inner, table) if one.kind == "structure" and not _is_lesion(table, one.name)]
     aspects = aspects_in(text[low:high])
     if any(one.how == "megaly" for one in organs):
         aspects = (*aspects, "enlarged")
@@ -175,7 +190,7 @@ def _piece(
         structures=tuple(dict.fromkeys(part for one in organs for part in parts_of(table, one.name, one.side))),
         lesions=tuple(dict.fromkeys(one.name for one in lesions if one.name not in _NO_LESIONS)),
         aspects=tuple(dict.fromkeys(aspects)),
-        unclear=next((one.name for one in organs if is_unclear(one, spoken, table)), ""),
+        unclear=next((one.name for one in organs if one in mine and is_unclear(one, spoken, table)), ""),
     )
 
 

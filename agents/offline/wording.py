@@ -140,6 +140,10 @@ def _in_order() -> tuple[tuple[str, str, str], ...]:
 @cache
 def name_in(structure: str, language: str) -> str:
     """What a structure is called in a language; its English name where the table has none."""
-    return next(
-        (term for other, term, means in _in_order() if other == language and means == structure), structure
-    ) if language not in ("en", "") else structure  # fmt: skip
+    if language in ("en", ""):
+        return structure
+    found = next((term for other, term, means in _in_order() if other == language and means == structure), structure)
+    if language != "de" or found == structure:
+        return found
+    *before, noun = found.split()
+    return " ".join([*before, noun.capitalize()])

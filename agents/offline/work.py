@@ -63,7 +63,7 @@ def structures_of(turn: Turn, want: Want) -> tuple[str, ...]:
 def _has_whole(turn: Turn, name: str) -> bool:
     """Whether a vessel is a stretch of another ("abdominal aorta"), which is looked for where no model knows the stretch."""
     row = turn.table.get(name)
-    whole = "" if row is None else row.part_of
+    whole = "" if row is None else row.is_a
     return (
         row is not None and turn.table.is_tube(name) and whole.startswith("segment of") and bool(turn.table.above(name))
     )
@@ -156,7 +156,10 @@ def pair_of(turn: Turn, want: Want) -> tuple[Found, Found] | None:
         return masks[-1], masks[0]  # the later scan first
     if "sum" in want.aspects or (len(masks) >= 2 and _lacks(turn, want)):
         return None
-    return (masks[0], masks[1]) if len(masks) >= 2 else None
+    if len(masks) < 2:
+        return None
+    turned = re.search(r"\b(?:percent\w*|fraction|share|proportion) of\b", turn.task.text) is not None
+    return (masks[1], masks[0]) if turned and "ratio" in want.aspects else (masks[0], masks[1])
 
 
 def _lacks(turn: Turn, want: Want) -> bool:
