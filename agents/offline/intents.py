@@ -178,6 +178,9 @@ def _other_chamber(name: str) -> str:
 
 def _is_described(task: Task, text: str, table: StructureTable) -> bool:
     """Whether words point at something by place or looks, so that a name alone would leave them out."""
+    text = re.sub(
+        r"\bfrom (?:above|below|behind|the (?:front|back|top|side|left|right))\b", "", text
+    )  # where to look from
     words = [token.word for token in tokens(text)]
     named = mentions(words, table)
     organs = [one for one in named if one.kind == "structure"]

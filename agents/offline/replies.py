@@ -27,6 +27,7 @@ from .work import (
     needs_numbers,
     seen_lesions,
     structures_of,
+    whole_of,
 )
 
 _MOST = 12
@@ -74,7 +75,8 @@ def _of(turn: Turn, want: Want) -> list[Statement]:
         tubes = [one for one in masks_of(turn, want) if turn.table.is_tube(one.name) and one.measured is not None]
         said += [_tube(turn, one) for one in tubes] + in_range(turn, want)
     derived = compared(turn, want)
-    said += [one for one in derived if not _is_refusal(turn, one)]
+    first = asks & {"volume", "size", "length", "diameter", "density"}  # numbers that can be given all the same
+    said += [one for one in derived if not (first and _is_refusal(turn, one))]
     if "list" in asks:
         pass
     elif "count" in asks and "parts" not in asks:
@@ -85,7 +87,7 @@ def _of(turn: Turn, want: Want) -> list[Statement]:
         said += [_edge(one) for one in masks_of(turn, want)]
     if needs_numbers(want) and "draft" not in asks:
         said += _numbers(turn, want)
-    said += [one for one in derived if _is_refusal(turn, one)]
+    said += [one for one in derived if first and _is_refusal(turn, one)]
     if "error" in asks and "compare" in asks:
         said += [_sureness(one) for one in masks_of(turn, want)]
     if lesion:
@@ -178,7 +180,7 @@ def _not_found(turn: Turn, one: Found) -> Statement:
 
 def _lesion(turn: Turn, want: Want) -> Statement:
     names, word = ", ".join(want.lesions), _disease_word(turn.task.text)
-    if not names or (want.lesions[0][:5] not in turn.task.text and word[:4] not in names):
+    if not names or (names not in turn.task.text and word[:4] not in names):
         names = word if not names else f"{word} ({names})"
     where = ""
     if want.structures and turn.task.language == "en":
@@ -294,16 +296,11 @@ def _caveats(turn: Turn, want: Want) -> list[Statement]:
         said.append(tell("The hilum, branches and parts of an organ are labelled by no model here.", *cite(call)))
     if re.search(r"\bweigh\w*|\bheav(?:y|ier)\b", text):
         said.append(tell("Weight is measured by no tool; the volume is given.", *cite(call)))
-    for name in structures_of(turn, want):
-        stretch = next((one for one in turn.found if one.name == name and not one.mask_id), None)
-        whole = turn.table.above(name)[:1]
-        if (
-            stretch is not None
-            and whole
-            and any(one.name == whole[0] and one.mask_id for one in turn.found)
-            and turn.table.is_tube(name)
-        ):
-            said.append(tell(f"No model labels the {name} by itself; measured is the {whole[0]}.", *cite(call)))
+    for name in want.structures:
+        whole = whole_of(turn, name)
+        there = {one.name for one in turn.found if one.mask_id}
+        if whole in there and name not in there:
+            said.append(tell(f"No model labels the {name} by itself; measured is the {whole}.", *cite(call)))
     if re.search(r"\bbicaudate\b", text):
         said.append(tell("The bicaudate distance is not offered by any tool.", *cite(call)))
     if "density" in asks:

@@ -103,6 +103,7 @@ def _spelt(low: str) -> str:
 @cache
 def _mended(word: str) -> str:
     stems = {word, *(word.removesuffix(end) for end in ("s", "es", "ed", "d", "ing", "ly", "er", "r", "'s"))}
+    stems = {stem for stem in stems if len(stem) > 3}
     if len(word) < 4 or stems & _known() or f"{word.removesuffix('ing')}e" in _known():
         return word
     meant = _speller().meant(word, 1)

@@ -56,17 +56,15 @@ def structures_of(turn: Turn, want: Want) -> tuple[str, ...]:
     own = () if is_lesion_only(want) else want.structures
     if _wants_all(turn, want):
         own = all_structures(turn)
-    wholes = tuple(turn.table.above(name)[0] for name in own if _has_whole(turn, name))
+    wholes = tuple(whole for name in own if (whole := whole_of(turn, name)))
     return tuple(dict.fromkeys((*own, *wholes, *seen_lesions(turn, want))))
 
 
-def _has_whole(turn: Turn, name: str) -> bool:
-    """Whether a vessel is a stretch of another ("abdominal aorta"), which is looked for where no model knows the stretch."""
+def whole_of(turn: Turn, name: str) -> str:
+    """What a stretch of a vessel belongs to ("aorta" of "abdominal aorta"), for models that know the whole alone; or ""."""
     row = turn.table.get(name)
-    whole = "" if row is None else row.is_a
-    return (
-        row is not None and turn.table.is_tube(name) and whole.startswith("segment of") and bool(turn.table.above(name))
-    )
+    whole = "" if row is None else row.is_a.removeprefix("segment of ")
+    return whole if row is not None and whole != row.is_a and turn.table.get(whole) is not None else ""
 
 
 def _wants_all(turn: Turn, want: Want) -> bool:
