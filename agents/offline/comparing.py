@@ -17,7 +17,7 @@ _SMALL_ML = 15.0  # below it a volume's error is a large share, and the answer s
 
 def compared(turn: Turn, want: Want) -> list[Statement]:
     """What was derived for a want, the verdict first."""
-    said: list[Statement] = []
+    said = _ranked(turn, want)
     for _want, quantity, masks in (one for one in derivations(turn) if one[0] is want):
         call = turn.with_arguments("derive", quantity=quantity, mask_ids=masks)
         if call is None:
@@ -32,6 +32,29 @@ def compared(turn: Turn, want: Want) -> list[Statement]:
     if not said and set(want.aspects) & {"compare"}:
         said = _longer(turn, want)
     return said
+
+
+def _ranked(turn: Turn, want: Want) -> list[Statement]:
+    """The largest or smallest of three and more."""
+    masks = [one for one in at_phase(turn, want) if one.row.get("volume_ml") is not None]
+    said = re.search(r"\b(largest|biggest|smallest)\b", turn.task.text)
+    if said is None or len(masks) < 3 or "compare" not in want.aspects:
+        return []
+    order = sorted(masks, key=lambda one: float(one.row["volume_ml"]), reverse=said.group(1) != "smallest")
+    rest = ", ".join(f"{one.name} {one.row['volume_ml']:g} ml" for one in order)
+    text = f"The {order[0].name} is the {said.group(1)}: {rest}."
+    return [tell(text, *_cites(*order))]
+
+
+def _mass(turn: Turn, call: Done, masks: list[Found]) -> list[Statement]:
+    row = call.result["values"][0]
+    return [
+        tell(
+            f"The {masks[0].name} has a mass of {row['value']:.4g} g{_ends(row, ' g')}, {row['formula']}.",
+            *cite(call),
+            *_cites(*masks),
+        )
+    ]
 
 
 def _pair(turn: Turn, masks: list[str]) -> tuple[Found, Found]:
@@ -55,7 +78,12 @@ def _difference(turn: Turn, call: Done, share: Done | None, pair: tuple[Found, F
         of = " of their mean" if turn.task.language == "en" else ""
         percent = f" ({abs(share.result['values'][0]['value']):.1f} %{of})"
     if row["value"] == 0:
-        text = f"Neither is larger: the {a.name} and the {b.name} measure the same, {a.row.get('volume_ml'):g} ml."
+        both = (
+            f"the {a.name} measures the same in both scans"
+            if a.name == b.name
+            else f"the {a.name} and the {b.name} measure the same"
+        )
+        text = f"Neither is larger: {both}, {a.row.get('volume_ml'):g} ml."
         return tell(text, *cite(call), *_cites(*pair))
     names = (a.name, b.name)
     if names[0] == names[1]:
@@ -209,6 +237,7 @@ def _longer(turn: Turn, want: Want) -> list[Statement]:
 
 _WORDS = {
     "ratio": _ratio, "hu_difference": _hu, "sum": _sum, "ejection_fraction": _beat, "suv": _uptake,
+    "myocardial_mass": _mass,
 }  # fmt: skip
 
 

@@ -99,6 +99,8 @@ def understand(question: str, table: StructureTable | None = None, earlier: Sequ
     if not any(want.structures or want.lesions for want in wants) and earlier:
         before = understand(earlier[-1], table, earlier[:-1])
         wants = _referred(wording.text, wants, before)
+    elif earlier and re.search(r"\bother\b", wording.text):
+        wants = _other_half(wants, understand(earlier[-1], table, earlier[:-1]), table)
     elif earlier and not any(want.aspects for want in wants) and re.search(_AND_OF, wording.text):
         asked = tuple(dict.fromkeys(a for w in understand(earlier[-1], table, earlier[:-1]).wants for a in w.aspects))
         wants = tuple(replace(want, aspects=asked) for want in wants)
@@ -168,6 +170,17 @@ def _referred(text: str, wants: tuple[Want, ...], before: Task) -> tuple[Want, .
     if own and set(own) <= {"error"}:
         own = ("error", *(aspect for aspect in asked if aspect in ("diameter", "volume", "density", "length")))
     return (Want(structures, lesions, own or asked),)
+
+
+def _other_half(wants: tuple[Want, ...], before: Task, table: StructureTable) -> tuple[Want, ...]:
+    """ "the other kidney": the half that was not asked for before."""
+    had = set(before.structures)
+    return tuple(
+        replace(want, structures=tuple(n for n in want.structures if n not in had) or want.structures, unclear="")
+        if any(table.partner(name) in had for name in want.structures)
+        else want
+        for want in wants
+    )
 
 
 def _other_chamber(name: str) -> str:

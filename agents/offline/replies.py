@@ -90,6 +90,8 @@ def _of(turn: Turn, want: Want) -> list[Statement]:
     said += [one for one in derived if first and _is_refusal(turn, one)]
     if "error" in asks and "compare" in asks:
         said += [_sureness(one) for one in masks_of(turn, want)]
+    if "where" in asks:
+        said = [_side(one) for one in masks_of(turn, want) if one.row.get("side")] + said
     if lesion:
         said.append(_lesion(turn, want))
     return said + _caveats(turn, want)
@@ -180,7 +182,7 @@ def _not_found(turn: Turn, one: Found) -> Statement:
 
 def _lesion(turn: Turn, want: Want) -> Statement:
     names, word = ", ".join(want.lesions), _disease_word(turn.task.text)
-    if not names or (names not in turn.task.text and word[:4] not in names):
+    if not names or (names not in turn.task.text and word[:4] not in names and "I do not screen" not in word):
         names = word if not names else f"{word} ({names})"
     where = ""
     if want.structures and turn.task.language == "en":
@@ -196,7 +198,7 @@ def _lesion(turn: Turn, want: Want) -> Statement:
 
 def _disease_word(text: str) -> str:
     found = re.search(
-        r"\b(white matter lesions?|metasta\w+|stones?|gallstones?|strokes?|infarct\w*|ruptur\w+|aneurysms?|fractur\w+|bleed\w*|nodul\w+|benign|cancer\w*|"
+        r"\b(white matter lesions?|metasta\w+|stones?|gallstones?|strokes?|infarct\w*|ruptur\w+|aneurysm\w*|fractur\w+|bleed\w*|nodul\w+|benign|cancer\w*|"
         r"\w*cysts?|tumou?rs?|mass|abscess\w*|thromb\w+|embol\w+|inflam\w+|\w+itis)\b",
         text,
     )
@@ -252,6 +254,12 @@ def _listed(turn: Turn, want: Want) -> list[Statement]:
         else []
     )
     return [tell(text, *cites), *more]
+
+
+def _side(one: Found) -> Statement:
+    side = str(one.row["side"])
+    place = f"on the patient's {side}" if side in ("left", "right") else "at or across the patient's middle"
+    return tell(f"The {one.name} lies {place}.", *cite(one.seen, one.mask_id))
 
 
 def _tube(turn: Turn, one: Found) -> Statement:

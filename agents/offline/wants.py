@@ -139,7 +139,10 @@ def _completed(want: Want, text: str, table: StructureTable) -> Want:
     if "uptake" in want.aspects and not want.structures and not want.lesions:
         return replace(want, lesions=("tumour",))
     both = all(re.search(rf"\b{side}\b", text) for side in ("left", "right"))
-    if both and len(want.structures) == 1 and {"compare", "ratio"} & set(want.aspects):
+    rivals = re.search(r"\b(?:bigger|larger|smaller|longer|shorter|denser|other)\b", text) and not re.search(
+        r"\bgr[oe]w", text
+    )
+    if (both or rivals) and len(want.structures) == 1 and {"compare", "ratio"} & set(want.aspects):
         other = table.partner(want.structures[0]) or _other_chamber(want.structures[0], table)
         want = replace(want, structures=(*want.structures, *([other] if other else [])))
     regions = [name for name in want.structures if (row := table.get(name)) is not None and _is_region(table, row.name)]
@@ -173,14 +176,18 @@ def _piece(
     text: str, low: int, high: int, words: Sequence[object], named: Sequence[Mention], table: StructureTable
 ) -> Want:
     mine = [one for one in named if low <= words[one.first].start < high]  # type: ignore[attr-defined]
-    if "stroke volume" in text:
-        mine = [one for one in mine if one.name != "infarct"]
+    if re.search(
+        r"stroke volume|\bheart mass|myocardial mass|ventric\w+ mass", text
+    ):  # numbers of the heart, no lesions
+        mine = [one for one in mine if one.name not in ("infarct", "mass")]
     lesions = [one for one in mine if one.kind == "lesion" or _is_lesion(table, one.name)]
     organs = [one for one in mine if one not in lesions]
     if lesions and not organs:  # "liver metastases" is one name, and tells of the liver
         inner = [word.word for word in words[lesions[0].first : lesions[0].last - 1]]  # type: ignore[attr-defined]
         organs = [one for one in mentions(inner, table) if one.kind == "structure" and not _is_lesion(table, one.name)]
     aspects = aspects_in(text[low:high])
+    if "heart_mass" in aspects:
+        aspects = tuple(one for one in aspects if one != "lesion")
     if any(one.how == "megaly" for one in organs):
         aspects = (*aspects, "enlarged")
     if any(one.how == "surgery" for one in organs):
@@ -206,6 +213,8 @@ def parts_of(table: StructureTable, name: str, side: str) -> tuple[str, ...]:
     """
     one = named_structure(table, name, side)
     row = table.get(one)
+    if one == "ventricular system of brain":  # known by its lateral ventricles
+        return table.expand("lateral ventricles")
     if row is None or row.side != "both":
         return (one,)
     parts = table.expand(one)

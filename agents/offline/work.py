@@ -16,8 +16,10 @@ _FORMATS = (
     ("stl", r"\bstl\b|\bprintable\b|\b3-?d[- ]print|\bmesh\b"), ("dicom_seg", r"\bdicom ?-?seg|\bdicomseg|\bseg (?:file|object)|\bpacs\b|\bdicom\b"),
     ("rtstruct", r"\brt ?-?struct"), ("nrrd", r"\bnrrd\b|\bslicer\b"), ("nifti", r"\bnifti\b|\bnii\b"), ("png", r"\bpng\b"),
 )  # fmt: skip
-FOREIGN_FORMATS = re.compile(r"\b(obj|fbx|ply|vtk|vtp|glb|gltf|3mf|step|dxf|pdf|docx?|pptx?|jpe?g|mha|mgz)\b")
-_NUMBERS = ("compare", "ratio", "sum", "parts", "edge", "error", "draft", "phases")
+FOREIGN_FORMATS = re.compile(
+    r"\b(obj|fbx|ply|vtk|vtp|glb|gltf|3mf|step|dxf|pdf|docx?|pptx?|xlsx?|excel|csv|json|jpe?g|mha|mgz)\b"
+)
+_NUMBERS = ("heart_mass", "compare", "ratio", "sum", "parts", "edge", "error", "draft", "phases")
 _MOST = 40  # masks measured or exported at once
 
 
@@ -196,6 +198,10 @@ def derivations(turn: Turn) -> list[tuple[Want, str, list[str]]]:
     found: list[tuple[Want, str, list[str]]] = []
     for want in turn.task.wants:
         asks = set(want.aspects)
+        if "heart_mass" in asks:
+            found += [
+                (want, "myocardial_mass", [one.mask_id]) for one in at_phase(turn, want) if "myocardium" in one.name
+            ][:1]
         if "uptake" in asks:
             found += [(want, "suv", [one.mask_id]) for one in masks_of(turn, want)[:2]]
         if "ejection" in asks or ("phases" in asks and not is_one_phase(turn) and len(turn.images) > 1):
