@@ -18,6 +18,8 @@ _SMALL_ML = 15.0  # below it a volume's error is a large share, and the answer s
 def compared(turn: Turn, want: Want) -> list[Statement]:
     """What was derived for a want, the verdict first."""
     said = _ranked(turn, want)
+    if {"compare", "length"} <= set(want.aspects) and not {"volume", "size"} & set(want.aspects):
+        said += _longer(turn, want)
     for _want, quantity, masks in (one for one in derivations(turn) if one[0] is want):
         call = turn.with_arguments("derive", quantity=quantity, mask_ids=masks)
         if call is None:

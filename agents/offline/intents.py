@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from ...imaging.plausibility.priors import partner_of
@@ -13,7 +14,7 @@ from ...retrieval.descriptions.words import phrases
 from ...retrieval.reports.lexicon import tokens
 from ...retrieval.reports.mentions import Mention, mentions
 from .talk import Said, talk_of
-from .wants import Want, aspects_in, wants_of
+from .wants import Want, wants_of
 from .wording import Wording, read
 
 Kind = Literal[
@@ -92,7 +93,11 @@ class Task:
 
 def understand(question: str, table: StructureTable | None = None, earlier: Sequence[str] = ()) -> Task:
     """The task a question sets, after the questions it may refer to."""
-    table = table or StructureTable.bundled()
+    return _understood(question, table or StructureTable.bundled(), tuple(earlier))
+
+
+@lru_cache(maxsize=64)  # asked again at every step of a run
+def _understood(question: str, table: StructureTable, earlier: tuple[str, ...]) -> Task:
     wording = read(question)
     quoted = _quoted(question)
     wants = wants_of(wording.text, table)
@@ -140,7 +145,7 @@ def _with_kind(task: Task, question: str, wording: Wording, table: StructureTabl
     unclear = next((want.unclear for want in task.wants if want.unclear and not set(want.aspects) & set(_BOTH)), "")
     if not task.wants and not task.handles:
         return replace(task, kind="unknown")
-    return replace(task, unclear="" if re.search(r"\bboth|each|either\b", wording.text) else unclear)
+    return replace(task, unclear="" if re.search(r"\b(?:both|each|either|which)\b", wording.text) else unclear)
 
 
 def _quoted(question: str) -> str:
@@ -224,6 +229,3 @@ def _points(word: str) -> bool:
         or (_SUPERLATIVE.fullmatch(word) is not None and word not in _NO_SUPERLATIVES)
         or word in ("longest", "largest")
     )
-
-
-__all__ = ["Task", "aspects_in", "understand"]

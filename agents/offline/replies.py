@@ -192,6 +192,9 @@ def _lesion(turn: Turn, want: Want) -> Statement:
     text = phrase("lesion", turn.task.language, where=where, what=names)
     if "why" in want.aspects:
         text = f"Because no model here was trained to find {names}: I cannot say, and a silent model must not be read as 'none'."
+    asked = re.search(r"\bwhite matter lesions?\b", turn.task.text)
+    if asked is not None:
+        text = text.replace(names, f"{asked.group()} ({names})")
     call = turn.last("list_models")
     return tell(text, *cite(call), *cite(turn.last("segment")))
 
