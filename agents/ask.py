@@ -30,8 +30,8 @@ from ..imaging.errors import BadCall, Failed, Unavailable
 from ..imaging.guards.atomic import write_atomically
 from ..imaging.guards.private import make_private_file, make_private_folder
 from .ledger import Problem, check, without
+from .offline.asking.permits import permitted
 from .offline.model import OfflineModel, calls_of, prompt
-from .offline.permits import permitted
 from .reply import Reply
 from .toolbox import Toolbox, open_toolbox
 

@@ -19,9 +19,8 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from ..reply import Reply
-from .answers import Done
 from .planner import next_step
-from .turn import Wanted
+from .turn import Done, Wanted
 
 REPLY = Reply.__name__
 _BEFORE = "Asked before: "

@@ -7,15 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..reply import Reply
-from . import replies, work
-from .answers import Done, said_about_job, say
-from .answers import compared as said_compared
-from .answers import described as said_described
-from .answers import measured as said_measured
-from .answers import report as said_report
-from .intents import understand
-from .talk import ABILITIES, filled, ready
-from .turn import Step, Turn, Wanted, cite, tell
+from . import work
+from .answering import replies
+from .answering.answers import compared as said_compared
+from .answering.answers import described as said_described
+from .answering.answers import measured as said_measured
+from .answering.answers import report as said_report
+from .answering.answers import said_about_job, say
+from .asking.intents import understand
+from .asking.talk import ABILITIES, filled, ready
+from .turn import Done, Step, Turn, Wanted, cite, tell
 
 _LIKE = 0.55  # score of find_structures from which a word may have been meant
 # Words of questions that name no structure.

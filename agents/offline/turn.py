@@ -9,8 +9,19 @@ from typing import Any
 
 from ...retrieval.anatomy.structures import StructureTable
 from ..reply import Cite, Reply, Statement
-from .answers import Done
-from .intents import Task
+from .asking.intents import Task
+
+
+@dataclass(frozen=True)
+class Done:
+    """A tool call and its answer."""
+
+    call_id: str
+    tool: str
+    arguments: dict[str, Any]
+    is_error: bool
+    text: str
+    result: dict[str, Any]
 
 
 @dataclass(frozen=True)

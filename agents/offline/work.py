@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...imaging.formats.table import MASK_FORMATS
-from .talk import ready
+from .asking.talk import ready
+from .asking.wants import Want
 from .turn import Found, Turn, Wanted
-from .wants import Want
 
 WAIT_S = 120.0  # no client of ours gives up before
 _FORMATS = (

@@ -83,9 +83,9 @@ def _faults(question: Question, answered: Answered, roots: Sequence[Path]) -> It
         if re.search(pattern, text, re.IGNORECASE):
             yield f"says {pattern}"
     what = question.wants["what"]
-    if any(item in QUIET for item in what) and any(call["tool"] == "measure" for call in answered.calls):
-        if not {"volume", "check"} & set(what):
-            yield "measured without being asked"
+    measured = any(call["tool"] == "measure" for call in answered.calls)
+    if measured and set(QUIET) & set(what) and not {"volume", "check"} & set(what):
+        yield "measured without being asked"
     if not question.answerable and not re.search(DECLINES, text, re.IGNORECASE):
         yield "declines nothing"
     if question.answerable and set(what) & set(SHOWS):

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -28,9 +27,11 @@ MORE = {
 
 @dataclass(frozen=True)
 class Seen:
-    """The scan as it is."""
+    """The scan as it is, and the masks that were asked for so far."""
 
     volume: Volume
+    bodies: Bodies
+    masks: dict[str, Decoded] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -50,15 +51,16 @@ class Knowing:
     def encode(self, volume: Volume, *, progress: Callable[[float], None], cancelled: Callable[[], bool]) -> Seen:
         """The scan."""
         del progress, cancelled
-        return Seen(volume)
+        return Seen(volume, _bodies_in(volume))
 
     def decode(self, features: Seen, structures: Sequence[str]) -> list[Decoded]:
         """One mask per word, empty where the scan holds no such body."""
-        bodies, table = _bodies_in(features.volume), StructureTable.bundled()
-        return [
-            _decoded(name, table.expand(name) if name not in bodies else (name,), bodies, features.volume)
-            for name in structures
-        ]
+        bodies, table = features.bodies, StructureTable.bundled()
+        for name in structures:
+            if name not in features.masks:
+                parts = (name,) if name in bodies else table.expand(name)
+                features.masks[name] = _decoded(name, parts, bodies, features.volume)
+        return [features.masks[name] for name in structures]
 
 
 def _decoded(name: str, parts: Sequence[str], bodies: Bodies, volume: Volume) -> Decoded:
@@ -107,7 +109,7 @@ def knowing_catalogue() -> Iterator[None]:
         catalogue.forget_cards()
 
 
-def _claiming(card: Any) -> Card:
+def _claiming(card: Card) -> Card:
     more = MORE.get(card.name, ())
     claimed = (*card.claimed, *(name for name in more if name not in card.claimed))
     return replace(card, claimed=claimed, vocabulary=(*card.vocabulary, *(n for n in more if n not in card.vocabulary)))

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ...imaging.formats.table import FORMATS, MASK_FORMATS
+from ....imaging.formats.table import FORMATS, MASK_FORMATS
 
 TABLE = Path(__file__).parent / "talk.tsv"
 ABILITIES = (

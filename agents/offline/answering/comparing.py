@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..reply import Cite, Statement
-from .answers import Done
+from ...reply import Cite, Statement
+from ..asking.wants import Want
+from ..turn import Done, Found, Turn, cite, tell
+from ..work import at_phase, derivations, masks_of, pair_of
 from .phrases import phrase
-from .turn import Found, Turn, cite, tell
-from .wants import Want
-from .work import at_phase, derivations, masks_of, pair_of
 
 _SMALL_ML = 15.0  # below it a volume's error is a large share, and the answer says so; our choice
 

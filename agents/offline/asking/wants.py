@@ -7,14 +7,15 @@ with the piece before ("kidneys: length, volume, hu"), so that several questions
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from ...retrieval.anatomy.structures import StructureTable
-from ...retrieval.reports.lexicon import tokens
-from ...retrieval.reports.mentions import Mention, mentions, named_structure
+from ....retrieval.anatomy.structures import StructureTable
+from ....retrieval.reports.lexicon import tokens
+from ....retrieval.reports.mentions import Mention, mentions, named_structure
 from .wording import ASPECTS
 
 _CUT = re.compile(r"[,;?!:+]|\.(?!\d)|\band\b|\bthen\b|\bas well as\b|\balso\b|\bbut\b|\bwhether\b")
@@ -169,7 +170,7 @@ def _is_region(table: StructureTable, name: str) -> bool:
 
 def _spans(text: str) -> list[tuple[int, int]]:
     cuts = [0, *(match.start() for match in _CUT.finditer(text)), len(text)]
-    return list(zip(cuts, cuts[1:], strict=False))
+    return list(itertools.pairwise(cuts))
 
 
 def _piece(

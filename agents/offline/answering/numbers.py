@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ...tools.desk.results import CUT
-from ..reply import Statement
+from ....tools.desk.results import CUT
+from ...reply import Statement
+from ..turn import Found, tell
 from .phrases import phrase
-from .turn import Found, tell
 
 _ALL = ("volume", "lengths", "density")
 _PARTS_OF = {

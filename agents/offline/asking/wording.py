@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ...retrieval.anatomy.spelling import Speller, everyday_words
-from ...retrieval.anatomy.structures import StructureTable
-from ...retrieval.reports.lexicon import report_words
+from ....retrieval.anatomy.spelling import Speller, everyday_words
+from ....retrieval.anatomy.structures import StructureTable
+from ....retrieval.reports.lexicon import report_words
 
 TABLE = Path(__file__).parent / "words.tsv"
 ASPECTS = Path(__file__).parent / "aspects.tsv"

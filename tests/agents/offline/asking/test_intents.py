@@ -2,7 +2,7 @@
 
 import pytest
 
-from ostensor.agents.offline.intents import understand
+from ostensor.agents.offline.asking.intents import understand
 
 
 @pytest.mark.parametrize(

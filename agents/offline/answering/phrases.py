@@ -6,7 +6,7 @@ import csv
 from functools import cache
 from pathlib import Path
 
-from .wording import name_in
+from ..asking.wording import name_in
 
 TABLE = Path(__file__).parent / "said.tsv"
 

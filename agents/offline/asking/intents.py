@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from ...imaging.plausibility.priors import partner_of
-from ...retrieval.anatomy.structures import StructureTable
-from ...retrieval.descriptions.words import phrases
-from ...retrieval.reports.lexicon import tokens
-from ...retrieval.reports.mentions import Mention, mentions
+from ....imaging.plausibility.priors import partner_of
+from ....retrieval.anatomy.structures import StructureTable
+from ....retrieval.descriptions.words import phrases
+from ....retrieval.reports.lexicon import tokens
+from ....retrieval.reports.mentions import Mention, mentions
 from .talk import Said, talk_of
 from .wants import Want, wants_of
 from .wording import Wording, read
