@@ -93,9 +93,9 @@ def _faults(question: Question, answered: Answered, roots: Sequence[Path]) -> It
         yield from _tools(question, answered, text)
     if question.wants["format"]:
         yield from _files(question, answered, roots, text)
-    if "render" in what and question.answerable and not _declined(question, answered):
-        if not answered.pictures or not all(png.startswith(PNG) for png in answered.pictures.values()):
-            yield "no picture"
+    drawn = answered.pictures and all(png.startswith(PNG) for png in answered.pictures.values())
+    if "render" in what and question.answerable and not drawn and not _declined(question, answered):
+        yield "no picture"
 
 
 def _declined(question: Question, answered: Answered) -> bool:
@@ -134,12 +134,13 @@ def _tools(question: Question, answered: Answered, text: str) -> Iterator[str]:
         shown = any(re.search(pattern, text, re.IGNORECASE) for pattern in (SHOWS.get(item, ""), *others))
         if item in SHOWS and not shown and not declined:
             yield f"gives no {item}"
-    if question.wants["compare"] and len(question.wants["structures"]) > 1 and not declined:
-        if not any(
-            call["tool"] in ("derive", "compare_masks", "check_report") and not call["is_error"]
-            for call in answered.calls
-        ):
-            yield "computed no comparison"
+    compared = {call["tool"] for call in answered.calls if not call["is_error"]} & {
+        "derive",
+        "compare_masks",
+        "check_report",
+    }
+    if question.wants["compare"] and len(question.wants["structures"]) > 1 and not declined and not compared:
+        yield "computed no comparison"
 
 
 def _looked_for(answered: Answered) -> set[str]:

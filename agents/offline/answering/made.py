@@ -19,6 +19,7 @@ _MOST = 12
 
 
 def pictures(turn: Turn) -> list[Statement]:
+    """Pictures that were drawn, with their files, or which structure one shall show."""
     calls = turn.all("render")
     if not draws(turn):
         return []
@@ -52,6 +53,7 @@ def pictures(turn: Turn) -> list[Statement]:
 
 
 def files(turn: Turn) -> list[Statement]:
+    """Files that were written, in the format asked for, or why none was."""
     if not turn.task.asks("export"):
         return []
     known = ", ".join(format_names(MASK_FORMATS))
@@ -92,6 +94,7 @@ def files(turn: Turn) -> list[Statement]:
 
 
 def spacing(turn: Turn) -> list[Statement]:
+    """Slices, voxel size and kind of the opened images."""
     call = turn.last("list_handles")
     if call is None or not turn.task.asks("spacing"):
         return []
@@ -114,6 +117,7 @@ def spacing(turn: Turn) -> list[Statement]:
 
 
 def contrast(turn: Turn) -> list[Statement]:
+    """What the aorta tells of contrast, which is no proof."""
     if not turn.task.asks("contrast") or turn.task.structures:
         return []
     aorta = next((one for one in turn.found if one.measured and one.measured.get("intensity")), None)
@@ -130,6 +134,7 @@ def contrast(turn: Turn) -> list[Statement]:
 
 
 def notes(turn: Turn) -> list[Statement]:
+    """What a picture leaves open."""
     text = turn.task.text
     said = []
     if draws(turn) and not turn.found and not turn.masks_named and not re.search(r"\bmip\b|\bprojection\b", text):

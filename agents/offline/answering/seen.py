@@ -47,6 +47,7 @@ def _is_other_half(turn: Turn, one: Found) -> bool:
 
 
 def said_verdict(turn: Turn, one: Found, *, volume: bool = True) -> Statement:
+    """A structure's verdict, with its volume where it has one."""
     place = f" in {one.image_id}" if len(turn.images) > 1 else ""
     row = one.row if volume else {**one.row, "volume_ml": None}
     verdict = str(row["verdict"]).replace("_", " ")
@@ -86,6 +87,7 @@ def _not_found(turn: Turn, one: Found) -> Statement:
 
 
 def said_lesion(turn: Turn, want: Want) -> Statement:
+    """That no model looks for a lesion, so that nobody reads silence as absence."""
     names, word = ", ".join(want.lesions), _disease_word(turn.task.text)
     if not names or (names not in turn.task.text and word[:4] not in names and "I do not screen" not in word):
         names = word if not names else f"{word} ({names})"
@@ -114,6 +116,7 @@ def _disease_word(text: str) -> str:
 
 
 def offered(turn: Turn, want: Want) -> Statement:
+    """What can be given instead of a lesion's verdict."""
     known = [name for name in want.structures if any(name in row["structures"] for row in turn.models)]
     if not known:
         return tell("A person has to read the scan.")
@@ -123,6 +126,7 @@ def offered(turn: Turn, want: Want) -> Statement:
 
 
 def counted(turn: Turn, want: Want) -> list[Statement]:
+    """How many of the wanted structures were found, and which."""
     rows = rows_of(turn, want)
     masks = [one for one in rows if one.mask_id and one.row["verdict"] in ("present", "unsure")]
     lesions = seen_lesions(turn, want)
@@ -142,6 +146,7 @@ def counted(turn: Turn, want: Want) -> list[Statement]:
 
 
 def listed(turn: Turn, want: Want) -> list[Statement]:
+    """Everything that was found, or a draft of its volumes."""
     masks = masks_of(turn, want)
     there = [one for one in masks if one.row["verdict"] == "present"]
     models = sorted({str(one.row["provenance"].get("model")) for one in there if one.row.get("provenance")})
@@ -165,6 +170,7 @@ def listed(turn: Turn, want: Want) -> list[Statement]:
 
 
 def said_edge(one: Found) -> Statement:
+    """Whether the scan cuts a mask."""
     faces = one.row.get("truncated_at") or []
     if faces:
         text = f"The {one.name} reaches the {', '.join(faces)} edge of the scan, so it is cut off and its volume is a lower bound."
@@ -174,12 +180,14 @@ def said_edge(one: Found) -> Statement:
 
 
 def said_side(one: Found) -> Statement:
+    """On which side of the patient a structure lies."""
     side = str(one.row["side"])
     place = f"on the patient's {side}" if side in ("left", "right") else "at or across the patient's middle"
     return tell(f"The {one.name} lies {place}.", *cite(one.seen, one.mask_id))
 
 
 def said_tube(turn: Turn, one: Found) -> Statement:
+    """A vessel's width, for which no range is on file."""
     numbers = said_numbers(one, ("lengths",), turn.task.text, turn.task.language)
     return tell(
         f"{numbers.text} No reference range for its diameter is on file, and breathing changes a vein's.", *one.cites
@@ -187,6 +195,7 @@ def said_tube(turn: Turn, one: Found) -> Statement:
 
 
 def said_sureness(one: Found) -> Statement:
+    """How sure a mask is: the Dice to expect and the interval of its volume."""
     known = one.row.get("confidence")
     ends = one.row.get("volume_90_ml")
     said = f"an expected Dice of {known:.2f}" if known is not None else "no calibrated confidence"
