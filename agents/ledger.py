@@ -30,6 +30,9 @@ _VERDICTS = {
     "contradicted": "contradicted", "cannot tell": "cannot_tell", "cannot_tell": "cannot_tell",
 }  # fmt: skip
 _VERDICT = re.compile(r"\b(" + "|".join(re.escape(word) for word in sorted(_VERDICTS, key=len, reverse=True)) + r")\b")
+_COUNTED = re.compile(
+    r" (?:structures|images|masks|organs)\b"
+)  # "18 structures", like "two structures", may count the citations
 _SIGNED = ("difference", "asymmetry", "hu_difference")
 _UNIT_OF_KEY = (("_ml", "ml"), ("_mm", "mm"), ("_cm", "cm"))
 
@@ -116,8 +119,7 @@ def _check(number: int, statement: Statement, results: Results, *, asks: bool) -
     return [
         Problem(number, shown, "altered")
         for shown, value, unit in claims
-        if not any(_bears(fact, value, unit, shown) for fact in facts)
-        and not (unit in ("count", "") and value == cited and "." not in shown)
+        if not any(_bears(fact, value, unit, shown) for fact in facts) and not (unit == "count" and value == cited)
     ]
 
 
@@ -125,6 +127,7 @@ def _numbers(text: str) -> Iterator[tuple[str, Any, str]]:
     for match in _NUMBER.finditer(text):
         unit = _UNIT.match(text, match.end())
         name = (unit.group(1) or unit.group(2)).lower().rstrip("s") if unit else ""
+        name = "count" if _COUNTED.match(text, match.end()) else name
         yield match.group(), float(match.group()), name
     for word in re.findall(r"[^\W\d_]+", text.lower()):
         if word in _WORDS:

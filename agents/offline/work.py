@@ -92,7 +92,8 @@ def next_calls(turn: Turn) -> list[Wanted]:
     asks_models = any(w.lesions or "lesion" in w.aspects or _wants_all(turn, w) for w in task.wants) or task.asks(
         "list", "draft"
     )
-    if (asks_models or task.asks("spacing", "export")) and turn.last("list_handles") is None and turn.images:
+    nameless = task.asks("export") and not task.structures and not turn.masks_named
+    if (asks_models or nameless or task.asks("spacing")) and turn.last("list_handles") is None and turn.images:
         return [Wanted("list_handles", {"kind": "images"})]
     if asks_models and turn.last("list_models") is None:
         return [Wanted("list_models", {})]

@@ -51,11 +51,10 @@ def said_verdict(turn: Turn, one: Found, *, volume: bool = True) -> Statement:
     place = f" in {one.image_id}" if len(turn.images) > 1 else ""
     row = one.row if volume else {**one.row, "volume_ml": None}
     verdict = str(row["verdict"]).replace("_", " ")
-    found = "found and " if row["verdict"] == "present" and turn.task.asks("presence") else ""
     size = ""
     if row.get("volume_ml") is not None:
         size = f", {row['volume_ml']:g} ml{CUT if row.get('volume_is') == 'cut by the edge' else ''}"
-    text = phrase("present", turn.task.language, name=one.name, found=found, verdict=verdict, place=place, size=size)
+    text = phrase("present", turn.task.language, name=one.name, verdict=verdict, place=place, size=size)
     if row["verdict"] == "unsure":
         text += " Do not rely on this mask."
     return tell(text, *cite(one.seen, one.mask_id))
