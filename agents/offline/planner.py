@@ -122,8 +122,6 @@ def _refused(turn: Turn) -> Reply | None:
         if measured is not None and not measured.is_error:
             return said_measured([], measured)
         return _failed(turn, "measure", "derive", "render", "export")
-    if turn.masks_named:
-        return None
     return None
 
 

@@ -131,9 +131,8 @@ def is_named(turn: Turn, one: Found, names: Sequence[str]) -> bool:
 def is_pair_of(turn: Turn, one: Found, there: set[str]) -> bool:
     """Whether a row is a pair whose halves, or other parts, are there themselves."""
     row = turn.table.get(one.name)
-    return row is not None and row.side == "both" and bool(set(turn.table.expand(one.name)) - {one.name} & there) and bool(
-        set(turn.table.expand(one.name)) & there - {one.name}
-    )  # fmt: skip
+    parts = set(turn.table.expand(one.name)) - {one.name}
+    return row is not None and row.side == "both" and bool(parts & there)
 
 
 def _measures(turn: Turn) -> list[Wanted]:

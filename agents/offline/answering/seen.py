@@ -199,8 +199,6 @@ def said_sureness(one: Found) -> Statement:
     ends = one.row.get("volume_90_ml")
     said = f"an expected Dice of {known:.2f}" if known is not None else "no calibrated confidence"
     if ends:
-        said += f", and nine of ten true volumes lie in the interval {ends[0]:g} to {ends[1]:g} ml".replace(
-            "nine of ten true volumes lie", "the 90 % volume error spans"
-        )
+        said += f", and the 90 % error of its volume spans {ends[0]:g} to {ends[1]:g} ml"
     text = f"The mask of the {one.name} has {said}; tilt, noise and the mask's border add an error of about a voxel to lengths."
-    return tell(text.replace(" in the interval", " the interval"), *cite(one.seen, one.mask_id))
+    return tell(text, *cite(one.seen, one.mask_id))

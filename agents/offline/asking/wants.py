@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from ....retrieval.anatomy.structures import StructureTable
-from ....retrieval.reports.lexicon import tokens
+from ....retrieval.reports.lexicon import Token, tokens
 from ....retrieval.reports.mentions import Mention, mentions, named_structure
 from .wording import ASPECTS
 
@@ -174,9 +174,9 @@ def _spans(text: str) -> list[tuple[int, int]]:
 
 
 def _piece(
-    text: str, low: int, high: int, words: Sequence[object], named: Sequence[Mention], table: StructureTable
+    text: str, low: int, high: int, words: Sequence[Token], named: Sequence[Mention], table: StructureTable
 ) -> Want:
-    mine = [one for one in named if low <= words[one.first].start < high]  # type: ignore[attr-defined]
+    mine = [one for one in named if low <= words[one.first].start < high]
     if re.search(
         r"stroke volume|\bheart mass|myocardial mass|ventric\w+ mass", text
     ):  # numbers of the heart, no lesions
@@ -184,7 +184,7 @@ def _piece(
     lesions = [one for one in mine if one.kind == "lesion" or _is_lesion(table, one.name)]
     organs = [one for one in mine if one not in lesions]
     if lesions and not organs:  # "liver metastases" is one name, and tells of the liver
-        inner = [word.word for word in words[lesions[0].first : lesions[0].last - 1]]  # type: ignore[attr-defined]
+        inner = [word.word for word in words[lesions[0].first : lesions[0].last - 1]]
         organs = [one for one in mentions(inner, table) if one.kind == "structure" and not _is_lesion(table, one.name)]
     aspects = aspects_in(text[low:high])
     if "heart_mass" in aspects:
@@ -193,7 +193,7 @@ def _piece(
         aspects = (*aspects, "enlarged")
     if any(one.how == "surgery" for one in organs):
         aspects = (*aspects, "presence")
-    spoken = [word.word for word in words]  # type: ignore[attr-defined]
+    spoken = [word.word for word in words]
     return Want(
         structures=tuple(dict.fromkeys(part for one in organs for part in parts_of(table, one.name, one.side))),
         lesions=tuple(dict.fromkeys(one.name for one in lesions if one.name not in _NO_LESIONS)),
