@@ -30,6 +30,10 @@ _VERDICTS = {
     "contradicted": "contradicted", "cannot tell": "cannot_tell", "cannot_tell": "cannot_tell",
 }  # fmt: skip
 _VERDICT = re.compile(r"\b(" + "|".join(re.escape(word) for word in sorted(_VERDICTS, key=len, reverse=True)) + r")\b")
+_COUNTED = re.compile(
+    r" (?:structures|images|masks|organs)\b"
+)  # "18 structures", like "two structures", may count the citations
+_SIGNED = ("difference", "asymmetry", "hu_difference")
 _UNIT_OF_KEY = (("_ml", "ml"), ("_mm", "mm"), ("_cm", "cm"))
 
 
@@ -65,12 +69,24 @@ class _Fact:
     unit: str
 
 
-def check(reply: Reply, results: Results) -> list[Problem]:
-    """Every claim of the answer that its citations do not bear out; empty when all is well."""
+def check(reply: Reply, results: Results, question: str = "") -> list[Problem]:
+    """Every claim of the answer that its citations do not bear out; empty when all is well.
+
+    Args:
+        question: what it quotes in “” word by word claims nothing.
+    """
     asks = reply.kind == "question"
     return [
-        p for number, statement in enumerate(reply.statements) for p in _check(number, statement, results, asks=asks)
+        p
+        for number, statement in enumerate(reply.statements)
+        for p in _check(number, _unquoted(statement, question), results, asks=asks)
     ]
+
+
+def _unquoted(statement: Statement, question: str) -> Statement:
+    low = question.lower()
+    text = re.sub(r"“([^”]+)”", lambda m: " " if m.group(1).lower() in low else m.group(), statement.text)
+    return statement if text == statement.text else statement.model_copy(update={"text": text})
 
 
 def without(reply: Reply, problems: list[Problem]) -> Reply:
@@ -111,8 +127,9 @@ def _numbers(text: str) -> Iterator[tuple[str, Any, str]]:
     for match in _NUMBER.finditer(text):
         unit = _UNIT.match(text, match.end())
         name = (unit.group(1) or unit.group(2)).lower().rstrip("s") if unit else ""
+        name = "count" if _COUNTED.match(text, match.end()) else name
         yield match.group(), float(match.group()), name
-    for word in re.findall(r"[a-z]+", text.lower()):
+    for word in re.findall(r"[^\W\d_]+", text.lower()):
         if word in _WORDS:
             yield word, float(_WORDS[word]), "count"
 
@@ -142,11 +159,17 @@ def _rows_with(node: Any, handle: str) -> Iterator[Mapping[str, Any]]:
 def _facts(node: Any, unit: str = "") -> Iterator[_Fact]:
     if isinstance(node, Mapping):
         own = str(node.get("unit", "")).lower()
+        if str(node.get("quantity", "")) in _SIGNED:  # "the left is larger by 43 ml" turns the sign round
+            yield from (
+                _Fact(-node[k], own) for k in ("value", "low_90", "high_90") if isinstance(node.get(k), int | float)
+            )
         for key, value in node.items():
             named = next((u for end, u in _UNIT_OF_KEY if str(key).endswith(end)), "")
             yield from _facts(value, named or own or unit)
             if isinstance(value, list):
                 yield _Fact(float(len(value)), "count")
+            if "_90" in str(key) and value is not None:
+                yield _Fact(90.0, "%")  # the key says of what share the interval is
     elif isinstance(node, list):
         for item in node:
             yield from _facts(item, unit)
@@ -172,6 +195,8 @@ def _bears(fact: _Fact, value: Any, unit: str, shown: str) -> bool:
         return False
     if unit == "count" or fact.unit == "count":
         return unit in ("count", "") and float(fact.value) == value
+    if unit == "%" and fact.unit == "%":
+        return _same_number(float(fact.value), value, shown)
     if unit == "%":
         return _same_number(100 * float(fact.value), value, shown)
     if unit == "cm" and fact.unit == "mm":

@@ -30,6 +30,10 @@ def ask(
     image: Annotated[
         list[str] | None, typer.Option(help="A scan inside a root, or an img_ handle (repeatable).")
     ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option(help="Id of an earlier run: 'it' and 'the other one' mean what it asked for; its scans are used."),
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="A text file with a report.")] = None,
     ehr: Annotated[
         Path | None, typer.Option(help="A health record for prognosis: JSON, a CSV row or a FHIR R4 bundle.")
@@ -61,6 +65,11 @@ def ask(
     with opened_desk(store, root, "all", purpose) as desk, recording(desk, record, session):
         server, folder = build_server(desk), desk.store.folder / "agent"
         log_to_stderr()
+        earlier: list[str] = []
+        if after is not None:
+            before = agent.thread_of(after, folder)
+            earlier = [*before.earlier, before.question]
+            images = images or [image_id for image_id, _modality in before.images]
 
         async def run(listen: Any) -> Any:
             if resume is not None:
@@ -70,6 +79,7 @@ def ask(
                 question,
                 server,
                 images=images,
+                earlier=earlier,
                 report=text,
                 ehr=record_text,
                 model=model,
@@ -81,11 +91,17 @@ def ask(
             answered = anyio.run(
                 run, lambda part: status.update(f"{part.get('progress', 0):.0%} {part.get('message')}")
             )
-    if pictures is not None:
-        pictures.mkdir(parents=True, exist_ok=True)
+    place = pictures or folder / "pictures"
+    if answered.pictures:
+        place.mkdir(parents=True, exist_ok=True)
         for name, png in answered.pictures.items():
-            (pictures / f"{name}.png").write_bytes(png)
+            (place / f"{name}.png").write_bytes(png)
     typer.echo(json.dumps(_as_json(answered)) if as_json else _as_text(answered))
+    if not as_json:
+        for name in answered.pictures:
+            typer.echo(f"Picture: {place / name}.png")
+        if answered.reply is not None:
+            typer.echo(f"Go on with: ostensor ask --after {answered.thread_id} '...'", err=True)
 
 
 def replay(

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from ostensor.agents.ask import MOST_TOOL_CALLS, Answered, ask, chat_model, resume
+from ostensor.agents.ask import MOST_TOOL_CALLS, Answered, ask, chat_model, resume, thread_of
 from ostensor.agents.toolbox import open_toolbox
 from ostensor.imaging.errors import BadCall, Unavailable
 from ostensor.server.mcp.server import build_server
@@ -219,3 +219,28 @@ def test_ask_needs_no_report_folder(desk: Desk) -> None:
         return (await ask("Which models are there?", build_server(desk))).text
 
     assert "toy-ct" in anyio.run(run)
+
+
+def test_a_question_may_follow_another(question: Question, folder: Path) -> None:
+    """What was asked before names the structure; it permits no tool of its own, and is kept for the next one."""
+    answered = question("And its volume?", earlier=["Show me the liver, then export it"], folder=folder)
+    assert tools_of(answered) == ["segment", "measure"]
+    assert "The liver measures" in answered.text
+    kept = thread_of(answered.thread_id, folder)
+    assert (kept.question, kept.earlier) == ("And its volume?", ("Show me the liver, then export it",))
+
+
+def test_the_format_asked_for_is_the_one_that_waits_for_approval(question: Question, folder: Path) -> None:
+    waiting = question("Export the liver as DICOM SEG", folder=folder)
+    assert waiting.pending[0]["args"]["format"] == "dicom_seg"
+    declined = question("Export the liver as an OBJ mesh", folder=folder)
+    assert declined.pending == ()
+    assert "OBJ is not offered" in declined.text
+
+
+def test_a_lesion_no_model_looks_for_is_declined_and_not_absent(question: Question) -> None:
+    answered = question("Any metastases in the liver?")
+    assert answered.reply is not None
+    assert answered.reply.kind == "refusal"
+    assert "no model here looks for metastasis" in answered.text
+    assert "absent" not in answered.text

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ostensor.agents.intents import permitted
+from ostensor.agents.offline.asking.permits import permitted
 from ostensor.tools.registry import TOOLS
 
 from .conftest import Question

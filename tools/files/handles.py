@@ -79,6 +79,8 @@ def _row(record: ImageRecord | MaskRecord | JobRecord) -> Row:
     if isinstance(record, ImageRecord):
         row = {"handle": record.image_id, "kind": "image", "alias": alias_of_image(record), "modality": record.modality}
         row["shape"] = list(record.grid.shape)
+        if record.grid.spacing_known:
+            row["spacing_mm"] = [round(float(mm), 4) for mm in record.grid.spacing_mm]
     elif isinstance(record, MaskRecord):
         row = {"handle": record.mask_id, "kind": "mask", "alias": alias_of_mask(record), "image_id": record.image_id}
         if record.facts.get("verdict"):

@@ -25,7 +25,11 @@ REPORT = "FINDINGS: The liver is normal. The left kidney is surgically absent. A
 RUNS = {
     "measure": ("How large is the liver?", "", "measures 8.813 ml"),
     "verdicts": ("Segment both kidneys, the urinary bladder and the pancreas", "", "right kidney is unsure"),
-    "compare": ("Is the liver larger than the left kidney?", "", "The liver is larger than the left kidney."),
+    "compare": (
+        "Is the liver larger than the left kidney?",
+        "",
+        "the liver is larger than the left kidney, by 8.268 ml",
+    ),
     "report": ("Check this report", REPORT, "1 supported, 1 contradicted"),
 }
 

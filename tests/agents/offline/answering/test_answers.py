@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from ostensor.agents.answers import Done, measured
+from ostensor.agents.offline.answering.answers import measured
+from ostensor.agents.offline.turn import Done
 
 
 def row(mask_id: str, structure: str, volume_ml: float, **facts: Any) -> dict[str, Any]:

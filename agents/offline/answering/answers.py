@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import exp, hypot, log
 from typing import Any
 
-from ..tools.describing.comparing import volume_error
-from ..tools.desk.results import CUT
-from .reply import Cite, Reply, Statement
+from ....tools.describing.comparing import volume_error
+from ....tools.desk.results import CUT
+from ...reply import Cite, Reply, Statement
+from ..turn import Done
 
 _MOST = 12
-
-
-@dataclass(frozen=True)
-class Done:
-    """A tool call and its answer."""
-
-    call_id: str
-    tool: str
-    arguments: dict[str, Any]
-    is_error: bool
-    text: str
-    result: dict[str, Any]
 
 
 def say(kind: str, text: str, call: Done | None = None, more: str = "") -> Reply:

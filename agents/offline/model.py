@@ -18,11 +18,12 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from .answers import Done
-from .planner import Wanted, next_step
-from .reply import Reply
+from ..reply import Reply
+from .planner import next_step
+from .turn import Done, Wanted
 
 REPLY = Reply.__name__
+_BEFORE = "Asked before: "
 
 
 class OfflineModel(BaseChatModel):
@@ -53,9 +54,9 @@ class OfflineModel(BaseChatModel):
     ) -> ChatResult:
         del stop, run_manager
         tools = tuple(name for name in kwargs.get("tool_names", ()) if name != REPLY)
-        question, images, attached = read_messages(messages)
+        question, images, attached, earlier = read_messages(messages)
         done = calls_of(messages)
-        step = next_step(question, images, tools, done, attached=attached)
+        step = next_step(question, images, tools, done, attached=attached, earlier=earlier)
         wanted = [Wanted(REPLY, step.model_dump(mode="json"))] if isinstance(step, Reply) else step
         calls = [
             {"name": one.tool, "args": one.arguments, "id": _call_id(len(done) + n, one), "type": "tool_call"}
@@ -65,17 +66,23 @@ class OfflineModel(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=message)])
 
 
-def prompt(question: str, images: Sequence[tuple[str, str]], attached: Mapping[str, str]) -> HumanMessage:
+def prompt(
+    question: str, images: Sequence[tuple[str, str]], attached: Mapping[str, str], earlier: Sequence[str] = ()
+) -> HumanMessage:
     """The user's turn: the question first, then what was opened, then what texts are attached.
 
     Args:
         images: (handle, modality).
         attached: "@report" or "@ehr" -> its text, of which only the length enters the conversation.
+        earlier: questions asked before, the first first.
     """
     listed = ", ".join(f"{image_id} ({modality})" for image_id, modality in images) or "none"
     blocks: list[str | dict[Any, Any]] = [
         {"type": "text", "text": question, "id": "question"},
         {"type": "text", "text": f"Images: {listed}.", "id": "images"},
+    ]
+    blocks += [
+        {"type": "text", "text": f"{_BEFORE}{text}", "id": f"earlier-{number}"} for number, text in enumerate(earlier)
     ]
     for name, content in attached.items():
         argument = name.removeprefix("@")
@@ -85,15 +92,16 @@ def prompt(question: str, images: Sequence[tuple[str, str]], attached: Mapping[s
     return HumanMessage(content=blocks, id="question")
 
 
-def read_messages(messages: Sequence[BaseMessage]) -> tuple[str, tuple[str, ...], frozenset[str]]:
-    """Question, image handles and which texts are attached, from the first human message."""
+def read_messages(messages: Sequence[BaseMessage]) -> tuple[str, tuple[str, ...], frozenset[str], tuple[str, ...]]:
+    """Question, image handles, which texts are attached and what was asked before, from the first human message."""
     first = next(message for message in messages if isinstance(message, HumanMessage))
     if isinstance(first.content, str):
-        return first.content, (), frozenset()
+        return first.content, (), frozenset(), ()
     blocks = [block for block in first.content if isinstance(block, dict)]
     texts = {str(block.get("id", n)): str(block.get("text", "")) for n, block in enumerate(blocks)}
     images = tuple(word for word in texts.get("images", "").replace(",", " ").split() if word.startswith("img_"))
-    return texts.get("question", ""), images, frozenset({"report", "ehr"} & set(texts))
+    before = tuple(text.removeprefix(_BEFORE) for key, text in texts.items() if key.startswith("earlier-"))
+    return texts.get("question", ""), images, frozenset({"report", "ehr"} & set(texts)), before
 
 
 def calls_of(messages: Sequence[BaseMessage]) -> list[Done]:

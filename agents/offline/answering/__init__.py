@@ -1,0 +1,1 @@
+"""Sentences of answers, each with what it rests on."""

@@ -1,0 +1,1 @@
+"""A question, understood: its words, its pieces, its kind, and which tools it permits."""
