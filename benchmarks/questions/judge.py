@@ -1,4 +1,4 @@
-"""Was a question answered? Rules over the calls, the answer and the files; written before the planner was looked at.
+"""Was a question answered? Rules over the calls, the answer and the files; written before the planner's answers were looked at.
 
 A right answer called the right tools with the right structures and arguments, opens with the number or verdict asked for,
 keeps every citation, and left what it claims: pictures, and files of the format asked for. What cannot be done must be
