@@ -141,6 +141,31 @@ def test_it_ends_in_time_and_says_so(root: Path, monkeypatch: pytest.MonkeyPatch
     assert len(found.entries) < 41
 
 
+def test_folders_may_lie_a_thousand_deep(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than Python's own stack holds; the path is still one that Linux opens."""
+    content = (root / "ct.nii.gz").read_bytes()
+    monkeypatch.chdir(root)
+    for _ in range(1200):
+        Path("a").mkdir()
+        os.chdir("a")
+    Path("b.nii.gz").write_bytes(content)
+    found = survey(root, Door((root,)), seconds=60.0)
+    Path("b.nii.gz").unlink()
+    for _ in range(1200):  # no recursion removes it later
+        os.chdir("..")
+        Path("a").rmdir()
+    assert found.complete
+    assert [entry.path.name for entry in found.entries] == ["b.nii.gz", "ct.nii.gz"]
+
+
+def test_a_forest_of_empty_folders_ends_in_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(50):
+        (root / f"d{number}").mkdir()
+    clock = iter(range(100_000))
+    monkeypatch.setattr(survey_module.time, "monotonic", lambda: float(next(clock)))
+    assert not survey(root, Door((root,)), seconds=30.0).complete
+
+
 def test_a_thousand_files_take_less_than_the_time_allowed(root: Path) -> None:
     content = (root / "ct.nii.gz").read_bytes()
     for number in range(1000):
