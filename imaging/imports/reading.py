@@ -40,6 +40,13 @@ def read_labels(
         BadCall: no masks, damaged, or of another scan.
     """
     withhold_header_values()
+    found = _read(path, target, check, resample=resample, within=within)
+    if len(found.pieces) > MOST_PIECES:
+        raise BadCall(f"'{path.name}' holds {len(found.pieces)} masks, more than any list of structures. Export fewer.")
+    return found
+
+
+def _read(path: Path, target: Grid, check: Check, *, resample: bool, within: Sequence[Path]) -> LabelFile:
     door = Door(tuple(folder.resolve() for folder in within)) if within else ANYWHERE
     if path.is_dir():
         files = _label_files(path)
