@@ -107,6 +107,8 @@ def _of_folder(files: Sequence[Path], door: Door) -> LabelFile:
             raise BadCall(
                 f"'{name}' holds {len(one.pieces)} labels. A folder is read as one structure per file. Give that file itself."
             )
+        if not all(piece.exact for piece in one.pieces):
+            raise BadCall(f"'{name}' holds fractions. Those are read one file at a time: give that file itself.")
         if not one.grid.same_as(first.grid):
             raise BadCall(f"'{name}' lies on another grid than '{files[0].name}'. Give one of them.")
         return one.read_layer(0) > 0

@@ -53,7 +53,7 @@ def read_segmentation(data: Any, name: str, target: Grid, sha256: str) -> LabelF
         before = {number: float(sums[owners == number].sum()) for number, _ in segments}
     notes = (FRACTIONS,) if before else ()
     pieces = [
-        Piece(str(number), _names(item), layer, before_ml=before.get(number), notes=notes)
+        Piece(str(number), _names(item), layer, exact=not before, before_ml=before.get(number), notes=notes)
         for layer, (number, item) in enumerate(segments)
     ]
 
