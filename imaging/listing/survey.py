@@ -77,18 +77,18 @@ def survey(
                 complete = False
                 break
             path = Path(entry.path)
-            if not wanted(path):
-                continue
             row = format_of(entry.name)
             if row is not None:
                 plain.setdefault(path.parent, []).append((path, row))
+            elif not wanted(path):
+                continue
             elif entry.name.lower().endswith(".zip"):
                 found.append(Entry(path, "zip"))
             elif _DICOM_NAMES.fullmatch(entry.name):
                 heads.add(path, entry.stat(follow_symlinks=False).st_size)
         complete = complete and time.monotonic() <= until  # the walk itself may have used it up
         for files in plain.values():
-            for one in _volumes(files, door, is_structure):
+            for one in _volumes(files, door, wanted, is_structure):
                 found.append(one)
                 if time.monotonic() > until:
                     complete = False
@@ -111,14 +111,17 @@ def _files(folder: Path, until: float, *, deep: bool) -> Iterator[os.DirEntry[st
             waiting += [entry.path for entry in reversed(listed) if entry.is_dir(follow_symlinks=False)]
 
 
-def _volumes(files: list[tuple[Path, Format]], door: Door, is_structure: Callable[[str], bool]) -> Iterator[Entry]:
-    """The files of a folder; those named after structures are one set of masks."""
-    named = [path for path, _ in files if is_structure(path.name)]
-    if len(named) >= LEAST_FOLDER and len(named) == len(files):
-        first = headline(*files[0], door)
-        yield Entry(named[0].parent, "masks", first.shape, first.spacing_mm, files=len(named), is_labels=True)
+def _volumes(
+    files: list[tuple[Path, Format]], door: Door, wanted: Callable[[Path], bool], is_structure: Callable[[str], bool]
+) -> Iterator[Entry]:
+    """What counts of a folder's files; where all are named after structures, they are one set of masks."""
+    asked = [(path, row) for path, row in files if wanted(path)]
+    if asked and len(files) >= LEAST_FOLDER and all(is_structure(path.name) for path, _ in files):
+        path, row = files[0]
+        first = headline(path, row, door)
+        yield Entry(path.parent, "masks", first.shape, first.spacing_mm, files=len(files), is_labels=True)
         return
-    for path, row in files:
+    for path, row in asked:
         yield _of_file(path, headline(path, row, door))
 
 
