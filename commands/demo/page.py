@@ -38,8 +38,9 @@ def sentence(looked: Looked) -> str:
 
 def _scan(looked: Looked, *, first: bool) -> list[str]:
     head = "h1" if first else "h2"
+    picture = [_picture(looked.picture, f"What was found in {looked.name}")] if looked.picture else []
     return [
-        _picture(looked.picture, f"What was found in {looked.name}"),
+        *picture,
         f"<{head}>{html.escape(sentence(looked))}</{head}>",
         _verdicts(looked),
     ]

@@ -68,14 +68,17 @@ class Walk:
         found = await self.call("segment", image_id=image, structures=list(words), wait_s=300)
         masks = [row["mask_id"] for row in found["masks"] if row["verdict"] == "present"]
         if not masks:
+            self.looked.append(Looked(name, found["masks"], b"", {}))
             return image
-        await self.call("measure", mask_ids=masks, what=["volume", "diameters"], allow_synthetic=made is not None)
+        sizes = await self.call(
+            "measure", mask_ids=masks, what=["volume", "diameters"], allow_synthetic=made is not None
+        )
         await self.call("render", image_id=image, mask_ids=masks, view="montage")
         picture = self.calls[-1].pictures[0]
         await self.call("render", image_id=image, mask_ids=masks, view="montage", kind="surface")
         await self.call("export", mask_ids=masks[:1], folder=str(self._folder.resolve()))
         truth = {} if made is None else {key: float(ml) for key, ml in made.whole_ml.items()}
-        measured = {row["mask_id"]: row["volume_ml"] for row in self.calls[-4].result["measurements"]}
+        measured = {row["mask_id"]: row["volume_ml"] for row in sizes["measurements"]}
         rows = [row | {"volume_ml": measured.get(row["mask_id"], row["volume_ml"])} for row in found["masks"]]
         self.looked.append(Looked(name, rows, picture, truth))
         return image

@@ -78,13 +78,14 @@ def calcium_score(region: Region, image: Volume) -> Calcium:
     summed, lesions, voxels = 0.0, 0, 0
     for area, grey in zip(bright, np.moveaxis(greys, axial, 0), strict=True):
         labels, count = scipy.ndimage.label(area, _NEIGHBOURS)
-        for number in range(1, count + 1):
-            mine = labels == number
-            size = int(np.count_nonzero(mine))
-            if size * pixel_mm2 < LEAST_MM2:
-                continue
-            weight = 1 + int(np.searchsorted(STEPS_HU, float(grey[mine].max()), side="right"))
-            summed, lesions, voxels = summed + weight * size * pixel_mm2, lesions + 1, voxels + size
+        sizes = np.bincount(labels.ravel(), minlength=count + 1)
+        counting = 1 + np.flatnonzero(sizes[1:] * pixel_mm2 >= LEAST_MM2)
+        if not len(counting):
+            continue
+        brightest = np.asarray(scipy.ndimage.maximum(grey, labels, counting))
+        weights = 1 + np.searchsorted(STEPS_HU, brightest, side="right")
+        summed += float((weights * sizes[counting]).sum()) * pixel_mm2
+        lesions, voxels = lesions + len(counting), voxels + int(sizes[counting].sum())
     scale = 1.0 if abs(slice_mm - SLICE_MM) < NEAR_MM else slice_mm / SLICE_MM
     return Calcium(summed * scale, summed, lesions, voxels * region.grid.voxel_ml, slice_mm)
 

@@ -32,7 +32,7 @@ def propagate(formula: Callable[..., float], *inputs: Estimate) -> Estimate:
 
     Each input is moved to either end of its interval while the others stay; the changes downwards and upwards are added
     in quadrature each for itself, so that a crooked formula and uneven intervals keep their lean. No interval where an
-    input has none.
+    input has none, or where an end of it has no value in the formula: a volume of 0 has no ratio and no logarithm.
 
     Source: JCGM 100:2008 (GUM), 5.1.2, with the changes found by moving an input as in 5.1.3, note 2.
     """
@@ -42,7 +42,10 @@ def propagate(formula: Callable[..., float], *inputs: Estimate) -> Estimate:
     for n, one in enumerate(inputs):
         if one.low is None or one.high is None:
             return Estimate(middle)
-        changes = [formula(*values[:n], end, *values[n + 1 :]) - middle for end in (one.low, one.high)]
+        try:
+            changes = [formula(*values[:n], end, *values[n + 1 :]) - middle for end in (one.low, one.high)]
+        except (ZeroDivisionError, ValueError):
+            return Estimate(middle)
         down += min(0.0, *changes) ** 2
         up += max(0.0, *changes) ** 2
     return Estimate(middle, middle - math.sqrt(down), middle + math.sqrt(up))

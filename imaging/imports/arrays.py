@@ -55,7 +55,7 @@ def _with_fractions(pieces: Sequence[Piece], whole: Whole, grid: Grid) -> tuple[
     if whole.fractions is None:
         return tuple(pieces)
     before = whole.fractions * grid.voxel_ml if grid.spacing_known else None
-    return tuple(replace(piece, before_ml=before, notes=(FRACTIONS,)) for piece in pieces)
+    return tuple(replace(piece, exact=False, before_ml=before, notes=(FRACTIONS,)) for piece in pieces)
 
 
 def _pieces(labels: Labels, name: str, names: Names, layer: int) -> tuple[Piece, ...]:

@@ -32,7 +32,8 @@ class Piece:
         names: what the file calls it, likeliest first; () for a number without a name.
         layer: which layer it lies in.
         values: of the layer that belong to it.
-        before_ml: its volume as the file says it, where that is not its voxels': outlines, fractions.
+        exact: the file has these very voxels; False for what was made of outlines or fractions.
+        before_ml: of what is not exact, its volume as the file says it; None where that is not known.
         notes: what was lost or assumed in reading it, one sentence each.
     """
 
@@ -40,6 +41,7 @@ class Piece:
     names: tuple[str, ...]
     layer: int
     values: tuple[int, ...] = (1,)
+    exact: bool = True
     before_ml: float | None = None
     notes: tuple[str, ...] = ()
 

@@ -38,7 +38,7 @@ class Laid:
     @property
     def is_exact(self) -> bool:
         """Whether every voxel of the file is a voxel of the image, and no other."""
-        return not (self.moved or self.outside) and self.piece.before_ml is None
+        return not (self.moved or self.outside) and self.piece.exact
 
 
 def lay(
@@ -85,7 +85,7 @@ def _layer(layer: Labels, pieces: list[Piece], place: Place, file: LabelFile) ->
     for piece in pieces:
         known = [value for value in piece.values if value < len(every)]
         before = int(every[known].sum())
-        told = piece.before_ml if piece.before_ml is not None or unit is None else before * unit
+        told = piece.before_ml if not piece.exact else None if unit is None else before * unit
         yield Laid(
             piece,
             _region(moved, piece, boxes, place.target),

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import BadCall
 from ..guards.doors import Door
+from .labels import MOST_NUMBER
 
 FREESURFER = Path(__file__).parent / "freesurfer.tsv"
 FREESURFER_NOTE = "Numbers were read as FreeSurfer's (aseg)."
@@ -118,7 +119,7 @@ def _dataset(text: str) -> Names:
         return {}
     found: dict[tuple[int, ...], str] = {}
     for key, value in labels.items():
-        if isinstance(value, str) and str(key).isdecimal():
+        if isinstance(value, str) and re.fullmatch(r"\d{1,9}", str(key)):
             found[(int(key),)] = value
         elif numbers := _numbers(value):
             found[numbers] = str(key)
@@ -126,8 +127,10 @@ def _dataset(text: str) -> Names:
 
 
 def _numbers(value: Any) -> tuple[int, ...]:
+    """Numbers that labels may have; () where one of them is none."""
     given = value if isinstance(value, list) else [value]
-    return tuple(given) if given and all(isinstance(n, int) and not isinstance(n, bool) for n in given) else ()
+    right = [isinstance(n, int) and not isinstance(n, bool) and 0 <= n <= MOST_NUMBER for n in given]
+    return tuple(given) if given and all(right) else ()
 
 
 def _without_nothing(found: Mapping[tuple[int, ...], str]) -> Names:

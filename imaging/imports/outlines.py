@@ -61,6 +61,7 @@ def read_outlines(data: Any, name: str, target: Grid, sha256: str, *, resample: 
                 str(region.number),
                 (region.name,) if region.name else (),
                 layer,
+                exact=False,
                 before_ml=None if area is None else area * target.voxel_ml * step,
                 notes=_said(region, axis, target, step),
             )

@@ -40,6 +40,13 @@ def read_labels(
         BadCall: no masks, damaged, or of another scan.
     """
     withhold_header_values()
+    found = _read(path, target, check, resample=resample, within=within)
+    if len(found.pieces) > MOST_PIECES:
+        raise BadCall(f"'{path.name}' holds {len(found.pieces)} masks, more than any list of structures. Export fewer.")
+    return found
+
+
+def _read(path: Path, target: Grid, check: Check, *, resample: bool, within: Sequence[Path]) -> LabelFile:
     door = Door(tuple(folder.resolve() for folder in within)) if within else ANYWHERE
     if path.is_dir():
         files = _label_files(path)
@@ -100,6 +107,8 @@ def _of_folder(files: Sequence[Path], door: Door) -> LabelFile:
             raise BadCall(
                 f"'{name}' holds {len(one.pieces)} labels. A folder is read as one structure per file. Give that file itself."
             )
+        if not all(piece.exact for piece in one.pieces):
+            raise BadCall(f"'{name}' holds fractions. Those are read one file at a time: give that file itself.")
         if not one.grid.same_as(first.grid):
             raise BadCall(f"'{name}' lies on another grid than '{files[0].name}'. Give one of them.")
         return one.read_layer(0) > 0

@@ -53,7 +53,7 @@ def read_segmentation(data: Any, name: str, target: Grid, sha256: str) -> LabelF
         before = {number: float(sums[owners == number].sum()) for number, _ in segments}
     notes = (FRACTIONS,) if before else ()
     pieces = [
-        Piece(str(number), _names(item), layer, before_ml=before.get(number), notes=notes)
+        Piece(str(number), _names(item), layer, exact=not before, before_ml=before.get(number), notes=notes)
         for layer, (number, item) in enumerate(segments)
     ]
 
@@ -74,6 +74,11 @@ def read_segmentation(data: Any, name: str, target: Grid, sha256: str) -> LabelF
 def _of_label_map(
     data: Any, segments: Sequence[tuple[int, Any]], grid: Grid, levels: npt.NDArray[np.int64], sha256: str
 ) -> LabelFile:
+    bits = int(data.BitsAllocated)
+    if bits not in (8, 16) or int(data.get("PixelRepresentation", 0) or 0):
+        raise BadCall(
+            f"The DICOM-SEG is a label map of {bits} bits. 8 and 16 bits without a sign are read. Export it again so."
+        )
     values = frame_values(data)
     labels = np.zeros(grid.shape[::-1], dtype=values.dtype)
     labels[levels] = values

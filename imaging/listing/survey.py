@@ -72,22 +72,23 @@ def survey(
     plain: dict[Path, list[tuple[Path, Format]]] = {}
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore")  # pydicom warns of odd values; nothing of them is shown
-        for number, entry in enumerate(_files(folder, deep=deep)):
+        for number, entry in enumerate(_files(folder, until, deep=deep)):
             if number >= MOST_FILES or time.monotonic() > until:
                 complete = False
                 break
             path = Path(entry.path)
-            if not wanted(path):
-                continue
             row = format_of(entry.name)
             if row is not None:
                 plain.setdefault(path.parent, []).append((path, row))
+            elif not wanted(path):
+                continue
             elif entry.name.lower().endswith(".zip"):
                 found.append(Entry(path, "zip"))
             elif _DICOM_NAMES.fullmatch(entry.name):
                 heads.add(path, entry.stat(follow_symlinks=False).st_size)
+        complete = complete and time.monotonic() <= until  # the walk itself may have used it up
         for files in plain.values():
-            for one in _volumes(files, door, is_structure):
+            for one in _volumes(files, door, wanted, is_structure):
                 found.append(one)
                 if time.monotonic() > until:
                     complete = False
@@ -96,28 +97,31 @@ def survey(
     return Survey(tuple(sorted(found, key=lambda one: (str(one.path).casefold(), one.series))), complete)
 
 
-def _files(folder: Path, *, deep: bool) -> Iterator[os.DirEntry[str]]:
-    """Plain files, folder by folder in the order of their names."""
-    try:
-        with os.scandir(folder) as entries:
-            listed = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
-    except OSError:
-        return
-    yield from (entry for entry in listed if entry.is_file(follow_symlinks=False))
-    if deep:
-        for entry in listed:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files(Path(entry.path), deep=True)
+def _files(folder: Path, until: float, *, deep: bool) -> Iterator[os.DirEntry[str]]:
+    """Plain files, folder by folder in the order of their names, until the time ends; folders may lie as deep as they like."""
+    waiting = [str(folder)]
+    while waiting and time.monotonic() <= until:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                listed = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
+        except OSError:
+            continue
+        yield from (entry for entry in listed if entry.is_file(follow_symlinks=False))
+        if deep:
+            waiting += [entry.path for entry in reversed(listed) if entry.is_dir(follow_symlinks=False)]
 
 
-def _volumes(files: list[tuple[Path, Format]], door: Door, is_structure: Callable[[str], bool]) -> Iterator[Entry]:
-    """The files of a folder; those named after structures are one set of masks."""
-    named = [path for path, _ in files if is_structure(path.name)]
-    if len(named) >= LEAST_FOLDER and len(named) == len(files):
-        first = headline(*files[0], door)
-        yield Entry(named[0].parent, "masks", first.shape, first.spacing_mm, files=len(named), is_labels=True)
+def _volumes(
+    files: list[tuple[Path, Format]], door: Door, wanted: Callable[[Path], bool], is_structure: Callable[[str], bool]
+) -> Iterator[Entry]:
+    """What counts of a folder's files; where all are named after structures, they are one set of masks."""
+    asked = [(path, row) for path, row in files if wanted(path)]
+    if asked and len(files) >= LEAST_FOLDER and all(is_structure(path.name) for path, _ in files):
+        path, row = files[0]
+        first = headline(path, row, door)
+        yield Entry(path.parent, "masks", first.shape, first.spacing_mm, files=len(files), is_labels=True)
         return
-    for path, row in files:
+    for path, row in asked:
         yield _of_file(path, headline(path, row, door))
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..errors import BadCall
 from ..geometry import Box, reorient_array
-from ..volume import BoolArray, Mask, Volume
+from ..volume import BoolArray, Grid, Mask, Volume
 from .legend import encoded, put_together
 from .panels import Style, panel
 from .planes import PLANES, Plane, cut
@@ -76,10 +76,10 @@ def render(
         BadCall: unknown view or window, a slice outside the scan, a mask of another image, or a zoom or surface of nothing.
     """
     _check(volume, masks, view, kind, slice_index, count, width)
-    scan, _ = reorient_array(volume.array, volume.grid, "RAS")
+    scan, grid = reorient_array(volume.array, volume.grid, "RAS")
     overlays = [reorient_array(mask.array, mask.grid, "RAS")[0] for mask in masks.values()]
     chosen = window_of(volume, window)
-    box = _shown_box(overlays, scan.shape, volume) if zoom else Box((0, 0, 0), scan.shape)
+    box = _shown_box(overlays, grid) if zoom else Box((0, 0, 0), scan.shape)
     flat = min(scan.shape) == 1
     names = (
         ("axial", "coronal", "sagittal")
@@ -88,13 +88,12 @@ def render(
         if view == "montage"
         else (view,)
     )
-    spacing = volume.grid.spacing_mm
     axis = PLANES[names[0]].axis
     shown: tuple[int, ...] = ()
     if kind == "surface":
         views = (*names, "oblique") if view == "montage" else names
         columns = 2 if len(views) == 4 else 1
-        drawn = [surface(overlays, spacing, name, width // columns) for name in views]
+        drawn = [surface(overlays, grid.spacing_mm, name, width // columns) for name in views]
     else:
         places = {
             name: _places(overlays, PLANES[name], box, slice_index if len(names) == 1 else None, count)
@@ -112,7 +111,7 @@ def render(
                 PLANES[name],
                 index,
                 box,
-                volume,
+                grid,
                 chosen,
                 style,
                 width // columns,
@@ -148,14 +147,14 @@ def _check(
             raise BadCall(f"The mask '{name}' belongs to another image. Draw masks on their own image.")
 
 
-def _shown_box(overlays: Sequence[BoolArray], shape: tuple[int, ...], volume: Volume) -> Box:
+def _shown_box(overlays: Sequence[BoolArray], grid: Grid) -> Box:
     found = [box for box in (Box.of(mask) for mask in overlays) if box is not None]
     if not found:
         raise BadCall("There is no mask to zoom to. Name masks that mark something, or draw without zoom.")
-    spacing = volume.grid.spacing_mm if volume.grid.spacing_known else (1.0, 1.0, 1.0)
+    spacing = grid.spacing_mm if grid.spacing_known else (1.0, 1.0, 1.0)
     around = [int(np.ceil(ZOOM_MM / mm)) for mm in spacing]
     start = [max(0, min(box.start[n] for box in found) - around[n]) for n in range(3)]
-    stop = [min(shape[n], max(box.stop[n] for box in found) + around[n]) for n in range(3)]
+    stop = [min(grid.shape[n], max(box.stop[n] for box in found) + around[n]) for n in range(3)]
     return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
 
 
@@ -182,14 +181,14 @@ def _picture(
     plane: Plane,
     index: int,
     box: Box,
-    volume: Volume,
+    grid: Grid,
     window: tuple[float, float],
     style: Style,
     width: int,
     *,
     note: bool,
 ) -> Image.Image:
-    """One panel; the projection along the whole box for index -1."""
+    """One panel; the projection along the whole box for index -1. `grid` is the RAS array's, as the scan's own axes may be others."""
     inside = tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))
 
     def seen(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
@@ -198,7 +197,7 @@ def _picture(
             return cut(part, plane, index - box.start[plane.axis])
         return cut(part.max(axis=plane.axis, keepdims=True), plane, 0)
 
-    spacing = volume.grid.spacing_mm
+    spacing = grid.spacing_mm
     return panel(
         seen(scan),
         [seen(mask).astype(bool) for mask in overlays],
@@ -207,6 +206,6 @@ def _picture(
         pixel_mm=(spacing[plane.across], spacing[plane.down]),
         width=width,
         style=style if index >= 0 else "contour",
-        ruler=volume.grid.spacing_known,
+        ruler=grid.spacing_known,
         note=f"slice {index}" if note else "",
     )

@@ -67,3 +67,9 @@ def test_the_page_fits_narrow_and_dark_screens_and_shows_no_paths() -> None:
     assert "No &lt;b&gt;cyst&lt;/b&gt;." in made
     assert "/home/ada" not in made
     assert not re.search(r"(src|href)='(?!data:|report_check/)", made), "nothing is loaded from elsewhere"
+
+
+def test_a_scan_in_which_nothing_is_present_is_told_without_a_picture() -> None:
+    made = page([Looked("a knee", [row("liver", "unsure", 12.0)], b"", {})], [Told("check_report", {}, "", {"findings": []})], 1.0)  # fmt: skip
+    assert "Nothing could be said to be present in a knee." in made
+    assert "<img" not in made

@@ -54,6 +54,29 @@ def test_a_segmentation_that_says_it_has_more_frames_than_bytes(ask: Ask, scan: 
     assert ask("import_mask", path="a.dcm", image_id=scan).is_error
 
 
+def test_more_segments_than_any_list_of_structures_has(ask: Ask, scan: str, root: Path) -> None:
+    structure_set(root / "a.dcm", {f"r{number}": [] for number in range(500)})
+    reply = ask("import_mask", path="a.dcm", image_id=scan)
+    assert reply.is_error
+    assert "holds 500 masks, more than any list of structures" in reply.text
+
+
+def test_a_label_map_of_numbers_that_no_standard_has(ask: Ask, scan: str, root: Path) -> None:
+    """DICOM PS3.3 A.51 knows label maps of 8 and 16 bits; counting to 4 billion would take 32 GB."""
+    values = np.argmax(np.pad(bodies(), [(0, 0)] * 3 + [(1, 0)]), axis=3).astype(np.uint8)
+    path = written(root / "a.dcm", scan_slices(), values, "LABELMAP")
+    data = pydicom.dcmread(path)
+    wide = data.pixel_array.astype(np.uint32)
+    wide[wide > 0] += 4_000_000_000
+    data.BitsAllocated = data.BitsStored = 32
+    data.HighBit = 31
+    data.PixelData = wide.tobytes()
+    data.save_as(path)
+    reply = ask("import_mask", path="a.dcm", image_id=scan)
+    assert reply.is_error
+    assert "label map of 32 bits" in reply.text
+
+
 def test_corners_beyond_the_moon_fill_a_slice_and_no_more(ask: Ask, scan: str, root: Path) -> None:
     structure_set(root / "a.dcm", {"liver": [box(3, (-1e9, -1e9), (1e9, 1e9))]})
     row = ask("import_mask", path="a.dcm", image_id=scan).result["masks"][0]
@@ -76,6 +99,9 @@ def test_filling_counts_only_the_rows_that_are_there() -> None:
         ("seg.tsv", b'index\tname\n1\t"' + b"x" * 200_000),
         ("dataset.json", b'{"labels":' + b"[" * 50_000),
         ("dataset.json", b'{"labels": {"liver": [1, true, null]}, "x": NaN}'),
+        ("dataset.json", b'{"labels": {"liver": [1, 1000000000000]}}'),
+        ("dataset.json", b'{"labels": {"liver": [1, -1]}}'),
+        ("dataset.json", b'{"labels": {"' + b"9" * 5000 + b'": "liver"}}'),
         ("dataset.json", b"\xff" * 100),
         ("dataset.json", b" " * 2_000_000 + b"{}"),
         ("seg.ctbl", b"1 liver" + b" 255" * 100_000),

@@ -62,7 +62,12 @@ def _met(roots: Roots, text: str) -> list[Path]:
         pattern = str(given.relative_to(root)) if given.is_absolute() else written
         if ".." in Path(pattern).parts:
             raise BadCall("A pattern may not climb with '..'. Write it from a root folder, e.g. 'cohort/*.nii.gz'.")
-        found += [path for path in islice(root.glob(pattern), _LISTED) if not path.name.startswith(".")]
+        try:
+            found += [path for path in islice(root.glob(pattern), _LISTED) if not path.name.startswith(".")]
+        except (ValueError, NotImplementedError):
+            raise BadCall(
+                f"'{given.name[:80]}' is no pattern: ** stands for whole folders. Write e.g. 'cohort/**/*.nii.gz'."
+            ) from None
     if not found:
         raise BadCall(f"The pattern '{given.name}' meets nothing inside the roots. Check it, e.g. 'cohort/*.nii.gz'.")
     return found

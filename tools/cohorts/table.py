@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ...imaging.errors import Unavailable
 from ...imaging.guards.atomic import write_atomically
@@ -66,11 +66,16 @@ def _columns(lines: Sequence[Line]) -> list[str]:
     return list(dict.fromkeys([*_FIRST, *(name for name in measured if name not in _LAST), *_LAST]))
 
 
+def _plain(value: Any) -> Any:
+    """A text that a spreadsheet does not take for a formula. Source: OWASP, CSV Injection."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
 def _csv(columns: list[str], rows: list[Line]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _plain(value) for name, value in row.items()} for row in rows)
     return text.getvalue().encode()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 
 from ...imaging.derived.estimates import Estimate, volume_by_border
 from ...imaging.dicom.source import differing_patient
@@ -19,6 +20,7 @@ from .results import DerivedRow, InputRow
 
 CALIBRATED = "the model's calibrated 90 % interval"
 BORDER = "half a voxel of border, which leaves out the error of whoever drew it"
+PROPAGATED = "Propagated"  # how an uncertainty begins that follows from those of the inputs
 _MOST_WARNINGS = 3  # of one mask
 
 
@@ -134,8 +136,10 @@ class Found:
 def row(
     quantity: str, found: Estimate, unit: str, *, formula: str, inputs: Sequence[InputRow], uncertainty: str
 ) -> DerivedRow:
-    """An answer's row, its numbers rounded."""
+    """An answer's row, its numbers rounded; without an interval where its inputs' reach what the formula cannot take."""
     value, low, high = _rounded(found)
+    if uncertainty.startswith(PROPAGATED) and low is None and high is None:
+        uncertainty = "None given: within its error an input may be 0, for which the formula has no value."
     return DerivedRow(
         quantity=quantity,
         value=value,
@@ -153,7 +157,7 @@ def by_intervals(masks: Sequence[Given]) -> str:
     kinds = {one.interval_is: [other.name for other in masks if other.interval_is == one.interval_is] for one in masks}
     told = "; ".join(f"of {', '.join(dict.fromkeys(names))}: {kind}" for kind, names in kinds.items())
     joint = ", errors taken as independent" if len(masks) > 1 else ""
-    return f"Propagated from volumes{joint} ({told})."
+    return f"{PROPAGATED} from volumes{joint} ({told})."
 
 
 def one_patient(masks: Sequence[Given]) -> list[str]:
@@ -165,8 +169,8 @@ def one_patient(masks: Sequence[Given]) -> list[str]:
     images = list(dict.fromkeys(one.record.image_id for one in masks))
     sources = [masks[0].desk.store.sources.get(image_id) for image_id in images]
     found = []
-    for other in sources[1:]:
-        differing = differing_patient(sources[0], other)
+    for one, other in combinations(sources, 2):
+        differing = differing_patient(one, other)
         if differing:
             raise BadCall(
                 f"The scans name different patients: they differ in {', '.join(differing)}. Give masks of one patient."

@@ -12,7 +12,7 @@ from ...imaging.derived import volumes
 from ...imaging.derived.estimates import Estimate, volume_by_border
 from ...imaging.errors import BadCall
 from ...imaging.plausibility.priors import side_of
-from ...imaging.region import Region
+from ...imaging.region import Region, slices
 from ...imaging.volume import Mask
 from .given import BORDER, CALIBRATED, Asked, Found, Given, by_intervals, one_patient, row
 from .results import InputRow
@@ -115,9 +115,11 @@ def volume_sum(asked: Asked) -> Found:
         raise BadCall(
             "The masks belong to different images, so what they share cannot be counted once. Give masks of one image."
         )
-    arrays = [asked.desk.store.mask(one.record.mask_id).array for one in masks]
-    union = Region.of(Mask(np.logical_or.reduce(arrays), masks[0].image.grid))
-    together = volume_by_border(union)
+    array = np.zeros(masks[0].image.grid.shape, dtype=np.bool_)
+    for one in masks:
+        if one.region.box is not None:
+            array[slices(one.region.box)] |= one.region.array
+    together = volume_by_border(Region.of(Mask(array, masks[0].image.grid)))
     shared = sum(one.volume.value for one in masks) - together.value
     uncertainty = f"Of their common border: {BORDER}."
     if all(one.interval_is == CALIBRATED for one in masks):
@@ -152,7 +154,7 @@ def doubling_time(asked: Asked) -> Found:
     warnings = one_patient([before, after])
     if found.value < 0:
         warnings.insert(0, "It shrinks: the number is the time in which it halves, with a minus.")
-    if found.low is None or found.high is None:
+    if (found.low is None) != (found.high is None):
         warnings.insert(0, "The change lies within the error of both volumes: it may not grow or shrink at all.")
     formula = "days x ln 2 / ln(volume after / volume before)"
     uncertainty = by_intervals([before, after])

@@ -13,7 +13,7 @@ from typing import Any
 from ...imaging.dicom.source import DicomSource
 from ...imaging.imports.name_tables import plain_stem
 from ...store.records import ImageRecord, JobRecord, MaskRecord
-from .naming import private_words
+from .naming import private_words, words_in
 
 _LONGEST = 40  # characters
 _MAY_NAME = re.compile(r"\d{5,}|\d[-_.]\d\d[-_.]\d|\^|,|@")  # dates, record numbers, DICOM's way to write names
@@ -26,9 +26,8 @@ def alias_of_file(name: str, source: DicomSource | None) -> str:
     names nobody, no name is used: its folders are too often called after the patient.
     """
     stem = " ".join("".join(c if c.isprintable() else " " for c in plain_stem(PurePath(name).name)).split())
-    words = set(re.findall(r"[^\W_]+", stem.casefold()))
     private = private_words([source.header]) if source is not None else frozenset()
-    if not stem or _MAY_NAME.search(stem) or words & private or (source is not None and not private):
+    if not stem or _MAY_NAME.search(stem) or words_in(stem) & private or (source is not None and not private):
         return ""
     return stem[:_LONGEST]
 

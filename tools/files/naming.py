@@ -89,8 +89,7 @@ class Namer:
     def _clean(self, name: str) -> str:
         """A name fit to be shown: printable, short, and without words that name the patient; "" when nothing is left."""
         text = " ".join("".join(c if c.isprintable() else " " for c in name).split())[:_LONGEST].strip()
-        words = set(re.findall(r"\w+", text.casefold()))
-        return "" if words & self._private else text
+        return "" if words_in(text) & self._private else text
 
 
 def _keys(piece: Piece) -> tuple[str, ...]:
@@ -119,7 +118,10 @@ def private_words(headers: Iterable[Any]) -> frozenset[str]:
     found: set[str] = set()
     for header in headers:
         for keyword in _WHO:
-            found |= {
-                word for word in re.findall(r"\w+", str(header.get(keyword, "") or "").casefold()) if len(word) > 2
-            }
+            found |= {word for word in words_in(str(header.get(keyword, "") or "")) if len(word) > 2}
     return frozenset(found)
+
+
+def words_in(text: str) -> set[str]:
+    """Words of a name, small letters; an underscore parts them, as in names of files and of structures."""
+    return set(re.findall(r"[^\W_]+", text.casefold()))

@@ -1,6 +1,7 @@
 """Intervals of derived numbers, held against simulation and closed forms."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -116,3 +117,18 @@ def test_a_mask_without_voxels_or_voxel_size_has_no_volume() -> None:
     array[2, 3, 4] = True
     with pytest.raises(NoNumberError, match="voxel size"):
         volume_by_border(Region.of(Mask(array, Grid(array.shape, np.eye(4), spacing_known=False))))
+
+
+@pytest.mark.parametrize("derive", [volumes.ratio, volumes.ejection_fraction])
+def test_an_end_without_a_value_leaves_the_number_and_no_interval(derive: Callable[..., Estimate]) -> None:
+    """A voxel alone may be nothing, drawn half a voxel smaller: 12 / 0 is no number, 12 / 4 is."""
+    large, small = Estimate(12.0, 11.0, 13.0), Estimate(4.0, 0.0, 8.0)
+    first, second = (large, small) if derive is volumes.ratio else (small, large)
+    assert derive(first, second) == Estimate({"ratio": 3.0, "ejection_fraction": -200.0}[derive.__name__])
+
+
+def test_a_doubling_time_from_next_to_nothing_has_no_interval() -> None:
+    """1 ml to 8 ml in 30 days is three doublings of 10 days."""
+    found = volumes.doubling_time(Estimate(1.0, 0.0, 2.0), Estimate(8.0, 7.0, 9.0), 30.0)
+    assert (found.low, found.high) == (None, None)
+    assert found.value == pytest.approx(10.0)

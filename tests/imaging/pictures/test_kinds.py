@@ -75,6 +75,25 @@ def test_zoom_shows_the_mask_and_a_margin_larger() -> None:
         render(scan(), {"b": mask}, zoom=True, slice_index=5)
 
 
+@pytest.mark.parametrize("codes", ["SRA", "ASL", "PIR"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"view": "axial"},
+        {"view": "montage", "zoom": True},
+        {"view": "sagittal", "kind": "mip"},
+        {"view": "coronal", "kind": "surface"},
+    ],
+)
+def test_pictures_are_the_same_however_the_axes_of_the_scan_are_stored(codes: str, how: dict[str, Any]) -> None:
+    """No voxel size is that of another axis: as pictures of the same scan stored along R, A and S."""
+    grid = Grid((41, 37, 23), np.diag([0.7, 0.9, 3.0, 1.0]))
+    volume = Volume(np.random.default_rng(0).integers(0, 90, grid.shape).astype(np.int16), grid, "mr")
+    mask = box(slice(20, 27), slice(5, 19), slice(4, 9), grid=grid)
+    wanted = render(volume, {"b": mask}, **how)
+    assert render(reorient(volume, codes), {"b": reorient_mask(mask, codes)}, **how).png == wanted.png
+
+
 def test_a_contour_leaves_the_inside_and_a_fill_has_no_border() -> None:
     mask = box(slice(10, 50), slice(10, 40), slice(10, 30))
     contour, fill, both = (

@@ -227,6 +227,7 @@ def test_tables_are_read_back_by_other_libraries_excel(tmp_path: Path) -> None:
         ({"paths": ["nothing/*.nii.gz"]}, "meets nothing"),
         ({"paths": ["../*.nii.gz"]}, "may not climb"),
         ({"paths": ["/etc/*"]}, "meets nothing"),
+        ({"paths": ["**.nii.gz"]}, "** stands for whole folders"),
         ({"paths": ["/etc/passwd"]}, "outside the allowed folders"),
         ({"paths": ["gone.nii.gz"]}, "does not exist"),
         ({"paths": ["ct.nii.gz"], "folder": "ct.nii.gz"}, "A folder is needed"),

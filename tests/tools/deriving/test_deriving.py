@@ -157,6 +157,30 @@ def test_a_volume_that_doubles_in_91_days(ask: Ask, desk: Desk, how: str) -> Non
     assert "shrinks" in back.result["warnings"][0]
 
 
+def test_a_voxel_alone_has_a_ratio_and_growth_but_no_interval_of_them(ask: Ask, desk: Desk) -> None:
+    """Half a voxel of border is all of it: its volume may be 0."""
+    image = scan(desk, 1, patient="p1")
+    one, many = mask(desk, image, "liver", *box(1, 1, 1)), mask(desk, image, "spleen", *box(7, 6, 4))
+    later = mask(desk, scan(desk, 2, patient="p1"), "liver", *box(2, 2, 2))
+    for quantity, masks, more, value in (
+        ("ratio", [many, one], {}, 7 * 6 * 4),
+        ("doubling_time", [one, later], {"days": 30}, 10),
+    ):
+        reply = ask("derive", quantity=quantity, mask_ids=masks, **more)
+        (row,) = reply.result["values"]
+        assert (row["value"], row["low_90"], row["high_90"]) == (pytest.approx(value, rel=1e-3), None, None)
+        assert row["uncertainty"].startswith("None given: within its error an input may be 0")
+        assert "may not grow" not in reply.text
+
+
+def test_a_scan_without_identity_does_not_hide_that_two_others_differ(ask: Ask, desk: Desk) -> None:
+    unknown, one, other = scan(desk, 1), scan(desk, 2, patient="p1"), scan(desk, 3, patient="p2")
+    masks = [mask(desk, image, "left ventricle", *box(9, 8, n)) for n, image in enumerate((unknown, one, other), 3)]
+    reply = ask("derive", quantity="ejection_fraction", mask_ids=masks)
+    assert reply.is_error
+    assert "they differ in PatientID" in reply.text
+
+
 def ct(desk: Desk, values: np.ndarray, spacing: tuple[float, float, float] = (0.5, 0.4, 3.0), **facts: Any) -> str:
     volume = Volume(values, grid(values.shape, spacing), "ct")
     return desk.store.add_image(volume, source_name="x", facts={"unit": "HU", **facts}).image_id

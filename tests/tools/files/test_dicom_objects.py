@@ -250,9 +250,9 @@ def test_points_and_contours_outside_are_dropped_and_counted(ask: Ask, scan: str
 
 
 def test_a_region_named_after_the_patient_is_not_shown(ask: Ask, scan: str, root: Path) -> None:
-    structure_set(root / "a.dcm", {"GTV Secret 4711": [box(3)], "PTV\x1b[31m": [box(4)]})
+    structure_set(root / "a.dcm", {"GTV Secret 4711": [box(3)], "PTV\x1b[31m": [box(4)], "GTV_Secret_1": [box(5)]})
     reply = ask("import_mask", path="a.dcm", image_id=scan)
-    assert [row["structure"] for row in reply.result["masks"]] == ["label 1", "PTV [31m"]
+    assert [row["structure"] for row in reply.result["masks"]] == ["label 1", "PTV [31m", "label 3"]
     assert "Secret" not in json.dumps(reply.result) + reply.text
 
 

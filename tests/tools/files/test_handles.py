@@ -74,6 +74,7 @@ def test_a_dicom_scan_is_never_called_after_its_patient(ask: Ask, root: Path) ->
     for folder, header, alias in (
         ("Secret_abdomen", {}, "ct 5x6x4"),
         ("abdomen", {}, "abdomen"),
+        ("meier hans", {"PatientName": "MEIER_HANS"}, "ct 5x6x4"),
         (
             "nobody",
             {"PatientName": None, "PatientID": None, "PatientBirthDate": None, "ReferringPhysicianName": None},

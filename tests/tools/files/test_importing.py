@@ -10,6 +10,9 @@ import SimpleITK
 from PIL import Image
 
 from ostensor.imaging.formats.headed.layers import read_layers
+from ostensor.imaging.imports.labels import LabelFile, Piece
+from ostensor.imaging.imports.laying import lay
+from ostensor.imaging.volume import Grid
 from ostensor.tools.desk.desk import Desk
 
 from ...toys.desks import AFFINE, Ask, Reply, save
@@ -200,6 +203,25 @@ def test_fractions_are_cut_at_a_half_and_said(ask: Ask, desk: Desk, image_id: st
     assert np.array_equal(desk.store.mask(row["mask_id"]).array, array >= 0.5)
     assert row["file_ml"] == pytest.approx(float(array.sum()) * 0.8 * 0.9 * 3 / 1000, abs=1e-3)
     assert any("cut at 0.5" in note for note in row["warnings"])
+
+
+def test_fractions_are_refused_in_a_folder_of_whole_masks(ask: Ask, image_id: str, root: Path) -> None:
+    """They were cut and called voxel by voxel there."""
+    (root / "both").mkdir()
+    array = (labels() == 1).astype(np.float32)
+    save(root / "both" / "liver.nii.gz", array)
+    array[5, 5, 5] = 0.3
+    save(root / "both" / "spleen.nii.gz", array)
+    assert "'spleen.nii.gz' holds fractions" in refused(ask, image_id, "both")
+
+
+def test_what_was_cut_is_not_exact_where_no_voxel_size_tells_its_volume() -> None:
+    grid = Grid((5, 7, 3), np.eye(4), spacing_known=False)
+    array = np.zeros(grid.shape, np.uint8)
+    array[1, 2, 1] = 1
+    pieces = (Piece("1", (), 0, exact=False), Piece("1", (), 0))
+    _, laid = lay(LabelFile("nifti", grid, pieces, lambda number: array, ""), grid, resample=False)
+    assert [(one.is_exact, one.file_ml) for one in laid] == [(False, None), (True, None)]
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,17 @@ def test_files_of_one_structure_each_are_one_set_of_masks(ask: Ask, root: Path) 
     assert (row["kind"], row["files"], row["use"]) == ("masks", 4, "import_mask")
 
 
+def test_a_pattern_does_not_make_a_set_of_masks_of_a_part_of_a_folder(ask: Ask, root: Path) -> None:
+    """import_mask would take the whole folder, the scan too."""
+    names = ("kidney_left", "kidney_right", "adrenal_gland_left")
+    for folder, more in (("apart", ("scan",)), ("masks", ("liver",))):
+        (root / folder).mkdir()
+        for name in (*names, *more):
+            save(root / folder / f"{name}.nii.gz", np.zeros((2, 3, 5), np.uint8))
+    assert set(rows(ask, pattern="apart/*_*")) == {f"apart/{name}.nii.gz" for name in names}
+    assert rows(ask, pattern="masks/*_*")["masks"]["files"] == 4
+
+
 def test_patterns_limits_and_roots(ask: Ask, root: Path, tmp_path: Path, settings: Settings) -> None:
     for number in range(12):
         save(root / f"mr_{number:02d}.nii.gz", np.zeros((2, 2, 2), np.uint8))
@@ -139,6 +150,33 @@ def test_it_ends_in_time_and_says_so(root: Path, monkeypatch: pytest.MonkeyPatch
     found = survey(root, Door((root,)), seconds=30.0)
     assert not found.complete
     assert len(found.entries) < 41
+
+
+def test_folders_may_lie_a_thousand_deep(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than Python's own stack holds; the path is still one that Linux opens."""
+    content = (root / "ct.nii.gz").read_bytes()
+    monkeypatch.chdir(root)
+    for _ in range(1200):
+        Path("a").mkdir()
+        os.chdir("a")
+    Path("b.nii.gz").write_bytes(content)
+    try:
+        found = survey(root, Door((root,)), seconds=60.0)
+    finally:  # nothing that recurses, as pytest's own tidying does, could remove it later
+        Path("b.nii.gz").unlink()
+        for _ in range(1200):
+            os.chdir("..")
+            Path("a").rmdir()
+    assert found.complete
+    assert [entry.path.name for entry in found.entries] == ["b.nii.gz", "ct.nii.gz"]
+
+
+def test_a_forest_of_empty_folders_ends_in_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(50):
+        (root / f"d{number}").mkdir()
+    clock = iter(range(100_000))
+    monkeypatch.setattr(survey_module.time, "monotonic", lambda: float(next(clock)))
+    assert not survey(root, Door((root,)), seconds=30.0).complete
 
 
 def test_a_thousand_files_take_less_than_the_time_allowed(root: Path) -> None:
