@@ -32,7 +32,7 @@ async def main(scan: Path, structures: list[str]) -> None:
                 return
             masks = [row["mask_id"] for row in found.structured_content["masks"] if row["mask_id"]]
             for row in found.structured_content["masks"]:
-                print(f"  {row['structure']}: {row['verdict']}, {row['volume_ml']} ml {row['reason']}")
+                print(f"  {row['structure']}: {row['verdict']}, {row['volume_ml']} ml {row.get('reason', '')}")
             if masks:
                 picture = await client.call_tool(
                     "render", {"image_id": image.structured_content["image_id"], "mask_ids": masks, "view": "montage"}

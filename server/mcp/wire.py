@@ -16,18 +16,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ...tools.desk.results import ImageResult
 from ...tools.registry import TOOLS
 from ...tools.reports.results import ReportFinding, Unmentioned
 from ..packing.findings import share_findings, shorten_unmentioned, whole_findings
 
 DETAILS: Mapping[str, frozenset[str]] = {
-    "ImageResult": frozenset(
-        {"alias", "modality", "shape", "orientation", "intensity_range", "format", "series", "files"}
-    ),
+    "ImageResult": frozenset({"alias", "series", "files"}),
     "MaskRow": frozenset({"confidence_is", "mean_sigmoid", "volume_90_ml", "nearest", "reason"}),
     "Measurement": frozenset({"radiomics"}),
     "Provenance": frozenset({"model", "weights_sha256", "licence", "purpose", "engine", "seed"}),
-    "ReportFinding": frozenset({"lesion", "status", "volume_ml", "count", "location", "change"}),
+    "ReportFinding": frozenset({"status", "location", "change"}),
 }
 """Kind of row or answer -> its fields that are left out when empty; the others are there, so that programs need not ask whether they are."""
 
@@ -36,7 +35,6 @@ USUAL: Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "MaskRow": {
         "volume_is": lambda row: "not given" if row.get("volume_ml") is None else "cut by the edge" if row.get("truncated_at") else "complete"
     },
-    "ReportFinding": {"presence": lambda row: "present"},
     "Evidence": {"tool": lambda row: "segment"},
     "Unmentioned": {"implausible": lambda row: row.get("verdict") == "unsure"},
 }  # fmt: skip
@@ -152,6 +150,11 @@ def _without_empty(kind: type[BaseModel], values: Mapping[str, Any], level: int 
         elif inner is not None and many and isinstance(value, list):
             value = [_without_empty(inner, one, level + 1) for one in value]
         may_go = level > 1 or name in DETAILS.get(kind.__name__, ()) or (level == 1 and inner is not None)
+        may_go = may_go or (
+            kind is ImageResult
+            and values.get("image_id") is None
+            and name not in ("image_id", "warnings", "spacing_mm", "intensity_unit")
+        )
         is_usual = level > 1 and value is False and field is not None and field.default is False
         rule = USUAL.get(kind.__name__, {}).get(name)
         is_usual = is_usual or (rule is not None and rule(values) == value)
