@@ -21,7 +21,8 @@ from mcp_types import ImageContent, TextContent
 from mcp_types import Tool as McpTool
 
 from ..imaging.errors import OstensorError
-from ..server.mcp.wire import RESULTS, unpacked
+from ..server.mcp.ui import is_for_pages_only
+from ..server.mcp.wire import whole
 
 CALL_TIMEOUT_S = 600.0
 LONGEST_LIST = 100  # rows of a result that are kept for the agent
@@ -78,8 +79,8 @@ class Toolbox:
             elif isinstance(block, ImageContent):
                 pictures.append(self._keep(base64.b64decode(block.data)))
         result = answer.structured_content if isinstance(answer.structured_content, dict) else {}
-        if name in RESULTS and not answer.is_error:
-            result = unpacked(RESULTS[name], result)
+        if not answer.is_error:
+            result = whole(name, result)
         return Called(bool(answer.is_error), " ".join(text), dict(result), tuple(pictures))
 
     def tools(self, names: tuple[str, ...] | None = None) -> list[BaseTool]:
@@ -124,18 +125,12 @@ async def open_toolbox(target: Any, given: Mapping[str, str] | None = None) -> A
     try:
         async with Client(target) as client:
             listed = (await client.list_tools()).tools
-            yield Toolbox(client, tuple(tool for tool in listed if _for_models(tool)), dict(given or {}))
+            yield Toolbox(client, tuple(tool for tool in listed if not is_for_pages_only(tool.meta)), dict(given or {}))
     except BaseExceptionGroup as group:  # the client's task groups wrap what is raised inside them
         ours = _only_error(group)
         if ours is None:
             raise
         raise ours from None
-
-
-def _for_models(tool: McpTool) -> bool:
-    """False for a tool only the server's own page may call (MCP Apps, `_meta.ui.visibility`)."""
-    visibility = (tool.meta or {}).get("ui", {}).get("visibility", ["model"])
-    return "model" in visibility
 
 
 def _only_error(group: BaseExceptionGroup[BaseException]) -> OstensorError | None:

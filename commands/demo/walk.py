@@ -18,7 +18,7 @@ from ...imaging.phantoms import Phantom, torso_ct
 from ...imaging.samples import mni_template
 from ...server.logs import log_to_stderr
 from ...server.mcp.server import build_server
-from ...server.mcp.wire import RESULTS, unpacked
+from ...server.mcp.wire import whole
 from ...tools.desk.desk import Desk
 from ...tools.desk.settings import Settings
 from ...tools.reports.page import write_report_page
@@ -56,7 +56,7 @@ class Walk:
         if answer.is_error:
             raise Failed(f"The demo's call of {tool} failed: {text}")
         pictures = [base64.b64decode(part.data) for part in answer.content if isinstance(part, ImageContent)]
-        result = unpacked(RESULTS[tool], answer.structured_content or {})  # rows whole, as programs read them
+        result = whole(tool, answer.structured_content)  # rows whole, as programs read them
         self.calls.append(Told(tool, arguments, text, result, pictures, time.monotonic() - started))
         self._said(tool, text)
         return result

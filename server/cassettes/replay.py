@@ -18,7 +18,7 @@ from ...imaging.masks.dice import dice
 from ...tools.desk.desk import Desk
 from ...tools.registry import TOOLS, tool
 from ...tools.running import checked
-from ..mcp.wire import RESULTS, packed
+from ..mcp.wire import short
 from .cassette import JOB, MASK, Cassette, call_key, crossed_out, path_key, stale, unpacked
 
 RELATIVE, ABSOLUTE, DICE = 1e-3, 1e-3, 0.999
@@ -90,14 +90,10 @@ def replay_server(player: Player) -> Server[Any]:
             text, result, failed = str(error), {}, True
         content: list[Any] = [TextContent(type="text", text=text)]
         return CallToolResult(
-            content=content, structured_content=None if failed else _packed(params.name, result), is_error=failed
+            content=content, structured_content=None if failed else short(params.name, result), is_error=failed
         )
 
     return Server("ostensor-replay", on_list_tools=list_tools, on_call_tool=call_tool)
-
-
-def _packed(name: str, result: dict[str, Any]) -> dict[str, Any]:
-    return packed(RESULTS[name], result) if name in RESULTS else result
 
 
 def _listed(entry: Any) -> McpTool:

@@ -16,5 +16,5 @@ def ui_meta(ui: Sequence[str], toolsets: Sequence[str]) -> dict[str, Any] | None
 
 
 def is_for_pages_only(meta: Mapping[str, Any] | None) -> bool:
-    """Whether a tool is for the viewer's page and no model's business."""
-    return list((meta or {}).get("ui", {}).get("visibility", ["model"])) == ["app"]
+    """Whether only the server's own page may call a tool, and no model (MCP Apps, `_meta.ui.visibility`)."""
+    return "model" not in (meta or {}).get("ui", {}).get("visibility", ["model"])

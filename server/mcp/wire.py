@@ -53,8 +53,8 @@ RESULTS: dict[str, type[BaseModel]] = {entry.name: entry.result for entry in TOO
 def packed(kind: type[BaseModel], values: Mapping[str, Any]) -> Values:
     """A result (its plain values) as it travels; of a job, what its tool answered, too."""
     made = _without_empty(kind, values)
-    if made.get("result") and values.get("tool") in RESULTS:
-        made["result"] = packed(RESULTS[values["tool"]], values["result"])
+    if made.get("result"):
+        made["result"] = short(str(values.get("tool")), values["result"])
     if made.get("summary"):
         made["summary"] = made["summary"].split(". ", 1)[0].removesuffix(".") + "."  # the answer's words have the rest
     provenances: Values = {}
@@ -92,8 +92,8 @@ def packed(kind: type[BaseModel], values: Mapping[str, Any]) -> Values:
 def unpacked(kind: type[BaseModel], wire: Mapping[str, Any]) -> Values:
     """The plain values of a result again, every row whole but for what is left out for good."""
     made: Values = copy.deepcopy(dict(wire))
-    if made.get("result") and made.get("tool") in RESULTS:
-        made["result"] = unpacked(RESULTS[made["tool"]], made["result"])
+    if made.get("result"):
+        made["result"] = whole(str(made.get("tool")), made["result"])
     provenances, geometry, notes = made.pop(MADE_BY, {}), made.pop(GEOMETRY, None), made.pop(NOTES, {})
     if geometry is not None and GEOMETRY in kind.model_fields:
         made[GEOMETRY], geometry = geometry, None
@@ -119,6 +119,17 @@ def unpacked(kind: type[BaseModel], wire: Mapping[str, Any]) -> Values:
             for place in note["rows"]:
                 rows[place]["warnings"] = [*rows[place].get("warnings", []), note["text"]]
     return _with_defaults(kind, made)
+
+
+def whole(tool: str, wire: Mapping[str, Any] | None) -> Values:
+    """What a tool answered, its rows whole again; answers of tools that are not ours stay as they are."""
+    values = dict(wire or {})
+    return unpacked(RESULTS[tool], values) if tool in RESULTS else values
+
+
+def short(tool: str, values: Mapping[str, Any]) -> Values:
+    """What a tool answered, as it travels; answers of tools that are not ours stay as they are."""
+    return packed(RESULTS[tool], values) if tool in RESULTS else dict(values)
 
 
 def _rows_of(kind: type[BaseModel], made: Mapping[str, Any]) -> Iterator[tuple[str, type[BaseModel], list[Values]]]:

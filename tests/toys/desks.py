@@ -14,7 +14,7 @@ from mcp import Client
 from ostensor.models import catalogue
 from ostensor.models.synthesis.card import CARDS as SYNTHESIS_CARDS
 from ostensor.server.mcp.server import build_server
-from ostensor.server.mcp.wire import RESULTS, unpacked
+from ostensor.server.mcp.wire import whole
 from ostensor.tools.desk.desk import Desk
 from ostensor.tools.desk.settings import Settings
 
@@ -104,8 +104,8 @@ async def call_once(desk: Desk, tool: str, arguments: dict[str, Any], mode: str 
     text = " ".join(part.text for part in answer.content if part.type == "text")
     pictures = sum(part.type == "image" for part in answer.content)
     result = answer.structured_content or {}
-    if tool in RESULTS and not answer.is_error:
-        result = unpacked(RESULTS[tool], result)  # rows whole again, as programs read them
+    if not answer.is_error:
+        result = whole(tool, result)  # as programs read them
     return Reply(bool(answer.is_error), text, result, pictures)
 
 
