@@ -38,20 +38,8 @@ _THREADS = 128  # calls that wait for jobs hold a thread each
 _PROGRESS_EVERY_S = 0.2
 RELIED_ON = {
     "answers": (
-        *(
-            "image_id",
-            "mask_id",
-            "masks",
-            "candidates",
-            "ambiguous",
-            "measurements",
-            "dice",
-            "iou",
-            "nsd",
-            "hd95_mm",
-            "assd_mm",
-        ),
-        *("files", "findings", "risk", "survival", "refused", "cohort", "prompts", "job_id"),
+        "image_id", "mask_id", "masks", "candidates", "ambiguous", "measurements", "dice", "iou", "nsd", "hd95_mm", "assd_mm",
+        "files", "findings", "risk", "survival", "refused", "cohort", "prompts", "job_id",
     ),
     "jobs": ("job_id", "state", "progress", "queue_place", "result", "error"),
     "MaskRow": ("structure", "mask_id", "verdict", "confidence", "volume_ml", "truncated_at", "side", "warnings"),
@@ -61,7 +49,7 @@ RELIED_ON = {
     "ReportFinding": ("sentence", "structure", "side", "size_mm", "judgement", "reasons", "evidence"),
     "SurvivalPoint": ("day", "probability", "low", "high"),
     "PromptRow": ("text", "kind", "sources", "checked"),
-}
+}  # fmt: skip
 """Kind of row, or answers and jobs themselves -> fields that programs rely on (DESIGN §4): those are listed with their types."""
 
 

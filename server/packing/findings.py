@@ -12,16 +12,9 @@ _AS_FINDING = "as_finding"  # beside the mask_id of evidence: the place of the f
 _AT = "at"  # first and last character in the report
 _BY_NOBODY = ("unsupported", "outside_view")  # verdicts without a model
 _LENGTHS = (
-    *(
-        "longest_axial_mm",
-        "longest_3d_mm",
-        "perpendicular_mm",
-        "craniocaudal_mm",
-        "transverse_mm",
-        "anteroposterior_mm",
-    ),
-    *("parts", "across", "no_length", "slice_index"),
-)
+    "longest_axial_mm", "longest_3d_mm", "perpendicular_mm", "craniocaudal_mm", "transverse_mm", "anteroposterior_mm",
+    "parts", "across", "no_length", "slice_index",
+)  # fmt: skip
 
 
 def share_findings(findings: Sequence[Values]) -> str:

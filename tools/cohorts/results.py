@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
 from ..desk.results import Result
-
-_ROWS = WithJsonSchema({"type": "array", "items": {"type": "object"}})  # short, as the list of tools must be
-_ROW = WithJsonSchema({"type": ["object", "null"]})
 
 
 class StructureSpread(Result):
@@ -58,9 +53,9 @@ class BatchResult(Result):
     """The cohort in short, or the job to wait for. Flagged rows lead with outliers; `files` hold all."""
 
     summary: str = ""
-    cohort: Annotated[Cohort | None, _ROW] = None
-    flagged: Annotated[list[FlaggedRow], _ROWS] = Field(default_factory=list)
-    errors: Annotated[list[FailedRow], _ROWS] = Field(default_factory=list)
+    cohort: Cohort | None = None
+    flagged: list[FlaggedRow] = Field(default_factory=list)
+    errors: list[FailedRow] = Field(default_factory=list)
     files: list[str] = Field(default_factory=list)
     job_id: str | None = None
     state: str = "done"

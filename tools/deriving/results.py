@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import WithJsonSchema
-
 from ..desk.results import ImageAnswer, Provenance, Result
-
-_ROWS = WithJsonSchema({"type": "array", "items": {"type": "object"}})  # short, as the list of tools must be
 
 
 class InputRow(Result):
@@ -38,6 +32,6 @@ class DerivedRow(Result):
 class DerivedResult(ImageAnswer):
     """Derived numbers, the one asked for first."""
 
-    values: Annotated[list[DerivedRow], _ROWS]
+    values: list[DerivedRow]
     warnings: list[str]
     provenance: Provenance

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, WithJsonSchema
+from pydantic import BaseModel, ConfigDict
 
 from ...imaging.volume import Grid
 
 CUT = " inside the scan, which cuts it"  # said behind a size of a structure that goes on outside
-# Checked here, but shown to callers without their fields: the list of tools must stay short (DESIGN §4).
-_ROWS = WithJsonSchema({"type": "array", "items": {"type": "object"}})
-_ROW = WithJsonSchema({"type": ["object", "null"]})
 Verdict = Literal["present", "absent", "outside_view", "unsupported", "unsure"]
 
 
@@ -272,8 +269,8 @@ class Measurement(Result):
     volume_is: Literal["complete", "cut by the edge", "not given"]
     truncated_at: list[str]
     diameters: Lengths | None = None
-    across: Annotated[Across | None, _ROW] = None
-    parts: Annotated[list[PartRow], _ROWS] = []
+    across: Across | None = None
+    parts: list[PartRow] = []
     intensity: Greys | None = None
     shape: Shape | None = None
     level: Level | None = None

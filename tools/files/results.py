@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, WithJsonSchema, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ..desk.results import ImageAnswer, Provenance, Result
-
-_ROWS = WithJsonSchema({"type": "array", "items": {"type": "object"}})
 
 
 class ImportedRow(Result):
@@ -33,7 +31,7 @@ class ImportResult(ImageAnswer):
     """Masks as somebody drew them: their verdict is "imported", whether they are right was not judged."""
 
     image_id: str
-    masks: Annotated[list[ImportedRow], _ROWS]
+    masks: list[ImportedRow]
     format: str
     exact: bool
     verdict: Literal["imported"] = "imported"

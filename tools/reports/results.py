@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
 from ..desk.results import Across, ImageAnswer, Lengths, Provenance, Result
 
-# Checked here, but shown to callers without their fields: the list of tools must stay short (DESIGN §4).
-_ROWS = WithJsonSchema({"type": "array", "items": {"type": "object"}})
-_ROW = WithJsonSchema({"type": "object"})
 Judgement = Literal["supported", "contradicted", "cannot_tell"]
 
 
@@ -59,7 +56,7 @@ class ReportFinding(Result):
     change: str
     judgement: Judgement
     reasons: list[str]
-    evidence: Annotated[list[Evidence], _ROWS]
+    evidence: list[Evidence]
 
 
 class Unmentioned(Result):
@@ -85,11 +82,11 @@ class ReportResult(ImageAnswer):
     image_id: str
     findings: list[ReportFinding] = Field(default_factory=list)
     contradictions: list[str] = Field(default_factory=list)
-    unmentioned: Annotated[list[Unmentioned], _ROWS] = Field(default_factory=list)
-    not_checked: Annotated[list[NotChecked], _ROWS] = Field(default_factory=list)
+    unmentioned: list[Unmentioned] = Field(default_factory=list)
+    not_checked: list[NotChecked] = Field(default_factory=list)
     summary: str = ""
     language: str = ""
     job_id: str | None = None
     state: str = "done"
     progress: float = 1.0
-    provenance: Annotated[Provenance, _ROW]
+    provenance: Provenance
