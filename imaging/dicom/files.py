@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -120,14 +120,8 @@ def find_objects(members: Members, kinds: Collection[str]) -> list[DicomObject]:
         BadCall: headers that are too long together.
     """
     withhold_header_values()
-    meter, objects = Meter(members.name), []
-    for member in members.files:
-        try:
-            found = _header(member, meter)
-        except BadCall:
-            raise
-        except UNREADABLE:
-            continue
+    objects = []
+    for member, found, _is_damaged in _headers(members):
         if found is not None and str(found[0].get("Modality", "") or "") in kinds:
             objects.append(DicomObject(found[0], partial(_whole, member, found[0]), member.packed))
     return objects
@@ -152,15 +146,8 @@ def find_parts(members: Members) -> Parts:
     """
     withhold_header_values()
     images, others, damaged = [], set(), 0
-    meter = Meter(members.name)
-    for member in members.files:
-        try:
-            found = _header(member, meter)
-        except BadCall:
-            raise
-        except UNREADABLE:
-            damaged += 1
-            continue
+    for member, found, is_damaged in _headers(members):
+        damaged += is_damaged
         if found is None:
             continue
         header, offset = found
@@ -219,6 +206,24 @@ def _numbers(header: Any, keyword: str, count: int) -> tuple[float, ...] | None:
         return None
     found = [float(v) for v in (value if count > 1 else [value])]
     return tuple(found) if len(found) == count and np.isfinite(found).all() else None
+
+
+def _headers(members: Members) -> Iterator[tuple[Member, tuple[Any, int] | None, bool]]:
+    """Every file with its header as `_header` finds it, and whether it says it is DICOM and cannot be read.
+
+    Raises:
+        BadCall: all headers together are too much.
+    """
+    meter = Meter(members.name)
+    for member in members.files:
+        found, is_damaged = None, False
+        try:
+            found = _header(member, meter)
+        except BadCall:
+            raise
+        except UNREADABLE:
+            is_damaged = True
+        yield member, found, is_damaged
 
 
 def _header(member: Member, meter: Meter, keywords: Sequence[str] | None = None) -> tuple[Any, int] | None:
