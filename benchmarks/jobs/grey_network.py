@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,17 +27,9 @@ _CARD = Card(
 )  # fmt: skip
 
 
-@contextmanager
-def only_network() -> Iterator[None]:
+def only_network() -> AbstractContextManager[None]:
     """The catalogue holds this network and no other."""
-    kept = catalogue.ENTRIES
-    catalogue.ENTRIES = (_CARD,)
-    catalogue.forget_cards()
-    try:
-        yield
-    finally:
-        catalogue.ENTRIES = kept
-        catalogue.forget_cards()
+    return catalogue.replace_entries((_CARD,))
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ They stand in for the bundled networks under their cards and calibrations, so th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -95,18 +95,9 @@ def load(name: str, *, device: str, threads: int | None) -> Knowing:
     return Knowing(name)
 
 
-@contextmanager
-def knowing_catalogue() -> Iterator[None]:
+def knowing_catalogue() -> AbstractContextManager[None]:
     """The catalogue with cards that claim every structure of the bodies, while the block runs."""
-    kept = catalogue.ENTRIES
-    cards = tuple(catalogue.catalogue())
-    catalogue.ENTRIES = tuple(_claiming(card) for card in cards)
-    catalogue.forget_cards()
-    try:
-        yield
-    finally:
-        catalogue.ENTRIES = kept
-        catalogue.forget_cards()
+    return catalogue.replace_entries(tuple(_claiming(card) for card in catalogue.catalogue()))
 
 
 def _claiming(card: Card) -> Card:
