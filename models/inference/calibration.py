@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from ..card import Card
 from .decisions import Decisions
-from .presence import Presence
+from .presence import Law, Presence, with_tuples
 
 METHOD = "expected Dice (logistic regression on signs of the mask, fitted on held-out patients)"
 SIGNS = (
@@ -106,9 +106,7 @@ class Calibration:
         """Expected Dice of a mask with these signs; 0 for an empty one."""
         if not signs:
             return 0.0
-        x = (np.array(signs) - self.centre) / self.scale
-        z = float(x @ np.array(self.weights)) + self.bias + self.offsets.get(structure, 0.0)
-        return float(1 / (1 + np.exp(-np.clip(z, -30, 30))))
+        return Law(self.centre, self.scale, self.weights, self.bias, self.offsets).value(structure, signs)
 
     def interval(self, size: float, expected: float) -> tuple[float, float] | None:
         """Where nine of ten true sizes of present masks lie, in the unit of `size`; None where that is not known.
@@ -130,9 +128,7 @@ class Calibration:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Calibration:
         """The calibration written by `to_json`."""
-        fields: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
+        fields = with_tuples(values)
         fields.pop("method", None)
         if fields.get("presence") is not None:
             fields["presence"] = Presence.from_json(fields["presence"])

@@ -6,7 +6,7 @@ rise no higher than here, is known from held-out patients.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,14 +43,12 @@ def traces_of(logit: npt.NDArray[np.float32], *, by_slice: bool = False) -> Trac
 
 
 @dataclass(frozen=True)
-class Presence:
-    """A fitted logistic regression of "it is there" on traces, and its limits.
+class Law:
+    """A fitted logistic regression.
 
     Attributes:
-        centre, scale, weights, bias: of the regression; traces are centred and scaled first.
+        centre, scale, weights, bias: signs are centred and scaled first.
         offsets: structure -> what is added to the bias.
-        absent_below: chance below which a structure counts as absent.
-        present_from: chance from which its mask may count as present.
     """
 
     centre: tuple[float, ...]
@@ -58,14 +56,34 @@ class Presence:
     weights: tuple[float, ...]
     bias: float
     offsets: Mapping[str, float]
+
+    def value(self, structure: str, signs: Sequence[float]) -> float:
+        """What it foretells of a structure with these signs, 0 to 1."""
+        x = (np.array(signs) - self.centre) / self.scale
+        z = float(x @ np.array(self.weights)) + self.bias + self.offsets.get(structure, 0.0)
+        return float(1 / (1 + np.exp(-np.clip(z, -30, 30))))
+
+
+def with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values read from JSON, which has lists only, as frozen classes hold them."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+@dataclass(frozen=True)
+class Presence(Law):
+    """The law of "it is there" on traces, and its limits.
+
+    Attributes:
+        absent_below: chance below which a structure counts as absent.
+        present_from: chance from which its mask may count as present.
+    """
+
     absent_below: float = 0.0
     present_from: float = 0.0
 
     def chance(self, structure: str, traces: Traces) -> float:
         """Chance, 0 to 1, that the structure is in the scan."""
-        x = (np.array(traces) - self.centre) / self.scale
-        z = float(x @ np.array(self.weights)) + self.bias + self.offsets.get(structure, 0.0)
-        return float(1 / (1 + np.exp(-np.clip(z, -30, 30))))
+        return self.value(structure, traces)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the file beside the weights."""
@@ -74,7 +92,4 @@ class Presence:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Presence:
         """The regression written by `to_json`."""
-        fields: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
-        return cls(**fields)
+        return cls(**with_tuples(values))
