@@ -14,6 +14,7 @@ from ...imaging.dicom.source import DicomSource
 from ...imaging.imports.name_tables import plain_stem
 from ...store.records import ImageRecord, JobRecord, MaskRecord
 from .naming import private_words, words_in
+from .wording import plain
 
 _LONGEST = 40  # characters
 _MAY_NAME = re.compile(r"\d{5,}|\d[-_.]\d\d[-_.]\d|\^|,|@")  # dates, record numbers, DICOM's way to write names
@@ -25,7 +26,7 @@ def alias_of_file(name: str, source: DicomSource | None) -> str:
     Left out are names with dates, long numbers or words of the DICOM header's patient. Of a DICOM scan whose header
     names nobody, no name is used: its folders are too often called after the patient.
     """
-    stem = " ".join("".join(c if c.isprintable() else " " for c in plain_stem(PurePath(name).name)).split())
+    stem = plain(plain_stem(PurePath(name).name))
     private = private_words([source.header]) if source is not None else frozenset()
     if not stem or _MAY_NAME.search(stem) or words_in(stem) & private or (source is not None and not private):
         return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -13,9 +12,9 @@ from ...store.records import ImageRecord, JobRecord, MaskRecord
 from ..desk.desk import Answer, Call, Desk
 from .aliases import alias_of_image, alias_of_job, alias_of_mask
 from .results import HandlesResult
+from .wording import first_of, fits
 
 Kind = Literal["images", "masks", "jobs"]
-_SHOWN = 8
 Row = dict[str, object]
 
 
@@ -41,19 +40,14 @@ def list_handles(
         name = row.name if row is not None else structure
     records = [record for record in _records(desk, kind, name) if _belongs(record, image_id, name)]
     records.sort(key=lambda record: record.created, reverse=True)
-    fitting = [row for row in map(_row, records) if _fits(row, pattern)]
+    fitting = [row for row in map(_row, records) if fits(pattern, str(row["alias"]), str(row["handle"]))]
     shown = fitting[:limit]
     masks = Counter(record.image_id for record in desk.store.every_mask())
     for one in shown:
         if one["kind"] == "image":
             one["masks"] = masks.get(str(one["handle"]), 0)
-    listed = "; ".join(f"{one['handle']} {one['alias']}" for one in shown[:_SHOWN])
-    more = f", and {len(fitting) - _SHOWN} more" if len(fitting) > _SHOWN else ""
-    text = (
-        f"{len(fitting)} handles: {listed}{more}."
-        if fitting
-        else "Nothing here fits. Call open_image or segment first."
-    )
+    listed = first_of([f"{one['handle']} {one['alias']}" for one in shown], len(fitting))
+    text = f"{len(fitting)} handles: {listed}." if fitting else "Nothing here fits. Call open_image or segment first."
     return Answer(text, HandlesResult(handles=shown, more=len(fitting) - len(shown)))
 
 
@@ -88,13 +82,3 @@ def _row(record: ImageRecord | MaskRecord | JobRecord) -> Row:
     else:
         row = {"handle": record.job_id, "kind": "job", "alias": alias_of_job(record), "state": record.state}
     return {**row, "created": record.created[:19]}
-
-
-def _fits(row: Row, pattern: str | None) -> bool:
-    if pattern is None:
-        return True
-    wanted = pattern.casefold()
-    words = (str(row["alias"]).casefold(), str(row["handle"]))
-    if any(sign in wanted for sign in "*?["):
-        return any(fnmatch.fnmatchcase(word, wanted) for word in words)
-    return any(wanted in word for word in words)

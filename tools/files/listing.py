@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,11 +14,11 @@ from ...imaging.imports.name_tables import structure_in
 from ..desk.desk import Answer, Call, Desk
 from .naming import is_structure_name
 from .results import FilesResult
+from .wording import first_of, fits
 
 if TYPE_CHECKING:  # its formats load slowly
     from ...imaging.listing.survey import Entry, Survey
 
-_SHOWN = 8  # rows said in words
 _MOST_FOLDERS = 40
 
 
@@ -43,7 +42,7 @@ def list_files(
         survey(
             folder,
             Door(desk.roots.folders),
-            wanted=lambda path: _fits(desk, path, pattern),
+            wanted=lambda path: fits(pattern, desk.roots.shown(path), path.name),
             is_structure=lambda name: is_structure_name(desk.table, structure_in(name)),
             seconds=SECONDS / len(folders),
         )
@@ -77,15 +76,6 @@ def _folder(desk: Desk, root: str) -> Path:
     if not found.is_dir():
         raise BadCall(f"'{found.name}' is a file. Give a folder, or open it: open_image(path='{root}').")
     return found
-
-
-def _fits(desk: Desk, path: Path, pattern: str | None) -> bool:
-    if pattern is None:
-        return True
-    shown, wanted = desk.roots.shown(path).casefold(), pattern.casefold()
-    if not any(sign in wanted for sign in "*?["):
-        return wanted in shown
-    return fnmatch.fnmatchcase(shown, wanted) or fnmatch.fnmatchcase(path.name.casefold(), wanted)
 
 
 def as_row(desk: Desk, entry: Entry) -> dict[str, object]:
@@ -126,8 +116,7 @@ def said(entries: list[Entry], rows: list[dict[str, object]], where: str, *, com
     if not rows:
         text = f"Nothing that can be opened {where}."
     else:
-        more = f", and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else ""
-        text = f"{len(entries)} entries {where}: {'; '.join(_words(row) for row in rows[:_SHOWN])}{more}."
+        text = f"{len(entries)} entries {where}: {first_of([_words(row) for row in rows], len(entries))}."
     return text if complete else f"{text} The time ended before all files were looked at: name a root or pattern."
 
 

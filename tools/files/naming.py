@@ -10,6 +10,7 @@ from typing import Any
 from ...imaging.errors import BadCall
 from ...imaging.imports.labels import Piece
 from ...retrieval.anatomy.structures import StructureTable
+from .wording import plain
 
 FROM_FILE = "file:"  # before a name that is the file's own: it counts only where it is a structure
 _LONGEST = 64  # characters of a name, as DICOM's labels have
@@ -88,7 +89,7 @@ class Namer:
 
     def _clean(self, name: str) -> str:
         """A name fit to be shown: printable, short, and without words that name the patient; "" when nothing is left."""
-        text = " ".join("".join(c if c.isprintable() else " " for c in name).split())[:_LONGEST].strip()
+        text = plain(name)[:_LONGEST].strip()
         return "" if words_in(text) & self._private else text
 
 

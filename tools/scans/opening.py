@@ -13,11 +13,12 @@ from ..desk.results import ImageResult, SeriesRow
 from ..files.aliases import alias_of_file, alias_of_image
 from ..files.listing import as_row, files_below
 from ..files.paths import found_path
+from ..files.wording import first_of
 
 if TYPE_CHECKING:  # its formats load slowly
     from ...imaging.listing.survey import Entry
 
-_SHOWN, _MOST_ROWS = 8, 50  # files of a folder said in words, and listed
+_MOST_ROWS = 50  # files of a folder that are listed
 
 
 def open_image(
@@ -99,6 +100,5 @@ def _to_choose(desk: Desk, folder: Path, entries: list[Entry]) -> Answer:
     """The files of a folder that is no scan itself, and the call to make for each."""
     rows = [as_row(desk, entry) for entry in entries[:_MOST_ROWS]]
     calls = [f"{row.get('use', 'open_image')}(path='{row['path']}')" for row in rows]
-    more = f", and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else ""
-    text = f"'{folder.name}' holds {len(entries)} files to open one by one: {', '.join(calls[:_SHOWN])}{more}."
+    text = f"'{folder.name}' holds {len(entries)} files to open one by one: {first_of(calls, len(entries), ', ')}."
     return Answer(text, ImageResult(image_id=None, files=rows))
