@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from ..desk.results import ImageAnswer, Provenance, Result
 
@@ -19,12 +19,6 @@ class ImportedRow(Result):
     volume_ml: float | None = None
     file_ml: float | None = None
     warnings: list[str] = Field(default_factory=list)
-
-    @model_serializer(mode="wrap")
-    def _compact(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what is not known: a file may hold a hundred structures."""
-        row: dict[str, Any] = handler(self)
-        return {key: value for key, value in row.items() if key == "mask_id" or value not in (None, [])}
 
 
 class ImportResult(ImageAnswer):
