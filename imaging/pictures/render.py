@@ -20,13 +20,14 @@ from ..volume import BoolArray, Grid, Mask, Volume
 from .legend import encoded, put_together
 from .panels import Style, panel
 from .planes import PLANES, Plane, cut
-from .surfaces import surface
+from .surfaces import solid_bodies, surface
 from .windows import window_of
 
 View = Literal["axial", "coronal", "sagittal", "montage"]
 Kind = Literal["slice", "mip", "surface"]
 VIEWS, KINDS = get_args(View), get_args(Kind)
 MOST_SLICES = 12
+WHOLE = -1  # instead of a slice's index: all of them, projected
 ZOOM_MM = 15.0  # around the masks; in pixels where no voxel size is known
 
 
@@ -80,28 +81,21 @@ def render(
     overlays = [reorient_array(mask.array, mask.grid, "RAS")[0] for mask in masks.values()]
     chosen = window_of(volume, window)
     box = _shown_box(overlays, grid) if zoom else Box((0, 0, 0), scan.shape)
-    flat = min(scan.shape) == 1
-    names = (
-        ("axial", "coronal", "sagittal")
-        if view == "montage" and not flat
-        else ("axial",)
-        if view == "montage"
-        else (view,)
-    )
+    planes = tuple(PLANES) if min(scan.shape) > 1 else ("axial",)
+    names = planes if view == "montage" else (view,)
     axis = PLANES[names[0]].axis
     shown: tuple[int, ...] = ()
     if kind == "surface":
         views = (*names, "oblique") if view == "montage" else names
         columns = 2 if len(views) == 4 else 1
-        drawn = [surface(overlays, grid.spacing_mm, name, width // columns) for name in views]
+        bodies = solid_bodies(overlays, grid.spacing_mm)
+        drawn = [surface(bodies, name, width // columns) for name in views]
     else:
+        asked = slice_index if len(names) == 1 else None
         places = {
-            name: _places(overlays, PLANES[name], box, slice_index if len(names) == 1 else None, count)
-            for name in names
+            name: _places(overlays, PLANES[name], box, asked, count) if kind == "slice" else (WHOLE,) for name in names
         }
         shown = places[names[0]] if kind == "slice" else ()
-        if kind == "mip":
-            places = {name: (-1,) for name in names}
         total = sum(len(one) for one in places.values())
         columns = min(total, 3 if len(names) > 1 or total in (5, 6, 9) else 4)
         drawn = [
@@ -188,12 +182,12 @@ def _picture(
     *,
     note: bool,
 ) -> Image.Image:
-    """One panel; the projection along the whole box for index -1. `grid` is the RAS array's, as the scan's own axes may be others."""
+    """One panel; for `WHOLE` the projection along the whole box. `grid` is the RAS array's, as the scan's own axes may be others."""
     inside = tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))
 
     def seen(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         part = array[inside]
-        if index >= 0:
+        if index != WHOLE:
             return cut(part, plane, index - box.start[plane.axis])
         return cut(part.max(axis=plane.axis, keepdims=True), plane, 0)
 
@@ -205,7 +199,7 @@ def _picture(
         window=window,
         pixel_mm=(spacing[plane.across], spacing[plane.down]),
         width=width,
-        style=style if index >= 0 else "contour",
+        style=style if index != WHOLE else "contour",
         ruler=grid.spacing_known,
         note=f"slice {index}" if note else "",
     )

@@ -7,6 +7,7 @@ normal being the slope of the depths around (Hoehne and Bernstein 1986, IEEE Tra
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -27,15 +28,19 @@ _TURN_DEG, _TILT_DEG = 35.0, 20.0  # of the oblique view: to the patient's left,
 OBLIQUE = Plane(1, 0, 2, True, ("", "", "S", "I"))
 
 
-def surface(masks: Sequence[BoolArray], spacing: tuple[float, float, float], view: str, width: int) -> Image.Image:
-    """Masks (RAS) seen along a plane's axis, or obliquely from the front and the patient's left ("oblique").
+@dataclass(frozen=True)
+class Bodies:
+    """Masks on a common grid of cubes, `step` mm wide."""
 
-    Raises:
-        BadCall: nothing is marked.
-    """
-    step, shapes = _even(masks, spacing)
+    step: float
+    shapes: tuple[BoolArray, ...]
+
+
+def surface(bodies: Bodies, view: str, width: int) -> Image.Image:
+    """Bodies seen along a plane's axis, or obliquely from the front and the patient's left ("oblique")."""
+    step, shapes = bodies.step, bodies.shapes
     if view == "oblique":
-        shapes, plane = [_turned(shape) for shape in shapes], OBLIQUE
+        shapes, plane = tuple(_turned(shape) for shape in shapes), OBLIQUE
     else:
         plane = PLANES[view]
     lit = lit_bodies([_facing(shape, plane) for shape in shapes])
@@ -73,8 +78,12 @@ def _shade(depth: npt.NDArray[np.float64], hit: BoolArray) -> npt.NDArray[np.flo
     return np.asarray(_DARKEST + (1 - _DARKEST) * cosine)
 
 
-def _even(masks: Sequence[BoolArray], spacing: tuple[float, float, float]) -> tuple[float, list[BoolArray]]:
-    """Voxel size in mm of a common cube grid around all masks, and the masks on it."""
+def solid_bodies(masks: Sequence[BoolArray], spacing: tuple[float, float, float]) -> Bodies:
+    """Masks (RAS) on a common grid of cubes around all of them.
+
+    Raises:
+        BadCall: nothing is marked.
+    """
     union = np.any(np.stack([np.asarray(mask) for mask in masks]), axis=0) if masks else np.zeros((1, 1, 1), bool)
     box = Region.of(Mask(union, Grid(union.shape, np.eye(4)))).box
     if box is None:
@@ -86,7 +95,7 @@ def _even(masks: Sequence[BoolArray], spacing: tuple[float, float, float]) -> tu
     points = [(np.arange(n) + 0.5) * step / mm - 0.5 for n, mm in zip(shape, spacing, strict=True)]
     places = np.meshgrid(*points, indexing="ij")
     soft = [ndimage.map_coordinates(mask[where].astype(np.float32), places, order=1, mode="constant") for mask in masks]
-    return step, [one > 0.5 for one in soft]
+    return Bodies(step, tuple(one > 0.5 for one in soft))
 
 
 def _turned(body: BoolArray) -> BoolArray:

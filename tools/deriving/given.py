@@ -105,13 +105,15 @@ class Asked:
             raise BadCall(f"{len(self.mask_ids)} masks were given. This takes {needs}.")
         if len(set(self.mask_ids)) < len(self.mask_ids):
             raise BadCall(f"A mask is given twice. This takes {needs}.")
-        found = []
-        for mask_id in self.mask_ids:
-            record = self.desk.store.mask_record(mask_id)
-            found.append(Given(self.desk, record, self.desk.store.image(record.image_id)))
-        for one in found:
+        for one in self._given:
             self.check_real(one.image)
-        return found
+        return list(self._given)
+
+    @cached_property
+    def _given(self) -> tuple[Given, ...]:
+        """Looked up once, as each holds what was read of its voxels."""
+        records = [self.desk.store.mask_record(mask_id) for mask_id in self.mask_ids]
+        return tuple(Given(self.desk, one, self.desk.store.image(one.image_id)) for one in records)
 
     def check_real(self, image: ImageRecord) -> None:
         """Refuse a synthetic image.
