@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args
 from ..imaging.volume import MODALITIES
 
 Purpose = Literal["any", "research-only"]
-Weights = Literal["bundled", "hub", "user-file", "none"]
-Fidelity = Literal["parity", "structural", "reconstruction", "library", "own"]
+Weights = Literal["bundled", "hub", "user-file", "engine", "none"]
+Fidelity = Literal["parity", "structural", "reconstruction", "library", "own", "external"]
 IntensityKind = Literal["ct-hu", "percentile", "suv"]
 
 
@@ -52,13 +52,14 @@ class Card:
         memory_mb: estimate of what a process needs to answer one request, in MiB.
         licence: of the weights, as written.
         purpose: "research-only" when the licence forbids or does not clearly allow other use.
-        weights: where they come from; "none" when a bundled file is missing here.
+        weights: where they come from; "engine" for an engine of the user's, "none" when a bundled file is missing here.
         weights_file: file name below `models/weights` (bundled), or the published file's name.
         sha256: of that file; empty when unknown.
         size_bytes: of that file; 0 when unknown.
         fidelity: how near we are to the published system: "parity" (official weights give the official
             outputs), "structural" (built as published), "reconstruction" (parts were never published),
-            "library" (a library's own network), "own" (our own network, nobody has published it).
+            "library" (a library's own network), "own" (our own network, nobody has published it), "external" (an
+            engine of the user's, which we only call).
         deviations: what differs from it, one sentence each.
         text_encoder: what turns a term into the vector this model expects.
         intensity: "ct-hu" for Hounsfield units, "suv" for PET uptake, "percentile" for what has no unit.
@@ -66,6 +67,8 @@ class Card:
         field_mm: shortest and longest extent of a scan it understands; a network taught on crops
             sees things everywhere in a whole head.
         notes: anything else a user should know.
+        channels: what each of several images on one grid is, in order; () for one image.
+        preferred: structures the user wants from it first; "*" for all.
         measured: structure -> its result on held-out cases; ours, never a published score.
         plausible_ml: structure -> lowest and highest volume in millilitres seen in the data.
         facts: the whole file beside the weights, for provenance and for building the network.
@@ -97,6 +100,8 @@ class Card:
     takes_context: bool = False
     deviations: tuple[str, ...] = ()
     notes: str = ""
+    channels: tuple[str, ...] = ()
+    preferred: tuple[str, ...] = ()
     measured: Mapping[str, Measured] = field(default_factory=dict, hash=False)
     plausible_ml: Mapping[str, tuple[float, float]] = field(default_factory=dict, hash=False)
     facts: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
@@ -121,7 +126,13 @@ class Card:
         """Whether a scan of this longest extent (None: unknown) is of the kind it was taught."""
         return extent_mm is None or self.field_mm[0] <= extent_mm <= self.field_mm[1]
 
+    def is_preferred(self, structure: str) -> bool:
+        """Whether the user wants a structure from it first."""
+        return structure in self.preferred or "*" in self.preferred
+
     @property
     def is_ready(self) -> bool:
         """True when its weights lie here, so that it can be asked at once."""
+        if self.weights == "engine":
+            return bool(self.facts.get("is_here"))
         return self.weights == "bundled" or (self.weights == "user-file" and bool(self.sha256))

@@ -19,6 +19,8 @@ import platformdirs
 
 from ..imaging.errors import BadCall, Failed
 from .card import Card, Measured, Purpose
+from .external.card import cards as engine_cards
+from .external.shelf import state as engine_state
 from .systems import SYSTEMS
 
 ENTRIES: tuple[Card, ...] = tuple(one for row in SYSTEMS for one in row.cards)  # before they are completed
@@ -27,14 +29,23 @@ USER_FOLDER = platformdirs.user_data_path("ostensor", appauthor=False) / "weight
 _PERMISSIONS: Mapping[str, tuple[Purpose, ...]] = {"any": ("any",), "research-only": ("any", "research-only")}
 
 
-@cache
 def catalogue(folder: Path = WEIGHTS_FOLDER) -> tuple[Card, ...]:
-    """Every card, completed from the files beside the bundled weights in `folder`.
+    """Every card, completed from the files beside the bundled weights in `folder`, then the user's engines.
+
+    An engine that is added, changed or removed while a server runs is known with the next question.
 
     Raises:
         Failed: two cards have one name, or a file beside the weights is damaged.
     """
-    return tuple(_completed(entry, folder) for entry in unique(ENTRIES))
+    return _cards(folder, engine_state())
+
+
+@cache
+def _cards(folder: Path, engines: object) -> tuple[Card, ...]:
+    del engines  # what they were when this was asked
+    ours = tuple(_completed(entry, folder) for entry in unique(ENTRIES))
+    taken = {entry.name for entry in ours}
+    return (*ours, *(entry for entry in engine_cards() if entry.name not in taken))
 
 
 def __getattr__(name: str) -> tuple[Card, ...]:
@@ -88,7 +99,7 @@ def models_for(
     purpose: Purpose = "research-only",
     folder: Path = WEIGHTS_FOLDER,
 ) -> tuple[Card, ...]:
-    """Models that are ready here, segment, and claim a structure, the best measured first.
+    """Models that are ready here, segment, and claim a structure: those the user prefers, then the best measured first.
 
     Args:
         structure: canonical name.
@@ -107,7 +118,12 @@ def models_for(
         and entry.takes_extent(extent_mm)
         and entry.purpose in _PERMISSIONS[purpose]
     ]
-    return tuple(sorted(fitting, key=lambda entry: (-_dice(entry, structure), entry.memory_mb)))
+    return tuple(
+        sorted(
+            fitting,
+            key=lambda entry: (not entry.is_preferred(structure), -_dice(entry, structure), entry.memory_mb),
+        )
+    )
 
 
 def _dice(entry: Card, structure: str) -> float:
@@ -160,7 +176,7 @@ def _imported(entry: Card) -> Card:
 
 def forget_cards() -> None:
     """Read the files beside the weights again on the next question."""
-    catalogue.cache_clear()
+    _cards.cache_clear()
 
 
 @contextmanager

@@ -54,17 +54,17 @@ class Decoded:
     Attributes:
         structure: as asked.
         array: boolean on the scan's own grid.
-        confidence: mean sigmoid inside the mask, 0 when the mask is empty.
+        confidence: mean sigmoid inside the mask, 0 when the mask is empty; None where the model tells none.
         peak: greatest sigmoid anywhere in the scan; high with an empty mask never happens,
-            low with an empty mask means clearly absent.
+            low with an empty mask means clearly absent. None where the model tells none.
         signs: what `inference.calibration` makes an expected Dice of; () where the model gives none.
         traces: what `inference.presence` makes a chance of presence of, for empty masks too; () where the model gives none.
     """
 
     structure: str
     array: BoolArray
-    confidence: float
-    peak: float
+    confidence: float | None
+    peak: float | None
     signs: tuple[float, ...] = field(default=(), kw_only=True)
     traces: tuple[float, ...] = field(default=(), kw_only=True)
 
@@ -115,6 +115,40 @@ class Refers(Protocol):
             BadCall: an empty or very long sentence, a slice that is not there, or wording about the place in a
                 picture asked of a whole volume.
         """
+
+
+@runtime_checkable
+class Looks(Protocol):
+    """A model that is asked about a scan as a whole, and keeps by itself what it found."""
+
+    card: Card
+    engine: str
+
+    def look(
+        self,
+        volumes: Sequence[Volume],
+        key: str,
+        structures: Sequence[str],
+        *,
+        progress: Callable[[float, str], None],
+        cancelled: Callable[[], bool],
+    ) -> tuple[list[Decoded], bool]:
+        """One mask per structure, and whether it had to look again.
+
+        Args:
+            volumes: the scan, one for each channel, on one grid.
+            key: of the scan, for what is kept; "" keeps nothing.
+
+        Raises:
+            BadCall: the scan is not of the kind the model takes.
+            Cancelled: `cancelled` answered True.
+        """
+
+    def is_current(self) -> bool:
+        """Whether it is still what it was loaded as; else it is let go and loaded again."""
+
+    def close(self) -> None:
+        """Let go of what it holds."""
 
 
 class Predictor(Protocol):

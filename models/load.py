@@ -51,6 +51,8 @@ def checked_file(entry: Card, folder: Path = WEIGHTS_FOLDER) -> Path:
     if entry.weights == "none":
         config = entry.name.removeprefix("sat-mini-").removesuffix("-mini")
         raise Unavailable(f"The weights of '{entry.name}' are not here. Train them with `ostensor fit {config}`.")
+    if entry.weights == "engine":  # its many files are compared where it is loaded
+        return Path(entry.weights_file)
     if not entry.is_ready:
         raise Unavailable(
             f"'{entry.name}' needs its published weights. Get them from its authors, then "

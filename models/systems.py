@@ -27,7 +27,7 @@ class System:
     Attributes:
         name: as cards say it in `system`.
         number: its place among the published systems of docs/systems.md; 0 for our own.
-        cards: its models; () where there are no weights to offer and only training makes some.
+        cards: its models; () where there are no weights to offer and only training makes some, or the user brings engines.
         module: below `ostensor.models`; where there are cards has `load(card, path, how)`, whose answer names its `engine`, where users bring files
             `convert(card, files)`, and where outputs of the official code are known `reproduce(fixture)`.
         files: what a user brings, one word or two for each file; () where nothing is brought.
@@ -57,6 +57,7 @@ SYSTEMS: tuple[System, ...] = (
     System("DuPLUS", 4, DUPLUS, "language.duplus.weights", ("checkpoint",), "clipmd", (Against("BioMedIA-MBZUAI/DuPLUS"),)),
     System("seg2med", 26, SEG2MED, "synthesis.runtime"),
     System("PULASki", 31, (), "uncertainty.probunet", parity=(Against("soumickmj/PULASki", ("probunetv2",)),)),
+    System("external", 0, (), "external.predictor"),
     System("MeshNet", 72, MESHNET, "labelled.meshnet", ("model.pth",)),
     System("OBELISK", 73, OBELISK, "labelled.obelisk", ("obeliskhybrid_tcia_fold1.pth to fold4",)),
 )  # fmt: skip

@@ -27,7 +27,7 @@ from ..imaging.errors import BadCall, Failed, Unavailable
 from ..imaging.hounsfield import check_hu
 from ..imaging.volume import Volume
 from ..models.inference.views import VIEWS, seen_as
-from ..models.interface import Cancelled, Decoded, Features, Predictor, Referred, Refers
+from ..models.interface import Cancelled, Decoded, Features, Looks, Predictor, Referred, Refers
 from ..models.synthesis.jobs import CLASSICAL
 from .protocol import (
     Cancel,
@@ -66,7 +66,7 @@ class Host:
         self.connection, self.options = connection, options
         self.waiting: queue.Queue[SegmentRequest | SynthesisRequest | Stop] = queue.Queue()
         self.called_off: set[str] = set()
-        self.models: OrderedDict[str, Predictor] = OrderedDict()
+        self.models: OrderedDict[str, Predictor | Looks] = OrderedDict()
         self.features: OrderedDict[tuple[str, str, str], Features] = OrderedDict()
         self.networks: dict[str, Any] = {}
         module, _, function = options.factory.partition(":")
@@ -77,6 +77,8 @@ class Host:
         threading.Thread(target=self._listen, daemon=True).start()
         while not isinstance(request := self.waiting.get(), Stop):
             self.connection.send(self._answer(request))
+        for model in self.models.values():
+            _let_go(model)
         os._exit(0)  # the listening thread may still be reading
 
     def _listen(self) -> None:
@@ -102,6 +104,8 @@ class Host:
             return Refused(request.request_id, kinds[type(error)], str(error))
         except MemoryError:
             self.features.clear()
+            for model in self.models.values():
+                _let_go(model)
             self.models.clear()
             self.networks.clear()
             return Refused(
@@ -124,6 +128,8 @@ class Host:
         predictor = self._model(request)
         if isinstance(request, ViewsRequest):
             found, encoded = self._under_views(predictor, request), True
+        elif isinstance(predictor, Looks):
+            found, encoded = self._looked(predictor, request)
         else:
             features, encoded = self._features(predictor, request)
             self._tell(request, 0.9, "drawing masks")
@@ -182,17 +188,30 @@ class Host:
             seconds=time.process_time() - started,
         )
 
-    def _model(self, request: SegmentRequest) -> Predictor:
+    def _model(self, request: SegmentRequest) -> Predictor | Looks:
         self._stop_if_called_off(request)
+        held = self.models.get(request.model)
+        if isinstance(held, Looks) and not held.is_current():
+            _let_go(self.models.pop(request.model))
         if request.model not in self.models:
             self._tell(request, 0.02, f"loading {request.model}")
             loaded = self.load(request.model, device=self.options.device, threads=self.options.threads)
             self.models[request.model] = loaded
         self.models.move_to_end(request.model)
         while len(self.models) > 1 and sum(m.card.memory_mb for m in self.models.values()) > self.options.models_mb:
-            dropped, _ = self.models.popitem(last=False)
+            dropped, model = self.models.popitem(last=False)
+            _let_go(model)
             log.info("dropped model %s", dropped)
         return self.models[request.model]
+
+    def _looked(self, predictor: Looks, request: SegmentRequest) -> tuple[Sequence[Decoded], bool]:
+        return predictor.look(
+            [_volume(request, predictor), *_channels(request)],
+            request.image_key,
+            request.structures,
+            progress=lambda share, message: self._tell(request, share, message),
+            cancelled=lambda: request.request_id in self.called_off,
+        )
 
     def _features(self, predictor: Predictor, request: SegmentRequest) -> tuple[Features, bool]:
         key = (request.model, request.image_key, request.context)
@@ -213,11 +232,21 @@ class Host:
             self.features.popitem(last=False)
         return features, True
 
-    def _under_views(self, predictor: Predictor, request: ViewsRequest) -> Sequence[Decoded]:
+    def _under_views(self, predictor: Predictor | Looks, request: ViewsRequest) -> Sequence[Decoded]:
         volume = _volume(request, predictor)
         found = []
         for number, view in enumerate(VIEWS):
             self._tell(request, number / len(VIEWS), f"looking at the image, {view.name}")
+            if isinstance(predictor, Looks):
+                (one, *_), _asked = predictor.look(
+                    [seen_as(view, volume)],
+                    "",
+                    request.structures[:1],
+                    progress=lambda share, message: None,
+                    cancelled=lambda: request.request_id in self.called_off,
+                )
+                found.append(replace(one, array=view.back(one.array)))
+                continue
             features = predictor.encode(
                 seen_as(view, volume),
                 progress=lambda share: None,
@@ -235,7 +264,19 @@ class Host:
             raise Cancelled
 
 
-def _volume(request: SegmentRequest, predictor: Predictor) -> Volume:
+def _let_go(model: Predictor | Looks) -> None:
+    """End what a model that is dropped has started."""
+    if isinstance(model, Looks):
+        model.close()
+
+
+def _channels(request: SegmentRequest) -> list[Volume]:
+    """Further images on the grid."""
+    arrays = [np.load(path, mmap_mode="r", allow_pickle=False) for path in request.channel_paths]
+    return [Volume(array, request.grid, request.modality, request.synthetic) for array in arrays]
+
+
+def _volume(request: SegmentRequest, predictor: Predictor | Looks) -> Volume:
     """The image a request is about, mapped; a CT that is not in HU is refused for a model that needs them."""
     array: Any = np.load(request.array_path, mmap_mode="r", allow_pickle=False)
     volume = Volume(array, request.grid, request.modality, request.synthetic)

@@ -56,8 +56,8 @@ class SegmentedMask:
 
     structure: str
     array: BoolArray
-    confidence: float
-    peak: float
+    confidence: float | None
+    peak: float | None
     family: str = ""
     element: int | None = None
     notes: tuple[str, ...] = ()

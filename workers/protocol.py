@@ -26,6 +26,7 @@ class SegmentRequest:
         array_path: `.npy` of the voxels (x y z) on `grid`.
         context: sentence on modality and region (T1), for models that take one.
         image_key: content hash of the image; features are cached under it.
+        channel_paths: `.npy` of further images on the grid, for models of several channels.
     """
 
     request_id: str
@@ -37,6 +38,7 @@ class SegmentRequest:
     model: str
     structures: tuple[str, ...]
     context: str = ""
+    channel_paths: tuple[str, ...] = ()
     version: int = VERSION
 
 
@@ -95,8 +97,8 @@ class MaskReply:
 
     structure: str
     offset: int
-    confidence: float
-    peak: float
+    confidence: float | None
+    peak: float | None
     family: str = ""
     element: int | None = None
     notes: tuple[str, ...] = ()

@@ -47,10 +47,12 @@ def refer(finder: Finder, description: Description, card: Card) -> list[Found] |
         said = [f"The words {', '.join(description.unused)} are understood by it alone."] if description.unused else []
         return Nothing("unsupported" if unknown or said else "unsure", " ".join([marked, *notes, *said]))
     known = description.kind == "structure" and not unknown
-    verdict: Verdict = "present" if known and one.confidence >= SURE else "unsure"
+    verdict: Verdict = "present" if known and (one.confidence or 0.0) >= SURE else "unsure"
     how = " ".join([f"marked by {card.name}, which read the sentence.", *notes])
     parts = [one.array] if description.kind == "structure" else _parts(one.array)
-    things = [finder.thing(description.target or "area", Mask(part, image.grid), one.confidence) for part in parts]
+    things = [
+        finder.thing(description.target or "area", Mask(part, image.grid), one.confidence or 0.0) for part in parts
+    ]
     finder.made_by = Provenance(
         tool="segment_described",
         version=__version__,

@@ -17,12 +17,12 @@ class Missed:
     """An empty mask.
 
     Attributes:
-        peak: greatest sigmoid anywhere.
+        peak: greatest sigmoid anywhere; None where the model tells none.
         chance: that the structure is in the scan for all that; None where the model's weights are not calibrated for that.
         is_known: without a chance: whether the network finds the structure well enough to miss it with reason (`knows`).
     """
 
-    peak: float
+    peak: float | None
     chance: Chance | None = None
     is_known: bool = True
 
@@ -40,7 +40,8 @@ def judge_missing(
         view: nothing seen by the same model means that it looks elsewhere.
     """
     if is_lesion(table, structure):
-        return "unsure", f"No {structure} was marked (highest {missed.peak:.2f}). Small and faint ones are missed."
+        highest = "" if missed.peak is None else f" (highest {missed.peak:.2f})"
+        return "unsure", f"No {structure} was marked{highest}. Small and faint ones are missed."
     placed = view.placed
     strange = view.company is not None and view.company < LEAST_COMPANY
     if not view.seen or strange or (placed is not None and placed.found and not placed.has_order):
@@ -67,6 +68,8 @@ def judge_missing(
             "absent",
             f"Nothing was marked, while {near} were found in the same scan: {FEW_MISSED.format(chance=chance)}",
         )
+    if missed.peak is None:
+        return "unsure", f"No {structure} was marked, but this engine tells nothing of how sure it is of that."
     if not missed.is_known:
         return "unsure", f"No {structure} was found, but {BADLY_KNOWN}"
     if missed.peak >= EMPTY_BELOW:

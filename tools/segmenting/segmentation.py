@@ -207,9 +207,9 @@ def _row(
     made_by = hashlib.sha256(f"segment {card.name} {found.weights_sha256}".encode()).hexdigest()
     row = row.model_copy(
         update={
-            "confidence": round(sure.value, 4) if sure.calibrated else None,
+            "confidence": round(sure.value, 4) if sure.calibrated and sure.value is not None else None,
             "confidence_is": METHOD if sure.calibrated else "",
-            "mean_sigmoid": round(mask.confidence, 4),
+            "mean_sigmoid": None if mask.confidence is None else round(mask.confidence, 4),
             "volume_ml": None if judged.volume_ml is None else round(judged.volume_ml, 2),
             "volume_is": "not given"
             if judged.volume_ml is None
@@ -243,7 +243,7 @@ def chance_of(known: Calibration | None, structure: str, mask: SegmentedMask) ->
 
 def interval_of(known: Calibration | None, sure: Sureness, judged: Judged) -> list[float] | None:
     """Volumes in ml between which nine of ten true ones lie; None for masks that are not present, and where it is not known."""
-    if known is None or judged.volume_ml is None or judged.verdict != "present":
+    if known is None or sure.value is None or judged.volume_ml is None or judged.verdict != "present":
         return None
     ends = known.interval(judged.volume_ml, sure.value)
     return None if ends is None else [round(end, 2) for end in ends]

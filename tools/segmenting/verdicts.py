@@ -34,6 +34,10 @@ UNKNOWN_KIND = (
 BADLY_KNOWN = (
     "the model finds too few of them on scans kept aside (list_models tells its Dice) to say that it is not there."
 )
+ASSUMED_AXES = (
+    "Nobody has checked in which axes '{engine}' was taught ({axes} is assumed), so sides may be swapped and everything "
+    "wrong. Run `ostensor engines check {engine} --image SCAN --mask LABELS` (engine_orientation_unknown)."
+)
 FEW_MISSED = "in scans of held-out patients where so little was seen, it was there with a chance of {chance}."
 SIDE_FIELD_MM = 120.0  # only scans at least this wide show which half of the body is which
 
@@ -70,12 +74,13 @@ class Sureness:
     """How good a mask is thought to be.
 
     Attributes:
-        value: 0 to 1; the Dice to expect, or without a calibration the mean sigmoid inside the mask.
+        value: 0 to 1; the Dice to expect, or without a calibration the mean sigmoid inside the mask; None where the model
+            tells nothing of the kind.
         sure_from: from here on the structure counts as present.
         chance: that it is in the scan at all; None where the model's weights are not calibrated for that.
     """
 
-    value: float
+    value: float | None
     sure_from: float = SURE
     calibrated: bool = False
     chance: Chance | None = None
@@ -124,7 +129,9 @@ def judge(
         doubts.append(f"Only {voxels} voxels were marked.")
     if image.modality == "unknown":
         warnings.append(UNKNOWN_KIND)
-    if confidence.value < confidence.sure_from:
+    if confidence.value is None:
+        doubts += _doubts_of_engine(structure, card)
+    elif confidence.value < confidence.sure_from:
         what = "The Dice to expect" if confidence.calibrated else "The mean sigmoid inside the mask"
         doubts.append(f"{what}, {confidence.value:.2f}, is below {confidence.sure_from:g}.")
     chance = confidence.chance
@@ -134,7 +141,9 @@ def judge(
     if wrong_side:
         doubts.append(wrong_side)
     odd = _odd_size(structure, volume, bool(faces), card)
-    if odd:  # what people look for: never a veto
+    if odd and confidence.value is None and structure not in card.measured:
+        doubts.append(odd)  # of an engine that nobody has measured it is more likely a fault than a finding
+    elif odd:  # what people look for: never a veto
         warnings.append(odd)
     if not mask.grid.spacing_known:
         warnings.append(measures.NO_SPACING)
@@ -165,6 +174,20 @@ def judge(
     )
 
 
+def _doubts_of_engine(structure: str, card: Card) -> list[str]:
+    """Why a mask of an engine that tells nothing of its own sureness may not count."""
+    doubts = []
+    if card.facts.get("orientation_from") == "assumed":
+        doubts.append(ASSUMED_AXES.format(engine=card.name, axes=card.facts.get("orientation")))
+    measured = card.measured.get(structure)
+    if measured is not None and measured.dice < KNOWN_DICE:
+        doubts.append(
+            f"On {measured.cases} labelled scan{'s' if measured.cases > 1 else ''} here '{card.name}' reached a Dice of "
+            f"{measured.dice:.2f}, below {KNOWN_DICE:g}."
+        )
+    return doubts
+
+
 @dataclass(frozen=True)
 class _Elsewhere:
     """Why a mask is certainly something else ("" if it need not be), and what else is doubtful."""
@@ -188,6 +211,8 @@ def _gone(
     if where.certain:
         return "outside_view", where.certain
     shown = view.placed.in_view.get(structure, 1.0) if view.placed is not None else 1.0
+    if confidence.value is None:
+        return None, ""
     told = f"What little was marked as {structure} (Dice to expect {confidence.value:.2f}) is no evidence of it"
     if shown < HARDLY_SHOWN and confidence.value < confidence.sure_from:
         return "outside_view", f"{told}, and by the other structures found the scan shows {shown:.0%} of it."

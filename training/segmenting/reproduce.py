@@ -40,7 +40,7 @@ def on_phantom(name: str, predictor: SatMiniPredictor) -> dict[str, list[float]]
     volume = ellipsoids(predictor.how.dims, plan_of(name))
     features = predictor.encode(volume, progress=lambda share: None, cancelled=lambda: False)
     found = predictor.decode(features, predictor.card.claimed)
-    return {one.structure: [int(one.array.sum()), round(one.confidence, 4)] for one in found}
+    return {one.structure: [int(one.array.sum()), round(one.confidence or 0.0, 4)] for one in found}
 
 
 def ellipsoids(dims: int, plan: RunConfig) -> Volume:

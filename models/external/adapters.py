@@ -1,0 +1,86 @@
+"""The kinds of engine there are, one row each. Torch-free."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..rows import row_of
+from .engine import Engine, Where
+
+
+class Describes(Protocol):
+    """What a kind of engine tells before it is loaded; a module offers it as functions."""
+
+    def describe(self, folder: Path | None, options: Mapping[str, Any]) -> Engine:
+        """The engine as its files tell it, classes unresolved.
+
+        Raises:
+            OstensorError: not such an engine, half of one, or one that our adapter does not take.
+        """
+
+    def find(self, places: Mapping[str, str], home: Path) -> list[Path]:
+        """Folders in the usual places that look like such an engine; only JSON is read."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A kind of engine.
+
+    Attributes:
+        name: as engine.toml says it.
+        module: below `ostensor.models.external`, offers `Describes`.
+        hosted: file of `hosted/` that runs it in the engine's own process; "" for servers.
+        client: module below `ostensor.models.external` whose `Client` speaks with its server; "" for hosted ones.
+        where: what `engines add` chooses where the user says nothing.
+        install: line that installs what it needs; "" for nothing.
+        takes_code: whether its folder holds code that runs, so that the user must trust it.
+        environment: variables its process needs.
+    """
+
+    name: str
+    module: str
+    hosted: str = ""
+    client: str = ""
+    where: Where = "venv"
+    install: str = ""
+    takes_code: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def client_of(self) -> Any:
+        """The class that speaks with its server."""
+        return importlib.import_module(f"ostensor.models.external.{self.client}").Client
+
+    def code(self) -> Any:
+        """The module that describes it."""
+        return importlib.import_module(f"ostensor.models.external.{self.module}")
+
+
+ADAPTERS: tuple[Adapter, ...] = (
+    Adapter(
+        "nnunet",
+        "folders.nnunet",
+        hosted="nnunet",
+        install="pip install nnunetv2",
+        environment={
+            "nnUNet_def_n_proc": "1",
+            "nnUNet_compile": "F",
+            "nnUNet_raw": "",
+            "nnUNet_preprocessed": "",
+            "nnUNet_results": "",
+        },
+    ),
+    Adapter("command", "folders.command", hosted="command", where="worker"),
+)
+
+
+def adapter_of(name: str) -> Adapter:
+    """The row of an adapter.
+
+    Raises:
+        BadCall: there is none.
+    """
+    return row_of(ADAPTERS, name, "adapter")

@@ -1,0 +1,240 @@
+"""Our side of an engine's own process: started on first use, resident, watched, killed when it must be. Torch-free."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ...imaging.errors import OstensorError
+from ..interface import Cancelled
+from .private import PrivateFolder, scrubbed
+from .refusals import refusal
+
+log = logging.getLogger(__name__)
+
+HOST = Path(__file__).parent / "hosted" / "host.py"
+KILL_AFTER_S = 1.0  # after a cancel; the worker that holds us is itself killed after 1.5 s
+SILENT_S = 120.0  # an engine that neither says a word nor computes for so long hangs
+START_S = 180.0  # interpreters of slow disks import torch for a minute
+_POLL_S = 0.05
+_WATCH_S = 0.5  # between two looks at memory and processor time
+_IDLE_S = 0.5  # processor time that counts as computing
+
+
+class EngineProcess:
+    """One engine's process and the private folder it works in.
+
+    Args:
+        name: of the engine, for words.
+        adapter: file of `hosted/` without its ending.
+        python: interpreter; "" for ours.
+        memory_mb: ceiling of the process and what it starts.
+        network: the process keeps the network.
+        environment: what the adapter needs beside a scrubbed one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        adapter: str,
+        *,
+        python: str = "",
+        memory_mb: int = 0,
+        threads: int | None = None,
+        network: bool = False,
+        environment: Mapping[str, str] | None = None,
+        data_limit: bool = True,
+    ) -> None:
+        self.name, self.memory_mb = name, memory_mb
+        self.folder = PrivateFolder()
+        self.network = ""
+        self._left = b""
+        self._number = 0
+        ours, theirs = socket.socketpair()
+        settings = {"adapter": adapter, "network": network, "memory_mb": memory_mb if data_limit else 0}
+        self._log = (self.folder.path / "log").open("wb")
+        try:
+            self._process = subprocess.Popen(
+                [python or sys.executable, "-I", "-B", str(HOST), str(theirs.fileno()), json.dumps(settings)],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                cwd=self.folder.home,
+                env=scrubbed(self.folder, threads, environment or {}),
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            self._log.close()
+            self.folder.delete()
+            raise refusal("engine_missing", f"The Python of '{name}' cannot be started ({error.strerror}). "
+                          "Say which with `engines add --python`.") from None  # fmt: skip
+        finally:
+            theirs.close()
+        self._socket = ours
+        hello = self._await(0, lambda share, message: None, lambda: False, limit_s=START_S)
+        self.network = str(hello["network"])
+
+    @property
+    def pid(self) -> int:
+        """Process number, which is its group's."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be asked."""
+        return self._process.poll() is None
+
+    def ask(
+        self,
+        operation: str,
+        progress: Callable[[float, str], None] = lambda share, message: None,
+        cancelled: Callable[[], bool] = lambda: False,
+        **arguments: Any,
+    ) -> dict[str, Any]:
+        """The answer to one request.
+
+        Raises:
+            Cancelled: `cancelled` answered True; the engine stopped, or was killed.
+            OstensorError: the engine refused, crashed, hung or used too much memory.
+        """
+        self._number += 1
+        with contextlib.suppress(OSError):  # a process that is gone is noticed below
+            self._socket.sendall(json.dumps({"op": operation, "id": self._number, **arguments}).encode() + b"\n")
+        return self._await(self._number, progress, cancelled)
+
+    def close(self) -> None:
+        """End the process and everything it started, and delete its folder."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._socket.close()
+        self._log.close()
+        self.folder.delete()
+
+    def _await(
+        self, number: int, progress: Callable[[float, str], None], cancelled: Callable[[], bool], limit_s: float = 0.0
+    ) -> dict[str, Any]:
+        watch, asked_to_stop, started = _Watch(self), 0.0, time.monotonic()
+        while True:
+            message = self._message()
+            now = time.monotonic()
+            if message is None:
+                if not asked_to_stop and cancelled():
+                    asked_to_stop = now
+                    with contextlib.suppress(OSError):
+                        self._socket.sendall(json.dumps({"op": "cancel", "id": number}).encode() + b"\n")
+                if asked_to_stop and now - asked_to_stop > KILL_AFTER_S:
+                    log.warning("the engine '%s' did not stop within %.0f s and is killed", self.name, KILL_AFTER_S)
+                    self.close()
+                    raise Cancelled
+                if (trouble := watch.trouble(now)) or (limit_s and now - started > limit_s):
+                    self.close()
+                    raise trouble or refusal("engine_hangs", f"'{self.name}' did not start within {limit_s:.0f} s.")
+                continue
+            watch.heard(now)
+            if message.get("event") == "gone":
+                self.close()
+                raise (
+                    Cancelled
+                    if asked_to_stop
+                    else refusal(
+                        "engine_crashed",
+                        f"The process of '{self.name}' ended in the middle of its work (crashed, or killed for want of memory). "
+                        "It starts again at the next call; if it ends again, use a smaller scan.",
+                    )
+                )
+            if message["event"] == "hello":
+                return message
+            if message["id"] != number:
+                continue
+            if message["event"] == "progress":
+                progress(float(message["share"]), str(message["message"]))
+            elif message["event"] == "stopped":
+                raise Cancelled
+            elif message["event"] == "refused":
+                if message["code"] == "engine_crashed":
+                    log.warning("the engine '%s' failed", self.name)
+                raise refusal(message["code"], f"'{self.name}': {message['text']}")
+            else:
+                return message
+
+    def _message(self) -> dict[str, Any] | None:
+        """The next line; None when none came within the poll, `gone` when none will come."""
+        while b"\n" not in self._left:
+            ready, _, _ = select.select([self._socket], [], [], _POLL_S)
+            if not ready:
+                return None
+            with contextlib.suppress(OSError):
+                if received := self._socket.recv(65536):
+                    self._left += received
+                    continue
+            return {"event": "gone"}
+        line, self._left = self._left.split(b"\n", 1)
+        try:
+            message: dict[str, Any] = json.loads(line)
+        except ValueError:
+            return {"event": "gone"}  # what speaks no JSON is no host of ours any more
+        return message
+
+
+class _Watch:
+    """Whether a process still works, and within its memory."""
+
+    def __init__(self, process: EngineProcess) -> None:
+        self._process = process
+        self._looked = self._worked = time.monotonic()
+        self._seconds = 0.0
+
+    def heard(self, now: float) -> None:
+        """A message came."""
+        self._worked = now
+
+    def trouble(self, now: float) -> OstensorError | None:
+        """What is wrong with it, if anything is."""
+        if now - self._looked < _WATCH_S:
+            return None
+        self._looked = now
+        used, seconds = _used(self._process.pid)
+        if self._process.memory_mb and used > self._process.memory_mb << 20:
+            return refusal(
+                "engine_out_of_memory",
+                f"'{self._process.name}' used {used >> 20} MB of memory; {self._process.memory_mb} MB are allowed. "
+                "Use a smaller scan, or raise memory_mb in its engine.toml.",
+            )
+        if seconds - self._seconds > _IDLE_S:
+            self._seconds, self._worked = seconds, now
+        if now - self._worked > SILENT_S:
+            return refusal(
+                "engine_hangs",
+                f"'{self._process.name}' neither said a word nor computed for {SILENT_S:.0f} s and was ended. Call again; "
+                "if it hangs again, try a smaller scan.",
+            )
+        return None
+
+
+def _used(pid: int) -> tuple[int, float]:
+    """Memory in bytes and processor seconds of a process and everything below it."""
+    memory, seconds = 0, 0.0
+    with contextlib.suppress(psutil.Error):
+        top = psutil.Process(pid)
+        for one in [top, *top.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                memory += one.memory_info().rss
+                times = one.cpu_times()
+                seconds += times.user + times.system
+    return memory, seconds

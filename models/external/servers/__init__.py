@@ -1,0 +1,1 @@
+"""Clients of engines that run as servers of their own; torch-free."""
