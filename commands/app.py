@@ -33,6 +33,7 @@ from . import (
     tokens as cli_tokens,
 )
 from .batch import batch
+from .engines.app import app as engines_app
 from .options import (
     ParaphraserOption,
     PurposeOption,
@@ -56,6 +57,7 @@ app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_store.app, name="store")
 app.add_typer(cli_tokens.app, name="tokens")
 app.add_typer(cli_index.app, name="index")
+app.add_typer(engines_app, name="engines")
 app.command()(batch)
 app.command()(fit)
 evaluations.command(CONFIG)(evaluate)

@@ -36,6 +36,7 @@ class Adapter:
         hosted: file of `hosted/` that runs it in the engine's own process; "" for servers.
         client: module below `ostensor.models.external` whose `Client` speaks with its server; "" for hosted ones.
         where: what `engines add` chooses where the user says nothing.
+        package, program: what is looked for to find its interpreter.
         install: line that installs what it needs; "" for nothing.
         takes_code: whether its folder holds code that runs, so that the user must trust it.
         environment: variables its process needs.
@@ -46,6 +47,8 @@ class Adapter:
     hosted: str = ""
     client: str = ""
     where: Where = "venv"
+    package: str = ""
+    program: str = ""
     install: str = ""
     takes_code: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -59,22 +62,14 @@ class Adapter:
         return importlib.import_module(f"ostensor.models.external.{self.module}")
 
 
+_NO_TRAINING = {
+    name: "" for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+}  # it warns where they are unset
 ADAPTERS: tuple[Adapter, ...] = (
-    Adapter(
-        "nnunet",
-        "folders.nnunet",
-        hosted="nnunet",
-        install="pip install nnunetv2",
-        environment={
-            "nnUNet_def_n_proc": "1",
-            "nnUNet_compile": "F",
-            "nnUNet_raw": "",
-            "nnUNet_preprocessed": "",
-            "nnUNet_results": "",
-        },
-    ),
+    Adapter("nnunet", "folders.nnunet", hosted="nnunet", package="nnunetv2", program="nnUNetv2_predict",
+            install="pip install nnunetv2", environment={"nnUNet_compile": "F", **_NO_TRAINING}),
     Adapter("command", "folders.command", hosted="command", where="worker"),
-)
+)  # fmt: skip
 
 
 def adapter_of(name: str) -> Adapter:

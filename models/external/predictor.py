@@ -127,9 +127,9 @@ class HostedPredictor:
         if not values:
             raise BadCall(f"'{self.spec.name}' does not know '{structure}'. list_models tells what it knows.")
         if labels.ndim == 4:
-            mask: BoolArray = labels[[v for v in values if v < len(labels)]].any(axis=0)
+            mask: BoolArray = np.any(labels[[v for v in values if v < len(labels)]], axis=0)
         else:
-            mask = np.isin(labels, values)
+            mask = np.equal(labels, values[0]) if len(values) == 1 else np.isin(labels, values)
         return Decoded(structure, mask, None, None)
 
     def _ask(

@@ -118,7 +118,7 @@ class Geometry(Result):
 
 
 class Provenance(Result):
-    """Who made something, out of what."""
+    """Who made something, out of what; `choice` is why this model and no other."""
 
     tool: str
     version: str
@@ -128,6 +128,7 @@ class Provenance(Result):
     licence: str | None = None
     purpose: str | None = None
     engine: str | None = None
+    choice: str | None = None
     seed: int | None = None
 
 

@@ -81,11 +81,7 @@ class Namer:
         return Named(kept, known=False, note=f"'{kept}' is no structure known here and was kept as it is.{hint}")
 
     def _resolved(self, name: str) -> str | None:
-        for words in dict.fromkeys((name, _words(name), _sided(_words(name)))):
-            row = self._table.get(words)
-            if row is not None:
-                return row.name
-        return None
+        return structure_of_label(self._table, name)
 
     def _clean(self, name: str) -> str:
         """A name fit to be shown: printable, short, and without words that name the patient; "" when nothing is left."""
@@ -109,9 +105,18 @@ def _sided(words: str) -> str:
     return f"{_SIDES[last.lower()]} {' '.join(rest)}" if rest and last.lower() in _SIDES else words
 
 
+def structure_of_label(table: StructureTable, name: str) -> str | None:
+    """The structure that a label such as "kidney_left", "SpinalCord" or "Kidney_L" means; None where none is meant."""
+    for words in dict.fromkeys((name, _words(name), _sided(_words(name)))):
+        row = table.get(words)
+        if row is not None:
+            return row.name
+    return None
+
+
 def is_structure_name(table: StructureTable, name: str) -> bool:
     """Whether a name such as "kidney_left" is that of a structure."""
-    return any(table.get(words) is not None for words in (_words(name), _sided(_words(name))))
+    return structure_of_label(table, name) is not None
 
 
 def private_words(headers: Iterable[Any]) -> frozenset[str]:

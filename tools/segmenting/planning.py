@@ -26,6 +26,7 @@ class Wish:
 
     Attributes:
         nearest: names the table has, where it does not know the words.
+        choice: why this model and no other, where an engine of the user's could have looked too; else "".
     """
 
     asked_as: str
@@ -33,15 +34,19 @@ class Wish:
     card: Card | None
     reason: str
     nearest: tuple[str, ...] = ()
+    choice: str = ""
 
 
-def plan(desk: Desk, image_id: str, structures: Sequence[str], model: str, *, context: str = "") -> list[Wish]:
+def plan(
+    desk: Desk, image_id: str, structures: Sequence[str], model: str, *, context: str = "", channels: Sequence[str] = ()
+) -> list[Wish]:
     """Which model looks for which structure; a model of open text also takes words the table does not know.
 
     Another word that the table does not know is a wish nobody can fulfil, with the nearest names; it sinks no other.
 
     Args:
         context: sentence on modality and region; only for a chosen model that takes one.
+        channels: handles of further images on the image's grid; only for a chosen model of several channels.
 
     Raises:
         BadCall: nothing asked, too much asked, or a model that cannot take the image.
@@ -60,8 +65,12 @@ def plan(desk: Desk, image_id: str, structures: Sequence[str], model: str, *, co
     if context and not (chosen is not None and chosen.takes_context):
         able = ", ".join(card.name for card in catalogue.segmenters() if card.takes_context)
         raise BadCall(f"'{model}' takes no context. Leave it out, or choose model: {able}.")
+    _check_channels(desk, image, chosen, channels)
     wishes: dict[str, Wish] = {}
     for asked in structures:
+        if chosen is not None and chosen.fidelity == "external" and asked.strip() in chosen.claimed:
+            wishes.setdefault(asked.strip(), Wish(asked, asked.strip(), chosen, ""))  # a label of the engine's own
+            continue
         if chosen is not None and chosen.takes_context:
             words = " ".join(asked.split())
             if not words:
@@ -79,6 +88,30 @@ def plan(desk: Desk, image_id: str, structures: Sequence[str], model: str, *, co
         for wish in _wishes(desk, asked, row, chosen, image):
             wishes.setdefault(wish.structure, wish)
     return list(wishes.values())
+
+
+def _check_channels(desk: Desk, image: ImageRecord, chosen: Card | None, channels: Sequence[str]) -> None:
+    """Refuse channels nobody takes, too few or many of them, and those on another grid.
+
+    Raises:
+        BadCall: one of these.
+    """
+    if chosen is None or not chosen.channels[1:]:
+        if channels:
+            raise BadCall(
+                "Only engines of several channels take `channels`; choose one as model. list_models tells which."
+            )
+        return
+    if len(channels) != len(chosen.channels) - 1:
+        raise BadCall(
+            f"'{chosen.name}' takes {len(chosen.channels)} images on one grid: {', '.join(chosen.channels)}. Give the first as "
+            f"image_id and the other {len(chosen.channels) - 1} in this order in channels; {len(channels)} came."
+        )
+    for one in channels:
+        if not desk.store.image(one).grid.same_as(image.grid):
+            raise BadCall(
+                f"'{one}' does not lie on the grid of '{image.image_id}'. Resample it first, then open it again."
+            )
 
 
 def extent_mm(image: ImageRecord) -> float | None:
@@ -126,7 +159,10 @@ def _wishes(desk: Desk, asked: str, row: Structure, chosen: Card | None, image: 
         found = [(name, _model_for(desk, name, chosen, image)) for name in names]
         if any(card is not None for _name, card in found):
             return [
-                Wish(asked, name, card, "" if card else _why_not(desk, name, chosen, image)) for name, card in found
+                Wish(asked, name, card, "", choice="" if chosen else _why(desk, name, card, image))
+                if card
+                else Wish(asked, name, card, _why_not(desk, name, chosen, image))
+                for name, card in found
             ]
     return [Wish(asked, row.name, None, _why_not(desk, row.name, chosen, image))]
 
@@ -165,12 +201,34 @@ def _lesion_models(desk: Desk, chosen: Card | None, image: ImageRecord) -> list[
 def _model_for(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -> Card | None:
     if chosen is not None:
         return chosen if chosen.open_text or name in chosen.claimed else None
+    models = able_models(desk, name, image)
+    return models[0] if models else None
+
+
+def able_models(desk: Desk, name: str, image: ImageRecord) -> tuple[Card, ...]:
+    """Models of one channel that may look for a structure in an image, the one `auto` takes first."""
     dims = 2 if image.grid.is_2d else 3
     models = catalogue.models_for(name, image.modality, dims, extent_mm=extent_mm(image), purpose=allowed_use(desk))
     models = tuple(card for card in models if image.grid.spacing_known or card.spacing_mm is None)
     if any(card.intensity == NEEDS_HU for card in models) and not _bears_hu(desk, image):
         models = tuple(card for card in models if card.intensity != NEEDS_HU)
-    return models[0] if models else None
+    return tuple(card for card in models if not card.channels[1:])
+
+
+def _why(desk: Desk, name: str, card: Card, image: ImageRecord) -> str:
+    """Why `auto` takes a model; "" where no engine of the user's could look."""
+    able = able_models(desk, name, image)
+    if not any(one.fidelity == "external" for one in able):
+        return ""
+    if card.is_preferred(name):
+        return f"the user prefers '{card.name}' for the {name}"
+    if len(able) == 1:
+        return f"no other model here looks for the {name} in such scans"
+    dice = [
+        f"{one.name} {one.measured[name].dice:.2f}" if name in one.measured else f"{one.name} never measured"
+        for one in able[:3]
+    ]
+    return f"best Dice measured by ostensor or here: {', '.join(dice)}"
 
 
 def _bears_hu(desk: Desk, image: ImageRecord) -> bool:

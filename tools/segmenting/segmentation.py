@@ -41,6 +41,9 @@ def segment(
     context: Annotated[
         str, Field(description="For models that take one: modality and region in words.", max_length=300)
     ] = "",
+    channels: Annotated[
+        list[str] | None, Field(description="For models of several channels: the further images, on one grid.")
+    ] = None,
     wait_s: Annotated[
         float, Field(description="Seconds to wait before a job_id is returned instead.", ge=0, le=300)
     ] = 20.0,
@@ -53,22 +56,26 @@ def segment(
     true volumes lie in it. Left and right are the patient's. If job_id is set, call get_job. Not for lesions or free descriptions.
     Example: segment(image_id="img_0123456789ab", structures=["liver", "spleen"])
     """
-    wishes = plan(desk, image_id, structures, model, context=context)
+    further = tuple(channels or ())
+    wishes = plan(desk, image_id, structures, model, context=context, channels=further)
     arguments = {
         "image_id": image_id,
         "structures": [wish.structure for wish in wishes],
         "model": model,
         "context": context,
+        **({"channels": list(further)} if further else {}),
     }
 
     def work(job: Job) -> SegmentResult:
-        return look(job, image_id, wishes, context=context)
+        return look(job, image_id, wishes, context=context, channels=further)
 
     record = run_job(desk, call, "segment", arguments, work, wait_s=wait_s)
     return answer_job(record, SegmentResult, say_result, {"image_id": image_id})
 
 
-def look(job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "") -> SegmentResult:
+def look(
+    job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "", channels: Sequence[str] = ()
+) -> SegmentResult:
     """Ask the worker, one model after the other, and judge what comes back."""
     desk, rows, drawn = job.desk, dict[str, MaskRow](), dict[str, _Drawn]()
     image = desk.store.volume(image_id)
@@ -81,18 +88,18 @@ def look(job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "") 
     for number, card in enumerate(cards):
         mine = with_halves(desk.table, [wish for wish in wishes if wish.card is card])
         part = job.part(number / len(cards), (number + 1) / len(cards))
-        found = ask_model(part, image_id, card, [wish.structure for wish in mine], context)
+        found = ask_model(part, image_id, card, [wish.structure for wish in mine], context, channels)
         seen = [mask.structure for mask in found.masks if mask.array.any()]
         if len(seen) < len(mine):
             asked = {wish.structure for wish in mine} | {wish.structure for wish in wishes}
             others = [name for name in card.claimed if name not in asked][:_LANDMARKS]
             if others:
-                more = ask_model(job.quiet(), image_id, card, others, context)
+                more = ask_model(job.quiet(), image_id, card, others, context, channels)
                 seen += [mask.structure for mask in more.masks if mask.array.any()]
         known = calibration_of(card, catalogue.WEIGHTS_FOLDER)
         view = View(tuple(seen), placed, company_of(card, desk.store.image(image_id), looking))
         for wish, mask in zip(mine, found.masks, strict=True):
-            made = _row(desk.table, image, image_id, wish, mask, found, view, known)
+            made = _row(desk.table, image, image_id, wish, mask, found, view, known, channels)
             if isinstance(made, _Drawn):
                 drawn[wish.structure] = made
             else:
@@ -115,7 +122,9 @@ def look(job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "") 
     return SegmentResult(image_id=image_id, masks=[rows[wish.structure] for wish in wishes])
 
 
-def ask_model(job: Job, image_id: str, card: Card, names: Sequence[str], context: str = "") -> Segmented:
+def ask_model(
+    job: Job, image_id: str, card: Card, names: Sequence[str], context: str = "", channels: Sequence[str] = ()
+) -> Segmented:
     """What a network finds of these structures in an image, once it is its turn."""
     image = job.desk.store.image(image_id)
     request = SegmentRequest(
@@ -124,10 +133,11 @@ def ask_model(job: Job, image_id: str, card: Card, names: Sequence[str], context
         grid=image.grid,
         modality=image.modality,
         synthetic=image.synthetic,
-        image_key=image.content_hash,
+        image_key=" ".join([image.content_hash, *(job.desk.store.image(one).content_hash for one in channels)]),
         model=card.name,
         structures=tuple(names),
         context=context,
+        channel_paths=tuple(str(job.desk.store.array_path(one)) for one in channels),
     )
     needed = needed_mb(card, image.grid)
     return job.desk.workers.run(request, on_progress=job.report, cancelled=job.cancelled, memory_mb=needed)
@@ -180,18 +190,20 @@ def _row(
     found: Segmented,
     view: View,
     known: Calibration | None,
+    channels: Sequence[str] = (),
 ) -> MaskRow | _Drawn:
     card = wish.card
     assert card is not None
     provenance = Provenance(
         tool="segment",
         version=__version__,
-        inputs=[image_id],
+        inputs=[image_id, *channels],
         model=card.name,
         weights_sha256=found.weights_sha256,
         licence=card.licence,
         purpose=card.purpose,
         engine=found.engine,
+        choice=wish.choice or None,
     )
     row = MaskRow(structure=wish.structure, asked_as=wish.asked_as, verdict="absent", provenance=provenance)
     if not mask.array.any():

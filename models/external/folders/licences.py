@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...card import Purpose
+
 _FREE = re.compile(r"apache|\bmit\b|bsd|cc0|cc[- ]by(?:[- ][\d.]+)?$|public domain", re.IGNORECASE)
 _BOUND = re.compile(r"\bnc\b|non.?commercial|research|academic|\bnd\b", re.IGNORECASE)
 _UP = 2  # folders looked at above the weights
@@ -27,6 +29,6 @@ def licence_beside(folder: Path, *told: Mapping[str, Any]) -> tuple[str, str]:
     return "not stated", ""
 
 
-def purpose_of(licence: str) -> str:
+def purpose_of(licence: str) -> Purpose:
     """ "any" for licences that clearly allow it, else "research-only"."""
     return "any" if _FREE.search(licence) and not _BOUND.search(licence) else "research-only"

@@ -1,0 +1,1 @@
+"""`ostensor engines`: networks you already have, under the same tools as everything else."""

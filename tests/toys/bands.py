@@ -1,0 +1,148 @@
+"""Hand-made networks in the layouts of others: label k is an interval of intensity, so every voxel's label is known.
+
+Nothing is fitted: a feature is the distance to one side of a band's middle, a logit is the band's half width less the distance.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+SCALE = 0.01  # of intensities inside the network: its logits are kept in half precision
+BANDS = {"liver": (80, 120), "spleen": (180, 220), "left kidney": (280, 320), "right kidney": (380, 420)}
+SPACING = (1.5, 1.5, 1.5)
+
+
+def band_scan(shape: tuple[int, int, int] = (28, 24, 20), bands: Mapping[str, tuple[int, int]] = BANDS) -> Any:
+    """Air with a block of each band's middle, in places that no flip or permutation maps onto each other."""
+    array = np.full(shape, -500, np.int16)
+    for number, (low, high) in enumerate(bands.values()):
+        x, y, z = 2 + 5 * number, 3 + 3 * number, 2 + 2 * number
+        array[x : x + 5, y : y + 4, z : z + 3 + number] = (low + high) // 2
+    return array
+
+
+def band_labels(array: Any, bands: Mapping[str, tuple[int, int]] = BANDS) -> Any:
+    """Number of the band each voxel lies in, from 1; 0 for none."""
+    labels = np.zeros(array.shape, np.uint8)
+    for number, (low, high) in enumerate(bands.values(), 1):
+        labels[(array > low) & (array < high)] = number
+    return labels
+
+
+def band_state(bands: Sequence[tuple[int, int]], channels: int = 1, flat: bool = False) -> dict[str, torch.Tensor]:
+    """Weights of nnU-Net's PlainConvUNet of two stages and kernels of one voxel; only the first channel is looked at."""
+    count, ones = 2 * len(bands), (1, 1) if flat else (1, 1, 1)
+    state: dict[str, torch.Tensor] = {}
+
+    def conv(name: str, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        for part in ("conv", "all_modules.0"):
+            state[f"{name}.{part}.weight"], state[f"{name}.{part}.bias"] = weight, bias
+
+    first, bias = torch.zeros(count, channels, *ones), torch.zeros(count)
+    for number, (low, high) in enumerate(bands):
+        middle = (low + high) / 2 * SCALE
+        first[2 * number, 0], bias[2 * number] = SCALE, -middle
+        first[2 * number + 1, 0], bias[2 * number + 1] = -SCALE, middle
+    for encoder in ("encoder", "decoder.encoder"):
+        conv(f"{encoder}.stages.0.0.convs.0", first, bias)
+        conv(f"{encoder}.stages.1.0.convs.0", torch.zeros(count, count, *ones), torch.zeros(count))
+    passed = torch.zeros(count, 2 * count, *ones)  # what comes from below, then what is passed across
+    passed[:, count:] = torch.eye(count).reshape(count, count, *ones)
+    conv("decoder.stages.0.convs.0", passed, torch.zeros(count))
+    two = (2, 2) if flat else (2, 2, 2)
+    state["decoder.transpconvs.0.weight"] = torch.zeros(count, count, *two)
+    state["decoder.transpconvs.0.bias"] = torch.zeros(count)
+    heads, offsets = torch.zeros(len(bands) + 1, count, *ones), torch.zeros(len(bands) + 1)
+    for number, (low, high) in enumerate(bands):
+        heads[number + 1, 2 * number : 2 * number + 2] = -1
+        offsets[number + 1] = (high - low) / 2 * SCALE
+    state["decoder.seg_layers.0.weight"], state["decoder.seg_layers.0.bias"] = heads, offsets
+    return state
+
+
+def nnunet_folder(
+    parent: Path,
+    bands: Mapping[str, tuple[int, int]] = BANDS,
+    *,
+    dataset: str = "Dataset900_Bands",
+    channels: Sequence[str] = ("CT",),
+    folds: Sequence[str] = ("0",),
+    trainer: str = "nnUNetTrainer",
+    configuration: str = "3d_fullres",
+    regions: Mapping[str, Sequence[int]] | None = None,
+    spacing: tuple[float, float, float] = SPACING,
+    mirror: Sequence[int] | None = (0, 1, 2),
+    patch: tuple[int, ...] = (16, 16, 16),
+) -> Path:
+    """A trained folder as nnU-Net v2 leaves it."""
+    folder = parent / dataset / f"{trainer}__nnUNetPlans__{configuration}"
+    flat = len(patch) == 2
+    ones, two = ([1, 1], [2, 2]) if flat else ([1, 1, 1], [2, 2, 2])
+    labels: dict[str, Any] = {"background": 0, **{name: n for n, name in enumerate(bands, 1)}}
+    facts: dict[str, Any] = {"channel_names": {str(n): name for n, name in enumerate(channels)}, "labels": labels,
+                             "numTraining": 0, "file_ending": ".nii.gz"}  # fmt: skip
+    if regions:
+        facts["labels"] = {"background": 0, **{name: list(values) for name, values in regions.items()}}
+        facts["regions_class_order"] = list(range(1, len(bands) + 1))
+    size = 2 * len(bands)
+    kind = "Conv2d" if flat else "Conv3d"
+    resampling = {"resampling_fn_data": "resample_data_or_seg_to_shape", "resampling_fn_seg": "resample_data_or_seg_to_shape",
+                  "resampling_fn_probabilities": "resample_data_or_seg_to_shape"}  # fmt: skip
+    orders = {"data": {"is_seg": False, "order": 3}, "seg": {"is_seg": True, "order": 1}, "probabilities": {"is_seg": False, "order": 1}}  # fmt: skip
+    kwargs = {f"resampling_fn_{name}_kwargs": {**order, "order_z": 0, "force_separate_z": None} for name, order in orders.items()}  # fmt: skip
+    plans = {
+        "dataset_name": dataset, "plans_name": "nnUNetPlans", "original_median_spacing_after_transp": list(spacing[::-1]),
+        "original_median_shape_after_transp": [20, 24, 28], "image_reader_writer": "SimpleITKIO",
+        "transpose_forward": [0, 1, 2], "transpose_backward": [0, 1, 2], "experiment_planner_used": "ExperimentPlanner",
+        "label_manager": "LabelManager",
+        "foreground_intensity_properties_per_channel": {str(n): {} for n in range(len(channels))},
+        "configurations": {configuration: {
+            "data_identifier": "x", "preprocessor_name": "DefaultPreprocessor", "batch_size": 2, "patch_size": list(patch),
+            "median_image_size_in_voxels": [20, 24, 28][-len(patch):], "spacing": list(spacing[::-1])[-len(patch):],
+            "normalization_schemes": ["NoNormalization"] * len(channels), "use_mask_for_norm": [False] * len(channels),
+            **resampling, **kwargs, "batch_dice": False,
+            "architecture": {
+                "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+                "arch_kwargs": {
+                    "n_stages": 2, "features_per_stage": [size, size], "conv_op": f"torch.nn.modules.conv.{kind}",
+                    "kernel_sizes": [ones, ones], "strides": [ones, two], "n_conv_per_stage": [1, 1],
+                    "n_conv_per_stage_decoder": [1], "conv_bias": True, "norm_op": None, "norm_op_kwargs": None,
+                    "dropout_op": None, "dropout_op_kwargs": None, "nonlin": "torch.nn.ReLU", "nonlin_kwargs": {"inplace": True},
+                },
+                "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+            },
+        }},
+    }  # fmt: skip
+    folder.mkdir(parents=True)
+    (folder / "dataset.json").write_text(json.dumps(facts))
+    (folder / "plans.json").write_text(json.dumps(plans))
+    state = band_state(list(bands.values()), len(channels), flat)
+    if regions:
+        state = _as_regions(state, len(bands), list(regions.values()))
+    checkpoint = {
+        "network_weights": state, "trainer_name": trainer, "init_args": {"configuration": configuration},
+        "inference_allowed_mirroring_axes": None if mirror is None else tuple(mirror),
+        "optimizer_state": {}, "grad_scaler_state": None, "logging": {"train_losses": [np.float64(0.5)]},
+        "_best_ema": np.float64(0.9), "current_epoch": 1000,
+    }  # fmt: skip
+    for fold in folds:
+        (folder / f"fold_{fold}").mkdir()
+        torch.save(checkpoint, folder / f"fold_{fold}" / "checkpoint_final.pth")
+    return folder
+
+
+def _as_regions(
+    state: dict[str, torch.Tensor], count: int, regions: Sequence[Sequence[int]]
+) -> dict[str, torch.Tensor]:
+    """One head for a band, without background: a region is met where its band's logit is positive.
+
+    Region n must hold band n and those after it, for the sigmoid of a band alone cannot say more; see the tests.
+    """
+    del regions
+    state["decoder.seg_layers.0.weight"] = state["decoder.seg_layers.0.weight"][1 : count + 1]
+    state["decoder.seg_layers.0.bias"] = state["decoder.seg_layers.0.bias"][1 : count + 1]
+    return state
