@@ -66,9 +66,11 @@ _NO_TRAINING = {
     name: "" for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 }  # it warns where they are unset
 ADAPTERS: tuple[Adapter, ...] = (
-    Adapter("nnunet", "folders.nnunet", hosted="nnunet", package="nnunetv2", program="nnUNetv2_predict",
+    Adapter("nnunet", "folders.nnunet", hosted="run_nnunet", package="nnunetv2", program="nnUNetv2_predict",
             install="pip install nnunetv2", environment={"nnUNet_compile": "F", **_NO_TRAINING}),
-    Adapter("command", "folders.command", hosted="command", where="worker"),
+    Adapter("totalsegmentator", "folders.totalsegmentator", hosted="run_totalsegmentator", package="totalsegmentator",
+            program="TotalSegmentator", install="pip install TotalSegmentator", environment={"nnUNet_compile": "F"}),
+    Adapter("command", "folders.command", hosted="run_command", where="worker"),
 )  # fmt: skip
 
 

@@ -146,3 +146,11 @@ def _as_regions(
     state["decoder.seg_layers.0.weight"] = state["decoder.seg_layers.0.weight"][1 : count + 1]
     state["decoder.seg_layers.0.bias"] = state["decoder.seg_layers.0.bias"][1 : count + 1]
     return state
+
+
+def totalsegmentator_folder(parent: Path, folder_name: str, count: int, spacing_mm: float, trainer: str) -> Path:
+    """A part of TotalSegmentator's weights whose label k is the intensities round 20 k."""
+    bands = {f"label{k}": (20 * k - 8, 20 * k + 8) for k in range(1, count + 1)}
+    return nnunet_folder(
+        parent, bands, dataset=folder_name, trainer=trainer, spacing=(spacing_mm,) * 3, mirror=None, patch=(16, 16, 16)
+    )
