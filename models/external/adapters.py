@@ -70,6 +70,8 @@ ADAPTERS: tuple[Adapter, ...] = (
             install="pip install nnunetv2", environment={"nnUNet_compile": "F", **_NO_TRAINING}),
     Adapter("totalsegmentator", "folders.totalsegmentator", hosted="run_totalsegmentator", package="totalsegmentator",
             program="TotalSegmentator", install="pip install TotalSegmentator", environment={"nnUNet_compile": "F"}),
+    Adapter("lungmask", "folders.lungmask", hosted="run_lungmask", package="lungmask", program="lungmask",
+            install="pip install lungmask"),
     Adapter("command", "folders.command", hosted="run_command", where="worker"),
 )  # fmt: skip
 
