@@ -72,6 +72,8 @@ ADAPTERS: tuple[Adapter, ...] = (
             program="TotalSegmentator", install="pip install TotalSegmentator", environment={"nnUNet_compile": "F"}),
     Adapter("lungmask", "folders.lungmask", hosted="run_lungmask", package="lungmask", program="lungmask",
             install="pip install lungmask"),
+    Adapter("monai-bundle", "folders.bundle", hosted="run_bundle", where="worker", package="monai", takes_code=True,
+            install="pip install 'monai[nibabel,ignite]'"),
     Adapter("command", "folders.command", hosted="run_command", where="worker"),
 )  # fmt: skip
 

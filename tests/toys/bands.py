@@ -154,3 +154,49 @@ def totalsegmentator_folder(parent: Path, folder_name: str, count: int, spacing_
     return nnunet_folder(
         parent, bands, dataset=folder_name, trainer=trainer, spacing=(spacing_mm,) * 3, mirror=None, patch=(16, 16, 16)
     )
+
+
+def monai_bundle(parent: Path, bands: Mapping[str, tuple[int, int]] = BANDS, *, overlapping: bool = False) -> Path:
+    """A MONAI bundle as the zoo has them, with a network of two convolutions.
+
+    Args:
+        overlapping: it answers a mask a class, without background, by a sigmoid each.
+    """
+    folder = parent / "band_ct_segmentation"
+    (folder / "configs").mkdir(parents=True)
+    (folder / "models").mkdir()
+    count, first = len(bands), 0 if overlapping else 1
+    names = {str(n + first): name for n, name in enumerate(bands)}
+    metadata = {
+        "name": "Bands", "version": "0.1.0", "monai_version": "1.6.0", "task": "bands",
+        "network_data_format": {
+            "inputs": {"image": {"type": "image", "modality": "CT", "num_channels": 1, "channel_def": {"0": "image"}}},
+            "outputs": {"pred": {"num_channels": count + first, "channel_def": names if overlapping else {"0": "background", **names}}},
+        },
+    }  # fmt: skip
+    layers = f"torch.nn.Conv3d(1, {2 * count}, 1), torch.nn.ReLU(), torch.nn.Conv3d({2 * count}, {count + first}, 1)"
+    post: list[dict[str, Any]] = [
+        {"_target_": "Activationsd", "keys": "pred", **({"sigmoid": True} if overlapping else {"softmax": True})},
+        {"_target_": "Invertd", "keys": "pred", "transform": "@preprocessing", "orig_keys": "image", "nearest_interp": False},
+        {"_target_": "AsDiscreted", "keys": "pred", **({"threshold": 0.5} if overlapping else {"argmax": True})},
+        {"_target_": "SaveImaged", "keys": "pred", "output_dir": "$@bundle_root + '/eval'"},
+    ]  # fmt: skip
+    config = {
+        "imports": ["$import os"], "bundle_root": ".", "device": "$torch.device('cpu')", "datalist": "$os.listdir(@bundle_root)",
+        "network_def": f"$torch.nn.Sequential({layers})", "network": "$@network_def.to(@device)",
+        "preprocessing": {"_target_": "Compose", "transforms": [
+            {"_target_": "LoadImaged", "keys": "image"}, {"_target_": "EnsureChannelFirstd", "keys": "image"},
+            {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS"}, {"_target_": "EnsureTyped", "keys": "image"},
+        ]},
+        "inferer": {"_target_": "SlidingWindowInferer", "roi_size": [16, 16, 16], "sw_batch_size": 2, "overlap": 0.25},
+        "postprocessing": {"_target_": "Compose", "transforms": post},
+    }  # fmt: skip
+    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    (folder / "configs" / "inference.json").write_text(json.dumps(config))
+    (folder / "LICENSE").write_text("Apache License, Version 2.0\n")
+    state = band_state(list(bands.values()))
+    heads = {"weight": state["decoder.seg_layers.0.weight"][1 - first :], "bias": state["decoder.seg_layers.0.bias"][1 - first :]}
+    net = {"0.weight": state["encoder.stages.0.0.convs.0.conv.weight"], "0.bias": state["encoder.stages.0.0.convs.0.conv.bias"],
+           "2.weight": heads["weight"], "2.bias": heads["bias"]}  # fmt: skip
+    torch.save({"model": net}, folder / "models" / "model.pt")
+    return folder

@@ -1,0 +1,88 @@
+"""MONAI bundles as their metadata tells them. Torch-free."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ....imaging.errors import BadCall
+from ..engine import Class, Engine
+from ..refusals import refusal
+from .licences import licence_beside
+
+CONFIGS = ("configs/inference.json", "configs/inference.yaml", "configs/inference.yml")
+WEIGHTS = "models/model.pt"
+_KINDS = {"ct": "ct", "mr": "mr", "mri": "mr", "pet": "pet", "us": "us", "ultrasound": "us"}
+_NOTHING = ("background", "other", "unlabeled")
+
+
+def describe(folder: Path | None, options: Mapping[str, Any]) -> Engine:
+    """The engine of a bundle, its classes unresolved.
+
+    Args:
+        options: `config` (default inference.json), `weights` (default models/model.pt).
+
+    Raises:
+        BadCall: no bundle, or one that answers no labels.
+        Unavailable: half of one; each missing file is named.
+    """
+    if folder is None or not folder.is_dir():
+        raise BadCall("A MONAI bundle needs its folder, the one with configs/ and models/. Give --folder.")
+    config = str(options.get("config") or next((name for name in CONFIGS if (folder / name).is_file()), CONFIGS[0]))
+    weights = str(options.get("weights") or WEIGHTS)
+    missing = [name for name in ("configs/metadata.json", config, weights) if not (folder / name).is_file()]
+    if missing:
+        raise refusal(
+            "engine_weights_missing",
+            f"'{folder.name}' is half a bundle: {', '.join(missing)} is missing. Copy it whole.",
+        )
+    try:
+        facts = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        data = facts["network_data_format"]
+        channels, output = data["inputs"]["image"], data["outputs"]["pred"]
+        named = {int(number): str(label) for number, label in output["channel_def"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise refusal(
+            "engine_unsupported",
+            f"metadata.json of '{folder.name}' does not tell what its image and pred are (network_data_format).",
+        ) from None
+    by_prompt = "vista3d" in f"{facts.get('name', '')} {folder.name}".lower()
+    licence, source = licence_beside(folder, facts)
+    kind = _KINDS.get(str(channels.get("modality", "")).lower(), "unknown")
+    count = int(channels.get("num_channels", 1))
+    told = channels.get("channel_def") or {}
+    names = tuple(str(told.get(str(number), f"channel {number}")) for number in range(count))
+    return Engine(
+        name=folder.resolve().name.lower(),
+        adapter="monai-bundle",
+        title=f"MONAI bundle {facts.get('name', folder.name)} {facts.get('version', '')}".strip(),
+        folder=str(folder.resolve()),
+        files=dict.fromkeys(_files(folder, weights), ""),
+        classes=tuple(
+            Class(label, (number,)) for number, label in sorted(named.items()) if label.lower() not in _NOTHING
+        ),
+        modalities=(kind,),
+        channels=names if count > 1 else (kind.upper() if kind != "unknown" else "image",),
+        orientation="RAS",
+        orientation_from="adapter",
+        licence=licence,
+        licence_source=source,
+        options={"config": config, "weights": weights, **({"by_prompt": True} if by_prompt else {})},
+    )
+
+
+def find(places: Mapping[str, str], home: Path) -> list[Path]:
+    """Bundles where MONAI downloads them: `$BUNDLE_DIR`, and torch's hub folder. Nothing of it is run."""
+    roots = [Path(places["BUNDLE_DIR"])] if places.get("BUNDLE_DIR") else []
+    roots += [home / ".cache" / "torch" / "hub" / "bundle"]
+    found = [path.parent.parent for root in roots if root.is_dir() for path in root.glob("*/configs/metadata.json")]
+    return sorted(path for path in found if (path / WEIGHTS).is_file())
+
+
+def _files(folder: Path, weights: str) -> list[str]:
+    """The weights, and everything that runs."""
+    code = [path for name in ("configs", "scripts") for path in sorted((folder / name).rglob("*")) if path.is_file()]
+    kept = [path for path in code if "__pycache__" not in path.parts]
+    return [weights, *(str(path.relative_to(folder)) for path in kept)]
