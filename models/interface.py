@@ -5,9 +5,12 @@ Torch-free, so that the server may name these types.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
 
 from ..imaging.volume import BoolArray, Volume
 from .card import Card
@@ -149,6 +152,65 @@ class Looks(Protocol):
 
     def close(self) -> None:
         """Let go of what it holds."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Something a person points at.
+
+    Attributes:
+        kind: "point" has `at`, "box" has `box`; "scribble", "lasso" and "mask" have `array`.
+        positive: it belongs to the structure; False: it does not.
+        at: voxel indices, one for each axis.
+        box: (first, last + 1) for each axis.
+        array: boolean on the scan's grid; a "mask" is where to start from.
+    """
+
+    kind: Literal["point", "box", "scribble", "lasso", "mask"]
+    positive: bool = True
+    at: tuple[int, ...] = ()
+    box: tuple[tuple[int, int], ...] = ()
+    array: BoolArray | None = field(default=None, repr=False, compare=False)
+    digest: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        """Two prompts are equal when they point at the same voxels."""
+        if self.array is not None:
+            content = hashlib.sha256(repr(self.array.shape).encode() + np.packbits(self.array).tobytes()).hexdigest()
+            object.__setattr__(self, "digest", content)
+
+
+@runtime_checkable
+class Clicks(Protocol):
+    """A model that draws one structure from what a person points at."""
+
+    card: Card
+    engine: str
+
+    def click(
+        self,
+        volume: Volume,
+        key: str,
+        prompts: Sequence[Prompt],
+        *,
+        progress: Callable[[float, str], None],
+        cancelled: Callable[[], bool],
+    ) -> BoolArray:
+        """The mask after these prompts, in their order.
+
+        Args:
+            key: of the scan and the structure; prompts that go on from the last call's of the same key cost only the new ones.
+
+        Raises:
+            BadCall: a prompt outside the scan, or none at all.
+            Cancelled: `cancelled` answered True.
+        """
+
+    def is_current(self) -> bool:
+        """As of `Looks`."""
+
+    def close(self) -> None:
+        """As of `Looks`."""
 
 
 class Predictor(Protocol):

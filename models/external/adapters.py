@@ -74,6 +74,10 @@ ADAPTERS: tuple[Adapter, ...] = (
             install="pip install lungmask"),
     Adapter("monai-bundle", "folders.bundle", hosted="run_bundle", where="worker", package="monai", takes_code=True,
             install="pip install 'monai[nibabel,ignite]'"),
+    Adapter("nninteractive", "servers.nninteractive", client="servers.nninteractive", where="http",
+            install="pip install nnInteractive, then nninteractive-server --model-dir DIR"),
+    Adapter("voxtell", "servers.voxtell", client="servers.voxtell", where="http",
+            install="pip install 'voxtell[server]', then voxtell-server -m DIR"),
     Adapter("command", "folders.command", hosted="run_command", where="worker"),
 )  # fmt: skip
 

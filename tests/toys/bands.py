@@ -195,7 +195,10 @@ def monai_bundle(parent: Path, bands: Mapping[str, tuple[int, int]] = BANDS, *, 
     (folder / "configs" / "inference.json").write_text(json.dumps(config))
     (folder / "LICENSE").write_text("Apache License, Version 2.0\n")
     state = band_state(list(bands.values()))
-    heads = {"weight": state["decoder.seg_layers.0.weight"][1 - first :], "bias": state["decoder.seg_layers.0.bias"][1 - first :]}
+    heads = {
+        "weight": state["decoder.seg_layers.0.weight"][1 - first :],
+        "bias": state["decoder.seg_layers.0.bias"][1 - first :],
+    }
     net = {"0.weight": state["encoder.stages.0.0.convs.0.conv.weight"], "0.bias": state["encoder.stages.0.0.convs.0.conv.bias"],
            "2.weight": heads["weight"], "2.bias": heads["bias"]}  # fmt: skip
     torch.save({"model": net}, folder / "models" / "model.pt")

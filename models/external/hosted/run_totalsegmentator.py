@@ -146,9 +146,8 @@ class Adapter:
         from totalsegmentator.map_tasks_config import TASK_ID_WEIGHTS_CONFIGS
 
         facts = TASK_ID_WEIGHTS_CONFIGS[number]
-        return (
-            Path(os.environ["TOTALSEG_WEIGHTS_PATH"]) / (facts.get("rel_path") or "") / facts["foldername"]
-        ).is_dir()
+        folder = Path(os.environ["TOTALSEG_WEIGHTS_PATH"], facts.get("rel_path") or "", str(facts["foldername"]))
+        return folder.is_dir()
 
     def _there(self, number: int) -> None:
         """In place of its download."""
