@@ -203,3 +203,34 @@ def monai_bundle(parent: Path, bands: Mapping[str, tuple[int, int]] = BANDS, *, 
            "2.weight": heads["weight"], "2.bias": heads["bias"]}  # fmt: skip
     torch.save({"model": net}, folder / "models" / "model.pt")
     return folder
+
+
+def nninteractive_folder(parent: Path, low: float = 1.0, high: float = 9.0) -> Path:
+    """A model of nnInteractive's that marks what is brighter than most of the scan, wherever it is clicked.
+
+    Its network gets the scan, normalised to mean 0 and deviation 1, the last answer and six channels of clicks.
+    """
+    scaled = {"bright": (low / SCALE, high / SCALE)}
+    folder = nnunet_folder(
+        parent, scaled, dataset="nnInteractive_bands", trainer="nnInteractiveTrainer_stub", channels=["image"] * 8,
+        mirror=None, patch=(64, 64, 64),
+    )  # fmt: skip
+    for name in ("dataset.json", "plans.json"):
+        facts = json.loads((folder / name).read_text())
+        if "channel_names" in facts:
+            facts["channel_names"] = {"0": "image"}
+        else:
+            plan = facts["configurations"]["3d_fullres"]
+            plan |= {"normalization_schemes": ["ZScoreNormalization"], "use_mask_for_norm": [False]}
+            facts["foreground_intensity_properties_per_channel"] = {"0": {}}
+        (folder / name).write_text(json.dumps(facts))
+    for path in folder.glob("fold_*/*.pth"):
+        content = torch.load(path, weights_only=False)
+        for key in [key for key in content["network_weights"] if "encoder.stages.0.0.convs.0" in key and key.endswith("weight")]:
+            content["network_weights"][key] = content["network_weights"][key] / SCALE  # the scan comes normalised, not scaled
+        for key in [key for key in content["network_weights"] if "encoder.stages.0.0.convs.0" in key and key.endswith("bias")]:
+            content["network_weights"][key] = content["network_weights"][key]
+        torch.save(content, path)
+    (folder / "inference_info.json").write_text(json.dumps({"point_radius": 2, "interaction_decay": 0.98}))
+    (folder / "LICENSE").write_text("CC BY-NC-SA 4.0\n")
+    return folder

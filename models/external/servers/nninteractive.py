@@ -96,6 +96,7 @@ class Client:
             raise BadCall("Nothing was pointed at. Give at least one point, box, scribble, lasso or mask.")
         for prompt in prompts:
             check_prompt(prompt, volume)
+            self._check_kind(prompt)
         if float(np.ptp(volume.array)) == 0:
             raise BadCall("The scan holds one value only, so there is nothing to click at.")
         for again in (False, True):
@@ -154,6 +155,19 @@ class Client:
             self._can_undo = True
         found: BoolArray = self._mask > 0
         return found
+
+    def _check_kind(self, prompt: Prompt) -> None:
+        """Refuse what the server's model was not taught.
+
+        Raises:
+            BadCall: it was not.
+        """
+        taught = self.spec.options.get("interactions", {})
+        deep = prompt.kind == "box" and all(high - low > 1 for low, high in prompt.box)
+        kind = {"point": "points", "box": "bbox3d" if deep else "bbox2d"}.get(prompt.kind, prompt.kind)
+        if taught.get(kind) is False:
+            advice = "Give a box that is one voxel thick along one axis." if deep else "Point at it in another way."
+            raise BadCall(f"'{self.spec.name}' takes no {kind}. {advice}")
 
     def _send(self, prompt: Prompt) -> None:
         about = {"include_interaction": prompt.positive, "run_prediction": True, "override_capability_checks": False}
