@@ -18,11 +18,12 @@ from ...models.external.engine import Engine
 from ...models.external.orientation import Array, Probe, Turn, probe_orientations
 from ...models.external.predictor import load
 from ...models.external.shelf import check_files, engine_of, keep_measured, save_engine
-from ...models.interface import Looks, Running
+from ...models.interface import Clicks, Looks, Running
 from ...tools.desk.desk import Desk
 from ...tools.desk.settings import Settings
 from ...tools.running import use
 from .adding import installed
+from .clicking import click_through
 
 Report = Callable[[float, str], None]
 FOUND = 0.5  # mean Dice from which the best order of axes is believed
@@ -49,6 +50,8 @@ def check_engine(
             opened = str(use(desk, "open_image", path=str(image.resolve()), modality=modality).result.image_id)  # type: ignore[attr-defined]
             volume = desk.store.volume(opened)
             truth = _truth(desk, opened, labels, engine) if labels is not None else {}
+    if engine.accepts == "clicks":
+        return "\n".join([*lines, *_clicked(engine, volume, truth, report)])
     if not truth:
         return "\n".join([*lines, _tried(engine, volume, report)])
     if not keep_axes and engine.orientation_from != "adapter":
@@ -65,7 +68,7 @@ def _truth(desk: Desk, image_id: str, labels: Path, engine: Engine) -> dict[str,
     for row in found.masks:  # type: ignore[attr-defined]
         structure = row.structure.removeprefix("label ")
         structure = by_number.get(structure, structure)
-        if engine.values_of(structure):
+        if engine.values_of(structure) or engine.accepts != "names":
             truth[structure] = desk.store.mask(row.mask_id).array
     if not truth:
         raise BadCall(
@@ -87,6 +90,31 @@ def _loaded(engine: Engine) -> Looks:
     predictor = load(card, Path(card.weights_file), Running())
     assert isinstance(predictor, Looks)
     return predictor
+
+
+def _clicked(engine: Engine, volume: Volume, truth: Mapping[str, BoolArray], report: Report) -> list[str]:
+    if not truth:
+        raise BadCall(f"'{engine.name}' draws from clicks. Give --mask too, so that there is something to click at.")
+    card = card_of(engine)
+    predictor = load(card, Path(card.weights_file), Running())
+    assert isinstance(predictor, Clicks)
+    try:
+        found = click_through(predictor, volume, truth, report)
+    finally:
+        predictor.close()
+    keep_measured(engine.name, _case(volume, truth), {name: values[-1] for name, values in found.items()})
+    return [
+        f"{name}: Dice {', '.join(f'{one:.3f}' for one in values)} after 1 to {len(values)} clicks."
+        for name, values in found.items()
+    ]
+
+
+def _case(volume: Volume, truth: Mapping[str, BoolArray]) -> str:
+    """A name for a scan with its labels."""
+    case = hashlib.sha256(volume.content_hash.encode())
+    for name, array in sorted(truth.items()):
+        case.update(name.encode() + np.packbits(array).tobytes())
+    return case.hexdigest()[:16]
 
 
 def _tried(engine: Engine, volume: Volume, report: Report) -> str:
@@ -114,7 +142,7 @@ def _axes(engine: Engine, volume: Volume, truth: Mapping[str, BoolArray], report
         tried += 1
         report(0.05 + 0.85 * tried / 48, f"axes {grid.axis_codes}")
         found = _looked(as_stored, Volume(array, grid, volume.modality), list(truth), predictor)
-        return float(np.mean([dice(turn.back(found[name]), array) or 0.0 for name, array in truth.items()]))
+        return float(np.mean([dice(turn.back(found[name]), array) for name, array in truth.items()]))
 
     try:
         found = probe_orientations(volume.array, volume.grid, dice_of)
@@ -156,15 +184,10 @@ def _measured(engine: Engine, volume: Volume, truth: Mapping[str, BoolArray], re
         found = _looked(engine, volume, list(truth), predictor)
     finally:
         predictor.close()
-    values = {name: dice(found[name], array) for name, array in truth.items()}
-    case = hashlib.sha256(volume.content_hash.encode())
-    for name, array in sorted(truth.items()):
-        case.update(name.encode() + np.packbits(array).tobytes())
-    kept = keep_measured(
-        engine.name, case.hexdigest()[:16], {name: value for name, value in values.items() if value is not None}
-    )
-    told = ", ".join(f"{name} {'both empty' if value is None else f'{value:.3f}'}" for name, value in values.items())
+    values = {name: dice(found[name], array) for name, array in truth.items() if array.any() or found[name].any()}
+    kept = keep_measured(engine.name, _case(volume, truth), values)
+    told = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
     return [
-        f"Dice on this scan: {told}.",
+        f"Dice on this scan: {told or 'nothing was there, and nothing was marked'}.",
         f"Measured on {len(kept)} scan{'s' if len(kept) > 1 else ''} here; list_models and `auto` use the means.",
     ]

@@ -33,7 +33,7 @@ def card_of(engine: Engine, cases: Mapping[str, Mapping[str, float]] | None = No
         title=engine.title,
         system=SYSTEM,
         paper="",
-        task="segment",
+        task="refine" if engine.accepts == "clicks" else "segment",
         modalities=engine.modalities,
         dimensions=engine.dimensions,
         memory_mb=max(1, engine.memory_mb),

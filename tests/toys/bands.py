@@ -226,9 +226,15 @@ def nninteractive_folder(parent: Path, low: float = 1.0, high: float = 9.0) -> P
         (folder / name).write_text(json.dumps(facts))
     for path in folder.glob("fold_*/*.pth"):
         content = torch.load(path, weights_only=False)
-        for key in [key for key in content["network_weights"] if "encoder.stages.0.0.convs.0" in key and key.endswith("weight")]:
-            content["network_weights"][key] = content["network_weights"][key] / SCALE  # the scan comes normalised, not scaled
-        for key in [key for key in content["network_weights"] if "encoder.stages.0.0.convs.0" in key and key.endswith("bias")]:
+        for key in [
+            key for key in content["network_weights"] if "encoder.stages.0.0.convs.0" in key and key.endswith("weight")
+        ]:
+            content["network_weights"][key] = (
+                content["network_weights"][key] / SCALE
+            )  # the scan comes normalised, not scaled
+        for key in [
+            key for key in content["network_weights"] if "encoder.stages.0.0.convs.0" in key and key.endswith("bias")
+        ]:
             content["network_weights"][key] = content["network_weights"][key]
         torch.save(content, path)
     (folder / "inference_info.json").write_text(json.dumps({"point_radius": 2, "interaction_decay": 0.98}))

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from ...imaging.errors import BadCall, Unavailable
 from ...models import catalogue
 from ...models.card import Card
 from ...retrieval.descriptions.description import Description
 from ..desk.desk import allowed_use
-from ..segmenting.planning import extent_mm
+from ..segmenting.planning import extent_mm, usable
 from .candidates import candidates
 from .finding import Finder, Found, Nothing
 from .referring import refer, untaught
 
-Engine = Literal["auto", "sat", "flans", "lsms"]
+OURS = ("sat", "flans", "lsms")
 
 
 @dataclass(frozen=True)
@@ -32,17 +31,24 @@ class Choice:
     card: Card | None = None
 
 
-def choose(finder: Finder, description: Description, asked: Engine) -> Choice:
+def choose(finder: Finder, description: Description, asked: str) -> Choice:
     """The engine the caller named, or the one that can answer.
 
     Raises:
-        BadCall: the named network does not take this kind of image.
+        BadCall: no such network, or it does not take this kind of image.
         Unavailable: its weights are missing or may not be used for this purpose.
     """
     if asked == "sat":
         return Choice("sat", "Asked for: named structures and areas in them, claims computed on masks.")
     if asked in ("flans", "lsms"):
         return Choice(asked, "Asked for.", _ready(finder, asked))
+    if asked != "auto":
+        return Choice(asked, "Asked for.", _reader(finder, asked))
+    preferred = [card for card in readers() if card.is_preferred("*")]
+    if preferred:
+        return Choice(
+            preferred[0].name, "The user prefers it for whatever it reads.", _reader(finder, preferred[0].name)
+        )
     known = _known(finder, description)
     if known:
         return Choice("sat", f"A model here outlines {known}; claims were computed on masks.")
@@ -58,6 +64,15 @@ def choose(finder: Finder, description: Description, asked: Engine) -> Choice:
             tried.append(f"'{card.name}' was never taught the {unknown}.")
             continue
         return Choice(name, f"No model here outlines what is named; '{name}' reads the sentence itself.", card)
+    for card in readers():
+        try:
+            return Choice(
+                card.name,
+                f"No other network here can; '{card.name}' is an engine of the user's that reads text.",
+                _reader(finder, card.name),
+            )
+        except (BadCall, Unavailable) as error:
+            tried.append(str(error))
     return Choice("sat", f"No network that reads sentences can help: {' '.join(tried)}"[:600])
 
 
@@ -85,6 +100,21 @@ def _known(finder: Finder, description: Description) -> str:
 def _without_last(name: str) -> str:
     """ "liver tumour" -> "liver"."""
     return name.rpartition(" ")[0]
+
+
+def readers() -> list[Card]:
+    """Engines of the user's that read text."""
+    return [card for card in catalogue.segmenters() if card.fidelity == "external" and card.open_text and card.is_ready]
+
+
+def _reader(finder: Finder, name: str) -> Card:
+    """An engine of the user's that reads text and takes the image."""
+    if name not in {card.name for card in readers()}:
+        others = "".join(f", '{card.name}'" for card in readers())
+        raise BadCall(f"The model '{name[:60]}' does not read sentences. Use 'auto', 'sat', 'flans', 'lsms'{others}.")
+    if finder.slice_index is not None:
+        raise BadCall(f"'{name}' looks at whole scans. Leave scope and slice out.")
+    return usable(finder.desk, name, finder.desk.store.image(finder.image_id))
 
 
 def _ready(finder: Finder, name: str) -> Card:

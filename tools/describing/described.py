@@ -17,7 +17,7 @@ from ...retrieval.descriptions.parser import parse
 from ..desk.desk import Answer, Call, Desk
 from ..desk.job import Job, answer_job, run_job
 from ..desk.results import Provenance, Verdict
-from .choosing import Choice, Engine, choose, find
+from .choosing import Choice, choose, find
 from .finding import Finder, Found, Nothing
 from .matching import ranked
 from .reasons import doubt, left_out, nothing_understood, say_result, undecided
@@ -40,7 +40,7 @@ class Wanted:
 
     image_id: str
     description: Description
-    model: Engine
+    model: str
     slice_index: int | None
     max_candidates: int
 
@@ -51,8 +51,10 @@ def segment_described(
     image_id: Annotated[str, Field(description="Handle from open_image.")],
     description: Annotated[str, Field(description="One English sentence about one target, at most 500 characters.")],
     model: Annotated[
-        Literal["auto", "sat", "flans", "lsms"],
-        Field(description="'sat': named structures and areas in them; 'flans', 'lsms': networks that read sentences."),
+        str,
+        Field(
+            description="'auto'; 'sat': named structures and areas in them; 'flans', 'lsms' or an engine: networks that read."
+        ),
     ] = "auto",
     scope: Annotated[
         Literal["volume", "slice"], Field(description="Compare in the whole scan or in one slice.")

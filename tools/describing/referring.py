@@ -43,7 +43,8 @@ def refer(finder: Finder, description: Description, card: Card) -> list[Found] |
     unknown = untaught(card, finder, description)
     notes = [*one.notes, f"It was never taught the {unknown}."] if unknown else one.notes
     if not one.array.any():
-        marked = f"'{card.name}' marked nothing (highest {one.peak:.2f})."
+        highest = "" if one.peak is None else f" (highest {one.peak:.2f})"
+        marked = f"'{card.name}' marked nothing{highest}."
         said = [f"The words {', '.join(description.unused)} are understood by it alone."] if description.unused else []
         return Nothing("unsupported" if unknown or said else "unsure", " ".join([marked, *notes, *said]))
     known = description.kind == "structure" and not unknown

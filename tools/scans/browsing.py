@@ -13,7 +13,7 @@ from ...retrieval.anatomy.structures import THRESHOLD, Structure
 from ..desk.desk import Answer, Call, Desk, allowed_use
 from ..desk.results import ModelRow, ModelsResult, StructureRow, StructuresResult
 
-ModelTask = Literal["segment", "refer", "synthesize", "translate"]
+ModelTask = Literal["segment", "refer", "refine", "synthesize", "translate"]
 
 
 def find_structures(
@@ -87,7 +87,7 @@ def list_models(
 
     Use it to explain what is possible; model='auto' is usually right for segment. `dice` was measured by us on held-out
     scans. `fidelity` to the published system: parity (same outputs on official weights), structural (as published),
-    reconstruction (parts unpublished), library (a library's own), own (ours). Example: list_models(structure="liver")
+    reconstruction (parts unpublished), library (a library's own), own (ours), external (the user's engine). Example: list_models(structure="liver")
     """
     del call
     cards = list(catalogue.catalogue())

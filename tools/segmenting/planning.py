@@ -61,7 +61,7 @@ def plan(
         raise BadCall(
             f"{len(structures)} structures were asked for. At most {MAX_STRUCTURES} fit in one call. Split the list."
         )
-    chosen = None if model == "auto" else _usable(desk, model, image)
+    chosen = None if model == "auto" else usable(desk, model, image)
     if context and not (chosen is not None and chosen.takes_context):
         able = ", ".join(card.name for card in catalogue.segmenters() if card.takes_context)
         raise BadCall(f"'{model}' takes no context. Leave it out, or choose model: {able}.")
@@ -71,7 +71,7 @@ def plan(
         if chosen is not None and chosen.fidelity == "external" and asked.strip() in chosen.claimed:
             wishes.setdefault(asked.strip(), Wish(asked, asked.strip(), chosen, ""))  # a label of the engine's own
             continue
-        if chosen is not None and chosen.takes_context:
+        if chosen is not None and (chosen.takes_context or (chosen.open_text and chosen.fidelity == "external")):
             words = " ".join(asked.split())
             if not words:
                 raise BadCall("One of the structures is empty. Give a name or a sentence for each.")
@@ -119,8 +119,18 @@ def extent_mm(image: ImageRecord) -> float | None:
     return max(measures.covered_mm(image.grid)) if image.grid.spacing_known else None
 
 
-def _usable(desk: Desk, model: str, image: ImageRecord) -> Card:
+def usable(desk: Desk, model: str, image: ImageRecord) -> Card:
+    """The card of a model that takes an image, for this server's purpose.
+
+    Raises:
+        BadCall: no such model, or it does not take the image.
+        Unavailable: its weights are missing or may not be used.
+    """
     card = catalogue.card(model)
+    if card.task == "refine":
+        raise BadCall(
+            f"'{model}' draws from clicks, not from names. Use model='auto', or one that list_models shows for task 'segment'."
+        )
     if card.task not in ("segment", "refer"):
         raise BadCall(f"'{model}' makes images; it does not segment. Use model='auto', or one that list_models shows.")
     dims = 2 if image.grid.is_2d else 3

@@ -77,8 +77,8 @@ def find(places: Mapping[str, str], home: Path) -> list[Path]:
     """Bundles where MONAI downloads them: `$BUNDLE_DIR`, and torch's hub folder. Nothing of it is run."""
     roots = [Path(places["BUNDLE_DIR"])] if places.get("BUNDLE_DIR") else []
     roots += [home / ".cache" / "torch" / "hub" / "bundle"]
-    found = [path.parent.parent for root in roots if root.is_dir() for path in root.glob("*/configs/metadata.json")]
-    return sorted(path for path in found if (path / WEIGHTS).is_file())
+    found = [path for root in roots if root.is_dir() for path in root.iterdir()]
+    return sorted(path for path in found if (path / "configs/metadata.json").is_file() and (path / WEIGHTS).is_file())
 
 
 def _files(folder: Path, weights: str) -> list[str]:
