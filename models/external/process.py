@@ -133,11 +133,11 @@ class EngineProcess:
         while True:
             message = self._message()
             now = time.monotonic()
+            if not asked_to_stop and cancelled():
+                asked_to_stop = now
+                with contextlib.suppress(OSError):
+                    self._socket.sendall(json.dumps({"op": "cancel", "id": number}).encode() + b"\n")
             if message is None:
-                if not asked_to_stop and cancelled():
-                    asked_to_stop = now
-                    with contextlib.suppress(OSError):
-                        self._socket.sendall(json.dumps({"op": "cancel", "id": number}).encode() + b"\n")
                 if asked_to_stop and now - asked_to_stop > KILL_AFTER_S:
                     log.warning("the engine '%s' did not stop within %.0f s and is killed", self.name, KILL_AFTER_S)
                     self.close()
@@ -161,7 +161,9 @@ class EngineProcess:
             if message["event"] == "hello":
                 return message
             if message["id"] != number:
-                continue
+                continue  # the late answer of a request that was called off
+            if asked_to_stop and message["event"] in ("done", "refused"):
+                raise Cancelled
             if message["event"] == "progress":
                 progress(float(message["share"]), str(message["message"]))
             elif message["event"] == "stopped":

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from band_values import BANDS
 
 SCALE = 0.01  # of intensities inside the network: its logits are kept in half precision
-BANDS = {"liver": (80, 120), "spleen": (180, 220), "left kidney": (280, 320), "right kidney": (380, 420)}
 SPACING = (1.5, 1.5, 1.5)
 
 
