@@ -133,6 +133,14 @@ class Provenance(Result):
     seed: int | None = None
 
 
+class EngineAgreement(Result):
+    """Of model='all': every model's own mask (null: it marks nothing), the lowest Dice of two, smallest and largest volume."""
+
+    masks: dict[str, str | None]
+    dice: float | None
+    volume_ml: list[float]
+
+
 class MaskRow(Result):
     """One structure: a verdict first, numbers after; `nearest` are names to try where the word is not known.
 
@@ -155,6 +163,7 @@ class MaskRow(Result):
     reason: str = ""
     nearest: list[str] = []
     warnings: list[str] = []
+    agreement: EngineAgreement | None = None
     geometry: Geometry | None = None
     provenance: Provenance
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...imaging.errors import BadCall, Unavailable
 from ...imaging.hounsfield import bears_hu
@@ -16,6 +16,7 @@ from ...store.records import ImageRecord
 from ..desk.desk import Desk, allowed_use
 from ..desk.settings import MAX_STRUCTURES
 
+EVERY = "all"  # instead of a model's name: whoever knows a structure is asked
 NEEDS_HU = "ct-hu"  # intensity of cards whose networks read Hounsfield units
 MAX_WORDS = 80  # of an unknown word that is repeated in the answer
 
@@ -26,6 +27,7 @@ class Wish:
 
     Attributes:
         nearest: names the table has, where it does not know the words.
+        others: further models that know the structure, the best measured first; None where they are not to be asked.
     """
 
     asked_as: str
@@ -33,6 +35,7 @@ class Wish:
     card: Card | None
     reason: str
     nearest: tuple[str, ...] = ()
+    others: tuple[Card, ...] | None = None
 
 
 def plan(desk: Desk, image_id: str, structures: Sequence[str], model: str, *, context: str = "") -> list[Wish]:
@@ -56,7 +59,7 @@ def plan(desk: Desk, image_id: str, structures: Sequence[str], model: str, *, co
         raise BadCall(
             f"{len(structures)} structures were asked for. At most {MAX_STRUCTURES} fit in one call. Split the list."
         )
-    chosen = None if model == "auto" else _usable(desk, model, image)
+    chosen = None if model in ("auto", EVERY) else _usable(desk, model, image)
     if context and not (chosen is not None and chosen.takes_context):
         able = ", ".join(card.name for card in catalogue.segmenters() if card.takes_context)
         raise BadCall(f"'{model}' takes no context. Leave it out, or choose model: {able}.")
@@ -78,6 +81,8 @@ def plan(desk: Desk, image_id: str, structures: Sequence[str], model: str, *, co
             continue
         for wish in _wishes(desk, asked, row, chosen, image):
             wishes.setdefault(wish.structure, wish)
+    if model == EVERY:
+        return [replace(one, others=able_models(desk, one.structure, image)[1:]) for one in wishes.values()]
     return list(wishes.values())
 
 
@@ -165,12 +170,18 @@ def _lesion_models(desk: Desk, chosen: Card | None, image: ImageRecord) -> list[
 def _model_for(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -> Card | None:
     if chosen is not None:
         return chosen if chosen.open_text or name in chosen.claimed else None
+    models = able_models(desk, name, image)
+    return models[0] if models else None
+
+
+def able_models(desk: Desk, name: str, image: ImageRecord) -> tuple[Card, ...]:
+    """Models that look for a structure on an image, the best measured first."""
     dims = 2 if image.grid.is_2d else 3
     models = catalogue.models_for(name, image.modality, dims, extent_mm=extent_mm(image), purpose=allowed_use(desk))
     models = tuple(card for card in models if image.grid.spacing_known or card.spacing_mm is None)
     if any(card.intensity == NEEDS_HU for card in models) and not _bears_hu(desk, image):
         models = tuple(card for card in models if card.intensity != NEEDS_HU)
-    return models[0] if models else None
+    return models
 
 
 def _bears_hu(desk: Desk, image: ImageRecord) -> bool:

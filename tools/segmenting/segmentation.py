@@ -26,6 +26,7 @@ from .missing import Missed, judge_missing
 from .objections import objections
 from .pairs import facts_of, halves_of, pair_of, with_halves
 from .planning import Wish, plan
+from .together import ask_all
 from .verdicts import Chance, Judged, Sureness, View, judge, knows
 
 MEMORY_PER_VOXEL_BYTES = 90  # features, copies and masks of one voxel of the image, rounded up
@@ -37,7 +38,9 @@ def segment(
     call: Call,
     image_id: Annotated[str, Field(description="Handle from open_image.")],
     structures: Annotated[list[str], Field(description="Names or synonyms: liver, left kidney, femora; at most 100.")],
-    model: Annotated[str, Field(description="'auto', or a name from list_models.")] = "auto",
+    model: Annotated[
+        str, Field(description="'auto', 'all' (each model that knows it; see `agreement`), or a name from list_models.")
+    ] = "auto",
     context: Annotated[
         str, Field(description="For models that take one: modality and region in words.", max_length=300)
     ] = "",
@@ -62,10 +65,17 @@ def segment(
     }
 
     def work(job: Job) -> SegmentResult:
-        return look(job, image_id, wishes, context=context)
+        return look_as_planned(job, image_id, wishes, context=context)
 
     record = run_job(desk, call, "segment", arguments, work, wait_s=wait_s)
     return answer_job(record, SegmentResult, say_result, {"image_id": image_id})
+
+
+def look_as_planned(job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "") -> SegmentResult:
+    """What the planned models find, beside what every other able model finds where the plan says so."""
+    if any(wish.others is not None for wish in wishes):
+        return ask_all(job, image_id, wishes, look)
+    return look(job, image_id, wishes, context=context)
 
 
 def look(job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "") -> SegmentResult:
