@@ -48,21 +48,14 @@ class Votes:
         grid = regions[0].grid
         if any(not region.grid.same_as(grid) for region in regions):
             raise BadCall("The masks lie on different grids. Only masks of one image can be merged.")
-        boxes = [region.box for region in regions if region.box is not None]
-        if not boxes:
+        box = joint_box(regions, margin=NEIGHBOURHOOD)
+        if box is None:
             return cls(np.zeros((len(regions), 0), np.bool_), np.zeros((1, 1, 1), np.bool_), None, grid)
-        low = np.maximum(np.min([box.start for box in boxes], axis=0) - NEIGHBOURHOOD, 0)
-        high = np.minimum(np.max([box.stop for box in boxes], axis=0) + NEIGHBOURHOOD, grid.shape)
-        box = Box(_index(low), _index(high))
         any_of_them = np.zeros(box.shape, np.bool_)
         for region in regions:
-            _paint(any_of_them, region, box)
+            any_of_them |= painted(region, box)
         near: BoolArray = scipy.ndimage.binary_dilation(any_of_them, iterations=NEIGHBOURHOOD)
-        marks = np.empty((len(regions), int(np.count_nonzero(near))), np.bool_)
-        for row, region in zip(marks, regions, strict=True):
-            whole = np.zeros(box.shape, np.bool_)
-            _paint(whole, region, box)
-            row[:] = whole[near]
+        marks = np.array([painted(region, box)[near] for region in regions])
         return cls(marks, near, box, grid)
 
     @cached_property
@@ -128,13 +121,21 @@ def entropy(share: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     return found
 
 
-def _paint(whole: BoolArray, region: Region, box: Box) -> None:
+def joint_box(regions: Sequence[Region], *, margin: int = 0) -> Box | None:
+    """The smallest box that holds every mask, grown by so many voxels within the grid; None when all are empty."""
+    boxes = [region.box for region in regions if region.box is not None]
+    if not boxes:
+        return None
+    low = np.maximum(np.min([box.start for box in boxes], axis=0) - margin, 0)
+    high = np.minimum(np.max([box.stop for box in boxes], axis=0) + margin, regions[0].grid.shape)
+    (x0, y0, z0), (x1, y1, z1) = low.tolist(), high.tolist()
+    return Box((x0, y0, z0), (x1, y1, z1))
+
+
+def painted(region: Region, box: Box) -> BoolArray:
+    """The mask's voxels (x y z) of a box that holds it."""
+    whole = np.zeros(box.shape, np.bool_)
     if region.box is not None:
-        start = [a - b for a, b in zip(region.box.start, box.start, strict=True)]
-        x, y, z = (slice(a, a + n) for a, n in zip(start, region.array.shape, strict=True))
-        whole[x, y, z] |= region.array
-
-
-def _index(values: npt.NDArray[np.integer]) -> tuple[int, int, int]:
-    x, y, z = (int(value) for value in values)
-    return x, y, z
+        x, y, z = (slice(a - s, b - s) for a, b, s in zip(region.box.start, region.box.stop, box.start, strict=True))
+        whole[x, y, z] = region.array
+    return whole

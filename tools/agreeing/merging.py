@@ -20,8 +20,9 @@ from ...imaging.volume import Mask, Volume
 from ...store.records import ImageRecord, MaskRecord
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import combined_provenance, receipt
+from ..segmenting.sizes import Sizes
 from .results import MergedInput, MergeResult
-from .trust import Sizes, say_trust, warn_of
+from .trust import say_trust, warn_of
 
 Method = Literal["staple", "vote", "weighted"]
 _VOXEL_BYTES = 14  # of the image a voxel: the map and its copies, a mask; each input adds three

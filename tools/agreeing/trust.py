@@ -4,37 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ...imaging.consensus.votes import Votes
-from ...imaging.volume import Grid
 from ...store.records import MaskRecord
 from ..desk.desk import Desk
 from ..segmenting.second_opinions import makers
+from ..segmenting.sizes import Sizes
 
 NEAR_VOTE = 0.9  # Dice of STAPLE's mask and the vote's below which both are to be looked at; our choice
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Voxels as ml where the image allows it: never without a known voxel size, never of a synthetic image."""
-
-    grid: Grid
-    synthetic: bool
-
-    def ml(self, voxels: int) -> float | None:
-        """Volume, or None."""
-        return round(voxels * self.grid.voxel_ml, 3) if self.grid.volume_known and not self.synthetic else None
-
-    def range_ml(self, voxels: Sequence[int]) -> list[float] | None:
-        """Smallest and largest volume, or None."""
-        low, high = self.ml(min(voxels)), self.ml(max(voxels))
-        return None if low is None or high is None else [low, high]
-
-    def say(self, voxels: int) -> str:
-        """In ml, else in voxels."""
-        volume = self.ml(voxels)
-        return f"{voxels} voxels" if volume is None else f"{volume:g} ml"
 
 
 def say_trust(votes: Votes, merged_voxels: int, sizes: Sizes, *, staple_vote: float | None) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...imaging.consensus.merge import by_vote
 from ...imaging.consensus.votes import Votes
+from ...imaging.errors import Unavailable
 from ...imaging.masks import measures
 from ...imaging.region import Region
 from ...imaging.volume import Mask, Volume
@@ -23,6 +24,7 @@ from ..desk.job import Job
 from ..desk.results import EngineAgreement, MaskRow, SegmentResult, combined_provenance, receipt
 from .pairs import facts_of
 from .planning import Wish
+from .sizes import Sizes
 
 FEW_SHARED = 0.5  # Dice below which two masks of one structure hardly mean the same; our choice
 DENIED = ("absent", "outside_view")  # verdicts that say it is not to be seen, and can be defended
@@ -35,37 +37,61 @@ def ask_all(job: Job, image_id: str, wishes: Sequence[Wish], look: Look) -> Segm
     Args:
         look: asks the models of some wishes.
     """
-    rounds = 1 + max(len(wish.others or ()) for wish in wishes)
-    found: list[list[MaskRow]] = [[] for _ in wishes]
-    for number in range(rounds):
-        asked = {
-            n: wish if number == 0 else replace(wish, card=(wish.others or ())[number - 1])
-            for n, wish in enumerate(wishes)
-            if number <= len(wish.others or ())
-        }
-        part = job.part(number / rounds, (number + 1) / rounds)
-        for n, row in zip(asked, look(part, image_id, list(asked.values())).masks, strict=True):
-            found[n].append(row)
+    others = list(dict.fromkeys(card for wish in wishes for card in wish.others or ()))
+    steps = 1 + len(others)
+    rows = [[row] for row in look(job.part(0, 1 / steps), image_id, wishes).masks]
+    silent: list[list[str]] = [[] for _ in wishes]
+    for number, card in enumerate(others, start=1):
+        asked = {n: replace(wish, card=card) for n, wish in enumerate(wishes) if card in (wish.others or ())}
+        part = job.part(number / steps, (number + 1) / steps)
+        try:
+            found = look(part, image_id, list(asked.values())).masks
+        except Unavailable as error:  # one that cannot be asked sinks none of the others
+            for n in asked:
+                silent[n].append(f"{card.name} could not be asked: {error}")
+            continue
+        for n, row in zip(asked, found, strict=True):
+            rows[n].append(row)
     image = job.desk.store.volume(image_id)
-    return SegmentResult(image_id=image_id, masks=[_together(job.desk, image, image_id, rows) for rows in found])
+    masks = [
+        _together(job.desk, image, image_id, _ranked(wish, mine), lost)
+        for wish, mine, lost in zip(wishes, rows, silent, strict=True)
+    ]
+    return SegmentResult(image_id=image_id, masks=masks)
 
 
-def _together(desk: Desk, image: Volume, image_id: str, rows: Sequence[MaskRow]) -> MaskRow:
-    """One answer out of several models', the best measured first."""
+def _ranked(wish: Wish, rows: Sequence[MaskRow]) -> list[MaskRow]:
+    """The rows of one wish, the best measured model's first."""
+    order = [card.name for card in (wish.others or ())]
+    return [rows[0], *sorted(rows[1:], key=lambda row: order.index(_model(row)))]
+
+
+def _together(desk: Desk, image: Volume, image_id: str, rows: Sequence[MaskRow], lost: Sequence[str]) -> MaskRow:
+    """One answer out of several models', the best measured first.
+
+    Args:
+        lost: why models that know it could not be asked.
+    """
     first = rows[0]
     if first.verdict == "unsupported":
         return first
     if len(rows) == 1:
-        alone = f"Only {_model(first)} looks for the {first.structure} in such scans: no second model could be asked."
-        return first.model_copy(update={"warnings": [*first.warnings, alone]})
+        alone = [f"Only {_model(first)} looks for the {first.structure} in such scans: no second model could be asked."]
+        return first.model_copy(update={"warnings": [*first.warnings, *(lost or alone)]})
     nothing = Region.of(Mask(np.zeros(image.grid.shape, np.bool_), image.grid))
     votes = Votes.of([desk.store.region(row.mask_id) if row.mask_id else nothing for row in rows])
     marked = votes.marks[0] if len(rows) == 2 else by_vote(votes)
     is_firsts = np.array_equal(marked, votes.marks[0])
     mask = Mask(np.asarray(votes.on_grid(marked), np.bool_), image.grid)
     row = first if is_firsts else _voted(rows, mask, image) if marked.any() else _blank(first)
-    doubt = _doubt(rows, votes, has_mask=bool(marked.any()))
-    row = row.model_copy(update={"agreement": _agreement(rows, votes), "reason": f"{row.reason} {doubt}".strip()})
+    doubt = _doubt(rows, votes, Sizes(image.grid, image.synthetic), has_mask=bool(marked.any()))
+    row = row.model_copy(
+        update={
+            "agreement": _agreement(rows, votes),
+            "reason": f"{row.reason} {doubt}".strip(),
+            "warnings": [*row.warnings, *lost],
+        }
+    )
     if doubt:
         row = row.model_copy(update={"verdict": "unsure", "volume_90_ml": None})
     return _kept(desk, mask, image_id, row, rows, is_firsts=is_firsts) if marked.any() else row
@@ -82,7 +108,7 @@ def _agreement(rows: Sequence[MaskRow], votes: Votes) -> EngineAgreement:
     )
 
 
-def _doubt(rows: Sequence[MaskRow], votes: Votes, *, has_mask: bool) -> str:
+def _doubt(rows: Sequence[MaskRow], votes: Votes, sizes: Sizes, *, has_mask: bool) -> str:
     """Why models that disagree leave it open; "" where what they say goes together."""
     name = rows[0].structure
     marks = [n for n, row in enumerate(rows) if row.mask_id]
@@ -90,7 +116,7 @@ def _doubt(rows: Sequence[MaskRow], votes: Votes, *, has_mask: bool) -> str:
     silent = [row for row in rows if not row.mask_id and row.verdict not in DENIED]
     if not marks:
         return ""
-    told = ", ".join(f"{_model(rows[n])} marks {_size(rows[n], votes.voxels[n])}" for n in marks)
+    told = ", ".join(f"{_model(rows[n])} marks {sizes.say(votes.voxels[n])}" for n in marks)
     if denies:
         against = ", ".join(f"{_model(row)} says {row.verdict.replace('_', ' ')}" for row in denies)
         return f"Models disagree on whether the {name} is there: {told}; {against}."
@@ -149,7 +175,3 @@ def _kept(desk: Desk, mask: Mask, image_id: str, row: MaskRow, rows: Sequence[Ma
 
 def _model(row: MaskRow) -> str:
     return row.provenance.model or row.provenance.tool
-
-
-def _size(row: MaskRow, voxels: int) -> str:
-    return f"{row.volume_ml:g} ml" if row.volume_ml is not None else f"{voxels} voxels"
