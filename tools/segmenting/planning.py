@@ -16,6 +16,7 @@ from ...store.records import ImageRecord
 from ..desk.desk import Desk, allowed_use
 from ..desk.settings import MAX_STRUCTURES
 
+AUTOMATIC = "auto"
 EVERY = "all"  # instead of a model's name: whoever knows a structure is asked
 NEEDS_HU = "ct-hu"  # intensity of cards whose networks read Hounsfield units
 MAX_WORDS = 80  # of an unknown word that is repeated in the answer
@@ -59,7 +60,7 @@ def plan(desk: Desk, image_id: str, structures: Sequence[str], model: str, *, co
         raise BadCall(
             f"{len(structures)} structures were asked for. At most {MAX_STRUCTURES} fit in one call. Split the list."
         )
-    chosen = None if model in ("auto", EVERY) else _usable(desk, model, image)
+    chosen = None if model in (AUTOMATIC, EVERY) else _usable(desk, model, image)
     if context and not (chosen is not None and chosen.takes_context):
         able = ", ".join(card.name for card in catalogue.segmenters() if card.takes_context)
         raise BadCall(f"'{model}' takes no context. Leave it out, or choose model: {able}.")
