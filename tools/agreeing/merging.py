@@ -33,19 +33,17 @@ _PIXELS = 640
 def merge_masks(
     desk: Desk,
     call: Call,
-    mask_ids: Annotated[
-        list[str], Field(description="Masks of one structure on one image.", min_length=2, max_length=50)
-    ],
-    method: Annotated[Method | None, Field(description="Default: staple; of two masks vote.")] = None,
+    mask_ids: Annotated[list[str], Field(description="One structure, one image.", min_length=2, max_length=50)],
+    method: Annotated[Method | None, Field(description="Default: staple; of two, vote.")] = None,
     weights: Annotated[
         list[Annotated[float, Field(ge=0)]] | None,
-        Field(description="For weighted, one per mask; default: its Dice with the others."),
+        Field(description="For weighted, from 0; default: each one's Dice with the others."),
     ] = None,
 ) -> Answer:
-    """Merge one structure's masks by several people or models into a new mask; tells how far they agree.
+    """Merge masks by several people or models into one; tell how far they agree.
 
-    vote: more than half mark it (of two, both). staple: estimates each mask's sensitivity and specificity, from 3 masks
-    on. Answers `trust`, who stands apart and a map of disagreement. Agreement is no proof.
+    vote: more than half mark it. staple: estimates each mask's sensitivity and specificity (3+ masks). Read `trust`:
+    agreement is no proof.
     Example: merge_masks(mask_ids=["msk_0123456789ab", "msk_ba9876543210"])
     """
     records = [desk.store.mask_record(mask_id) for mask_id in mask_ids]

@@ -57,7 +57,7 @@ def run_batch(
 ) -> Answer:
     """Segment and measure many scans: one table, outliers first, and contact sheets.
 
-    Called again with the same arguments it goes on where it stopped. Outlier: robust score above 3.5. Scans are
+    The same call again goes on where it stopped. Outlier: robust score above 3.5. Scans are
     numbered; the table has their paths.
     Example: run_batch(paths=["cohort/*.nii.gz"], structures=["liver", "spleen"])
     """

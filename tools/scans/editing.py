@@ -47,10 +47,8 @@ def edit_mask(
     amount_mm: Annotated[
         float | None, Field(description="For grow, shrink, snap_to_edges: millimetres.", gt=0, le=100)
     ] = None,
-    at_least: Annotated[
-        float | None, Field(description="threshold: voxel's value, image's unit.", ge=-1e6, le=1e6)
-    ] = None,
-    at_most: Annotated[float | None, Field(description="Voxel's value, too.", ge=-1e6, le=1e6)] = None,
+    at_least: Annotated[float | None, Field(description="threshold: voxel's value, image's unit.", ge=-1e6)] = None,
+    at_most: Annotated[float | None, Field(description="Voxel's value, too.", ge=-1e6)] = None,
     percent_of_max: Annotated[
         float | None, Field(description="iso_contour: of the brightest voxel, e.g. 41.", gt=0, lt=100)
     ] = None,
@@ -59,8 +57,7 @@ def edit_mask(
 ) -> Answer:
     """Make a new mask from masks of one image; the old ones stay.
 
-    Use it to join parts, cut overlaps, drop specks (largest_part), or add a margin. To find a
-    structure in the first place use segment. Example: edit_mask(operation="grow", mask_ids=["msk_0123456789ab"], amount_mm=5)
+    largest_part drops specks, grow adds a margin. Example: edit_mask(operation="grow", mask_ids=["msk_0123456789ab"], amount_mm=5)
     """
     del call
     records = [desk.store.mask_record(mask_id) for mask_id in mask_ids or ()]

@@ -52,17 +52,17 @@ class Case:
 def assess_mask(
     desk: Desk,
     call: Call,
-    mask_id: Annotated[str, Field(description="Handle from segment or edit_mask.")],
+    mask_id: Annotated[str, Field(description="The mask to judge.")],
     methods: Annotated[
         list[Method] | None,
         Field(
-            description="Default: plausibility; second_opinion: another calibrated model's own mask, if there is one. "
-            "second_engine: what any other model finds, and where. agreement: of six changed views; also an entropy map."
+            description="Default: plausibility; second_opinion: a calibrated model's own mask, if there is one. "
+            "second_engine: any other model's. agreement: of six slightly changed views, with an entropy map."
         ),
     ] = None,
     structure: Annotated[str | None, Field(description="Judge it as this; default: what it was segmented as.")] = None,
 ) -> Answer:
-    """Look for reasons to doubt a mask: volume, side, place, overlap, parts, holes, intensity, symmetry, border, a second model.
+    """Look for reasons to doubt a mask: volume, side, place, overlap, parts, holes, intensity, symmetry, border, another model.
 
     Segment neighbours first: they make it sharper. A failed check says what is odd, not what is true.
     Example: assess_mask(mask_id="msk_0123456789ab")

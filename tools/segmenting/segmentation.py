@@ -36,24 +36,22 @@ _LANDMARKS = 12  # other structures asked for when one is missing, to see what t
 def segment(
     desk: Desk,
     call: Call,
-    image_id: Annotated[str, Field(description="Handle from open_image.")],
+    image_id: Annotated[str, Field(description="From open_image.")],
     structures: Annotated[list[str], Field(description="Names or synonyms: liver, left kidney, femora; at most 100.")],
     model: Annotated[
-        str, Field(description="'auto', 'all' (each model that knows it; see `agreement`), or a name from list_models.")
+        str, Field(description="'auto'; 'all': every able model, with their `agreement`; or a name from list_models.")
     ] = "auto",
     context: Annotated[
         str, Field(description="For models that take one: modality and region in words.", max_length=300)
     ] = "",
-    wait_s: Annotated[
-        float, Field(description="Seconds to wait before a job_id is returned instead.", ge=0, le=300)
-    ] = 20.0,
+    wait_s: Annotated[float, Field(description="Seconds until a job_id comes instead.", ge=0, le=300)] = 20.0,
 ) -> Answer:
     """Segment body structures by name in a 3-D scan or slice; one verdict and mask per structure.
 
     Verdicts: present; unsure (do not rely on it, with or without a mask); absent (looked for, not there);
     outside_view (the scan seems to show another region); unsupported (no model for it here).
-    Where truncated_at is not empty the scan cuts the structure: volume_ml is of the part inside. volume_90_ml: nine of ten
-    true volumes lie in it. Left and right are the patient's. If job_id is set, call get_job. Not for lesions or free descriptions.
+    truncated_at: the scan cuts it, volume_ml is of the part inside. volume_90_ml holds nine of ten true volumes.
+    Left and right are the patient's. If job_id is set, call get_job. Not for lesions or free descriptions.
     Example: segment(image_id="img_0123456789ab", structures=["liver", "spleen"])
     """
     wishes = plan(desk, image_id, structures, model, context=context)
