@@ -18,7 +18,7 @@ from ..volume import BoolArray, Grid
 
 NEIGHBOURHOOD = 2  # voxels around what anybody marks; our choice, so that background does not drown the question
 APART = 0.1  # of Dice between the worst pair without somebody and the best pair with them; our choice
-Float = npt.NDArray[np.float64]
+FEW_SHARED = 0.5  # Dice below which two masks of one structure hardly mean the same; our choice
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ...imaging.consensus.votes import Votes
+from ...imaging.consensus.votes import FEW_SHARED, Votes
 from ...store.records import MaskRecord
 from ..desk.desk import Desk
 from ..segmenting.second_opinions import makers
@@ -38,11 +38,17 @@ def say_trust(votes: Votes, merged_voxels: int, sizes: Sizes, *, staple_vote: fl
         return (
             f"All {count} masks are equal voxel by voxel: either the border is clear, or they are copies of each other."
         )
-    share = 1 - agreed / marked
-    if agreed:
-        told = f"All {count} mark {sizes.say(agreed)}: rely on that part first. The other {share:.0%} of what anybody marks is disputed."
+    everybody = "Both" if count == 2 else f"All {count}"
+    apart = votes.stands_apart()
+    least = min(value for pair, value in votes.pairs.items() if apart not in pair)
+    if least < FEW_SHARED:
+        told = f"Some of these masks hardly mark the same thing (Dice {least:.2f}): look at each before you use any. "
     else:
-        told = f"No voxel is marked by all {count}, so no part is undisputed; what was merged rests on some of them."
+        told = ""
+    if agreed:
+        told += f"{everybody} mark {sizes.say(agreed)}, the part least in doubt; {1 - agreed / marked:.0%} of what anybody marks is disputed."
+    else:
+        told += f"No voxel is marked by all {count}, so no part is undisputed; what was merged rests on some of them."
     if count == 2:
         told += " Two masks cannot tell which of them is wrong where they differ."
     if staple_vote is not None and staple_vote < NEAR_VOTE:
@@ -56,6 +62,9 @@ def say_trust(votes: Votes, merged_voxels: int, sizes: Sizes, *, staple_vote: fl
 def warn_of(desk: Desk, records: Sequence[MaskRecord], votes: Votes) -> list[str]:
     """Masks that are empty, and masks that are not independent of each other."""
     found = []
+    unsure = [record.mask_id for record in records if record.facts.get("verdict") == "unsure"]
+    if unsure:
+        found.append(f"{', '.join(unsure[:5])} is unsure itself; do not rely on it.")
     empty = [record.mask_id for record, count in zip(records, votes.voxels, strict=True) if not count]
     if empty and len(empty) < len(records):
         found.append(f"{', '.join(empty[:5])} marks nothing, which counts as a vote that nothing is there.")

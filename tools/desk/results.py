@@ -133,7 +133,7 @@ class Provenance(Result):
     seed: int | None = None
 
 
-class EngineAgreement(Result):
+class ModelAgreement(Result):
     """Of model='all': every model's own mask (null: it marks nothing), the lowest Dice of two, smallest and largest volume."""
 
     masks: dict[str, str | None]
@@ -163,7 +163,7 @@ class MaskRow(Result):
     reason: str = ""
     nearest: list[str] = []
     warnings: list[str] = []
-    agreement: EngineAgreement | None = None
+    agreement: ModelAgreement | None = None
     geometry: Geometry | None = None
     provenance: Provenance
 

@@ -14,19 +14,18 @@ from dataclasses import replace
 import numpy as np
 
 from ...imaging.consensus.merge import by_vote
-from ...imaging.consensus.votes import Votes
+from ...imaging.consensus.votes import FEW_SHARED, Votes
 from ...imaging.errors import Unavailable
 from ...imaging.masks import measures
 from ...imaging.region import Region
 from ...imaging.volume import Mask, Volume
 from ..desk.desk import Desk
 from ..desk.job import Job
-from ..desk.results import EngineAgreement, MaskRow, SegmentResult, combined_provenance, receipt
+from ..desk.results import MaskRow, ModelAgreement, SegmentResult, combined_provenance, receipt
 from .pairs import facts_of
 from .planning import Wish
 from .sizes import Sizes
 
-FEW_SHARED = 0.5  # Dice below which two masks of one structure hardly mean the same; our choice
 DENIED = ("absent", "outside_view")  # verdicts that say it is not to be seen, and can be defended
 Look = Callable[[Job, str, Sequence[Wish]], SegmentResult]
 
@@ -97,11 +96,11 @@ def _together(desk: Desk, image: Volume, image_id: str, rows: Sequence[MaskRow],
     return _kept(desk, mask, image_id, row, rows, is_firsts=is_firsts) if marked.any() else row
 
 
-def _agreement(rows: Sequence[MaskRow], votes: Votes) -> EngineAgreement:
+def _agreement(rows: Sequence[MaskRow], votes: Votes) -> ModelAgreement:
     """What every model's own mask is, and how far they agree; no Dice where none marks anything."""
     drawn = [row for row in rows if row.mask_id]
     volumes = [row.volume_ml for row in drawn if row.volume_ml is not None]
-    return EngineAgreement(
+    return ModelAgreement(
         masks={_model(row): row.mask_id for row in rows},
         dice=round(min(votes.pairs.values()), 4) if drawn else None,
         volume_ml=[min(volumes), max(volumes)] if volumes and len(volumes) == len(drawn) else [],

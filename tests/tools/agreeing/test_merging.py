@@ -45,7 +45,7 @@ def test_three_people_are_merged_and_every_number_is_that_of_the_boxes(ask: Ask,
     assert [row["weight"] for row in result["inputs"]] == [1.0, 1.0, 1.0]
     assert result["structure"] == "liver"
     assert result["stands_apart"] is None
-    assert "All 3 mark 0.972 ml" in result["trust"]
+    assert "All 3 mark 0.972 ml, the part least in doubt" in result["trust"]
     assert "31% of what anybody marks is disputed" in result["trust"]
     assert reply.pictures == 1
 
@@ -182,6 +182,23 @@ def test_what_is_no_merging_is_refused_with_a_way_out(ask: Ask, desk: Desk, imag
         reply = ask("merge_masks", **arguments)
         assert reply.is_error, arguments
         assert fact in reply.text, reply.text
+
+
+def test_masks_that_hardly_overlap_are_not_called_settled(ask: Ask, desk: Desk, image_id: str) -> None:
+    """Ten voxels long, moved by seven: 3 of 10 are shared. Beside two like ones a third that is far away is named instead."""
+    moved = (slice(15, 25), *A[1:])
+    ids = [drawn(desk, image_id, str(n), *where) for n, where in enumerate((A, moved))]
+    assert "hardly mark the same thing (Dice 0.30)" in ask("merge_masks", mask_ids=ids).result["trust"]
+    like = [drawn(desk, image_id, f"like {n}", *where) for n, where in enumerate((A, B, FAR))]
+    result = ask("merge_masks", mask_ids=like, method="vote").result
+    assert result["stands_apart"] == like[2]
+    assert "hardly" not in result["trust"]
+
+
+def test_a_mask_that_is_unsure_stays_so_in_company(ask: Ask, desk: Desk, image_id: str) -> None:
+    ids = [drawn(desk, image_id, "a", *A, verdict="unsure"), drawn(desk, image_id, "b", *B)]
+    reply = ask("merge_masks", mask_ids=ids)
+    assert f"{ids[0]} is unsure itself" in reply.text
 
 
 def test_names_of_raters_are_no_structures(ask: Ask, desk: Desk, image_id: str) -> None:
