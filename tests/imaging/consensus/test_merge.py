@@ -114,12 +114,12 @@ def marked(votes: Votes, merge: object, *arguments: object) -> list[int]:
 
 
 def test_weights_decide_and_a_tie_of_weights_is_background() -> None:
-    """0.1 + 0.2 is a little more than 0.3 in binary fractions; here they tie."""
+    """0.1 + 1.3 is a little more than half of 0.1 + 1.3 + 1.4 in binary fractions; here they tie."""
     masks = [region(3, 4), region(4, 5), region(6)]
     votes = Votes.of(masks)
     assert marked(votes, by_weight, [0.5, 0.6, 2.0]) == [6]
     assert marked(votes, by_weight, [3, 1, 1]) == [3, 4]
-    assert marked(votes, by_weight, [0.1, 0.2, 0.3]) == []
+    assert marked(votes, by_weight, [0.1, 1.3, 1.4]) == []
     assert marked(votes, by_weight, [1, 0, 0]) == [3, 4]
 
 

@@ -83,6 +83,8 @@ def test_who_stands_apart_is_named_only_when_the_others_agree_clearly_better() -
     assert Votes.of(like).stands_apart() is None  # 8/9, 6/7, 6/8: no gap of a tenth
     camps = [region(3, 4), region(3, 4), region(11, 12), region(11, 12)]
     assert Votes.of(camps).stands_apart() is None
+    loners = [region(3, 4), region(3, 4), region(8, 9), region(11, 12)]
+    assert Votes.of(loners).stands_apart() is None
     assert Votes.of([region(3), region(5), region(7)]).stands_apart() is None
     assert Votes.of([region(3, 4), region(11)]).stands_apart() is None
 
