@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from ...imaging.consensus.merge import Marked, Staple, by_staple, by_vote, by_weight, weights_by_agreement
-from ...imaging.consensus.votes import Votes, entropy
+from ...imaging.consensus.votes import NEIGHBOURHOOD, Votes, entropy, joint_box
 from ...imaging.errors import BadCall
 from ...imaging.guards.limits import BUDGET
 from ...imaging.masks.dice import dice
@@ -25,7 +25,11 @@ from .results import MergedInput, MergeResult
 from .trust import say_trust, warn_of
 
 Method = Literal["staple", "vote", "weighted"]
-_VOXEL_BYTES = 14  # of the image a voxel: the map and its copies, a mask; each input adds three
+_VOXEL_BYTES = 14  # of the image: the map and its copies, a mask
+_NEAR_BYTES, _VOTE_BYTES = (
+    24,
+    4,
+)  # of a voxel near the masks: probabilities and shares; votes and their copies, of each mask
 _WINDOW = [math.log(2) / 2, math.log(2)]  # from where all agree to where half do
 _PIXELS = 640
 
@@ -50,10 +54,12 @@ def merge_masks(
     image = desk.store.image(_one_image(records))
     structure, notes = _one_structure(desk, records)
     chosen = _method(method, records, weights)
-    needed = (_VOXEL_BYTES + 3 * len(records)) * math.prod(image.grid.shape)
-    with BUDGET.reserved(f"{len(records)} masks", needed):
+    regions = [desk.store.region(mask_id) for mask_id in mask_ids]
+    box = joint_box(regions, margin=NEIGHBOURHOOD)
+    near = math.prod(box.shape) * (_NEAR_BYTES + _VOTE_BYTES * len(records)) if box is not None else 0
+    with BUDGET.reserved(f"{len(records)} masks", _VOXEL_BYTES * math.prod(image.grid.shape) + near):
         call.report(0.1, "counting votes")
-        votes = Votes.of([desk.store.region(mask_id) for mask_id in mask_ids])
+        votes = Votes.of(regions)
         merged = _merged(votes, chosen, weights)
         call.report(0.7, "drawing")
         return _Case(desk, image, records, structure, votes, merged, notes).answer()
