@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ..imaging.errors import BadCall
+from .agreeing.merging import merge_masks
+from .agreeing.results import MergeResult
 from .cohorts.batch import run_batch
 from .cohorts.results import BatchResult
 from .deriving.deriving import derive
@@ -55,6 +57,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(get_job, results.JobResult),
     Tool(cancel_job, results.JobResult, read_only=False, destructive=True),
     Tool(assess_mask, results_review.AssessResult, toolset="clinical"),
+    Tool(merge_masks, MergeResult, toolset="clinical", read_only=False),
     Tool(compare_studies, results_review.StudiesResult, toolset="clinical"),
     Tool(predict_prognosis, prognosis_results.PrognosisResult, toolset="clinical"),
     Tool(write_prompts, described_results.PromptsResult, toolset="language", read_only=False),

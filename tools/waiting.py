@@ -15,13 +15,13 @@ from .segmenting.segmentation import say_result
 def get_job(
     desk: Desk,
     call: Call,
-    job_id: Annotated[str, Field(description="Handle from a tool that answered with a job_id.")],
+    job_id: Annotated[str, Field(description="From a tool's answer.")],
     wait_s: Annotated[float, Field(description="Seconds to wait for the end.", ge=0, le=300)] = 20.0,
 ) -> Answer:
-    """Wait for a job and get its state, progress (0 to 1), place in the queue, and result or error.
+    """Wait for a job: its state, progress (0 to 1), place in the queue, result or error.
 
-    States: queued, running, done, failed, cancelled, lost (its server ended; call the tool again).
-    Call it again while it is queued or running. Example: get_job(job_id="job_0123456789abcdef", wait_s=30)
+    States: queued, running (call again), done, failed, cancelled, lost (its server ended; call the tool again).
+    Example: get_job(job_id="job_0123456789abcdef", wait_s=30)
     """
     record = desk.jobs.wait(job_id, wait_s, on_progress=call.report)
     return _answer(desk, record)
@@ -30,9 +30,9 @@ def get_job(
 def cancel_job(
     desk: Desk,
     call: Call,
-    job_id: Annotated[str, Field(description="Handle of a job that is queued or running.")],
+    job_id: Annotated[str, Field(description="Of a queued or running job.")],
 ) -> Answer:
-    """Stop a job. A finished job stays as it is. The worker is free within about 2 seconds.
+    """Stop a job. A finished job stays as it is.
 
     Example: cancel_job(job_id="job_0123456789abcdef")
     """

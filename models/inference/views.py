@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
+from ...imaging.consensus.votes import entropy
 from ...imaging.masks.dice import dice
 from ...imaging.volume import BoolArray, Volume
 
@@ -87,11 +88,7 @@ class Agreement:
     @property
     def entropy(self) -> Float:
         """(x y z) in nats, 0 to ln 2: -s ln s - (1-s) ln(1-s) of the share s."""
-        s = np.clip(self.share, 1e-7, 1 - 1e-7)
-        bits: Float = np.where(
-            (self.share > 0) & (self.share < 1), -s * np.log(s) - (1 - s) * np.log(1 - s), 0.0
-        ).astype(np.float32)
-        return bits
+        return entropy(self.share)
 
 
 def agreement(masks: Sequence[BoolArray]) -> Agreement:

@@ -39,7 +39,7 @@ _PROGRESS_EVERY_S = 0.2
 RELIED_ON = {
     "answers": (
         "image_id", "mask_id", "masks", "candidates", "ambiguous", "measurements", "dice", "iou", "nsd", "hd95_mm", "assd_mm",
-        "files", "findings", "risk", "survival", "refused", "cohort", "prompts", "job_id",
+        "files", "findings", "risk", "survival", "refused", "cohort", "prompts", "job_id", "lesions", "category",
     ),
     "jobs": ("job_id", "state", "progress", "queue_place", "result", "error"),
     "MaskRow": ("structure", "mask_id", "verdict", "confidence", "volume_ml", "truncated_at", "side", "warnings"),
@@ -105,7 +105,7 @@ def expose(entry: Tool, desk: Desk) -> ExposedTool:
     made = ExposedTool.from_function(
         described,
         title=entry.title,
-        description=inspect.cleandoc(entry.function.__doc__ or ""),
+        description=unwrapped(inspect.cleandoc(entry.function.__doc__ or "")),
         annotations=ToolAnnotations(
             read_only_hint=entry.read_only,
             destructive_hint=entry.destructive,
@@ -126,6 +126,11 @@ def expose(entry: Tool, desk: Desk) -> ExposedTool:
     assert isinstance(made, ExposedTool)
     made.entry = entry
     return made
+
+
+def unwrapped(text: str) -> str:
+    """A docstring with a line per paragraph: where its lines end is for readers of code, and every list of tools pays for it."""
+    return "\n".join(" ".join(paragraph.split("\n")) for paragraph in text.split("\n\n"))
 
 
 def as_content(answer: Answer) -> CallToolResult:

@@ -24,7 +24,7 @@ from ..packing.findings import share_findings, shorten_unmentioned, whole_findin
 DETAILS: Mapping[str, frozenset[str]] = {
     "ImageResult": frozenset({"alias", "series", "files"}),
     "ImportedRow": frozenset({"volume_ml", "file_ml", "warnings"}),
-    "MaskRow": frozenset({"confidence_is", "mean_sigmoid", "volume_90_ml", "nearest", "reason"}),
+    "MaskRow": frozenset({"agreement", "confidence_is", "mean_sigmoid", "volume_90_ml", "nearest", "reason"}),
     "Measurement": frozenset({"radiomics"}),
     "Provenance": frozenset({"model", "weights_sha256", "licence", "purpose", "engine", "seed"}),
     "ReportFinding": frozenset({"status", "location", "change"}),

@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from band_values import BANDS  # noqa: E402 - the folder is known only now
+from band_values import BANDS
 
 
 def main(image: str, mask: str, how: str = "well") -> None:

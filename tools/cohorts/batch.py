@@ -19,6 +19,7 @@ from ...models.interface import Cancelled
 from ..desk.desk import Answer, Call, Desk
 from ..desk.job import Job, answer_job, run_job
 from ..scans.measuring import USUAL, What
+from ..segmenting.planning import AUTOMATIC, EVERY
 from .finding import find_scans, shown_paths
 from .looking import Line, Looked, Order, look_at
 from .results import BatchResult, Cohort, FailedRow, FlaggedRow
@@ -56,7 +57,7 @@ def run_batch(
 ) -> Answer:
     """Segment and measure many scans: one table, outliers first, and contact sheets.
 
-    Called again with the same arguments it goes on where it stopped. Outlier: robust score above 3.5. Scans are
+    The same call again goes on where it stopped. Outlier: robust score above 3.5. Scans are
     numbered; the table has their paths.
     Example: run_batch(paths=["cohort/*.nii.gz"], structures=["liver", "spleen"])
     """
@@ -65,7 +66,7 @@ def run_batch(
         raise BadCall(f"'{target.name}' is a file. A folder is needed. Give an existing folder inside a root.")
     wanted = list(dict.fromkeys(formats or installed_formats()))
     check_formats(wanted)
-    if model != "auto":
+    if model not in (AUTOMATIC, EVERY):
         catalogue.card(model)
     if modality != "auto" and modality not in MODALITIES:
         raise BadCall(f"Unknown modality '{modality[:40]}'. Allowed: auto, {', '.join(MODALITIES)}.")

@@ -22,7 +22,7 @@ from ..scans.measuring import What, measure
 from ..scans.opening import open_image
 from ..segmenting.objections import objections
 from ..segmenting.planning import plan
-from ..segmenting.segmentation import look
+from ..segmenting.segmentation import look_as_planned
 from .finding import fingerprint
 
 log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ def _looked(job: Job, number: int, path: Path, order: Order, shown: str) -> Look
         raise BadCall(f"'{path.name}' holds {len(opened.series)} series. Give the folder of one of them.")
     wishes = plan(desk, opened.image_id, order.structures, order.model)
     job.report(0.1, "segmenting")
-    rows = look(job.part(0.1, 0.8), opened.image_id, wishes).masks
+    rows = look_as_planned(job.part(0.1, 0.8), opened.image_id, wishes).masks
     job.report(0.8, "measuring")
     ids = list(dict.fromkeys(row.mask_id for row in rows if row.mask_id is not None))
     measured: dict[str, Measurement] = {}

@@ -9,7 +9,7 @@ from ...models import catalogue
 from ...models.card import Card
 from ...retrieval.descriptions.description import Description
 from ..desk.desk import allowed_use
-from ..segmenting.planning import extent_mm, usable
+from ..segmenting.able import extent_mm, usable
 from .candidates import candidates
 from .finding import Finder, Found, Nothing
 from .referring import refer, untaught

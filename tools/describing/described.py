@@ -48,7 +48,7 @@ class Wanted:
 def segment_described(
     desk: Desk,
     call: Call,
-    image_id: Annotated[str, Field(description="Handle from open_image.")],
+    image_id: Annotated[str, Field(description="From open_image.")],
     description: Annotated[str, Field(description="One English sentence about one target, at most 500 characters.")],
     model: Annotated[
         str,
@@ -63,14 +63,14 @@ def segment_described(
         int | None, Field(description="Axial slice counted from the feet, from 0; for scope='slice'.", ge=0)
     ] = None,
     max_candidates: Annotated[int, Field(description="At most so many candidates.", ge=1, le=10)] = 3,
-    wait_s: Annotated[float, Field(description="Seconds to wait before a job_id is returned.", ge=0, le=300)] = 20.0,
+    wait_s: Annotated[float, Field(description="Seconds until a job_id comes instead.", ge=0, le=300)] = 20.0,
 ) -> Answer:
     """Segment what a sentence points at by place, side, size, density, count, relation or function.
 
-    Use it for 'the larger of the two dark areas near the top of the liver' or 'the organ that stores
-    bile'; for plain names use segment. Candidates list which claims hold. 'present' needs
-    every word used and every claim true. Areas in organs are 'unsure'. If `ambiguous`, ask which is meant. Left and
-    right are the patient's unless 'in the picture'. No candidate: read reason.
+    E.g. 'the larger of two dark areas near the top of the liver' or 'the organ that stores bile'; for plain
+    names use segment. Candidates list which claims hold. 'present' needs every word used and every claim true. Areas in organs are
+    'unsure'. If `ambiguous`, ask which is meant. Left and right are the patient's unless 'in the picture'.
+    No candidate: read reason.
     Example: segment_described(image_id="img_0123456789ab", description="the kidney on the left")
     """
     image = desk.store.image(image_id)

@@ -16,7 +16,8 @@ from ...retrieval.descriptions.description import Reference
 from ..desk.desk import Desk, allowed_use
 from ..desk.job import Job
 from ..desk.results import MaskRow, Provenance, Verdict
-from ..segmenting.planning import extent_mm, plan
+from ..segmenting.able import extent_mm
+from ..segmenting.planning import plan
 from ..segmenting.segmentation import look
 from ..segmenting.verdicts import SIDE_FIELD_MM
 from .things import Thing

@@ -58,7 +58,7 @@ class Variant:
 def stress_description(
     desk: Desk,
     call: Call,
-    image_id: Annotated[str, Field(description="Handle from open_image.")],
+    image_id: Annotated[str, Field(description="From open_image.")],
     description: Annotated[str, Field(description="The sentence to test, as for segment_described.")],
     paraphrases: Annotated[int, Field(description="How many other wordings.", ge=1, le=12)] = 5,
     seed: Annotated[int, Field(description="Same seed, same sentences.", ge=0)] = 0,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from ... import __version__
 from ...imaging.volume import Grid
 
 CUT = " inside the scan, which cuts it"  # said behind a size of a structure that goes on outside
@@ -132,6 +134,14 @@ class Provenance(Result):
     seed: int | None = None
 
 
+class ModelAgreement(Result):
+    """Of model='all': every model's own mask (null: it marks nothing), the lowest Dice of two, smallest and largest volume."""
+
+    masks: dict[str, str | None]
+    dice: float | None
+    volume_ml: list[float]
+
+
 class MaskRow(Result):
     """One structure: a verdict first, numbers after; `nearest` are names to try where the word is not known.
 
@@ -154,6 +164,7 @@ class MaskRow(Result):
     reason: str = ""
     nearest: list[str] = []
     warnings: list[str] = []
+    agreement: ModelAgreement | None = None
     geometry: Geometry | None = None
     provenance: Provenance
 
@@ -358,4 +369,21 @@ def receipt(grid: Grid, image: Grid, *, side_checked: bool) -> Geometry:
         axis_codes=grid.axis_codes,
         max_affine_difference=float(np.abs(grid.affine - image.affine).max()),
         side_checked=side_checked,
+    )
+
+
+def combined_provenance(tool: str, made: Mapping[str, Mapping[str, Any]], image_id: str) -> Provenance:
+    """Who made a mask out of others, and what their licences and purposes leave it.
+
+    Args:
+        made: handle of each mask -> its own provenance, plain.
+    """
+    licences = sorted({str(one.get("licence") or "") for one in made.values()} - {""})
+    purposes = {str(one.get("purpose") or "") for one in made.values()}
+    return Provenance(
+        tool=tool,
+        version=__version__,
+        inputs=[*made, image_id],
+        licence="; ".join(licences) or None,
+        purpose="research-only" if "research-only" in purposes else "any" if "any" in purposes else None,
     )

@@ -6,7 +6,7 @@ from .results import ImageAnswer, Provenance, Result
 
 
 class CheckRow(Result):
-    """`passed` null: could not be asked."""
+    """`passed` null: could not be asked; with a value: asked, but no ground to judge by (a model never measured)."""
 
     method: str
     check: str

@@ -27,9 +27,9 @@ def list_handles(
     pattern: Annotated[str | None, Field(description="Part of an alias or handle, or a pattern: 'ct*'.")] = None,
     limit: Annotated[int, Field(description="At most so many rows.", ge=1, le=500)] = 30,
 ) -> Answer:
-    """List images, masks and jobs that are already here, newest first, with a readable alias beside each handle.
+    """List images, masks and jobs already here, newest first, each with a readable alias, to go on with earlier work.
 
-    Use it to go on with earlier work. Example: list_handles(kind="masks", structure="liver")
+    Example: list_handles(kind="masks", structure="liver")
     """
     del call
     if image_id is not None:

@@ -57,9 +57,9 @@ def predict_prognosis(
 ) -> Answer:
     """Predict survival of one cancer patient from the record, and the tumour's mask if given. Research only.
 
-    Answers risk (higher is worse), survival over days with interval, what moved it, the cohort behind it and what was
-    missing. `refused` is set, with `reason`, when the patient is unlike the cohort, too much is missing or the scan shows
-    no tumour. Never state it as certain; name cohort and C-index. Example: predict_prognosis(ehr={"disease": "lung cancer", "age_years": 66, "overall_stage": "II"}, horizon=730)
+    Answers risk (higher is worse), survival over days with interval, what moved it, the cohort, what was missing.
+    `refused`: the patient is unlike the cohort, too much is missing or the scan shows no tumour. Never state it as
+    certain; name cohort and C-index. Example: predict_prognosis(ehr={"disease": "lung cancer", "age_years": 66, "overall_stage": "II"})
     """
     read = read_record(ehr)
     inputs = [*([image_id] if image_id else []), *(mask_ids or [])]

@@ -21,7 +21,8 @@ from ..desk.job import Job
 from ..desk.results import MaskRow, Measurement, MeasureResult
 from ..desk.settings import MAX_STRUCTURES
 from ..scans.measuring import What, measure
-from ..segmenting.planning import extent_mm, plan
+from ..segmenting.able import extent_mm
+from ..segmenting.planning import plan
 from ..segmenting.segmentation import look
 from .results import Evidence
 

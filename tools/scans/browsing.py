@@ -32,8 +32,7 @@ def find_structures(
     """Find the canonical name of a body structure and which models can segment it.
 
     Use it when a name was refused. Understands abbreviations, Latin, lay words, side words and misspellings, not
-    descriptions. An empty `models` list means segment will answer 'unsupported'; no rows mean the words are no anatomy
-    known here. Score 1 is an exact term. Example: find_structures(query="bladder")
+    descriptions. No `models`: segment will answer 'unsupported'; no rows: no anatomy known here. Score 1 is an exact term. Example: find_structures(query="bladder")
     """
     del call
     image = desk.store.image(image_id) if image_id else None

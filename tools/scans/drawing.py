@@ -18,10 +18,8 @@ WIDE, NARROW = 900, 640  # pixels
 def render(
     desk: Desk,
     call: Call,
-    image_id: Annotated[str, Field(description="Handle from open_image.")],
-    mask_ids: Annotated[
-        list[str] | None, Field(description="Masks of this image to show, at most 20.", max_length=20)
-    ] = None,
+    image_id: Annotated[str, Field(description="From open_image.")],
+    mask_ids: Annotated[list[str] | None, Field(description="Masks of this image, at most 20.", max_length=20)] = None,
     view: Annotated[
         Literal["axial", "coronal", "sagittal", "montage"], Field(description="montage shows all three planes.")
     ] = "axial",
@@ -43,8 +41,8 @@ def render(
 ) -> Answer:
     """Draw slices, a projection or a 3-D surface with masks, side letters, mm ticks and a legend, as a PNG.
 
-    Use it to show findings or to check a mask by eye. The patient's right is on the left of axial
-    and coronal pictures. It gives no numbers: use measure. Example: render(image_id="img_0123456789ab", mask_ids=["msk_0123456789ab"], view="montage")
+    To show findings or to check a mask by eye; for numbers use measure. The patient's right is on the left of axial
+    and coronal pictures. Example: render(image_id="img_0123456789ab", view="montage")
     """
     del call
     volume = desk.store.volume(image_id)

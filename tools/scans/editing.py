@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from ... import __version__
 from ...imaging.errors import BadCall
 from ...imaging.masks import measures
 from ...imaging.masks.edit import edit
@@ -16,7 +15,7 @@ from ...imaging.volume import Mask
 from ...store.records import MaskRecord
 from ..desk.desk import Answer, Call, Desk
 from ..desk.doubts import grey_unit
-from ..desk.results import EditResult, Provenance, receipt
+from ..desk.results import EditResult, combined_provenance, receipt
 from .greys import BY_GREY, Cut, by_grey
 
 
@@ -48,10 +47,8 @@ def edit_mask(
     amount_mm: Annotated[
         float | None, Field(description="For grow, shrink, snap_to_edges: millimetres.", gt=0, le=100)
     ] = None,
-    at_least: Annotated[
-        float | None, Field(description="threshold: voxel's value, image's unit.", ge=-1e6, le=1e6)
-    ] = None,
-    at_most: Annotated[float | None, Field(description="Voxel's value, too.", ge=-1e6, le=1e6)] = None,
+    at_least: Annotated[float | None, Field(description="threshold: voxel's value, image's unit.", ge=-1e6)] = None,
+    at_most: Annotated[float | None, Field(description="Voxel's value, too.", ge=-1e6)] = None,
     percent_of_max: Annotated[
         float | None, Field(description="iso_contour: of the brightest voxel, e.g. 41.", gt=0, lt=100)
     ] = None,
@@ -60,8 +57,7 @@ def edit_mask(
 ) -> Answer:
     """Make a new mask from masks of one image; the old ones stay.
 
-    Use it to join parts, cut overlaps, drop specks (largest_part), or add a margin. To find a
-    structure in the first place use segment. Example: edit_mask(operation="grow", mask_ids=["msk_0123456789ab"], amount_mm=5)
+    largest_part drops specks, grow adds a margin. Example: edit_mask(operation="grow", mask_ids=["msk_0123456789ab"], amount_mm=5)
     """
     del call
     records = [desk.store.mask_record(mask_id) for mask_id in mask_ids or ()]
@@ -78,7 +74,8 @@ def edit_mask(
             raise BadCall(f"'{operation}' takes no grey value and no box. Those are for threshold and iso_contour.")
         made = edit(operation, masks, amount_mm=amount_mm, image=image)
         how = {"amount_mm": amount_mm}
-    provenance = _provenance(records, image_id)
+    made_of = {record.mask_id: record.facts.get("provenance", {}) for record in records}
+    provenance = combined_provenance("edit_mask", made_of, image_id)
     names = {record.structure for record in records}
     structure = names.pop() if len(names) == 1 else None
     record = desk.store.add_mask(
@@ -126,16 +123,3 @@ def _image(records: Sequence[MaskRecord], image_id: str | None) -> str:
     if not images:
         raise BadCall("No mask is given. Pass mask_ids; threshold and iso_contour also take image_id with box_index.")
     return images.pop()
-
-
-def _provenance(records: Sequence[MaskRecord], image_id: str) -> Provenance:
-    """Who made the new mask, out of what, and what the old masks' licences and purposes leave it."""
-    licences = sorted({str(r.facts.get("provenance", {}).get("licence") or "") for r in records} - {""})
-    purposes = {str(r.facts.get("provenance", {}).get("purpose") or "") for r in records}
-    return Provenance(
-        tool="edit_mask",
-        version=__version__,
-        inputs=[*(record.mask_id for record in records), image_id],
-        licence="; ".join(licences) or None,
-        purpose="research-only" if "research-only" in purposes else "any" if "any" in purposes else None,
-    )

@@ -41,10 +41,10 @@ def export(
         ),
     ] = "nifti",
 ) -> Answer:
-    """Write masks to files on their image's grid, each read back from disk and compared (Dice, centroid offset in mm).
+    """Write masks to files on their image's grid, each read back and compared (Dice, centroid offset in mm).
 
     Only when the user wants files. A file of the same masks is replaced. stl: surface in mm, LPS. dicom_seg, rtstruct
-    and stl need a scan with known voxel size. Example: export(mask_ids=["msk_0123456789ab"], folder=".", format="dicom_seg")
+    and stl need a scan with known voxel size. Example: export(mask_ids=["msk_0123456789ab"], format="dicom_seg")
     """
     target = desk.roots.inside(folder)
     if not target.is_dir():

@@ -33,9 +33,7 @@ CONVENTION = (
 def measure(
     desk: Desk,
     call: Call,
-    mask_ids: Annotated[
-        list[str], Field(description="Handles from segment or edit_mask.", min_length=1, max_length=100)
-    ],
+    mask_ids: Annotated[list[str], Field(description="Masks to measure.", min_length=1, max_length=100)],
     what: Annotated[
         list[What] | None, Field(description="Default: all but radiomics (some 170 features, IBSI tags).")
     ] = None,
@@ -43,15 +41,15 @@ def measure(
         str | None, Field(description="A vertebra's mask: adds each mask's area (cm2) in the slice through its middle.")
     ] = None,
     allow_synthetic: Annotated[
-        bool, Field(description="Measure on synthetic images, too; never report those as a patient's.")
+        bool, Field(description="Synthetic images, too; never report those as a patient's.")
     ] = False,
 ) -> Answer:
     """Measure masks: volume (ml), diameters (mm), intensity (HU for CT), parts, centre, side, radiomics.
 
-    longest_axial_mm and perpendicular_mm are RECIST 1.1, within one axial slice; craniocaudal_mm, transverse_mm,
-    anteroposterior_mm lie along the body. Unconnected parts are measured each for itself (`parts`; diameters are the
-    largest's). `across`: widths of vessels and airways across their centre line. truncated_at: the scan cuts the mask,
-    numbers are of the part inside. What cannot be given is null, with the reason.
+    longest_axial_mm, perpendicular_mm: RECIST 1.1, in one axial slice; craniocaudal_mm, transverse_mm,
+    anteroposterior_mm: along the body. Unconnected `parts` are measured each for itself; diameters are the largest's.
+    `across`: widths of vessels and airways. truncated_at: the scan cuts the mask, numbers are of the part inside.
+    What cannot be given is null, with the reason.
     Example: measure(mask_ids=["msk_0123456789ab"])
     """
     task = _Task(desk, frozenset(what or USUAL), level_mask_id, allow_synthetic)
@@ -178,13 +176,12 @@ def compare_masks(
     desk: Desk,
     call: Call,
     mask_a: Annotated[str, Field(description="First mask handle.")],
-    mask_b: Annotated[str, Field(description="Second mask handle, on the same grid; the truth if there is one.")],
+    mask_b: Annotated[str, Field(description="Second one, same grid; the truth if there is one.")],
     tolerance_mm: Annotated[float, Field(description="Band for NSD, mm; 1 to 3 is usual.", gt=0, le=100)] = 1.0,
 ) -> Answer:
     """Compare two masks on one grid: Dice, IoU, NSD, HD95, ASSD (mm), volume difference (ml), lesion F1.
 
-    Use it for two models, two readers, or before and after an edit. Distances are null, with a
-    reason, when a mask is empty or the voxel size is unknown. volume_difference_ml is a minus b.
+    For two models or readers, or before and after an edit; more masks: merge_masks. volume_difference_ml is a minus b.
     Example: compare_masks(mask_a="msk_0123456789ab", mask_b="msk_ba9876543210", tolerance_mm=2)
     """
     del call

@@ -37,11 +37,11 @@ def open_image(
         ),
     ] = None,
 ) -> Answer:
-    """Open a scan and get the image_id every other tool needs. Call this first.
+    """Open a scan and get the image_id every other tool needs.
 
-    Takes NIfTI, NRRD, MHA, MGZ, DICOM (folder, file, zip), PNG, JPEG, TIFF; one 3-D grey volume or
-    one 2-D slice. If a folder holds several series or files, image_id is null and `series` or `files` lists
-    them: call again with one. Read `warnings` before you trust sizes. Masks: import_mask.
+    Takes NIfTI, NRRD, MHA, MGZ, DICOM (folder, file, zip), PNG, JPEG, TIFF; one 3-D grey volume or 2-D slice.
+    If image_id is null, `series` or `files` lists what the folder holds: call again with one. Read `warnings`
+    before you trust sizes. Masks: import_mask.
     Example: open_image(path="ct.nii.gz")
     """
     with BUDGET.opening():

@@ -53,8 +53,8 @@ def compare_studies(
 ) -> Answer:
     """Follow lesions from an earlier to a later scan: match, new, gone, sizes (mm, ml), RECIST 1.1 category.
 
-    Sizes are measured in each scan as it is; the alignment only says which lesion is which. Two patients are
-    refused. Category "cannot be compared": the scans do not match or show different parts; never call it a response.
+    Sizes are measured in each scan as it is. Two patients are refused. Category "cannot be compared": the scans do
+    not match or show different parts; never call it a response.
     Example: compare_studies(before_mask_ids=["msk_0123456789ab"], after_mask_ids=["msk_ba9876543210"])
     """
     before, after = _image(desk, before_mask_ids, None), _image(desk, after_mask_ids, after_image_id)

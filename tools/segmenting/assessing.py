@@ -25,9 +25,9 @@ from ...workers.protocol import ViewsRequest
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import Provenance
 from ..desk.results_review import AssessResult, CheckRow
-from .second_opinions import opinion_of_another
+from .second_opinions import engine_opinions, opinion_of_another
 
-Method = Literal["plausibility", "second_opinion", "agreement"]
+Method = Literal["plausibility", "second_opinion", "second_engine", "agreement"]
 USUAL: tuple[Method, ...] = ("plausibility", "second_opinion")
 
 
@@ -52,17 +52,17 @@ class Case:
 def assess_mask(
     desk: Desk,
     call: Call,
-    mask_id: Annotated[str, Field(description="Handle from segment or edit_mask.")],
+    mask_id: Annotated[str, Field(description="The mask to judge.")],
     methods: Annotated[
         list[Method] | None,
         Field(
-            description="Default: plausibility; second_opinion: another calibrated model's own mask, if there is one. "
-            "agreement: segments six slightly changed views; also an entropy map."
+            description="Default: plausibility; second_opinion: a calibrated model's own mask, if there is one. "
+            "second_engine: any other model's. agreement: of six slightly changed views, with an entropy map."
         ),
     ] = None,
     structure: Annotated[str | None, Field(description="Judge it as this; default: what it was segmented as.")] = None,
 ) -> Answer:
-    """Look for reasons to doubt a mask: volume, side, place, overlap, parts, holes, intensity, symmetry, border, a second model.
+    """Look for reasons to doubt a mask: volume, side, place, overlap, parts, holes, intensity, symmetry, border, another model.
 
     Segment neighbours first: they make it sharper. A failed check says what is odd, not what is true.
     Example: assess_mask(mask_id="msk_0123456789ab")
@@ -80,7 +80,8 @@ def assess_mask(
         entropy_image_id=next((one.entropy_image_id for one in seen if one.entropy_image_id), None),
         provenance=Provenance(tool="assess_mask", version=__version__, inputs=[mask_id, case.record.image_id]),
     )
-    return Answer(_said(case.structure, asked, failed), result)
+    told = [row.reason for row in rows if row.passed is None and row.value is not None]
+    return Answer(" ".join([_said(case.structure, asked, failed), *told])[:1500], result)
 
 
 def _said(structure: str, asked: list[CheckRow], failed: list[CheckRow]) -> str:
@@ -129,6 +130,11 @@ def _plausibility(case: Case) -> Seen:
 def _second_opinion(case: Case) -> Seen:
     found = opinion_of_another(case.desk, case.call, case.record, case.structure)
     return Seen((_row("second_opinion", found),))
+
+
+def _second_engine(case: Case) -> Seen:
+    found = engine_opinions(case.desk, case.call, case.record, case.structure)
+    return Seen(tuple(_row("second_engine", check) for check in found))
 
 
 def _row(method: Method, check: Check) -> CheckRow:
@@ -196,5 +202,6 @@ LEAST_AGREEMENT = 0.7  # mean Dice between views; see docs/uncertainty.md
 METHODS: dict[Method, Callable[[Case], Seen]] = {
     "plausibility": _plausibility,
     "second_opinion": _second_opinion,
+    "second_engine": _second_engine,
     "agreement": _agreement,
 }

@@ -12,7 +12,7 @@ from ...models.card import Card
 from ...store.records import ImageRecord
 from ...workers.local import Segmented
 from ..desk.desk import Desk, allowed_use
-from .planning import extent_mm
+from .able import extent_mm
 
 TORSO = {"thorax", "abdomen", "pelvis"}
 _HALVES = {half for halves in PAIRS.values() for half in halves}

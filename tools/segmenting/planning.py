@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ...imaging.errors import BadCall, Unavailable
-from ...imaging.hounsfield import bears_hu
-from ...imaging.masks import measures
+from ...imaging.errors import BadCall
 from ...models import catalogue
 from ...models.card import Card
 from ...retrieval.anatomy.lesions import is_generic_lesion, lesion_rows
 from ...retrieval.anatomy.structures import Structure, UnknownStructure
 from ...store.records import ImageRecord
-from ..desk.desk import Desk, allowed_use
+from ..desk.desk import Desk
 from ..desk.settings import MAX_STRUCTURES
+from .able import able_models, check_channels, usable, why_chosen, why_nobody
 
-NEEDS_HU = "ct-hu"  # intensity of cards whose networks read Hounsfield units
+AUTOMATIC = "auto"
+EVERY = "all"  # instead of a model's name: whoever knows a structure is asked
 MAX_WORDS = 80  # of an unknown word that is repeated in the answer
 
 
@@ -27,6 +27,7 @@ class Wish:
     Attributes:
         nearest: names the table has, where it does not know the words.
         choice: why this model and no other, where an engine of the user's could have looked too; else "".
+        others: further models that know the structure, the best measured first; None where they are not to be asked.
     """
 
     asked_as: str
@@ -35,6 +36,7 @@ class Wish:
     reason: str
     nearest: tuple[str, ...] = ()
     choice: str = ""
+    others: tuple[Card, ...] | None = None
 
 
 def plan(
@@ -61,11 +63,11 @@ def plan(
         raise BadCall(
             f"{len(structures)} structures were asked for. At most {MAX_STRUCTURES} fit in one call. Split the list."
         )
-    chosen = None if model == "auto" else usable(desk, model, image)
+    chosen = None if model in (AUTOMATIC, EVERY) else usable(desk, model, image)
     if context and not (chosen is not None and chosen.takes_context):
         able = ", ".join(card.name for card in catalogue.segmenters() if card.takes_context)
         raise BadCall(f"'{model}' takes no context. Leave it out, or choose model: {able}.")
-    _check_channels(desk, image, chosen, channels)
+    check_channels(desk, image, chosen, channels)
     wishes: dict[str, Wish] = {}
     for asked in structures:
         if chosen is not None and chosen.fidelity == "external" and asked.strip() in chosen.claimed:
@@ -87,80 +89,9 @@ def plan(
             continue
         for wish in _wishes(desk, asked, row, chosen, image):
             wishes.setdefault(wish.structure, wish)
+    if model == EVERY:
+        return [replace(one, others=able_models(desk, one.structure, image)[1:]) for one in wishes.values()]
     return list(wishes.values())
-
-
-def _check_channels(desk: Desk, image: ImageRecord, chosen: Card | None, channels: Sequence[str]) -> None:
-    """Refuse channels nobody takes, too few or many of them, and those on another grid.
-
-    Raises:
-        BadCall: one of these.
-    """
-    if chosen is None or not chosen.channels[1:]:
-        if channels:
-            raise BadCall(
-                "Only engines of several channels take `channels`; choose one as model. list_models tells which."
-            )
-        return
-    if len(channels) != len(chosen.channels) - 1:
-        raise BadCall(
-            f"'{chosen.name}' takes {len(chosen.channels)} images on one grid: {', '.join(chosen.channels)}. Give the first as "
-            f"image_id and the other {len(chosen.channels) - 1} in this order in channels; {len(channels)} came."
-        )
-    for one in channels:
-        if not desk.store.image(one).grid.same_as(image.grid):
-            raise BadCall(
-                f"'{one}' does not lie on the grid of '{image.image_id}'. Resample it first, then open it again."
-            )
-
-
-def extent_mm(image: ImageRecord) -> float | None:
-    """Longest side of the scan's field of view; None without a voxel size."""
-    return max(measures.covered_mm(image.grid)) if image.grid.spacing_known else None
-
-
-def usable(desk: Desk, model: str, image: ImageRecord) -> Card:
-    """The card of a model that takes an image, for this server's purpose.
-
-    Raises:
-        BadCall: no such model, or it does not take the image.
-        Unavailable: its weights are missing or may not be used.
-    """
-    card = catalogue.card(model)
-    if card.task == "refine":
-        raise BadCall(
-            f"'{model}' draws from clicks, not from names. Use model='auto', or one that list_models shows for task 'segment'."
-        )
-    if card.task not in ("segment", "refer"):
-        raise BadCall(f"'{model}' makes images; it does not segment. Use model='auto', or one that list_models shows.")
-    dims = 2 if image.grid.is_2d else 3
-    if dims not in card.dimensions:
-        kind = "a 2-D image (one slice)" if dims == 2 else "a 3-D scan"
-        raise BadCall(
-            f"'{model}' takes {'3-D scans' if dims == 2 else '2-D images'}, but {image.image_id} is {kind}. Use model='auto'."
-        )
-    if image.modality not in ("unknown", *card.modalities):
-        raise BadCall(
-            f"'{model}' takes {', '.join(card.modalities)} images, but {image.image_id} is {image.modality}. Use model='auto'."
-        )
-    extent = extent_mm(image)
-    if not card.takes_extent(extent):
-        low, high = card.field_mm
-        raise BadCall(
-            f"'{model}' takes scans of {low:g} to {high:g} mm, but {image.image_id} is {extent:.0f} mm long. {card.notes}"
-        )
-    if card.purpose == "research-only" and allowed_use(desk) == "any":
-        raise Unavailable(
-            f"The weights of '{model}' are for research only ({card.licence}), but this server runs with purpose 'commercial'."
-        )
-    if not card.is_ready:
-        how = (
-            "are not here; list_models shows which are"
-            if card.weights == "none"
-            else f"must be imported with `ostensor models import {model}`"
-        )
-        raise Unavailable(f"The weights of '{model}' {how}.")
-    return card
 
 
 def _wishes(desk: Desk, asked: str, row: Structure, chosen: Card | None, image: ImageRecord) -> list[Wish]:
@@ -169,12 +100,12 @@ def _wishes(desk: Desk, asked: str, row: Structure, chosen: Card | None, image: 
         found = [(name, _model_for(desk, name, chosen, image)) for name in names]
         if any(card is not None for _name, card in found):
             return [
-                Wish(asked, name, card, "", choice="" if chosen else _why(desk, name, card, image))
+                Wish(asked, name, card, "", choice="" if chosen else why_chosen(desk, name, card, image))
                 if card
-                else Wish(asked, name, card, _why_not(desk, name, chosen, image))
+                else Wish(asked, name, card, why_nobody(desk, name, chosen, image))
                 for name, card in found
             ]
-    return [Wish(asked, row.name, None, _why_not(desk, row.name, chosen, image))]
+    return [Wish(asked, row.name, None, why_nobody(desk, row.name, chosen, image))]
 
 
 def _lesions(desk: Desk, asked: str, chosen: Card | None, image: ImageRecord) -> tuple[Wish, ...]:
@@ -213,57 +144,3 @@ def _model_for(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -
         return chosen if chosen.open_text or name in chosen.claimed else None
     models = able_models(desk, name, image)
     return models[0] if models else None
-
-
-def able_models(desk: Desk, name: str, image: ImageRecord) -> tuple[Card, ...]:
-    """Models of one channel that may look for a structure in an image, the one `auto` takes first."""
-    dims = 2 if image.grid.is_2d else 3
-    models = catalogue.models_for(name, image.modality, dims, extent_mm=extent_mm(image), purpose=allowed_use(desk))
-    models = tuple(card for card in models if image.grid.spacing_known or card.spacing_mm is None)
-    if any(card.intensity == NEEDS_HU for card in models) and not _bears_hu(desk, image):
-        models = tuple(card for card in models if card.intensity != NEEDS_HU)
-    return tuple(card for card in models if not card.channels[1:])
-
-
-def _why(desk: Desk, name: str, card: Card, image: ImageRecord) -> str:
-    """Why `auto` takes a model; "" where no engine of the user's could look."""
-    able = able_models(desk, name, image)
-    if not any(one.fidelity == "external" for one in able):
-        return ""
-    if card.is_preferred(name):
-        return f"the user prefers '{card.name}' for the {name}"
-    if len(able) == 1:
-        return f"no other model here looks for the {name} in such scans"
-    dice = [
-        f"{one.name} {one.measured[name].dice:.2f}" if name in one.measured else f"{one.name} never measured"
-        for one in able[:3]
-    ]
-    return f"best Dice measured by ostensor or here: {', '.join(dice)}"
-
-
-def _bears_hu(desk: Desk, image: ImageRecord) -> bool:
-    """Whether models that read Hounsfield units take the scan; its voxels are looked at once."""
-    known = desk.seen.bears_hu(image.image_id)
-    if known is None:
-        known = bears_hu(desk.store.volume(image.image_id))
-        desk.seen.keep_bears_hu(image.image_id, known)
-    return known
-
-
-def _why_not(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -> str:
-    if chosen is not None:
-        return f"'{chosen.name}' does not claim the {name}; it knows: {', '.join(chosen.claimed[:12])}."
-    able = [card for card in catalogue.segmenters() if card.is_ready and name in card.claimed]
-    if not able:
-        return f"No model here segments the {name}. list_models shows what can be segmented."
-    if all(card.intensity == NEEDS_HU for card in able) and not _bears_hu(desk, image):
-        return f"The values of this scan are no Hounsfield units, which models of the {name} read. Open the CT as it was written."
-    needs = "; ".join(
-        f"{card.name} takes {'/'.join(card.modalities)}, {'/'.join(f'{d}-D' for d in card.dimensions)}, {card.purpose}"
-        + (f", {card.field_mm[0]:g} to {card.field_mm[1]:g} mm long" if card.field_mm[0] else "")
-        for card in able[:2]
-    )
-    kind = "2-D" if image.grid.is_2d else "3-D"
-    extent = extent_mm(image)
-    size = f" of {extent:.0f} mm" if extent is not None else ""
-    return f"This is a {kind} {image.modality} image{size}; for the {name}: {needs}."

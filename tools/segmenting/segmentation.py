@@ -26,6 +26,7 @@ from .missing import Missed, judge_missing
 from .objections import objections
 from .pairs import facts_of, halves_of, pair_of, with_halves
 from .planning import Wish, plan
+from .together import ask_all
 from .verdicts import Chance, Judged, Sureness, View, judge, knows
 
 MEMORY_PER_VOXEL_BYTES = 90  # features, copies and masks of one voxel of the image, rounded up
@@ -35,25 +36,23 @@ _LANDMARKS = 12  # other structures asked for when one is missing, to see what t
 def segment(
     desk: Desk,
     call: Call,
-    image_id: Annotated[str, Field(description="Handle from open_image.")],
+    image_id: Annotated[str, Field(description="From open_image.")],
     structures: Annotated[list[str], Field(description="Names or synonyms: liver, left kidney, femora; at most 100.")],
-    model: Annotated[str, Field(description="'auto', or a name from list_models.")] = "auto",
+    model: Annotated[
+        str, Field(description="'auto'; 'all': every able model, with their `agreement`; or a name from list_models.")
+    ] = "auto",
     context: Annotated[
         str, Field(description="For models that take one: modality and region in words.", max_length=300)
     ] = "",
-    channels: Annotated[
-        list[str] | None, Field(description="For models of several channels: the further images, on one grid.")
-    ] = None,
-    wait_s: Annotated[
-        float, Field(description="Seconds to wait before a job_id is returned instead.", ge=0, le=300)
-    ] = 20.0,
+    channels: Annotated[list[str] | None, Field(description="For models of several: the other images.")] = None,
+    wait_s: Annotated[float, Field(description="Seconds until a job_id comes instead.", ge=0, le=300)] = 20.0,
 ) -> Answer:
     """Segment body structures by name in a 3-D scan or slice; one verdict and mask per structure.
 
     Verdicts: present; unsure (do not rely on it, with or without a mask); absent (looked for, not there);
     outside_view (the scan seems to show another region); unsupported (no model for it here).
-    Where truncated_at is not empty the scan cuts the structure: volume_ml is of the part inside. volume_90_ml: nine of ten
-    true volumes lie in it. Left and right are the patient's. If job_id is set, call get_job. Not for lesions or free descriptions.
+    truncated_at: the scan cuts it, volume_ml is of the part inside. volume_90_ml holds nine of ten true volumes.
+    Left and right are the patient's. If job_id is set, call get_job. Not for lesions or free descriptions.
     Example: segment(image_id="img_0123456789ab", structures=["liver", "spleen"])
     """
     further = tuple(channels or ())
@@ -67,10 +66,19 @@ def segment(
     }
 
     def work(job: Job) -> SegmentResult:
-        return look(job, image_id, wishes, context=context, channels=further)
+        return look_as_planned(job, image_id, wishes, context=context, channels=further)
 
     record = run_job(desk, call, "segment", arguments, work, wait_s=wait_s)
     return answer_job(record, SegmentResult, say_result, {"image_id": image_id})
+
+
+def look_as_planned(
+    job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "", channels: Sequence[str] = ()
+) -> SegmentResult:
+    """What the planned models find, beside what every other able model finds where the plan says so."""
+    if any(wish.others is not None for wish in wishes):
+        return ask_all(job, image_id, wishes, look)
+    return look(job, image_id, wishes, context=context, channels=channels)
 
 
 def look(

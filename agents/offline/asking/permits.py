@@ -13,6 +13,7 @@ _PERMITS = {
     "cancel_job": r"\b(?:cancel|abort|stop)",
     "edit_mask": r"\b(?:edit|grow (?:the|this|my|msk)|shrink|union|intersect|subtract|fill|smooth|largest part|snap|dilate|erode|"
     r"threshold|iso-?contour)",
+    "merge_masks": r"\b(?:merg|consensus|staple|fuse|majority|combine)",
     "open_image": r"\b(?:open|load)\b",
     "import_mask": r"\bimport\b",
     "run_batch": r"\b(?:batch|cohort|all (?:the )?scans|every scan)\b",
