@@ -60,6 +60,16 @@ def check_engine(
     return "\n".join([*lines, *_measured(engine, volume, truth, report)])
 
 
+def opened_volume(image: Path, modality: str) -> Volume:
+    """A scan as tools open it, without leaving anything behind."""
+    with tempfile.TemporaryDirectory(prefix="ostensor-check-") as folder:
+        settings = Settings(store=Path(folder), roots=(image.resolve().parent,), toolsets=("all",))
+        with Desk(settings) as desk:
+            opened = str(use(desk, "open_image", path=str(image.resolve()), modality=modality).result.image_id)  # type: ignore[attr-defined]
+            volume = desk.store.volume(opened)
+            return Volume(np.array(volume.array), volume.grid, volume.modality, volume.synthetic)
+
+
 def _truth(desk: Desk, image_id: str, labels: Path, engine: Engine) -> dict[str, BoolArray]:
     """Structure of the engine's -> its true mask; labels are named by the file, else by the engine's own numbers."""
     by_number = {str(value): one.structure or one.label for one in engine.classes for value in one.values[:1]}

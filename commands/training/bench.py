@@ -38,6 +38,21 @@ def bench_start(
     _show(lambda: run(rounds=rounds), out)
 
 
+@bench.command("engines")
+def bench_engines(
+    name: Annotated[str, typer.Argument(help="An engine of `ostensor engines list`: nnunet or totalsegmentator.")],
+    image: Annotated[Path, typer.Option(help="A scan it takes.")],
+    modality: Annotated[str, typer.Option(help="Of the scan, as in open_image.")] = "auto",
+    rounds: Annotated[int, typer.Option(help="Calls of each; the first is not counted as warm.", min=2)] = 6,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """Our call of an engine beside the engine's own Python call, on the same array and weights."""
+    from ...benchmarks.speed.engines import run
+    from ..engines.checking import opened_volume
+
+    _show(lambda: run(name, opened_volume(image, modality), rounds=rounds), out)
+
+
 @bench.command("mcp")
 def bench_mcp(
     calls: Annotated[int, typer.Option(help="Per transport and side.", min=1)] = 200,

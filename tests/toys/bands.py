@@ -4,6 +4,7 @@ Nothing is fitted: a feature is the distance to one side of a band's middle, a l
 """
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,21 @@ def nninteractive_folder(parent: Path, low: float = 1.0, high: float = 9.0) -> P
     (folder / "inference_info.json").write_text(json.dumps({"point_radius": 2, "interaction_decay": 0.98}))
     (folder / "LICENSE").write_text("CC BY-NC-SA 4.0\n")
     return folder
+
+
+def write_bench(folder: Path) -> None:
+    """What the table of docs/benchmarks.md was measured on: two engines' weights and a scan for each."""
+    import nibabel
+
+    nnunet_folder(folder / "nnunet")
+    totalsegmentator_folder(folder / "totalsegmentator", "Dataset300_body_6mm_1559subj", 2, 6.0, "nnUNetTrainer")
+    trunk = band_scan((96, 96, 80))
+    trunk[30:60, 20:50, 10:60], trunk[10:20, 60:90, 10:60] = 100, 200
+    nibabel.save(nibabel.Nifti1Image(trunk, np.diag([1.5, 1.5, 1.5, 1])), folder / "trunk.nii.gz")
+    body = np.full((60, 50, 40), -500, np.int16)
+    body[10:40, 10:40, 10:30], body[12:20, 12:20, 12:20] = 20, 40
+    nibabel.save(nibabel.Nifti1Image(body, np.diag([6.0, 6.0, 6.0, 1])), folder / "body.nii.gz")
+
+
+if __name__ == "__main__":
+    write_bench(Path(sys.argv[1]))
