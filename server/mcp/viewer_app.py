@@ -19,7 +19,6 @@ from ...imaging.errors import BadCall
 from ...tools.desk.desk import Desk
 from ...tools.desk.settings import VIEWER_URI
 from ...tools.viewer.library import drawing_program
-from ...tools.viewer.solids import solid_mask, solid_scan
 
 
 @cache
@@ -73,11 +72,15 @@ def add_solids(server: MCPServer[Any], desk: Desk) -> None:
 
 def scan_text(desk: Desk, image_id: str) -> str:
     """A scan's grey as JSON."""
+    from ...tools.viewer.solids import solid_scan  # scikit-image, loaded with the first 3-D view
+
     return json.dumps(solid_scan(desk.store.volume(image_id)))
 
 
 def mask_text(desk: Desk, mask_id: str) -> str:
     """A mask's surface as JSON."""
+    from ...tools.viewer.solids import solid_mask
+
     return json.dumps(solid_mask(desk.store.region(mask_id)))
 
 
