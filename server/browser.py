@@ -75,7 +75,7 @@ def view_app(desk: Desk, image_id: str, *, mask_ids: list[str] | None, key: str,
     names = (f"127.0.0.1:{port}", f"localhost:{port}")
     guard = Middleware(Guard, hosts=names, origins=tuple(f"http://{name}" for name in names))
     routes = [Route("/", page), Route("/call", call, methods=["POST"])]
-    routes += [Route(path, solid) for path in ("/solid.js", "/image/{image_id}/solid", "/mask/{mask_id}/surface")]
+    routes += [Route(path, solid) for path in ("/solid.js", "/image/{image_id}/solid", "/mask/{mask_id}/solid")]
     return Starlette(routes=routes, middleware=[guard])
 
 

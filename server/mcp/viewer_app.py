@@ -1,6 +1,6 @@
 """The viewer's page as a resource of MCP Apps: one file that needs nothing from anywhere else.
 
-What only its 3-D view needs it reads when somebody opens that: the drawing program, the scan's grey, each mask's surface.
+What only its 3-D view needs it reads when somebody opens that: the drawing program, the scan's grey, each mask's bits.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def viewer_app() -> Apps:
 
 
 def add_solids(server: MCPServer[Any], desk: Desk) -> None:
-    """What the page's 3-D view reads: the program, a scan's grey, a mask's surface."""
+    """What the page's 3-D view reads: the program, a scan's grey, a mask's bits."""
 
     @server.resource(
         "ui://ostensor/solid.js",
@@ -62,9 +62,9 @@ def add_solids(server: MCPServer[Any], desk: Desk) -> None:
         return _found(lambda: scan_text(desk, image_id))
 
     @server.resource(
-        "ostensor://mask/{mask_id}/surface",
+        "ostensor://mask/{mask_id}/solid",
         mime_type="application/json",
-        description="For the viewer page: a mask's surface, coarse.",
+        description="For the viewer page: a mask as a small block of bits.",
     )
     def mask(mask_id: str) -> str:
         return _found(lambda: mask_text(desk, mask_id))
@@ -72,13 +72,13 @@ def add_solids(server: MCPServer[Any], desk: Desk) -> None:
 
 def scan_text(desk: Desk, image_id: str) -> str:
     """A scan's grey as JSON."""
-    from ...tools.viewer.solids import solid_scan  # scikit-image, loaded with the first 3-D view
+    from ...tools.viewer.solids import solid_scan  # nibabel, loaded with the first 3-D view
 
     return json.dumps(solid_scan(desk.store.volume(image_id)))
 
 
 def mask_text(desk: Desk, mask_id: str) -> str:
-    """A mask's surface as JSON."""
+    """A mask's voxels as JSON."""
     from ...tools.viewer.solids import solid_mask
 
     return json.dumps(solid_mask(desk.store.region(mask_id)))

@@ -243,9 +243,9 @@ def test_only_who_has_the_address_sees_anything(site: str, scan: str) -> None:
     for wrong in ({"name": "export", "arguments": {}}, {"name": "viewer_open"}, [], {"name": 1, "arguments": {}}):
         assert httpx2.post(f"{site}/call", json=wrong, headers=key).status_code == 400
     assert httpx2.post(f"{site}/call", content=b"\xff", headers=key).status_code == 400
-    for path in ("solid.js", f"image/{scan}/solid", "mask/msk_1/surface"):
+    for path in ("solid.js", f"image/{scan}/solid", "mask/msk_1/solid"):
         assert httpx2.get(f"{site}/{path}").status_code == 403
-    missing = httpx2.get(f"{site}/mask/msk_none/surface", headers=key)
+    missing = httpx2.get(f"{site}/mask/msk_none/solid", headers=key)
     assert (missing.status_code, "msk_none" in missing.text) == (404, True)
     bad = httpx2.post(f"{site}/call", json={"name": "viewer_open", "arguments": {"image_id": 3}}, headers=key).json()
     assert bad["isError"]

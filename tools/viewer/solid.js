@@ -5,6 +5,8 @@ window.ostensorSolid = (() => {
   const { Niivue, NVImage, NVMesh, SLICE_TYPE } = niivue;
   const LIT = 0.3, PLANES = -1;        // NiiVue's gradientAmount; below 0 it draws planes instead of a body
   const LAMP = 1.4;                    // at the eye, of NiiVue's shader "Diffuse"; what faces the eye has its mask's very colour
+  const STEPS = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
+  const ROUNDS = 20, INWARD = 0.5, OUTWARD = -0.53;
   const SEEN_THROUGH = 0.35;           // how strongly a mask shines through the body around it
 
   async function inflate(text) {
@@ -27,17 +29,71 @@ window.ostensorSolid = (() => {
     return file;
   }
 
-  async function surface(mask, nv) {
-    const steps = new Uint16Array(await inflate(mask.points)), points = new Float32Array(steps.length);
-    for (let i = 0; i < steps.length; i++) points[i] = mask.origin_mm[i % 3] + mask.unit_mm[i % 3] * steps[i];
+  // The closed surface of what is inside a block (x fastest): points in mm, triangles facing outwards.
+  // Source: surface nets, Gibson 1998 (MICCAI, p. 888): a point in every cell of eight voxels that the surface crosses, at the
+  // mean of its crossings; then smoothed without shrinking, Taubin 1995 (SIGGRAPH, p. 351).
+  function surface({ shape: [nx, ny, nz], spacing_mm, origin_mm, inside }) {
+    const at = (x, y, z) => x >= 0 && y >= 0 && z >= 0 && x < nx && y < ny && z < nz && inside[(z * ny + y) * nx + x] ? 1 : 0;
+    const cells = new Int32Array((nx + 1) * (ny + 1) * (nz + 1));                     // number of a cell's point, from 1
+    const cell = (x, y, z) => ((z + 1) * (ny + 1) + y + 1) * (nx + 1) + x + 1;        // by its first corner, from -1
+    const places = [], triangles = [], corners = new Uint8Array(8);
+    for (let z = -1; z < nz; z++) for (let y = -1; y < ny; y++) for (let x = -1; x < nx; x++) {
+      let full = 0;
+      for (let n = 0; n < 8; n++) full += corners[n] = at(x + (n & 1), y + (n >> 1 & 1), z + (n >> 2));
+      if (full === 0 || full === 8) continue;
+      const sum = [0, 0, 0];
+      let crossings = 0;
+      for (let n = 0; n < 8; n++) for (let axis = 0; axis < 3; axis++) {
+        const other = n | 1 << axis;
+        if (other === n || corners[n] === corners[other]) continue;
+        crossings += 1;
+        for (let i = 0; i < 3; i++) sum[i] += i === axis ? 0.5 : n >> i & 1;
+      }
+      [x, y, z].forEach((first, i) => places.push(first + sum[i] / crossings));
+      cells[cell(x, y, z)] = places.length / 3;
+    }
+    for (let z = -1; z < nz; z++) for (let y = -1; y < ny; y++) for (let x = -1; x < nx; x++) for (let axis = 0; axis < 3; axis++) {
+      const [dx, dy, dz] = STEPS[axis], here = at(x, y, z);
+      if (here === at(x + dx, y + dy, z + dz)) continue;
+      const [ux, uy, uz] = STEPS[(axis + 1) % 3], [vx, vy, vz] = STEPS[(axis + 2) % 3];
+      const round = [[1, 1], [0, 1], [0, 0], [1, 0]].map(([u, v]) => cells[cell(x - u * ux - v * vx, y - u * uy - v * vy, z - u * uz - v * vz)] - 1);
+      const [a, b, c, d] = here ? round : round.reverse();
+      triangles.push(a, b, c, a, c, d);
+    }
+    const points = new Float32Array(places.length);
+    smoothed(places, triangles).forEach((place, n) => { points[n] = origin_mm[n % 3] + spacing_mm[n % 3] * place; });
+    return { points, triangles: new Uint32Array(triangles) };
+  }
+  function smoothed(places, triangles) {
+    let now = Float64Array.from(places);
+    const near = new Uint8Array(places.length / 3);
+    for (const n of triangles) near[n] += 2;
+    for (let turn = 0; turn < 2 * ROUNDS; turn++) {
+      const sum = new Float64Array(now.length), factor = turn % 2 ? OUTWARD : INWARD;
+      for (let t = 0; t < triangles.length; t += 3) for (let k = 0; k < 3; k++) {
+        const a = 3 * triangles[t + k], b = 3 * triangles[t + (k + 1) % 3];
+        for (let i = 0; i < 3; i++) { sum[a + i] += now[b + i]; sum[b + i] += now[a + i]; }
+      }
+      now = now.map((place, n) => place + factor * (sum[n] / near[Math.floor(n / 3)] - place));
+    }
+    return now;
+  }
+
+  async function unpacked(mask) {
+    const bits = new Uint8Array(await inflate(mask.bits)), count = mask.shape.reduce((a, b) => a * b, 1);
+    return { ...mask, inside: Uint8Array.from({ length: count }, (_, n) => bits[n >> 3] >> (7 - (n & 7)) & 1) };
+  }
+  function mesh(mask, nv) {
+    const { points, triangles } = surface(mask);
     const colour = [1, 3, 5].map((from) => parseInt(mask.colour.slice(from, from + 2), 16) / LAMP);
-    const triangles = new Uint32Array(await inflate(mask.triangles));
-    const mesh = new NVMesh(points, triangles, mask.mask_id, new Uint8Array([...colour, 255]), 1, true, nv.gl);
-    mesh.meshShaderIndex = nv.meshShaderNameToNumber("Diffuse");
-    return mesh;
+    const made = new NVMesh(points, triangles, mask.mask_id, new Uint8Array([...colour, 255]), 1, true, nv.gl);
+    made.meshShaderIndex = nv.meshShaderNameToNumber("Diffuse");
+    return made;
   }
 
   // A view on a canvas that fills its parent. `chosen` is told where a double click in it lies (mm).
+  // Scan: {shape, spacing_mm, origin_mm, and grey (deflated) or voxels}. Masks: the same with bits (deflated) or inside, their
+  // mask_id and colour.
   async function show(canvas, scan, chosen) {
     const nv = new Niivue({
       sliceType: SLICE_TYPE.RENDER, backColor: [0, 0, 0, 1], isOrientCube: true, meshXRay: SEEN_THROUGH,
@@ -46,7 +102,7 @@ window.ostensorSolid = (() => {
       loadingText: "", showLegend: false, logLevel: "error",
     });
     await nv.attachToCanvas(canvas, true);
-    const body = await NVImage.new(nifti(scan, await inflate(scan.grey)), "scan.nii", "gray", 1, null, 0, 255);
+    const body = await NVImage.new(nifti(scan, scan.voxels ?? await inflate(scan.grey)), "scan.nii", "gray", 1, null, 0, 255);
     nv.addVolume(body);
     nv.setScale(0.9);
     nv.setRenderAzimuthElevation(145, 15);                                            // from the front, the patient's left
@@ -54,12 +110,14 @@ window.ostensorSolid = (() => {
     const meshes = new Map();
     return {
       async add(mask) {
-        if (!mask.points) return;
-        meshes.set(mask.mask_id, await surface(mask, nv));
+        if (!mask.inside && !mask.bits) return;                                        // an empty mask
+        const block = mask.inside ? mask : await unpacked(mask);
+        if (!block.inside.includes(1)) return;
+        meshes.set(mask.mask_id, mesh(block, nv));
         nv.addMesh(meshes.get(mask.mask_id));
       },
       hide(hidden) {
-        for (const [maskId, mesh] of meshes) mesh.visible = !hidden.has(maskId);
+        for (const [maskId, one] of meshes) one.visible = !hidden.has(maskId);
         nv.drawScene();
       },
       place(mm) { nv.scene.crosshairPos = nv.mm2frac(mm); nv.drawScene(); },
@@ -71,5 +129,5 @@ window.ostensorSolid = (() => {
       close() { nv.cleanup(); nv.gl.getExtension("WEBGL_lose_context")?.loseContext(); },
     };
   }
-  return { show };
+  return { show, surface, unpacked };
 })();

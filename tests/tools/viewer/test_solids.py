@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import json
 import re
+import subprocess
 import zlib
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from ostensor.imaging.volume import Grid, Mask, Volume
 from ostensor.tools.viewer import library
 from ostensor.tools.viewer.solids import MOST_BYTES, solid_mask, solid_scan
 
+from ... import node_packages
 from ...toys.desks import AFFINE, toy_scan
 
 # Axes turned, two of them backwards, voxels unequal: index x runs to the feet, y to the right, z to the back.
@@ -31,11 +34,26 @@ def grey_of(solid: dict[str, Any]) -> np.ndarray:
     return np.frombuffer(unpacked(solid["grey"]), np.uint8).reshape(solid["shape"], order="F")
 
 
+PROGRAM = """globalThis.window = globalThis; globalThis.niivue = {};
+const [code, solid] = JSON.parse(require("fs").readFileSync(0));
+(0, eval)(code);
+ostensorSolid.unpacked(solid).then(ostensorSolid.surface)
+  .then((made) => console.log(JSON.stringify([[...made.points], [...made.triangles]])));"""
+
+
 def surface_of(solid: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Points (n 3) in mm, triangles (m 3)."""
-    steps = np.frombuffer(unpacked(solid["points"]), "<u2").reshape(-1, 3)
-    points = np.array(solid["origin_mm"]) + np.array(solid["unit_mm"]) * steps
-    return points, np.frombuffer(unpacked(solid["triangles"]), "<u4").reshape(-1, 3)
+    """Points (n 3) in mm and triangles (m 3), as the page's own program makes them, in Node."""
+    code = (Path(library.__file__).parent / "solid.js").read_text(encoding="utf-8")
+    done = subprocess.run(
+        [node_packages.node(), "-e", PROGRAM],
+        input=json.dumps([code, solid]),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    points, triangles = json.loads(done.stdout)
+    return np.reshape(points, (-1, 3)), np.reshape(triangles, (-1, 3))
 
 
 def enclosed(points: np.ndarray, triangles: np.ndarray) -> tuple[float, np.ndarray]:
@@ -116,7 +134,7 @@ def test_a_thin_vessel_does_not_vanish_where_the_surface_is_coarse() -> None:
 
 def test_an_empty_mask_has_no_surface() -> None:
     empty = solid_mask(Region.of(Mask(np.zeros((5, 7, 11), bool), Grid((5, 7, 11), np.eye(4)))))
-    assert empty["points"] == empty["triangles"] == ""
+    assert empty["bits"] == ""
 
 
 def test_the_program_is_the_build_that_is_told_and_asks_for_nothing() -> None:
