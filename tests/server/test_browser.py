@@ -18,7 +18,7 @@ from ostensor.server.browser import scan_of, view_app
 from ostensor.tools.desk.desk import Desk
 from ostensor.tools.running import use
 
-from ..toys.browsers import browser, contrasts, seen, true_in, watched  # noqa: F401  # a fixture
+from ..toys.browsers import browser, contrasts, in_colour, seen, true_in, watched  # noqa: F401  # a fixture
 from ..toys.desks import save, toy_scan
 
 KEY = "a-key-only-the-test-knows"
@@ -108,12 +108,6 @@ def test_the_page_draws_scan_and_masks_and_reports_clicks(
     true_in(tab, "document.querySelector('canvas[data-view=axial]').dataset.drawn === '20'", tab.trouble)
     assert tab.trouble == []
     tab.close()
-
-
-def in_colour(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """Where a picture shows a lit surface of a colour: its hue, at half its brightness or more."""
-    strength = picture @ np.array(colour) / np.square(colour).sum()
-    return np.asarray((strength > 0.5) & (np.abs(picture - strength[..., None] * np.array(colour)).max(axis=2) < 25))
 
 
 def solid_of(tab: Any) -> Any:

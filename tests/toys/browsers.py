@@ -48,6 +48,12 @@ def seen(place: Any) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(place.screenshot())).convert("RGB")).astype(np.int64)
 
 
+def in_colour(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """Where a picture shows a lit surface of a colour: its hue, at half its brightness or more."""
+    strength = picture @ np.array(colour) / np.square(colour).sum()
+    return np.asarray((strength > 0.5) & (np.abs(picture - strength[..., None] * np.array(colour)).max(axis=2) < 25))
+
+
 def contrasts(tab: Any) -> dict[str, float]:
     """The contrast of every text that can be seen against what lies behind it, the lowest per pair of colours.
 

@@ -34,10 +34,11 @@ window.ostensorSolid = (() => {
   // mean of its crossings; then smoothed without shrinking, Taubin 1995 (SIGGRAPH, p. 351).
   function surface({ shape: [nx, ny, nz], spacing_mm, origin_mm, inside }) {
     const at = (x, y, z) => x >= 0 && y >= 0 && z >= 0 && x < nx && y < ny && z < nz && inside[(z * ny + y) * nx + x] ? 1 : 0;
-    const cells = new Int32Array((nx + 1) * (ny + 1) * (nz + 1));                     // number of a cell's point, from 1
-    const cell = (x, y, z) => ((z + 1) * (ny + 1) + y + 1) * (nx + 1) + x + 1;        // by its first corner, from -1
+    const [[lx, ly, lz], [hx, hy, hz]] = box(inside, nx, ny);
+    const cells = new Int32Array((hx - lx + 2) * (hy - ly + 2) * (hz - lz + 2));      // number of a cell's point, from 1
+    const cell = (x, y, z) => ((z - lz + 1) * (hy - ly + 2) + y - ly + 1) * (hx - lx + 2) + x - lx + 1;   // by its first corner
     const places = [], triangles = [], corners = new Uint8Array(8);
-    for (let z = -1; z < nz; z++) for (let y = -1; y < ny; y++) for (let x = -1; x < nx; x++) {
+    for (let z = lz - 1; z <= hz; z++) for (let y = ly - 1; y <= hy; y++) for (let x = lx - 1; x <= hx; x++) {
       let full = 0;
       for (let n = 0; n < 8; n++) full += corners[n] = at(x + (n & 1), y + (n >> 1 & 1), z + (n >> 2));
       if (full === 0 || full === 8) continue;
@@ -52,7 +53,7 @@ window.ostensorSolid = (() => {
       [x, y, z].forEach((first, i) => places.push(first + sum[i] / crossings));
       cells[cell(x, y, z)] = places.length / 3;
     }
-    for (let z = -1; z < nz; z++) for (let y = -1; y < ny; y++) for (let x = -1; x < nx; x++) for (let axis = 0; axis < 3; axis++) {
+    for (let z = lz - 1; z <= hz; z++) for (let y = ly - 1; y <= hy; y++) for (let x = lx - 1; x <= hx; x++) for (let axis = 0; axis < 3; axis++) {
       const [dx, dy, dz] = STEPS[axis], here = at(x, y, z);
       if (here === at(x + dx, y + dy, z + dz)) continue;
       const [ux, uy, uz] = STEPS[(axis + 1) % 3], [vx, vy, vz] = STEPS[(axis + 2) % 3];
@@ -63,6 +64,14 @@ window.ostensorSolid = (() => {
     const points = new Float32Array(places.length);
     smoothed(places, triangles).forEach((place, n) => { points[n] = origin_mm[n % 3] + spacing_mm[n % 3] * place; });
     return { points, triangles: new Uint32Array(triangles) };
+  }
+  function box(inside, nx, ny) {
+    const low = [Infinity, Infinity, Infinity], high = [-1, -1, -1];
+    for (let v = inside.indexOf(1); v >= 0; v = inside.indexOf(1, v + 1)) {
+      const place = [v % nx, Math.floor(v / nx) % ny, Math.floor(v / nx / ny)];
+      for (let i = 0; i < 3; i++) { low[i] = Math.min(low[i], place[i]); high[i] = Math.max(high[i], place[i]); }
+    }
+    return [low, high];
   }
   function smoothed(places, triangles) {
     let now = Float64Array.from(places);

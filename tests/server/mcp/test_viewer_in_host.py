@@ -16,9 +16,9 @@ from ostensor.tools.desk.desk import Desk
 from ostensor.tools.running import use
 
 from ... import node_packages
-from ...toys.browsers import browser, seen, watched  # noqa: F401  # a fixture
+from ...toys.browsers import browser, in_colour, seen, watched  # noqa: F401  # a fixture
 from ...toys.http_toys import Site, served
-from ..test_browser import BLUE, ORANGE, colour_at, in_colour
+from ..test_browser import BLUE, ORANGE, colour_at
 
 PARENT = """<!doctype html><body style="margin:0"><iframe id="view" sandbox="allow-scripts"
  style="border:0;width:1100px;height:640px"></iframe><script>
