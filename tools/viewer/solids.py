@@ -74,14 +74,18 @@ def _steps(shape: Sequence[int], longest: int) -> tuple[int, ...]:
 
 
 def _averaged(array: npt.NDArray[Any], steps: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Means of blocks of voxels; the last block of an axis may stand for fewer."""
-    for axis, step in enumerate(steps):
-        if step > 1:
-            starts = np.arange(0, array.shape[axis], step)
-            counts = np.diff([*starts, array.shape[axis]])
-            sums = np.add.reduceat(array, starts, axis=axis, dtype=np.float32)
-            array = sums / counts.reshape([-1 if a == axis else 1 for a in range(3)])
-    return array.astype(np.float32)
+    """Means of blocks of voxels, slab by slab as scans are large; the last block of an axis may stand for fewer."""
+    if max(steps) == 1:
+        return array.astype(np.float32)
+    slabs = []
+    for first in range(0, array.shape[2], steps[2]):
+        flat = array[:, :, first : first + steps[2]].mean(axis=2, dtype=np.float32)
+        for axis in (0, 1):
+            starts = np.arange(0, flat.shape[axis], steps[axis])
+            counts = np.diff([*starts, flat.shape[axis]]).astype(np.float32)
+            flat = np.add.reduceat(flat, starts, axis=axis) / np.expand_dims(counts, 1 - axis)
+        slabs.append(flat)
+    return np.stack(slabs, axis=2)
 
 
 def _text(data: bytes) -> str:
