@@ -137,8 +137,9 @@ def test_the_3d_view_shows_masks_in_their_colour_and_place(browser: Any, site: s
     hidden = seen(stage)
     assert in_colour(hidden, ORANGE).sum() < 50
     assert in_colour(hidden, BLUE).sum() > 500
-    tab.select_option("#solid select", "planes")
-    assert np.abs(seen(stage) - body).mean() > 2
+    for kind in ("planes", "cut"):
+        tab.select_option("#solid select", kind)
+        assert np.abs(seen(stage) - body).mean() > 2, kind
     assert tab.trouble == []
     tab.close()
 

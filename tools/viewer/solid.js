@@ -5,6 +5,7 @@ window.ostensorSolid = (() => {
   const { Niivue, NVImage, NVMesh, SLICE_TYPE } = niivue;
   const LIT = 0.3, PLANES = -1;        // NiiVue's gradientAmount; below 0 it draws planes instead of a body
   const LAMP = 1.4;                    // at the eye, of NiiVue's shader "Diffuse"; what faces the eye has its mask's very colour
+  const HALVED = [0, 180, 0], WHOLE = [2, 0, 0];   // depth, azimuth and elevation of NiiVue's cut: without the front half, or none
   const STEPS = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
   const ROUNDS = 20, INWARD = 0.5, OUTWARD = -0.53;
   const SEEN_THROUGH = 0.35;           // how strongly a mask shines through the body around it
@@ -105,7 +106,7 @@ window.ostensorSolid = (() => {
   // mask_id and colour.
   async function show(canvas, scan, chosen) {
     const nv = new Niivue({
-      sliceType: SLICE_TYPE.RENDER, backColor: [0, 0, 0, 1], isOrientCube: true, meshXRay: SEEN_THROUGH,
+      sliceType: SLICE_TYPE.RENDER, backColor: [0, 0, 0, 1], isOrientCube: true, clipPlaneColor: [0, 0, 0, 0], meshXRay: SEEN_THROUGH,
       show3Dcrosshair: true, crosshairWidth: 1, crosshairColor: [0.34, 0.71, 0.91, 1],
       dragAndDropEnabled: false, viewModeHotKey: "", clipPlaneHotKey: "", cycleClipPlaneHotKey: "",
       loadingText: "", showLegend: false, logLevel: "error",
@@ -130,9 +131,10 @@ window.ostensorSolid = (() => {
         nv.drawScene();
       },
       place(mm) { nv.scene.crosshairPos = nv.mm2frac(mm); nv.drawScene(); },
-      async scanAs(kind) {                                                            // "body", "planes" or "hidden"
+      async scanAs(kind) {                                                            // "body", "cut", "planes" or "hidden"
         body.opacity = kind === "hidden" ? 0 : 1;
-        nv.opts.meshXRay = kind === "body" ? SEEN_THROUGH : 0;
+        nv.opts.meshXRay = kind === "body" || kind === "cut" ? SEEN_THROUGH : 0;
+        nv.setClipPlane(kind === "cut" ? HALVED : WHOLE);
         await nv.setVolumeRenderIllumination(kind === "planes" ? PLANES : LIT);
       },
       close() { nv.cleanup(); nv.gl.getExtension("WEBGL_lose_context")?.loseContext(); },
