@@ -18,7 +18,7 @@ from ostensor.server.browser import scan_of, view_app
 from ostensor.tools.desk.desk import Desk
 from ostensor.tools.running import use
 
-from ..toys.browsers import browser, contrasts, in_colour, seen, true_in, watched  # noqa: F401  # a fixture
+from ..toys.browsers import browser, contrasts, in_colour, seen, show_scan_as, true_in, watched  # noqa: F401  # a fixture
 from ..toys.desks import save, toy_scan
 
 KEY = "a-key-only-the-test-knows"
@@ -122,23 +122,23 @@ ORANGE, BLUE = (230, 159, 0), (86, 180, 233)  # of the first mask, the liver, an
 
 def test_the_3d_view_shows_masks_in_their_colour_and_place(browser: Any, site: str) -> None:  # noqa: F811
     """The toy's liver lies right, in front and low, its spleen left and high: seen from the front, left in the picture is right."""
-    tab = opened(browser, site)
+    tab = opened(browser, site, 760)  # a small picture: it is drawn by the processor
     stage = solid_of(tab)
     body = seen(stage)
     assert (body.max(axis=2) > 40).mean() > 0.05, "the scan's body is drawn"
-    tab.select_option("#solid select", "hidden")
+    show_scan_as(tab, "#solid select", "hidden")
     masks = seen(stage)
     liver, spleen = in_colour(masks, ORANGE), in_colour(masks, BLUE)
-    assert liver.sum() > 1000
-    assert spleen.sum() > 500
+    assert liver.sum() > 300
+    assert spleen.sum() > 150
     assert np.argwhere(liver)[:, 1].mean() < np.argwhere(spleen)[:, 1].mean(), "the liver is at the patient's right"
     assert np.argwhere(liver)[:, 0].mean() > np.argwhere(spleen)[:, 0].mean(), "and lower than the spleen"
     tab.locator("#masks input").first.uncheck()
     hidden = seen(stage)
-    assert in_colour(hidden, ORANGE).sum() < 50
-    assert in_colour(hidden, BLUE).sum() > 500
+    assert in_colour(hidden, ORANGE).sum() < 20
+    assert in_colour(hidden, BLUE).sum() > 150
     for kind in ("planes", "cut"):
-        tab.select_option("#solid select", kind)
+        show_scan_as(tab, "#solid select", kind)
         assert np.abs(seen(stage) - body).mean() > 2, kind
     assert tab.trouble == []
     tab.close()
@@ -190,20 +190,25 @@ def test_a_click_moves_the_crosshair_of_all_planes(browser: Any, site: str) -> N
     tab.close()
 
 
-def test_a_phone_shows_everything_without_scrolling_sideways(browser: Any, site: str) -> None:  # noqa: F811
-    for scheme in ("dark", "light"):
-        tab = opened(browser, site, 390, color_scheme=scheme, has_touch=True)
-        solid_of(tab)
-        assert tab.evaluate("document.documentElement.scrollWidth") == 390
-        places = tab.locator("figure, #masks, #three, #preset, #said").all()
-        boxes = [place.bounding_box() for place in places]
-        assert len(boxes) == 8
-        assert all(one["x"] >= 0 and one["x"] + one["width"] <= 390 for one in boxes)
-        assert tab.locator("#solid canvas").bounding_box()["width"] > 350
-        weak = {text: ratio for text, ratio in contrasts(tab).items() if ratio < 4.5}
-        assert weak == {}
-        assert tab.trouble == []
-        tab.close()
+@pytest.mark.parametrize(("scheme", "figures"), [("dark", 4), ("light", 3)])
+def test_a_phone_shows_everything_without_scrolling_sideways(
+    browser: Any,  # noqa: F811
+    site: str,
+    scheme: str,
+    figures: int,
+) -> None:
+    """With 3-D open, which is the fourth figure, and without."""
+    tab = opened(browser, site, 390, color_scheme=scheme, has_touch=True)
+    if figures == 4:
+        assert solid_of(tab).bounding_box()["width"] > 350
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    boxes = [place.bounding_box() for place in tab.locator("figure, #masks, #three, #preset, #said").all()]
+    assert len(boxes) == figures + 4
+    assert all(one["x"] >= 0 and one["x"] + one["width"] <= 390 for one in boxes)
+    weak = {text: ratio for text, ratio in contrasts(tab).items() if ratio < 4.5}
+    assert weak == {}
+    assert tab.trouble == []
+    tab.close()
 
 
 def test_without_webgl2_the_page_says_so_and_the_planes_go_on(browser: Any, site: str) -> None:  # noqa: F811

@@ -43,6 +43,16 @@ def true_in(tab: Any, script: str, trouble: list[str]) -> None:
     raise AssertionError(f"{script}: {tab.inner_text('body')[:400]} {trouble}")
 
 
+def show_scan_as(tab: Any, chooser: str, kind: str) -> None:
+    """Choose how the 3-D view shows the scan, and wait until it does."""
+    tab.select_option(chooser, kind)
+    for _ in range(400):
+        if tab.evaluate("document.querySelector('#solid canvas').dataset.scan") == kind:
+            return
+        tab.wait_for_timeout(50)
+    raise AssertionError(f"the scan is not shown as {kind}")
+
+
 def seen(place: Any) -> np.ndarray:
     """What is on the screen there: (rows, columns, 3), 0 to 255."""
     return np.asarray(Image.open(io.BytesIO(place.screenshot())).convert("RGB")).astype(np.int64)

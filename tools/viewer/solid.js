@@ -136,6 +136,7 @@ window.ostensorSolid = (() => {
         nv.opts.meshXRay = kind === "body" || kind === "cut" ? SEEN_THROUGH : 0;
         nv.setClipPlane(kind === "cut" ? HALVED : WHOLE);
         await nv.setVolumeRenderIllumination(kind === "planes" ? PLANES : LIT);
+        canvas.dataset.scan = kind;
       },
       close() { nv.cleanup(); nv.gl.getExtension("WEBGL_lose_context")?.loseContext(); },
     };

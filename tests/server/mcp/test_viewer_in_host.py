@@ -16,7 +16,7 @@ from ostensor.tools.desk.desk import Desk
 from ostensor.tools.running import use
 
 from ... import node_packages
-from ...toys.browsers import browser, in_colour, seen, watched  # noqa: F401  # a fixture
+from ...toys.browsers import browser, in_colour, seen, show_scan_as, watched  # noqa: F401  # a fixture
 from ...toys.http_toys import Site, served
 from ..test_browser import BLUE, ORANGE, colour_at
 
@@ -140,7 +140,7 @@ def test_a_host_shows_the_result_and_a_click_reaches_the_model(host: Host, brows
     assert told["structuredContent"]["masks"] == ["liver"]
     frame.click("#three")
     true_in_frame(host, tab, "!!document.querySelector('#solid canvas[data-drawn]')")
-    frame.select_option("#solid select", "hidden")
+    show_scan_as(frame, "#solid select", "hidden")
     masks = seen(frame.locator("#solid canvas"))
     assert in_colour(masks, ORANGE).sum() > 1000, "the liver's surface came through the host"
     assert in_colour(masks, BLUE).sum() > 500

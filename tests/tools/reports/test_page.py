@@ -11,7 +11,7 @@ from ostensor.tools.reports.page import marked, write_report_page
 from ostensor.tools.reports.results import ReportFinding, ReportResult
 from ostensor.tools.running import use
 
-from ...toys.browsers import browser, contrasts, in_colour, seen, true_in, watched  # noqa: F401  # a fixture
+from ...toys.browsers import browser, contrasts, in_colour, seen, show_scan_as, true_in, watched  # noqa: F401  # a fixture
 
 REPORT = (
     "FINDINGS: The liver is normal. Left kidney surgically absent. A 12 mm cyst in the spleen.\n"
@@ -70,7 +70,7 @@ def test_the_3d_view_shows_what_the_planes_show(page: Path, browser: Any) -> Non
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     stage = tab.locator("#solid canvas")
     assert (seen(stage).max(axis=2) > 40).mean() > 0.05, "the scan's body is drawn"
-    tab.select_option("#scan-as", "hidden")
+    show_scan_as(tab, "#scan-as", "hidden")
     first = tuple(tab.evaluate("data.masks[0].colour"))
     assert in_colour(seen(stage), first).sum() > 200
     tab.locator("#masks input").first.uncheck()
