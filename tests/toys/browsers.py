@@ -54,7 +54,8 @@ def show_scan_as(tab: Any, chooser: str, kind: str) -> None:
 
 
 def seen(place: Any) -> np.ndarray:
-    """What is on the screen there: (rows, columns, 3), 0 to 255."""
+    """What is on the screen there once all that was asked for is drawn: (rows, columns, 3), 0 to 255."""
+    place.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return np.asarray(Image.open(io.BytesIO(place.screenshot())).convert("RGB")).astype(np.int64)
 
 

@@ -89,6 +89,23 @@ window.ostensorSolid = (() => {
     return now;
   }
 
+  // NiiVue draws at every change, some of which come together; without a graphics card each picture may take a second.
+  function drawOncePerFrame(nv) {
+    const draw = nv.drawScene.bind(nv);
+    let asked = true;                                                                 // nothing is drawn before all is there
+    nv.drawScene = () => {
+      if (asked) return;
+      asked = true;
+      requestAnimationFrame(() => {
+        asked = false;
+        const picks = nv.uiData.mouseDepthPicker;                                       // draws what is read, not what is seen
+        draw();
+        if (picks) draw();
+      });
+    };
+    return () => { asked = false; nv.drawScene(); };
+  }
+
   async function unpacked(mask) {
     const bits = new Uint8Array(await inflate(mask.bits)), count = mask.shape.reduce((a, b) => a * b, 1);
     return { ...mask, inside: Uint8Array.from({ length: count }, (_, n) => bits[n >> 3] >> (7 - (n & 7)) & 1) };
@@ -103,7 +120,7 @@ window.ostensorSolid = (() => {
 
   // A view on a canvas that fills its parent. `chosen` is told where a double click in it lies (mm).
   // Scan: {shape, spacing_mm, origin_mm, and grey (deflated) or voxels}. Masks: the same with bits (deflated) or inside, their
-  // mask_id and colour.
+  // mask_id and colour. The first picture comes with the first scanAs(), when all masks are added.
   async function show(canvas, scan, chosen) {
     const nv = new Niivue({
       sliceType: SLICE_TYPE.RENDER, backColor: [0, 0, 0, 1], isOrientCube: true, clipPlaneColor: [0, 0, 0, 0], meshXRay: SEEN_THROUGH,
@@ -112,12 +129,14 @@ window.ostensorSolid = (() => {
       loadingText: "", showLegend: false, logLevel: "error",
     });
     await nv.attachToCanvas(canvas, true);
+    const begin = drawOncePerFrame(nv);
     const body = await NVImage.new(nifti(scan, scan.voxels ?? await inflate(scan.grey)), "scan.nii", "gray", 1, null, 0, 255);
     nv.addVolume(body);
     nv.setScale(0.9);
     nv.setRenderAzimuthElevation(145, 15);                                            // from the front, the patient's left
     nv.onLocationChange = (where) => chosen(Array.from(where.mm).slice(0, 3));
     const meshes = new Map();
+    let begun = false;
     return {
       async add(mask) {
         if (!mask.inside && !mask.bits) return;                                        // an empty mask
@@ -136,6 +155,9 @@ window.ostensorSolid = (() => {
         nv.opts.meshXRay = kind === "body" || kind === "cut" ? SEEN_THROUGH : 0;
         nv.setClipPlane(kind === "cut" ? HALVED : WHOLE);
         await nv.setVolumeRenderIllumination(kind === "planes" ? PLANES : LIT);
+        if (!begun) begin();
+        begun = true;
+        await new Promise(requestAnimationFrame);                                       // after the picture, which was asked for before
         canvas.dataset.scan = kind;
       },
       close() { nv.cleanup(); nv.gl.getExtension("WEBGL_lose_context")?.loseContext(); },

@@ -43,6 +43,9 @@ def test_the_page_shows_evidence_in_a_browser(page: Path, browser: Any) -> None:
         why = tab.inner_text("#why")
         assert "the left kidney is present" in why
         assert "msk_" in why
+        facts = {fact.locator("dt").inner_text(): fact.locator("dd") for fact in tab.locator("#why dl > div").all()}
+        assert {"structure", "verdict", "mask"} <= set(facts)
+        assert all(fact.bounding_box()["height"] < 30 for fact in facts.values()), "each on one line"
         assert tab.locator("#masks input:checked").count() == 1
         assert _coloured(tab, "axial") > 0, "the mask must be seen in the slice that was jumped to"
         tab.locator("#masks input:checked").uncheck()
