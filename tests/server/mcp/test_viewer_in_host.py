@@ -138,6 +138,10 @@ def test_a_host_shows_the_result_and_a_click_reaches_the_model(host: Host, brows
     assert "value 100, inside liver" in told["content"][0]["text"]
     assert told["structuredContent"]["positive"] is False
     assert told["structuredContent"]["masks"] == ["liver"]
+    frame.evaluate("window.could = hostCan; hostCan = { updateModelContext: could.updateModelContext }")
+    frame.click("#three")
+    true_in_frame(host, tab, "document.getElementById('status').textContent.includes('no 3-D view here')")
+    frame.evaluate("hostCan = could")
     frame.click("#three")
     true_in_frame(host, tab, "!!document.querySelector('#solid canvas[data-drawn]')")
     show_scan_as(frame, "#solid select", "hidden")
