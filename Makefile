@@ -56,6 +56,20 @@ docs: $(VENV)/.ready
 	$(BIN)/python -m ostensor.commands.pages.listed
 	$(BIN)/python -m ostensor.commands.pages.tools docs/tools.md
 
+# The 3-D view's program, in the repository as one file; see tools/viewer/niivue.
+.PHONY: niivue chromium
+niivue: $(VENV)/.ready
+	rm -rf $(VENV)/niivue && mkdir -p $(VENV)/niivue && cp tools/viewer/niivue/*.js* $(VENV)/niivue/
+	cd $(VENV)/niivue && rm niivue.js; PATH="$$PWD/../bin:$$PATH" npm install --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel error
+	cd $(VENV)/niivue && PATH="$$PWD/../bin:$$PATH" node_modules/.bin/esbuild entry.js --bundle --minify --format=iife --global-name=niivue \
+		--target=es2022 --alias:zarrita=./nothing.js --log-level=error --outfile=niivue.js
+	cp $(VENV)/niivue/niivue.js tools/viewer/niivue/niivue.js
+	sha256sum tools/viewer/niivue/niivue.js
+
+# Chromium for the tests that look at pages, where it is missing; Debian and its kin, as root.
+chromium:
+	command -v chromium || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium)
+
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .

@@ -20,12 +20,14 @@ from starlette.routing import Route
 from ..imaging.errors import BadCall, OstensorError
 from ..tools.desk.desk import Desk
 from ..tools.running import use
+from ..tools.viewer.library import drawing_program
 from .http.app import Guard
-from .mcp.viewer_app import viewer_html
+from .mcp.viewer_app import mask_text, scan_text, viewer_html
 
 _CALLED = ("viewer_open", "viewer_slices", "viewer_point")
 _POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'; connect-src 'self'; base-uri 'none'"
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'"
 )
 
 
@@ -64,9 +66,17 @@ def view_app(desk: Desk, image_id: str, *, mask_ids: list[str] | None, key: str,
             return JSONResponse({"error": "not a call of the viewer"}, status_code=400)
         return JSONResponse(await anyio.to_thread.run_sync(lambda: _called(desk, asked)))
 
+    async def solid(request: Request) -> Response:
+        if not secrets.compare_digest(request.headers.get("x-ostensor-key", ""), key):
+            return Response("wrong key", status_code=403)
+        asked = request.path_params
+        return await anyio.to_thread.run_sync(lambda: _solid(desk, asked.get("image_id"), asked.get("mask_id")))
+
     names = (f"127.0.0.1:{port}", f"localhost:{port}")
     guard = Middleware(Guard, hosts=names, origins=tuple(f"http://{name}" for name in names))
-    return Starlette(routes=[Route("/", page), Route("/call", call, methods=["POST"])], middleware=[guard])
+    routes = [Route("/", page), Route("/call", call, methods=["POST"])]
+    routes += [Route(path, solid) for path in ("/solid.js", "/image/{image_id}/solid", "/mask/{mask_id}/solid")]
+    return Starlette(routes=routes, middleware=[guard])
 
 
 async def _asked(request: Request) -> dict[str, Any] | None:
@@ -89,6 +99,18 @@ def _called(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
         "structuredContent": answer.result.model_dump(mode="json"),
         "isError": False,
     }
+
+
+def _solid(desk: Desk, image_id: str | None, mask_id: str | None) -> Response:
+    """What the 3-D view reads, as the server's resources of the same addresses."""
+    try:
+        if image_id is not None:
+            return Response(scan_text(desk, image_id), media_type="application/json")
+        if mask_id is not None:
+            return Response(mask_text(desk, mask_id), media_type="application/json")
+    except OstensorError as error:
+        return Response(str(error), status_code=404)
+    return Response(drawing_program(), media_type="application/zlib")
 
 
 def view(desk: Desk, image_id: str, *, mask_ids: list[str] | None, browser: bool, said: Callable[[str], None]) -> None:

@@ -75,7 +75,7 @@ def _judgements(result: dict[str, Any]) -> str:
         rows.append(
             f"<tr><td>{html.escape(row['sentence'])}<td class='{judged.split('_')[0]}'>{judged.replace('_', ' ')}<td>{why}"
         )
-    link = "<p><a href='report_check/report.html'>The report with its slices</a></p>"
+    link = "<p><a href='report_check/report.html'>The report with its slices and in 3-D</a></p>"
     return _table("<tr><th>sentence<th>judgement<th>why", rows) + link
 
 

@@ -23,6 +23,7 @@ from ...tools.desk.desk import Desk
 from ...tools.desk.settings import Settings
 from ...tools.reports.page import write_report_page
 from ...tools.reports.results import ReportResult
+from ...tools.segmenting.verdicts import SYNTHETIC_UNMEASURED
 from .page import page
 from .told import Looked, Told
 
@@ -80,7 +81,10 @@ class Walk:
         await self.call("export", mask_ids=masks[:1], folder=str(self._folder.resolve()))
         truth = {} if made is None else {key: float(ml) for key, ml in made.whole_ml.items()}
         measured = {row["mask_id"]: row["volume_ml"] for row in sizes["measurements"]}
-        rows = [row | {"volume_ml": measured.get(row["mask_id"], row["volume_ml"])} for row in found["masks"]]
+        rows = [
+            row | _measured(row, measured[row["mask_id"]]) if row["mask_id"] in measured else row
+            for row in found["masks"]
+        ]
         self.looked.append(Looked(name, rows, picture, truth))
         return image
 
@@ -127,6 +131,12 @@ async def _walk(
         image = await walk.look("a made torso (CT)", torso.resolve(), TORSO_WORDS, phantom, modality="ct")
         await walk.call("check_report", image_id=image, report=REPORT, allow_synthetic=True, wait_s=300)
     return walk
+
+
+def _measured(row: dict[str, Any], volume_ml: float | None) -> dict[str, Any]:
+    """A row's volume as measured, without the remark that it was not."""
+    warnings = [warning for warning in row["warnings"] if warning != SYNTHETIC_UNMEASURED]
+    return {"volume_ml": volume_ml, "warnings": warnings}
 
 
 def _first(error: BaseException) -> BaseException:

@@ -27,7 +27,7 @@ from .resources import add_resources
 from .slabs import add_slabs
 from .tasks import Support, Tasks
 from .ui import is_for_pages_only
-from .viewer_app import viewer_app
+from .viewer_app import add_solids, viewer_app
 
 NAME = "ostensor"
 DESCRIPTION = "Medical image segmentation by words. Research software, not a medical device."
@@ -96,6 +96,7 @@ def build_server(
         state_key: 32 bytes that seal questions to a person, when several processes share them.
     """
     entries = listed(desk.settings.toolsets)
+    shows_pages = bool(set(desk.settings.toolsets) & {"viewer", "all"})
     tasks = Tasks(desk, {**{e.name: "optional" for e in entries if e.is_long}, **(extra_tasks or {})})
     server = OurServer(
         NAME,
@@ -104,12 +105,14 @@ def build_server(
         instructions=INSTRUCTIONS,
         version=__version__,
         tools=[*(ListedTool.of(entry, desk) for entry in entries), *extra_tools],
-        extensions=[tasks, *([viewer_app()] if set(desk.settings.toolsets) & {"viewer", "all"} else [])],
+        extensions=[tasks, *([viewer_app()] if shows_pages else [])],
         lifespan=tasks.lifespan,
         log_level="WARNING",
         request_state_security=RequestStateSecurity(keys=[state_key]) if state_key else None,
     )
     add_resources(server, desk)
     add_slabs(server, desk)
+    if shows_pages:
+        add_solids(server, desk)
     add_prompts(server, desk)
     return server

@@ -1,6 +1,6 @@
 """`ostensor view` in a real browser: pixels on the screen, clicks, and who may ask."""
 
-import shutil
+import json
 import socket
 import threading
 import time
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
 import uvicorn
 
@@ -17,21 +18,10 @@ from ostensor.server.browser import scan_of, view_app
 from ostensor.tools.desk.desk import Desk
 from ostensor.tools.running import use
 
+from ..toys.browsers import browser, contrasts, in_colour, seen, show_scan_as, true_in, watched  # noqa: F401  # a fixture
 from ..toys.desks import save, toy_scan
 
 KEY = "a-key-only-the-test-knows"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install '.[dev]')")
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("needs chromium (Debian: apt-get install chromium)")
-    with sync_api.sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
@@ -60,24 +50,13 @@ def site(desk: Desk, scan: str) -> Iterator[str]:
     listening.close()
 
 
-def opened(browser: Any, address: str) -> Any:
-    """A tab that has drawn all three planes, and in which anything unforeseen is an error."""
-    tab = browser.new_page(viewport={"width": 1180, "height": 640})
-    tab.trouble = []
-    tab.on("pageerror", lambda error: tab.trouble.append(str(error)))
-    tab.on("console", lambda line: tab.trouble.append(line.text) if line.type == "error" else None)
-    tab.goto(address)
-    true_in(tab, "document.querySelectorAll('canvas[data-drawn]').length === 3")
+def opened(browser: Any, site: str, width: int = 1180, **options: Any) -> Any:  # noqa: F811
+    """A tab that has drawn all three planes, and notes what it must not do."""
+    tab = browser.new_page(viewport={"width": width, "height": 844 if width < 500 else 640}, **options)
+    tab.trouble = watched(tab, site)
+    tab.goto(f"{site}/?key={KEY}")
+    true_in(tab, "document.querySelectorAll('canvas[data-drawn]').length === 3", tab.trouble)
     return tab
-
-
-def true_in(tab: Any, script: str) -> None:
-    """Wait until it holds; the page's policy forbids the browser's own way of waiting, which evaluates text."""
-    for _ in range(600):
-        if tab.evaluate(script):
-            return
-        tab.wait_for_timeout(100)
-    raise AssertionError(f"{script}: {tab.inner_text('#status')} {tab.trouble}")
 
 
 def colour_at(tab: Any, view: str, x: float, y: float) -> list[int]:
@@ -88,8 +67,13 @@ def colour_at(tab: Any, view: str, x: float, y: float) -> list[int]:
     return found
 
 
-def test_the_page_draws_scan_and_masks_and_reports_clicks(browser: Any, site: str, desk: Desk, scan: str) -> None:
-    tab = opened(browser, f"{site}/?key={KEY}")
+def test_the_page_draws_scan_and_masks_and_reports_clicks(
+    browser: Any,  # noqa: F811
+    site: str,
+    desk: Desk,
+    scan: str,
+) -> None:
+    tab = opened(browser, site)
     assert tab.locator("#masks li").count() == 2
     assert "1. liver" in tab.inner_text("#masks")
     liver = desk.store.masks_of(scan)[0]
@@ -98,7 +82,7 @@ def test_the_page_draws_scan_and_masks_and_reports_clicks(browser: Any, site: st
     tab.fill("#centre", "40")
     slider = tab.locator("figure:has(canvas[data-view=axial]) input")
     slider.evaluate("(one) => { one.value = 10; one.dispatchEvent(new Event('input')); }")
-    true_in(tab, "document.querySelector('canvas[data-view=axial]').dataset.drawn === '10'")
+    true_in(tab, "document.querySelector('canvas[data-view=axial]').dataset.drawn === '10'", tab.trouble)
     wide, high = 61 * 0.8, 53 * 0.9
     zoom = (420 - 36) / max(wide, high)
     x = ((420 - wide * zoom) / 2 + (61 - 1 - 44 + 0.5) * 0.8 * zoom) / 420
@@ -114,14 +98,135 @@ def test_the_page_draws_scan_and_masks_and_reports_clicks(browser: Any, site: st
     tab.click("[data-mode=positive]")
     box = tab.locator("canvas[data-view=axial]").bounding_box()
     tab.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
-    true_in(tab, "document.querySelector('#said li')?.textContent.includes('value') === true")
+    true_in(tab, "document.querySelector('#said li')?.textContent.includes('value') === true", tab.trouble)
     said = tab.inner_text("#said")
     # RAS (44, 32, 10) is index (16, 20, 10): (20 - 0.8 * 16, 30 - 0.9 * 20, -50 + 3 * 10) mm.
     assert "(7.2, 12, -20) mm RAS, value 100, inside liver" in said
     assert "no mask was changed" in said.lower()
     tab.locator("canvas[data-view=axial]").focus()
     tab.keyboard.press("PageUp")
-    true_in(tab, "document.querySelector('canvas[data-view=axial]').dataset.drawn === '20'")
+    true_in(tab, "document.querySelector('canvas[data-view=axial]').dataset.drawn === '20'", tab.trouble)
+    assert tab.trouble == []
+    tab.close()
+
+
+def solid_of(tab: Any) -> Any:
+    """The 3-D view, opened, with all its masks."""
+    tab.click("#three")
+    true_in(tab, "!!document.querySelector('#solid canvas[data-drawn]')", tab.trouble)
+    return tab.locator("#solid canvas")
+
+
+ORANGE, BLUE = (230, 159, 0), (86, 180, 233)  # of the first mask, the liver, and of the second, the spleen
+
+
+def test_the_3d_view_shows_masks_in_their_colour_and_place(browser: Any, site: str) -> None:  # noqa: F811
+    """The toy's liver lies right, in front and low, its spleen left and high: seen from the front, left in the picture is right."""
+    tab = opened(browser, site, 760)  # a small picture: it is drawn by the processor
+    stage = solid_of(tab)
+    body = seen(stage)
+    assert (body.max(axis=2) > 40).mean() > 0.05, "the scan's body is drawn"
+    show_scan_as(tab, "#solid select", "hidden")
+    masks = seen(stage)
+    liver, spleen = in_colour(masks, ORANGE), in_colour(masks, BLUE)
+    assert liver.sum() > 300
+    assert spleen.sum() > 150
+    assert np.argwhere(liver)[:, 1].mean() < np.argwhere(spleen)[:, 1].mean(), "the liver is at the patient's right"
+    assert np.argwhere(liver)[:, 0].mean() > np.argwhere(spleen)[:, 0].mean(), "and lower than the spleen"
+    tab.locator("#masks input").first.uncheck()
+    hidden = seen(stage)
+    assert in_colour(hidden, ORANGE).sum() < 20
+    assert in_colour(hidden, BLUE).sum() > 150
+    for kind in ("planes", "cut"):
+        show_scan_as(tab, "#solid select", kind)
+        assert np.abs(seen(stage) - body).mean() > 2, kind
+    assert tab.trouble == []
+    tab.close()
+
+
+def test_the_3d_view_turns_and_its_crosshair_is_that_of_the_planes(browser: Any, site: str) -> None:  # noqa: F811
+    tab = opened(browser, site, 760)  # a small picture: it is drawn by the processor
+    stage = solid_of(tab)
+    before, at = seen(stage), tab.evaluate("at.slice()")
+    box = stage.bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    tab.mouse.move(*middle)
+    tab.mouse.down()
+    tab.mouse.move(middle[0] + 90, middle[1] + 20, steps=2)
+    tab.mouse.up()
+    assert np.abs(seen(stage) - before).mean() > 1, "a drag turns it"
+    assert tab.evaluate("at.slice()") == at, "and moves no plane"
+    tab.mouse.dblclick(middle[0] + 20, middle[1] - 30)
+    true_in(tab, f"JSON.stringify(at) !== '{json.dumps(at, separators=(',', ':'))}'", tab.trouble)
+    after = seen(stage)
+    tab.locator("canvas[data-view=sagittal]").focus()
+    tab.keyboard.press("PageDown")
+    true_in(tab, "document.querySelector('canvas[data-view=sagittal]').dataset.drawn === String(at[0])", tab.trouble)
+    assert np.abs(seen(stage) - after).mean() > 0.2, "the planes move its crosshair"
+    tab.click("#three")
+    assert tab.locator("#solid").count() == 0
+    assert tab.trouble == []
+    tab.close()
+
+
+def test_a_click_moves_the_crosshair_of_all_planes(browser: Any, site: str) -> None:  # noqa: F811
+    """The place clicked in the axial plane is where the other planes cut, and where its own lines cross."""
+    tab = opened(browser, site)
+    at = tab.evaluate("at.slice()")
+    box = tab.locator("canvas[data-view=axial]").bounding_box()
+    x, y = 0.62, 0.4
+    bare = np.array(colour_at(tab, "axial", x, y - 0.08))
+    tab.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    wide, high = 61 * 0.8, 53 * 0.9
+    zoom = (420 - 36) / max(wide, high)
+    r = 60 - int((x * 420 - (420 - wide * zoom) / 2) / zoom / 0.8)
+    a = 52 - int((y * 420 - (420 - high * zoom) / 2) / zoom / 0.9)
+    for view, index in (("sagittal", r), ("coronal", a)):
+        true_in(tab, f"document.querySelector('canvas[data-view={view}]').dataset.drawn === '{index}'", tab.trouble)
+    assert tab.evaluate("at.slice()") == [r, a, at[2]]
+    line = tab.evaluate("placeOf(scan.planes.find((p) => p.view === 'axial'), panels.get('axial').canvas, at)")
+    crossed = np.array(colour_at(tab, "axial", line[0] / 420, y - 0.08))
+    assert (crossed - bare)[2] > 20, "the line is blue"
+    tab.close()
+
+
+@pytest.mark.parametrize(("scheme", "figures"), [("dark", 4), ("light", 3)])
+def test_a_phone_shows_everything_without_scrolling_sideways(
+    browser: Any,  # noqa: F811
+    site: str,
+    scheme: str,
+    figures: int,
+) -> None:
+    """With 3-D open, which is the fourth figure, and without."""
+    tab = opened(browser, site, 390, color_scheme=scheme, has_touch=True)
+    if figures == 4:
+        assert solid_of(tab).bounding_box()["width"] > 350
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    boxes = [place.bounding_box() for place in tab.locator("figure, #masks, #three, #preset, #said").all()]
+    assert len(boxes) == figures + 4
+    assert all(one["x"] >= 0 and one["x"] + one["width"] <= 390 for one in boxes)
+    weak = {text: ratio for text, ratio in contrasts(tab).items() if ratio < 4.5}
+    assert weak == {}
+    assert tab.trouble == []
+    tab.close()
+
+
+def test_without_webgl2_the_page_says_so_and_the_planes_go_on(browser: Any, site: str) -> None:  # noqa: F811
+    tab = browser.new_page()
+    tab.trouble = watched(tab, site)
+    tab.add_init_script(
+        "const real = HTMLCanvasElement.prototype.getContext;"
+        "HTMLCanvasElement.prototype.getContext = function (kind, ...rest)"
+        "{ return kind === 'webgl2' ? null : real.call(this, kind, ...rest); };"
+    )
+    tab.goto(f"{site}/?key={KEY}")
+    true_in(tab, "document.querySelectorAll('canvas[data-drawn]').length === 3", tab.trouble)
+    tab.click("#three")
+    true_in(tab, "document.getElementById('status').textContent.includes('no WebGL2')", tab.trouble)
+    assert tab.locator("#solid").count() == 0
+    tab.locator("canvas[data-view=axial]").focus()
+    tab.keyboard.press("PageUp")
+    true_in(tab, "document.querySelector('canvas[data-view=axial]').dataset.drawn === String(at[2])", tab.trouble)
     assert tab.trouble == []
     tab.close()
 
@@ -138,6 +243,10 @@ def test_only_who_has_the_address_sees_anything(site: str, scan: str) -> None:
     for wrong in ({"name": "export", "arguments": {}}, {"name": "viewer_open"}, [], {"name": 1, "arguments": {}}):
         assert httpx2.post(f"{site}/call", json=wrong, headers=key).status_code == 400
     assert httpx2.post(f"{site}/call", content=b"\xff", headers=key).status_code == 400
+    for path in ("solid.js", f"image/{scan}/solid", "mask/msk_1/solid"):
+        assert httpx2.get(f"{site}/{path}").status_code == 403
+    missing = httpx2.get(f"{site}/mask/msk_none/solid", headers=key)
+    assert (missing.status_code, "msk_none" in missing.text) == (404, True)
     bad = httpx2.post(f"{site}/call", json={"name": "viewer_open", "arguments": {"image_id": 3}}, headers=key).json()
     assert bad["isError"]
     policy = httpx2.get(f"{site}/?key={KEY}").headers["content-security-policy"]

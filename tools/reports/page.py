@@ -2,6 +2,7 @@
 
 The page (`report_page.html`) gets its data as JSON with pictures as data URIs; nothing is fetched.
 The scan is cut down to at most 144 voxels a side, as 8-bit grey values in one PNG of tiled slices.
+The same voxels make its 3-D view, whose program (NiiVue, 0.3 MB deflated) lies in the page and runs when it is asked for.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ...imaging.geometry import reorient_array
 from ...imaging.pictures.legend import COLOURS
 from ...imaging.pictures.windows import window_of
 from ..desk.desk import Desk
+from ..viewer.library import drawing_program
 from .results import ReportFinding, ReportResult
 
 PAGE = Path(__file__).with_name("report_page.html")
@@ -52,7 +54,7 @@ def report_page(desk: Desk, result: ReportResult, report: str) -> str:
         "contradictions": result.contradictions,
         "unmentioned": [row.model_dump(mode="json") for row in result.unmentioned],
         "not_checked": [row.model_dump(mode="json") for row in result.not_checked],
-        "summary": result.summary,
+        "summary": result.summary.partition(". ")[0].rstrip(".") + ".",  # the counts; the page itself tells the rest
         "image_id": result.image_id,
         "synthetic": image.synthetic,
     }
@@ -60,8 +62,10 @@ def report_page(desk: Desk, result: ReportResult, report: str) -> str:
     # "<" is escaped inside the JSON: no text of the report can close the script element
     payload = json.dumps(data, ensure_ascii=True).replace("<", "\\u003c")
     before, rest = text.split("{{REPORT}}")
-    between, after = rest.split("{{DATA}}")
-    return "".join((before, marked(report, result.findings), between, payload, after))
+    between, rest = rest.split("{{DATA}}")
+    beside, after = rest.split("{{PROGRAM}}")
+    program = base64.b64encode(drawing_program()).decode("ascii")
+    return "".join((before, marked(report, result.findings), between, payload, beside, program, after))
 
 
 def write_report_page(desk: Desk, result: ReportResult, report: str, folder: Path) -> Path:

@@ -27,6 +27,7 @@ SLIVER = 0.1  # a piece at the scan's edge below this share of the smallest plau
 CUT_SHARE = 0.5  # share of a side face inside the body from which the scan counts as cut there
 LEAST_COMPANY = 0.3  # 4 to 8 % in two limbs, 68 and 76 % in two heads
 AIR_HU, AIR_SHARE = -300.0, 0.15  # brighter is body: in HU, and else as a share of the grey values' range
+SYNTHETIC_UNMEASURED = "The image is synthetic, so no volume is given; measure with allow_synthetic=true to get one."
 UNKNOWN_KIND = (
     "The kind of scan is not known, so what a network of one kind misses in it proves nothing, and what it sees may be "
     "something else. Say modality ('ct', 'mr', 'pet', 'us' or 'xr') to open_image if you know it."
@@ -148,7 +149,7 @@ def judge(
     if not mask.grid.spacing_known:
         warnings.append(measures.NO_SPACING)
     if image.synthetic:
-        warnings.append("The image is synthetic, so no volume is given; measure with allow_synthetic=true to get one.")
+        warnings.append(SYNTHETIC_UNMEASURED)
     if is_lesion(table, structure) and card.notes:
         warnings.append(card.notes)
     if faces:

@@ -1,9 +1,12 @@
 """The server as hosts meet it: schemas, budget, annotations, resources, real processes on stdio and HTTP."""
 
+import base64
 import json
 import subprocess
 import sys
 import time
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -50,6 +53,27 @@ def test_resources_and_completions(desk: Desk, ask: Ask, image_id: str) -> None:
             reference = ResourceTemplateReference(type="ref/resource", uri="ostensor://image/{image_id}")
             found = await client.complete(reference, {"name": "image_id", "value": "img_"})
             assert found.completion.values == [image_id]
+
+    anyio.run(run)
+
+
+def test_the_viewers_3d_resources_are_there_where_the_viewer_is(desk: Desk, ask: Ask, image_id: str) -> None:
+    mask = ask("segment", image_id=image_id, structures=["liver"]).result["masks"][0]["mask_id"]
+    addresses = ("ui://ostensor/solid.js", f"ostensor://image/{image_id}/solid", f"ostensor://mask/{mask}/solid")
+
+    async def run() -> None:
+        async with Client(build_server(desk)) as client:
+            program, scan, bits = [(await client.read_resource(uri)).contents[0] for uri in addresses]
+            assert b"ostensorSolid" in zlib.decompress(base64.b64decode(program.blob))
+            assert json.loads(scan.text)["shape"] == [61, 53, 29]
+            assert json.loads(bits.text)["bits"]
+            for missing in ("ostensor://image/img_none/solid", "ostensor://mask/msk_none/solid"):
+                with pytest.raises(Exception, match="Unknown"):
+                    await client.read_resource(missing)
+        with Desk(replace(desk.settings, toolsets=("core",))) as bare:
+            async with Client(build_server(bare)) as client:
+                with pytest.raises(Exception, match=r"solid\.js"):
+                    await client.read_resource(addresses[0])
 
     anyio.run(run)
 

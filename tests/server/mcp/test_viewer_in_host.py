@@ -16,14 +16,20 @@ from ostensor.tools.desk.desk import Desk
 from ostensor.tools.running import use
 
 from ... import node_packages
+from ...toys.browsers import browser, in_colour, seen, show_scan_as, watched  # noqa: F401  # a fixture
 from ...toys.http_toys import Site, served
-from ..test_browser import browser, colour_at  # noqa: F401  # a fixture
+from ..test_browser import BLUE, ORANGE, colour_at
 
 PARENT = """<!doctype html><body style="margin:0"><iframe id="view" sandbox="allow-scripts"
  style="border:0;width:1100px;height:640px"></iframe><script>
 window.addEventListener("message", (event) => {
   if (event.source === document.getElementById("view").contentWindow) window.toHost(JSON.stringify(event.data));
 });</script></body>"""
+
+
+# What hosts must enforce where an app asks for no domains. Source: MCP Apps 2026-01-26, "Restrictive Default".
+POLICY = """<head><meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'self' 'unsafe-inline';
+ style-src 'self' 'unsafe-inline'; img-src 'self' data:; media-src 'self' data:; connect-src 'none'">"""
 
 
 class Host:
@@ -94,13 +100,13 @@ def host(desk: Desk, site: Site) -> Iterator[Host]:
     made.close()
 
 
-def drawn(host: Host, tab: Any) -> Any:
-    """The frame once all planes are drawn."""
+def true_in_frame(host: Host, tab: Any, script: str) -> Any:
+    """The frame once it holds there; messages are handed on meanwhile."""
     frame = tab.frames[1]
     for _ in range(600):
         host.lines.put({"kind": "tick", "value": 0})
         host.until("tick", tab)
-        if frame.evaluate("document.querySelectorAll('canvas[data-drawn]').length") == 3:
+        if frame.evaluate(script):
             return frame
         tab.wait_for_timeout(50)
     raise AssertionError(frame.evaluate("document.getElementById('status').textContent"))
@@ -111,14 +117,15 @@ def test_a_host_shows_the_result_and_a_click_reaches_the_model(host: Host, brows
     assert page["mimeType"] == "text/html;profile=mcp-app"
     assert host.said["hidden"] == [["viewer_open", "viewer_slices", "viewer_point"]]
     tab = browser.new_page(viewport={"width": 1110, "height": 660})
-    trouble: list[str] = []
-    tab.on("pageerror", lambda error: trouble.append(str(error)))
+    trouble = watched(tab, "about:")
     tab.expose_function("toHost", host.tell)
     tab.set_content(PARENT)
-    tab.evaluate("(html) => { document.getElementById('view').srcdoc = html; }", page["text"])
+    tab.evaluate(
+        "(html) => { document.getElementById('view').srcdoc = html; }", page["text"].replace("<head>", POLICY, 1)
+    )
     size = host.until("size", tab)
     assert size["height"] > 50
-    frame = drawn(host, tab)
+    frame = true_in_frame(host, tab, "document.querySelectorAll('canvas[data-drawn]').length === 3")
     assert frame.evaluate("document.querySelector('canvas[data-view=axial]').dataset.drawn") == "10", "as rendered"
     assert frame.locator("#masks li").count() == 2
     x, y = 0.3, 0.45  # inside the liver's block, see test_viewing
@@ -131,6 +138,16 @@ def test_a_host_shows_the_result_and_a_click_reaches_the_model(host: Host, brows
     assert "value 100, inside liver" in told["content"][0]["text"]
     assert told["structuredContent"]["positive"] is False
     assert told["structuredContent"]["masks"] == ["liver"]
+    frame.evaluate("window.could = hostCan; hostCan = { updateModelContext: could.updateModelContext }")
+    frame.click("#three")
+    true_in_frame(host, tab, "document.getElementById('status').textContent.includes('no 3-D view here')")
+    frame.evaluate("hostCan = could")
+    frame.click("#three")
+    true_in_frame(host, tab, "!!document.querySelector('#solid canvas[data-drawn]')")
+    show_scan_as(frame, "#solid select", "hidden")
+    masks = seen(frame.locator("#solid canvas"))
+    assert in_colour(masks, ORANGE).sum() > 1000, "the liver's surface came through the host"
+    assert in_colour(masks, BLUE).sum() > 500
     host.tell("teardown")
     assert host.until("torn-down", tab) == {}
     assert trouble == []
