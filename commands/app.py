@@ -101,7 +101,9 @@ def serve(
     root: RootOption = None,
     toolsets: ToolsetsOption = None,
     purpose: PurposeOption = "research",
-    device: Annotated[str, typer.Option(help="'cpu' or 'cuda'.")] = "cpu",
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda (every card), auto (cards, else cpu), or with commas: cuda:0,cuda:1.")
+    ] = "cpu",
     threads: Annotated[int | None, typer.Option(help="CPU threads of the worker; default: all.", min=1)] = None,
     memory_mb: Annotated[int | None, typer.Option(help="Refuse jobs that need more, by estimate.", min=1)] = None,
     auth: Annotated[

@@ -1,37 +1,57 @@
-"""The line before a worker: owners take turns, so that one's many requests neither refuse nor long delay another's."""
+"""The line before the workers: owners take turns, people who wait come before batches, and each request gets a worker.
+
+One's many requests neither refuse nor long delay another's.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from ..imaging.errors import Unavailable
 from ..models.interface import Cancelled
 
 _POLL_S = 0.05
+PATIENCE_S = 2.0  # how long a request waits for the worker that has its image's features before it takes another
+BATCH_EVERY = 8  # while people wait, every so many turns are a batch's, so that none stands still for ever
 
 
 @dataclass(frozen=True)
 class _Waiting:
+    """A request in line.
+
+    Attributes:
+        lanes: workers that may take it, the best first.
+        is_batch: nobody waits for it.
+        is_at_home: the best of its lanes has what it needs already.
+    """
+
     owner: str
     request_id: str
+    lanes: tuple[int, ...] = (0,)
+    is_batch: bool = False
+    is_at_home: bool = False
+    since: float = field(default_factory=time.monotonic)
 
 
 class Line:
-    """Requests that wait or run, one at a time.
+    """Requests that wait or run, one at a time on each worker.
 
     Args:
         places: how many of one owner; more are refused.
+        lanes: how many workers there are.
     """
 
-    def __init__(self, places: int) -> None:
-        self.places = places
-        self._running: _Waiting | None = None
+    def __init__(self, places: int, lanes: int = 1) -> None:
+        self.places, self.lanes = places, lanes
+        self._running: dict[int, _Waiting] = {}
         self._waiting: list[_Waiting] = []
         self._turns: dict[str, int] = {}  # when each owner was last served, in turns
         self._number = 0
+        self._since_batch = 0
         self._changed = threading.Condition()
         self._closed = False
 
@@ -39,12 +59,26 @@ class Line:
     def is_busy(self) -> bool:
         """True while a request waits or runs."""
         with self._changed:
-            return self._running is not None or bool(self._waiting)
+            return bool(self._running or self._waiting)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        with self._changed:
+            return len(self._waiting)
+
+    def running_on(self, lane: int) -> str | None:
+        """The request a worker is at, or None."""
+        with self._changed:
+            found = self._running.get(lane)
+            return found.request_id if found else None
 
     def place(self, request_id: str) -> int | None:
         """How many requests are before this one: 0 is running, None is not in line."""
         with self._changed:
-            order = [*([self._running] if self._running else []), *self._in_order()]
+            if any(one.request_id == request_id for one in self._running.values()):
+                return 0
+            order = [*self._running.values(), *self._in_order()]
             return next((place for place, one in enumerate(order) if one.request_id == request_id), None)
 
     def close(self) -> None:
@@ -54,57 +88,93 @@ class Line:
             self._changed.notify_all()
 
     @contextlib.contextmanager
-    def turn(self, owner: str, request_id: str, cancelled: threading.Event) -> Iterator[None]:
-        """Wait in line; the worker is this request's while the block runs.
+    def turn(
+        self,
+        owner: str,
+        request_id: str,
+        cancelled: threading.Event,
+        *,
+        lanes: Sequence[int] = (0,),
+        is_batch: bool = False,
+        is_at_home: bool = False,
+    ) -> Iterator[int]:
+        """Wait in line; the worker of the lane that is answered is this request's while the block runs.
+
+        Args:
+            lanes: workers that may take it, the best first.
+            is_batch: nobody waits for it, so it comes after those for whom somebody does.
+            is_at_home: the first lane has its image's features; others are taken only after `PATIENCE_S`.
 
         Raises:
             Cancelled: `cancelled` was set while it waited.
-            Unavailable: the owner has all its places taken, or the worker is shut down.
+            Unavailable: the owner has all its places taken, or the workers are shut down.
         """
-        mine = _Waiting(owner, request_id)
+        mine = _Waiting(owner, request_id, tuple(lanes), is_batch, is_at_home)
         with self._changed:
             self._check_open()
-            if sum(one.owner == owner for one in (*self._waiting, self._running) if one) >= self.places:
+            taken = sum(one.owner == owner for one in (*self._waiting, *self._running.values()))
+            if taken >= self.places:
                 raise Unavailable(f"{self.places} jobs are waiting already. Wait for one to end, then call again.")
             self._waiting.append(mine)
         try:
-            self._await(mine, cancelled)
-            yield
+            yield self._await(mine, cancelled)
         finally:
             with self._changed:
-                if self._running is mine:
-                    self._running = None
-                else:
-                    self._waiting.remove(mine)
+                self._running = {lane: one for lane, one in self._running.items() if one is not mine}
+                self._waiting = [one for one in self._waiting if one is not mine]
                 self._changed.notify_all()
 
-    def _await(self, mine: _Waiting, cancelled: threading.Event) -> None:
+    def _await(self, mine: _Waiting, cancelled: threading.Event) -> int:
         with self._changed:
             while True:
                 if cancelled.is_set():
                     raise Cancelled
                 self._check_open()  # also when its turn has come: a line that is closed serves nobody more
-                if self._running is None and self._in_order()[0] is mine:
+                lane = self._lane_of(mine)
+                if lane is not None:
                     break
                 self._changed.wait(timeout=_POLL_S)
             self._waiting.remove(mine)
-            self._running = mine
+            self._running[lane] = mine
             self._number += 1
+            self._since_batch = 0 if mine.is_batch else self._since_batch + 1
             self._turns[mine.owner] = self._number
             while len(self._turns) > 1000:
                 del self._turns[next(iter(self._turns))]
+            self._changed.notify_all()
+            return lane
+
+    def _lane_of(self, mine: _Waiting) -> int | None:
+        """The worker that is this request's now: those before it in line choose first."""
+        free = set(range(self.lanes)) - set(self._running)
+        now = time.monotonic()
+        for one in self._in_order():
+            if not free:
+                return None
+            open_to_it = one.lanes[:1] if one.is_at_home and now - one.since < PATIENCE_S else one.lanes
+            lane = next((lane for lane in open_to_it if lane in free), None)
+            if one is mine:
+                return lane
+            if lane is not None:
+                free.discard(lane)
+        return None
 
     def _check_open(self) -> None:
         if self._closed:
             raise Unavailable("The worker is shut down. Start the server again.")
 
     def _in_order(self) -> list[_Waiting]:
-        """As they will be served: the owner who was served longest ago comes next, with its oldest request."""
-        turns, number, left, order = dict(self._turns), self._number, list(self._waiting), []
+        """As they will be served: people before batches, but for every `BATCH_EVERY`th turn; among equals, the owner who was
+        served longest ago comes next, with its oldest request."""
+        turns, number, left, order = dict(self._turns), self._number, list(self._waiting), list[_Waiting]()
+        since_batch = self._since_batch
         while left:
-            chosen = min(left, key=lambda one: turns.get(one.owner, 0))  # the earliest of those that are equal
+            batches, people = [one for one in left if one.is_batch], [one for one in left if not one.is_batch]
+            pool = batches if not people or (batches and since_batch >= BATCH_EVERY) else people
+            chosen = min(pool, key=lambda one: turns.get(one.owner, 0))  # the earliest of those that are equal
             left.remove(chosen)
             order.append(chosen)
             number += 1
+            since_batch = 0 if chosen.is_batch else since_batch + 1
             turns[chosen.owner] = number
         return order

@@ -26,6 +26,7 @@ class SegmentRequest:
         array_path: `.npy` of the voxels (x y z) on `grid`.
         context: sentence on modality and region (T1), for models that take one.
         image_key: content hash of the image; features are cached under it.
+        is_batch: nobody waits for it, so those for whom somebody does come first.
         channel_paths: `.npy` of further images on the grid, for models of several channels.
     """
 
@@ -39,6 +40,7 @@ class SegmentRequest:
     structures: tuple[str, ...]
     context: str = ""
     channel_paths: tuple[str, ...] = ()
+    is_batch: bool = False
     version: int = VERSION
 
 
@@ -64,6 +66,7 @@ class SynthesisRequest:
 
     request_id: str
     job: SynthesisJob
+    is_batch: bool = False
     version: int = VERSION
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -119,7 +119,8 @@ def _look_at_all(job: Job, scans: Sequence[Path], order: Order) -> list[Looked]:
 def _of_scan(job: Job, scan: str) -> Job:
     """A part of the work as work of its own, so that its looks on the side count within it; it says which scan it is at."""
     job.report(0.0, scan)
-    return Job.begun(job.desk, job.id, lambda share, said: job.report(share, f"{scan}: {said}"), job.cancelled)
+    mine = Job.begun(job.desk, job.id, lambda share, said: job.report(share, f"{scan}: {said}"), job.cancelled)
+    return replace(mine, is_batch=True)
 
 
 def _result(looked: Sequence[Looked], lines: Sequence[Line], files: list[str]) -> BatchResult:

@@ -124,13 +124,12 @@ class Desk:
         """The worker process of this machine."""
         if self.host is not None:
             return self.host.workers.seen_by(str(self.settings.store))
+        from ...workers.devices import devices_of
         from ...workers.local import LocalWorkers
         from ...workers.protocol import WorkerOptions
 
-        options = WorkerOptions(
-            factory=self.settings.factory, device=self.settings.device, threads=self.settings.threads
-        )
-        return LocalWorkers(options, budget_mb=self.settings.memory_mb)
+        options = WorkerOptions(factory=self.settings.factory, threads=self.settings.threads)
+        return LocalWorkers(options, devices=devices_of(self.settings.device, self.settings.memory_mb))
 
     @cached_property
     def knowledge(self) -> Knowledge:

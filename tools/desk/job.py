@@ -33,6 +33,7 @@ class Job:
         cancelled: set when the work is to stop.
         shares: of the whole work that this is a part of.
         whole: told the share of the whole.
+        is_batch: nobody waits for it, so workers serve others first.
     """
 
     desk: Desk
@@ -41,6 +42,7 @@ class Job:
     cancelled: threading.Event = field(default_factory=threading.Event)
     shares: Shares = field(default_factory=Shares)
     whole: Report = _ignore
+    is_batch: bool = False
 
     @classmethod
     def of_call(cls, desk: Desk, call: Call, purpose: str) -> Job:

@@ -26,6 +26,7 @@ class Settings:
         roots: folders whose files may be opened and written.
         toolsets: which tools a server shows; "all" shows everything.
         purpose: "commercial" refuses weights that are for research only.
+        device: where workers run, one for each: cpu, cuda, auto, or names with commas.
         threads: of the worker; None leaves the library's choice.
         memory_mb: what one job may need, by estimate; None does not limit it.
         factory: what loads a model in the worker, "module:function".

@@ -146,6 +146,7 @@ def ask_model(
         structures=tuple(names),
         context=context,
         channel_paths=tuple(str(job.desk.store.array_path(one)) for one in channels),
+        is_batch=job.is_batch,
     )
     needed = needed_mb(card, image.grid)
     return job.desk.workers.run(request, on_progress=job.report, cancelled=job.cancelled, memory_mb=needed)

@@ -1,0 +1,72 @@
+"""Which devices this machine has and how much memory they have, without loading torch."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from ..imaging.errors import BadCall, Unavailable
+
+SHARE = 0.9  # of a card's memory that may be reckoned with: drivers and libraries keep some
+_ASK = ("--query-gpu=index,memory.total", "--format=csv,noheader,nounits")
+
+
+@dataclass(frozen=True)
+class Device:
+    """A place to run networks.
+
+    Attributes:
+        name: as torch says it, "cpu" or "cuda:0".
+        budget_mb: what one request may need there; None does not limit it.
+    """
+
+    name: str
+    budget_mb: int | None = None
+
+
+@cache
+def cards() -> tuple[Device, ...]:
+    """CUDA devices that the driver's own program lists; () where there are none."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ()
+    try:
+        told = subprocess.run([program, *_ASK], capture_output=True, text=True, timeout=10, check=True).stdout
+        rows = [line.split(",") for line in told.splitlines() if line.strip()]
+        return tuple(Device(f"cuda:{int(index)}", int(SHARE * int(memory))) for index, memory in rows)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return ()
+
+
+def devices_of(words: str, cpu_budget_mb: int | None, known: Sequence[Device] | None = None) -> tuple[Device, ...]:
+    """The devices that words name: "auto" (every card, else the CPU), "cuda" (every card), or names with commas.
+
+    Args:
+        cpu_budget_mb: what one request may need on the CPU; None does not limit it.
+        known: the machine's cards; looked for by default.
+
+    Raises:
+        BadCall: words that name no device, or one twice.
+        Unavailable: a card that is not there.
+    """
+    found = {card.name: card for card in (cards() if known is None else known)}
+    chosen: list[Device] = []
+    for word in (part.strip() for part in words.split(",")):
+        if word == "cpu" or (word == "auto" and not found):
+            chosen.append(Device("cpu", cpu_budget_mb))
+        elif word in ("auto", "cuda"):
+            if not found:
+                raise Unavailable("No CUDA device is present (nvidia-smi lists none). Use --device cpu.")
+            chosen += found.values()
+        elif word in found:
+            chosen.append(found[word])
+        elif word.startswith("cuda:") and word[5:].isdigit():
+            raise Unavailable(f"There is no device '{word}'. Present: {', '.join(found) or 'no card'}, cpu.")
+        else:
+            raise BadCall(f"Unknown device '{word}'. Use cpu, cuda, cuda:N, auto, or several with commas.")
+    if len({one.name for one in chosen}) < len(chosen):
+        raise BadCall(f"--device '{words}' names a device twice.")
+    return tuple(chosen)

@@ -1,0 +1,66 @@
+"""Which worker gets a request: one that has the memory, best one that has the image's features or the model already."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..imaging.errors import Unavailable
+from .devices import Device
+
+REMEMBERED = 256  # pairs of model and image
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Workers that may take a request.
+
+    Attributes:
+        lanes: the best first.
+        is_at_home: the first has the image's features.
+    """
+
+    lanes: tuple[int, ...]
+    is_at_home: bool
+
+
+class Places:
+    """What each worker was asked about last, and what it may hold."""
+
+    def __init__(self, devices: Sequence[Device]) -> None:
+        self.devices = tuple(devices)
+        self._held: OrderedDict[tuple[str, str], int] = OrderedDict()  # model and image -> lane
+        self._models: list[set[str]] = [set() for _ in devices]
+
+    def place(self, model: str, image_key: str, memory_mb: int) -> Placed:
+        """The workers for a request of this size.
+
+        Raises:
+            Unavailable: it needs more memory than any device has.
+        """
+        fitting = [lane for lane, one in enumerate(self.devices) if one.budget_mb is None or memory_mb <= one.budget_mb]
+        if not fitting:
+            told = ", ".join(f"{one.name} {one.budget_mb} MB" for one in self.devices)
+            raise Unavailable(
+                f"This needs about {memory_mb} MB, but the worker may use {max(one.budget_mb or 0 for one in self.devices)} MB "
+                f"({told}). Use a smaller image or a smaller model."
+            )
+        home = self._held.get((model, image_key))
+        order = sorted(
+            fitting, key=lambda lane: (lane != home, model not in self._models[lane], self.devices[lane].name == "cpu")
+        )
+        return Placed(tuple(order), home in fitting)
+
+    def note(self, lane: int, model: str, image_key: str) -> None:
+        """A worker has looked at an image with a model."""
+        self._held[(model, image_key)] = lane
+        self._held.move_to_end((model, image_key))
+        while len(self._held) > REMEMBERED:
+            self._held.popitem(last=False)
+        self._models[lane].add(model)
+
+    def forget(self, lane: int) -> None:
+        """A worker was started anew and holds nothing."""
+        self._held = OrderedDict((key, where) for key, where in self._held.items() if where != lane)
+        self._models[lane].clear()

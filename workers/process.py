@@ -1,0 +1,169 @@
+"""One worker process: started on first use, restarted after a crash, killed when it does not stop. Torch-free."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import sys
+import threading
+import time
+import types
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+from ..imaging.errors import BadCall, Failed, OstensorError, Unavailable
+from ..models.interface import Cancelled
+from . import host
+from .protocol import (
+    Cancel,
+    Refused,
+    SegmentReply,
+    SegmentRequest,
+    Stop,
+    SynthesisReply,
+    SynthesisRequest,
+    Told,
+    WorkerOptions,
+)
+from .received import free_block
+
+log = logging.getLogger(__name__)
+
+KILL_AFTER_S = 1.5  # a worker that does not stop by itself in this time is killed: 2 s with the time to notice
+_POLL_S = 0.05
+_ERRORS: dict[str, type[Exception]] = {
+    "bad_call": BadCall,
+    "unavailable": Unavailable,
+    "failed": Failed,
+    "cancelled": Cancelled,
+}
+
+
+class WorkerProcess:
+    """The process of one device; asked by one thread at a time."""
+
+    def __init__(self, options: WorkerOptions) -> None:
+        self.options = options
+        self._process: BaseProcess | None = None
+        self._connection: Connection | None = None
+        self.started = 0  # how often; a process that was started again holds nothing of the last one's
+
+    @property
+    def pid(self) -> int | None:
+        """Its number, or None while there is none."""
+        process = self._process
+        return process.pid if process is not None and process.is_alive() else None
+
+    def ask(
+        self,
+        request: SegmentRequest | SynthesisRequest,
+        on_progress: Callable[[float, str], None],
+        cancelled: threading.Event,
+    ) -> SegmentReply | SynthesisReply:
+        """The answer to a request.
+
+        Raises:
+            Cancelled: `cancelled` was set; the process has stopped, or was killed after 2 s.
+            BadCall, Unavailable, Failed: as the worker says; Failed also when it crashed.
+        """
+        connection = self.ensure()
+        try:
+            connection.send(request)
+        except OSError as error:
+            self.drop()
+            raise _crash() from error
+        return self._wait(connection, request, on_progress, cancelled)
+
+    def stop(self) -> None:
+        """End it when it is idle, or kill it."""
+        if self._connection is not None:
+            with contextlib.suppress(OSError):
+                self._connection.send(Stop())
+        process = self._process
+        if process is not None:
+            process.join(timeout=KILL_AFTER_S)
+        self.drop()
+
+    def ensure(self) -> Connection:
+        """Start it if there is none."""
+        if self._process is not None and self._process.is_alive() and self._connection is not None:
+            return self._connection
+        self.drop()
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=host.main, args=(theirs, self.options), daemon=True, name="ostensor-worker")
+        with without_the_script():
+            process.start()
+        theirs.close()
+        self._process, self._connection = process, ours
+        self.started += 1
+        return ours
+
+    def _wait(
+        self,
+        connection: Connection,
+        request: SegmentRequest | SynthesisRequest,
+        on_progress: Callable[[float, str], None],
+        cancelled: threading.Event,
+    ) -> SegmentReply | SynthesisReply:
+        asked_to_stop: float | None = None
+        while True:
+            if cancelled.is_set() and asked_to_stop is None:
+                asked_to_stop = time.monotonic()
+                with contextlib.suppress(OSError):
+                    connection.send(Cancel(request.request_id))
+            if asked_to_stop is not None and time.monotonic() - asked_to_stop > KILL_AFTER_S:
+                log.warning("the worker did not stop within %.0f s and is killed", KILL_AFTER_S)
+                self.drop()
+                raise Cancelled
+            try:
+                if not connection.poll(_POLL_S):
+                    continue
+                message = connection.recv()
+            except (EOFError, OSError) as error:
+                self.drop()
+                raise (Cancelled() if asked_to_stop else _crash()) from error
+            if message.request_id != request.request_id:
+                free_block(message)  # the late answer of a request nobody waits for
+            elif isinstance(message, Told):
+                on_progress(message.share, message.message)
+            elif isinstance(message, Refused):
+                raise _ERRORS[message.kind](message.text)
+            else:
+                reply: SegmentReply | SynthesisReply = message
+                return reply
+
+    def drop(self) -> None:
+        """Kill it."""
+        process, connection = self._process, self._connection
+        self._process = self._connection = None
+        if process is not None:
+            if process.is_alive():
+                process.kill()
+            process.join(timeout=5)
+        if connection is not None:
+            connection.close()
+
+
+def _crash() -> OstensorError:
+    return Failed(
+        "The worker process ended in the middle of the job (killed, crashed, or out of memory). "
+        "It starts again by itself: call the tool once more; if it ends again, use a smaller image."
+    )
+
+
+@contextlib.contextmanager
+def without_the_script() -> Iterator[None]:
+    """Keep a spawned process from running the caller's script, which may lack the `__main__` guard.
+
+    multiprocessing imports the parent's main module in the child so that functions defined there
+    can be unpickled; the worker needs nothing from it.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
