@@ -44,7 +44,7 @@ class Address:
 
 def is_address(text: object) -> bool:
     """Whether a path means something in an archive."""
-    return isinstance(text, str) and _ADDRESS.match(text.strip()) is not None
+    return isinstance(text, str) and _ADDRESS.match(text.lstrip(" \t\r\n\"'`")) is not None
 
 
 def parse_address(text: str) -> Address:
@@ -53,7 +53,7 @@ def parse_address(text: str) -> Address:
     Raises:
         BadCall: it is none, or has parts that mean nothing. What may name a patient is not repeated.
     """
-    parts = urlsplit(text.strip().replace("\n", ""))
+    parts = urlsplit(text.strip(" \t\r\n\"'`"))
     kind: Any = parts.scheme.lower()
     if kind not in KINDS or not NAME.fullmatch(parts.netloc):
         raise BadCall(
@@ -74,7 +74,8 @@ def parse_address(text: str) -> Address:
             )
     if len(words) > 2:
         raise BadCall(f"An address goes as far as a series: {kind}://NAME/STUDY/SERIES. Leave the rest out.")
-    return Address(kind, parts.netloc, *words, filters=_filters(parts.query, has_study=bool(words)))
+    study, series = (*words, "", "")[:2]
+    return Address(kind, parts.netloc, study, series, filters=_filters(parts.query, has_study=bool(words)))
 
 
 def _filters(query: str, *, has_study: bool) -> dict[str, str]:

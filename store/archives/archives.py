@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,7 +130,7 @@ class Archives:
         with self.connected(node) as archive:
             return archive.check()
 
-    def record(self, text: str, meter: Meter | None = None) -> dict[str, object]:
+    def record(self, text: str, cancelled: threading.Event | None = None) -> dict[str, object]:
         """The Bundle of a patient at `fhir://NAME/Patient/ID`.
 
         Raises:
@@ -144,6 +145,7 @@ class Archives:
             raise BadCall("A record lies on a FHIR server: fhir://NAME/Patient/ID. This address is of scans.")
         server = Fhir(Web(node, self._access.keys))
         try:
-            return server.everything(address.patient, meter or Meter(node.name, MOST_BYTES, seconds=MOST_SECONDS))
+            meter = Meter(node.name, MOST_BYTES, cancelled=cancelled, seconds=MOST_SECONDS)
+            return server.everything(address.patient, meter)
         finally:
             server.close()

@@ -117,7 +117,7 @@ class DicomWeb:
         return found
 
 
-def _query(filters: Mapping[str, str]) -> dict[str, str]:
+def _query(filters: Mapping[str, str]) -> dict[str, str | list[str]]:
     query = {"ModalitiesInStudy": filters.get("modality", ""), "PatientID": filters.get("patient", "")}
     if filters.get("since") or filters.get("until"):
         query["StudyDate"] = f"{filters.get('since', '')}-{filters.get('until', '')}"

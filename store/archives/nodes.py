@@ -6,10 +6,9 @@ import ipaddress
 import json
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from ...imaging.guards.atomic import write_atomically
 from ...imaging.guards.private import close_to_others, make_private_folder
 
 Kind = Literal["dicomweb", "dimse", "fhir"]
+Keys = Callable[[str], str | None]
 KINDS: tuple[Kind, ...] = ("dicomweb", "dimse", "fhir")
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
@@ -86,19 +86,28 @@ class Node:
         return f"{self.kind}://{self.name}"
 
 
+def no_keys(variable: str) -> str | None:
+    """Of a desk that nobody gave keys."""
+    del variable
+    return None
+
+
 @dataclass(frozen=True)
 class ArchiveAccess:
     """Which nodes a desk may use.
 
     Attributes:
         file: of the nodes; None for none.
-        keys: environment that holds what nodes name; only `commands` reads the real one.
+        keys: value of a variable that a node names; only `commands` reads the environment.
         shared_only: only nodes that are shared, for callers from other machines.
     """
 
     file: Path | None = None
-    keys: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False, hash=False, compare=False)
+    keys: Keys = no_keys
     shared_only: bool = False
+
+
+NO_ARCHIVES = ArchiveAccess()
 
 
 def _wrong(node: Node, fact: str, do: str) -> BadCall:

@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 
 from ...imaging.errors import BadCall, OstensorError, Unavailable
 from ...imaging.guards.withheld import withhold_header_values
-from .nodes import Node
+from .nodes import Keys, Node
 
 if TYPE_CHECKING:
     import httpx
@@ -37,14 +37,14 @@ class Web:
     """A client of one node.
 
     Args:
-        keys: environment with the node's key.
+        keys: tells the node's key by the name of its variable.
         transport: httpx's, where a test answers by itself.
 
     Raises:
         Unavailable: httpx is missing, or the variable with the key is not set.
     """
 
-    def __init__(self, node: Node, keys: Mapping[str, str], *, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, node: Node, keys: Keys, *, transport: httpx.BaseTransport | None = None) -> None:
         try:
             import httpx
         except ImportError:
@@ -281,8 +281,8 @@ def _whose_key(node: Node) -> str:
     )
 
 
-def _key(variable: str, node: Node, keys: Mapping[str, str]) -> str:
-    found = keys.get(variable, "").strip()
+def _key(variable: str, node: Node, keys: Keys) -> str:
+    found = (keys(variable) or "").strip()
     if not found:
         raise Unavailable(
             f"The variable {variable}, which holds the key of '{node.name}', is not set. Set it where the server starts."
@@ -292,9 +292,9 @@ def _key(variable: str, node: Node, keys: Mapping[str, str]) -> str:
     return found
 
 
-def _bearer(node: Node, keys: Mapping[str, str]) -> dict[str, str]:
+def _bearer(node: Node, keys: Keys) -> dict[str, str]:
     return {"Authorization": f"Bearer {_key(node.token_env, node, keys)}"} if node.token_env else {}
 
 
-def _basic(node: Node, keys: Mapping[str, str]) -> tuple[str, str] | None:
+def _basic(node: Node, keys: Keys) -> tuple[str, str] | None:
     return (node.user, _key(node.password_env, node, keys)) if node.password_env else None
