@@ -36,7 +36,7 @@ class DicomArchive(Protocol):
     def fetch(self, study_uid: str, series_uid: str, folder: Path, meter: Meter) -> int:
         """Files of a series into a folder."""
 
-    def store(self, study_uid: str, files: Sequence[Path]) -> None:
+    def store(self, study_uid: str, files: Sequence[Path], meter: Meter) -> None:
         """Store DICOM files in a study."""
 
 
@@ -137,15 +137,15 @@ class Archives:
             BadCall: not configured, of another kind, or no such patient.
             Unavailable: see `Fhir`.
         """
-        from .fhir import MOST_BYTES, MOST_SECONDS, Fhir
+        from . import fhir
         from .web import Web
 
         address, node = self.find(text)
         if address.kind != "fhir":
             raise BadCall("A record lies on a FHIR server: fhir://NAME/Patient/ID. This address is of scans.")
-        server = Fhir(Web(node, self._access.keys))
+        server = fhir.Fhir(Web(node, self._access.keys))
         try:
-            meter = Meter(node.name, MOST_BYTES, cancelled=cancelled, seconds=MOST_SECONDS)
+            meter = Meter(node.name, fhir.MOST_BYTES, what="record", cancelled=cancelled, seconds=fhir.MOST_SECONDS)
             return server.everything(address.patient, meter)
         finally:
             server.close()

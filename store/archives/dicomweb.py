@@ -76,11 +76,11 @@ class DicomWeb:
             Unavailable: see `Web`, `save_parts` and `Meter`.
         """
         path = f"studies/{study_uid}/series/{series_uid}"
-        with self._web.stream("GET", path, _FILES, patient=True, missing="such series") as answer:
+        with self._web.stream("GET", path, _FILES, meter=meter, missing="such series") as answer:
             boundary = boundary_of(answer.headers.get("content-type", ""), self.node.name)
-            return save_parts(answer.iter_bytes(_CHUNK), boundary, folder, meter)
+            return save_parts(answer.iter_bytes(), boundary, folder, meter)
 
-    def store(self, study_uid: str, files: Sequence[Path]) -> None:
+    def store(self, study_uid: str, files: Sequence[Path], meter: Meter) -> None:
         """Store DICOM files in a study.
 
         Raises:
@@ -89,7 +89,7 @@ class DicomWeb:
         boundary = f"ostensor-{secrets.token_hex(16)}"
         kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
         with self._web.stream(
-            "POST", f"studies/{study_uid}", _JSON, content=_parts(files, boundary), content_type=kind, patient=True
+            "POST", f"studies/{study_uid}", _JSON, content=_parts(files, boundary), content_type=kind, meter=meter
         ) as answer:
             self._web.check_type(answer, "json", _JSON)
             answer.read()

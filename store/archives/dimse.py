@@ -139,7 +139,7 @@ class Dimse:
             raise BadCall(f"'{self.node.name}' has no such series. Call list_files(root='{self.node.address}').")
         return meter.files
 
-    def store(self, study_uid: str, files: Sequence[Path]) -> None:
+    def store(self, study_uid: str, files: Sequence[Path], meter: Meter) -> None:
         """Store DICOM files.
 
         Raises:
@@ -152,6 +152,7 @@ class Dimse:
         kinds = {(str(head.SOPClassUID), str(head.file_meta.TransferSyntaxUID)) for head in heads}
         with self._associated([_context(kind, (syntax,)) for kind, syntax in sorted(kinds)]) as link:
             for path in files:
+                meter.check()
                 try:
                     status = link.send_c_store(path)
                 except (ValueError, RuntimeError):  # it takes no such class, or hung up

@@ -27,6 +27,7 @@ class Meter:
 
     Args:
         name: of the archive, as errors say it.
+        what: arrives, as errors say it.
         most_bytes: of all that arrives.
         expected: files that will come; 0 where nobody knows.
         report: hears the share done and a word about it.
@@ -38,13 +39,14 @@ class Meter:
         name: str,
         most_bytes: int,
         *,
+        what: str = "series",
         expected: int = 0,
         report: Callable[[float, str], None] = lambda share, message: None,
         cancelled: threading.Event | None = None,
         seconds: float = MOST_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.name, self.most_bytes, self.expected = name, most_bytes, expected
+        self.name, self.most_bytes, self.expected, self._what = name, most_bytes, expected, what
         self._report, self._cancelled = report, cancelled
         self._clock, self._seconds, self._until = clock, seconds, clock() + seconds
         self.bytes = self.files = 0
@@ -60,8 +62,8 @@ class Meter:
         self.check()
         if self.bytes > self.most_bytes:
             raise BadCall(
-                f"The series is larger than {self.most_bytes / 1e9:.3g} GB, which one download from '{self.name}' may have. "
-                "Open a smaller series, or raise most_gb of the archive."
+                f"The {self._what} is larger than {self.most_bytes / 1e9:.3g} GB, which one download from '{self.name}' may "
+                f"have. Take a smaller one{', or raise most_gb of the archive' if self._what == 'series' else ''}."
             )
 
     def add_file(self) -> None:
@@ -82,17 +84,26 @@ class Meter:
         else:
             self._report(0.0, f"instance {self.files} from {self.name}")
 
+    @property
+    def _is_cancelled(self) -> bool:
+        return self._cancelled is not None and self._cancelled.is_set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether `check` would stop it."""
+        return self._is_cancelled or self._clock() > self._until
+
     def check(self) -> None:
         """Go on, or stop.
 
         Raises:
             Unavailable: it takes too long, or the caller has left.
         """
-        if self._cancelled is not None and self._cancelled.is_set():
-            raise Unavailable(f"The download from '{self.name}' was cancelled. Nothing of it is kept.")
-        if self._clock() > self._until:
+        if self._is_cancelled:
+            raise Unavailable(f"The exchange with '{self.name}' was cancelled. Nothing of a download is kept.")
+        if self.is_over:
             raise Unavailable(
-                f"'{self.name}' was still sending after {self._seconds:.0f} s, the most a download may take. "
+                f"'{self.name}' was not done after {self._seconds:.0f} s, the most an exchange may take. "
                 "Open a smaller series, or call again when the archive is less busy."
             )
 

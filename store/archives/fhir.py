@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urljoin
 
-from ...imaging.errors import BadCall, Unavailable
+from ...imaging.errors import Unavailable
 from .downloads import Meter
 from .web import Web
 
@@ -54,9 +55,10 @@ class Fhir:
             meter.add_bytes(sum(len(str(one)) for one in entries))
             whole["entry"] += [self._here(one) for one in entries]
             whole.setdefault("timestamp", page.get("timestamp") or (page.get("meta") or {}).get("lastUpdated"))
-            path = _next(page)
-            if not path:
+            after = _next(page)
+            if not after:
                 return whole
+            path = urljoin(self._web.url(path), after)
             if path in seen:
                 break
             seen.add(path)
@@ -77,7 +79,4 @@ class Fhir:
 
 def _next(page: Mapping[str, Any]) -> str:
     links = [one for one in page.get("link") or [] if isinstance(one, Mapping)]
-    found = next((str(one.get("url") or "") for one in links if one.get("relation") == "next"), "")
-    if found.startswith("//"):
-        raise BadCall("The FHIR server's next page has an address without a scheme. Ask whoever runs the server.")
-    return found
+    return next((str(one.get("url") or "") for one in links if one.get("relation") == "next"), "")

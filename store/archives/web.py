@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from ...imaging.errors import BadCall, OstensorError, Unavailable
 from ...imaging.guards.withheld import withhold_header_values
+from .downloads import Meter
 from .nodes import Keys, Node
 
 if TYPE_CHECKING:
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 Params = Mapping[str, str | list[str]]
 INSTALL = "pip install 'ostensor[archive]'"
 CONNECT_S, READ_S, WAIT_S = 5.0, 10.0, 60.0  # to connect; for an answer; for the next bytes of a series being packed
+_WATCH_S = 0.2  # between looks whether the caller has left
 _REDIRECTS = 3
-_CHUNK = 1 << 16
 _MOST_JSON = 64 * 1024**2
 
 
@@ -81,7 +83,7 @@ class Web:
                 return None
             self.check_type(answer, "json", accept)
             content = bytearray()
-            for piece in answer.iter_bytes(_CHUNK):
+            for piece in answer.iter_bytes():
                 content += piece
                 if len(content) > _MOST_JSON:
                     raise Unavailable(
@@ -104,13 +106,13 @@ class Web:
         params: Params | None = None,
         content: Iterable[bytes] | None = None,
         content_type: str = "",
-        patient: bool = False,
+        meter: Meter | None = None,
         missing: str = "",
     ) -> Iterator[httpx.Response]:
         """An answer whose body is still to be read; redirects within the host are followed for GET.
 
         Args:
-            patient: whether the node may take long until the next byte.
+            meter: ends the exchange when it is over; the node may then take long until the next byte.
 
         Raises:
             BadCall, Unavailable: as `get_json`.
@@ -119,7 +121,7 @@ class Web:
 
         url = self.url(path)
         headers = {"Accept": accept, **({"Content-Type": content_type} if content_type else {})}
-        timeout = httpx.Timeout(READ_S, connect=CONNECT_S, read=WAIT_S if patient else READ_S)
+        timeout = httpx.Timeout(READ_S, connect=CONNECT_S, read=WAIT_S if meter else READ_S)
         with self.failures():
             for _ in range(_REDIRECTS + 1):
                 request = self._client.build_request(
@@ -129,7 +131,8 @@ class Web:
                 try:
                     if not answer.is_redirect or method != "GET":
                         self.check_status(answer.status_code, missing)
-                        yield answer
+                        with _stoppable(answer, meter):
+                            yield answer
                         return
                     url, params = self.url(urljoin(str(answer.url), answer.headers.get("location", ""))), None
                 finally:
@@ -164,7 +167,8 @@ class Web:
         if status in (401, 403):
             raise Unavailable(f"'{name}' refuses access ({status}). {_whose_key(self.node)}")
         if status in (404, 410) and missing:
-            raise BadCall(f"'{name}' has no {missing} ({status}). Call list_files(root='{self.node.address}').")
+            do = "Check its id" if self.node.kind == "fhir" else f"Call list_files(root='{self.node.address}')"
+            raise BadCall(f"'{name}' has no {missing} ({status}). {do}.")
         if status in (404, 405, 410):
             raise Unavailable(
                 f"'{name}' has no such service ({status}): its url is not the root of it. Run: {self._check}."
@@ -261,6 +265,38 @@ def tls_context(node: Node) -> ssl.SSLContext:
     if not node.verify_tls:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
+
+
+@contextmanager
+def _stoppable(answer: httpx.Response, meter: Meter | None) -> Iterator[None]:
+    """Hang up on an answer when the meter is over, also while nothing comes."""
+    if meter is None:
+        yield
+        return
+    import httpx
+
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(_WATCH_S):
+            if meter.is_over:
+                stream = answer.extensions.get("network_stream")
+                line = stream.get_extra_info("socket") if stream is not None else None
+                if line is not None:
+                    with suppress(OSError):
+                        line.shutdown(socket.SHUT_RDWR)
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except httpx.TransportError:
+        meter.check()
+        raise
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def _origin(url: str) -> tuple[str, str, int]:

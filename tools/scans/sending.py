@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...imaging.errors import BadCall, Unavailable
+from ...imaging.errors import BadCall
 from ...imaging.exports import Written
-from ...store.archives.downloads import private_download
+from ...store.archives.downloads import Meter, private_download
 from ...store.archives.nodes import Node
 from ..desk.desk import Call, Desk
 
@@ -25,11 +25,11 @@ def send(
 
     Raises:
         BadCall: the archive takes nothing, the format is no DICOM, or a scan is of no study there.
-        Unavailable: the archive refuses, or is not reached.
+        Unavailable: the archive refuses or is not reached, or the caller has left.
     """
     node = _node(desk, folder, format)
     studies = {image_id: _study_uid(desk, image_id) for image_id in images}
-    sent: list[tuple[Written, str]] = []
+    meter = Meter(node.name, int(node.most_gb * 1e9), cancelled=call.cancelled)
     with desk.archives.connected(node) as archive, private_download(desk.archives.downloads) as place:
         for image_id, uid in studies.items():
             call.report(0.02, f"looking for the study in {node.name}")
@@ -43,12 +43,9 @@ def send(
         written = [(row, studies[image_id]) for image_id in images for row in write(place, image_id)]
         for uid in dict.fromkeys(studies.values()):
             files = list(dict.fromkeys(row.path for row, of in written if of == uid))
-            if call.cancelled.is_set():
-                raise Unavailable("The call was cancelled. What was not sent yet is not stored.")
             call.report(0.8, f"storing {len(files)} objects in {node.name}")
-            archive.store(uid, files)
-        sent = [(row, _address(desk, node, uid, row.path)) for row, uid in written]
-    return sent
+            archive.store(uid, files, meter)
+        return [(row, _address(desk, node, uid, row.path)) for row, uid in written]
 
 
 def would_store(desk: Desk, arguments: Mapping[str, Any]) -> str:
