@@ -29,9 +29,7 @@ def list_files(
     call: Call,
     root: Annotated[
         str | None,
-        Field(
-            description="A root, a folder inside one, or dicomweb://NAME?modality=CT&since=2024-01-01; default: all."
-        ),
+        Field(description="Root, folder inside one, or dicomweb://NAME?modality=CT; default: all."),
     ] = None,
     pattern: Annotated[str | None, Field(description="Part of a path, or a pattern: '*.nii.gz'.")] = None,
     limit: Annotated[int, Field(description="At most so many rows.", ge=1, le=500)] = 50,
