@@ -132,7 +132,7 @@ class _Answering(BaseHTTPRequestHandler):
             if query.get("ModalitiesInStudy", str(one.Modality)) != str(one.Modality):
                 continue
             low, _, high = query.get("StudyDate", "-").partition("-")
-            if not (low or "0") <= str(one.get("StudyDate", "")) <= (high or "9"):
+            if "StudyDate" in query and not (low or "0") <= str(one.get("StudyDate", "")) <= (high or "9"):
                 continue
             found.setdefault(str(one[level].value), []).append(one)
         rows = [self._row(group, _SERIES if len(words) == 4 else _STUDY) for group in found.values()]

@@ -67,7 +67,7 @@ def list_archive(desk: Desk, call: Call, root: str, pattern: str | None, limit: 
     if address.study:
         listed = list_series(desk, root)
         rows = series_rows(desk, listed, pattern)
-        text = _said(rows, len(rows), f"series in {listed.node.address}/{listed.study}")
+        text = _said(rows, len(rows), "series", "series", f"{listed.node.address}/{listed.study}")
         more = max(0, len(rows) - limit)
         return Answer(text, FilesResult(roots=[node.address], files=rows[:limit], more=more, folders={}, complete=True))
     skipped = int(address.filters.get("offset", 0))
@@ -78,9 +78,9 @@ def list_archive(desk: Desk, call: Call, root: str, pattern: str | None, limit: 
     fitting = [(alias, one) for alias, one in named if fits(pattern, alias, one.text, *one.modalities)]
     rows = [_study_row(node, alias, one) for alias, one in fitting[skipped : skipped + limit]]
     more = max(0, len(fitting) - skipped - len(rows))
-    text = _said(rows, len(fitting), f"studies in {node.address}, newest first")
+    text = _said(rows, len(fitting), "study", "studies", node.address)
     if more:
-        text += f" For the next ones add offset={skipped + len(rows)} to the filters of root: {node.address}?offset=…"
+        text += f" Newest first; for the next ones add offset={skipped + len(rows)} to the filters of root: {node.address}?offset=…"
     if not found.complete:
         text += f" The archive has more than {_MOST_STUDIES}: add modality=, since=, until= (YYYY-MM-DD) or patient=."
     result = FilesResult(roots=[node.address], files=rows, more=more, folders={}, complete=found.complete)
@@ -207,10 +207,10 @@ def _series_row(address: str, one: SeriesFound) -> Row:
     return row
 
 
-def _said(rows: Sequence[Row], count: int, where: str) -> str:
+def _said(rows: Sequence[Row], count: int, one: str, many: str, where: str) -> str:
     if not rows:
-        return f"No {where}{' from this offset' if count else ' that fit'}."
-    return f"{count} {where}: {first_of([_words(row) for row in rows], count)}."
+        return f"No {one} in {where} {'after this offset' if count else 'fits'}."
+    return f"{count} {one if count == 1 else many} in {where}: {first_of([_words(row) for row in rows], count)}."
 
 
 def _words(row: Row) -> str:
