@@ -13,7 +13,7 @@ from ...imaging.guards.withheld import withhold_header_values
 from .downloads import Meter
 from .found import SERIES_ELEMENTS, STUDY_ELEMENTS, Found, SeriesFound, StudyFound, newest_first, series_of, study_of
 from .nodes import Node
-from .web import CONNECT_S, READ_S, WAIT_S, missing_extra, tls_context, unreached
+from .reaching import CONNECT_S, READ_S, WAIT_S, missing_extra, tls_context, unreached
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -122,8 +122,11 @@ class Dimse:
             (folder / f"{meter.files:06d}.dcm").write_bytes(content)
             return _DONE
 
-        contexts = [_context(Get, _SYNTAXES[:2]), *(_context(one, _SYNTAXES) for one in _CLASSES)]
-        roles = [build_role(one, scp_role=True) for one in _CLASSES]
+        own = self._class_of(study_uid, series_uid)
+        # A context for each syntax of the series' own class: the archive then sends files as they are stored.
+        contexts = [_context(Get, _SYNTAXES[:2]), *(_context(own, (syntax,)) for syntax in _SYNTAXES)]
+        contexts += [_context(one, _SYNTAXES) for one in _CLASSES if one != own]
+        roles = [build_role(one, scp_role=True) for one in dict.fromkeys((own, *_CLASSES))]
         wanted = _dataset("SERIES", {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid})
         with self._associated(contexts, roles=roles, handlers=[(evt.EVT_C_STORE, keep)]) as link:
             for status, _ in link.send_c_get(wanted, Get):
@@ -135,8 +138,6 @@ class Dimse:
                     self._settle(status, "C-GET")
         if stopped:
             raise stopped[0]
-        if not meter.files:
-            raise BadCall(f"'{self.node.name}' has no such series. Call list_files(root='{self.node.address}').")
         return meter.files
 
     def store(self, study_uid: str, files: Sequence[Path], meter: Meter) -> None:
@@ -161,6 +162,23 @@ class Dimse:
                         "segmentations and structure sets."
                     ) from None
                 self._settle(status, "C-STORE")
+
+    def _class_of(self, study_uid: str, series_uid: str) -> str:
+        """SOP class of a series, by its first instance.
+
+        Raises:
+            BadCall: there is none.
+        """
+        asked = {
+            "StudyInstanceUID": study_uid,
+            "SeriesInstanceUID": series_uid,
+            "SOPInstanceUID": "",
+            "SOPClassUID": "",
+        }
+        for facts in self._found("IMAGE", asked, 1):
+            values = (facts.get("00080016") or {}).get("Value") or [_CLASSES[0]]
+            return str(values[0])
+        raise BadCall(f"'{self.node.name}' has no such series. Call list_files(root='{self.node.address}').")
 
     def _found(self, level: str, asked: Mapping[str, str], most: int) -> list[Mapping[str, Any]]:
         from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as Find

@@ -63,7 +63,7 @@ class Meter:
         if self.bytes > self.most_bytes:
             raise BadCall(
                 f"The {self._what} is larger than {self.most_bytes / 1e9:.3g} GB, which one download from '{self.name}' may "
-                f"have. Take a smaller one{', or raise most_gb of the archive' if self._what == 'series' else ''}."
+                f"have. Take a smaller one{', make room, or raise most_gb of the archive' if self._what == 'series' else ''}."
             )
 
     def add_file(self) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,21 +17,15 @@ from ...imaging.errors import BadCall, OstensorError, Unavailable
 from ...imaging.guards.withheld import withhold_header_values
 from .downloads import Meter
 from .nodes import Keys, Node
+from .reaching import CONNECT_S, READ_S, WAIT_S, basic, bearer, missing_extra, tls_context, unreached, whose_key
 
 if TYPE_CHECKING:
     import httpx
 
 Params = Mapping[str, str | list[str]]
-INSTALL = "pip install 'ostensor[archive]'"
-CONNECT_S, READ_S, WAIT_S = 5.0, 10.0, 60.0  # to connect; for an answer; for the next bytes of a series being packed
 _WATCH_S = 0.2  # between looks whether the caller has left
 _REDIRECTS = 3
 _MOST_JSON = 64 * 1024**2
-
-
-def missing_extra(package: str, name: str) -> Unavailable:
-    """What to do where a package of the extra is not installed."""
-    return Unavailable(f"The archive '{name}' needs the package {package}, which is not installed. Run: {INSTALL}")
 
 
 class Web:
@@ -54,8 +47,8 @@ class Web:
         withhold_header_values()  # httpx logs addresses, and searches have patient IDs in them
         self.node = node
         self._client = httpx.Client(
-            headers={"User-Agent": "ostensor", **_bearer(node, keys)},
-            auth=_basic(node, keys),
+            headers={"User-Agent": "ostensor", **bearer(node, keys)},
+            auth=basic(node, keys),
             timeout=httpx.Timeout(READ_S, connect=CONNECT_S, read=READ_S),
             verify=tls_context(node),
             trust_env=False,  # no proxy and no .netrc learns of it
@@ -165,7 +158,7 @@ class Web:
         if 200 <= status < 300:
             return
         if status in (401, 403):
-            raise Unavailable(f"'{name}' refuses access ({status}). {_whose_key(self.node)}")
+            raise Unavailable(f"'{name}' refuses access ({status}). {whose_key(self.node)}")
         if status in (404, 410) and missing:
             do = "Check its id" if self.node.kind == "fhir" else f"Call list_files(root='{self.node.address}')"
             raise BadCall(f"'{name}' has no {missing} ({status}). {do}.")
@@ -173,6 +166,8 @@ class Web:
             raise Unavailable(
                 f"'{name}' has no such service ({status}): its url is not the root of it. Run: {self._check}."
             )
+        if status == 409:
+            raise Unavailable(f"'{name}' stored none of it ({status}). Ask whoever runs it which objects it takes.")
         if status == 413:
             raise BadCall(f"'{name}' takes nothing that large ({status}). Send fewer masks at once.")
         if status in (429, 503):
@@ -231,42 +226,6 @@ class Web:
             raise Unavailable(words)
 
 
-def unreached(name: str, error: BaseException) -> str:
-    """Why no connection came about, by what lies behind an error."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ssl.SSLCertVerificationError):
-            return (
-                f"The certificate of '{name}' is not trusted. Name the hospital's authority in ca_file of the archive; "
-                "verify_tls = false only where the network itself is trusted."
-            )
-        if isinstance(seen, ssl.SSLError):
-            return f"'{name}' speaks no TLS that we accept. Check scheme and port of its url."
-        if isinstance(seen, socket.gaierror):
-            return f"The host of '{name}' is not known to this machine's DNS. Check its url, or the network."
-        if isinstance(seen, ConnectionRefusedError):
-            return f"Nothing listens where '{name}' should be (connection refused). Is it up? Check host and port."
-        seen = seen.__cause__ or seen.__context__
-    return f"'{name}' cannot be reached. Is it up, and can this machine reach it? Run: ostensor archives check {name}."
-
-
-def tls_context(node: Node) -> ssl.SSLContext:
-    """How certificates are checked.
-
-    Raises:
-        Unavailable: the file of the authority cannot be read.
-    """
-    try:
-        context = ssl.create_default_context(cafile=node.ca_file or None)
-    except OSError:  # ssl.SSLError among them
-        raise Unavailable(
-            f"ca_file of '{node.name}' cannot be read. Give a PEM file with the authority's certificate."
-        ) from None
-    if not node.verify_tls:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
-
-
 @contextmanager
 def _stoppable(answer: httpx.Response, meter: Meter | None) -> Iterator[None]:
     """Hang up on an answer when the meter is over, also while nothing comes."""
@@ -306,31 +265,3 @@ def _origin(url: str) -> tuple[str, str, int]:
     except ValueError:
         port = -1
     return parts.scheme.lower(), (parts.hostname or "").lower(), port
-
-
-def _whose_key(node: Node) -> str:
-    variable = node.token_env or node.password_env
-    if variable:
-        return f"The variable {variable} holds its key: check it, and what the account may do."
-    return (
-        "No key is configured for it: ostensor archives add NAME … --token-env VARIABLE (or --user and --password-env)."
-    )
-
-
-def _key(variable: str, node: Node, keys: Keys) -> str:
-    found = (keys(variable) or "").strip()
-    if not found:
-        raise Unavailable(
-            f"The variable {variable}, which holds the key of '{node.name}', is not set. Set it where the server starts."
-        )
-    if not found.isascii() or not found.isprintable():
-        raise Unavailable(f"The variable {variable} holds characters that no key has. Set it to the key alone.")
-    return found
-
-
-def _bearer(node: Node, keys: Keys) -> dict[str, str]:
-    return {"Authorization": f"Bearer {_key(node.token_env, node, keys)}"} if node.token_env else {}
-
-
-def _basic(node: Node, keys: Keys) -> tuple[str, str] | None:
-    return (node.user, _key(node.password_env, node, keys)) if node.password_env else None

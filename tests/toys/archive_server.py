@@ -98,6 +98,8 @@ class _Answering(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.server.asked.append(self.path)
         body = self._body()
+        if self.path.endswith(f"/studies/{self.server.faults.get('store studies')}"):
+            self.server.faults["store"] = "refuses"
         if self._failed("store"):
             return
         boundary = re.search(r"boundary=([^;]+)", self.headers["Content-Type"])

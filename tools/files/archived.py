@@ -56,6 +56,15 @@ class Listed:
         return f"{self.node.address}/{self.study}/{alias}"
 
 
+def archive_addresses(desk: Desk) -> tuple[list[str], str]:
+    """Addresses of the configured archives, and a sentence about them; a file that is wrong leaves the roots alone."""
+    try:
+        found = [node.address for node in desk.archives.nodes.values()]
+    except BadCall as error:
+        return [], f" No archive can be named: {error}"
+    return found, f" Archives to name as root: {', '.join(found)}." if found else ""
+
+
 def list_archive(desk: Desk, call: Call, root: str, pattern: str | None, limit: int) -> Answer:
     """Studies of an archive, newest first, or the series of one study."""
     address, node = desk.archives.find(root)

@@ -13,7 +13,7 @@ from ...imaging.guards.doors import Door
 from ...imaging.imports.name_tables import structure_in
 from ...store.archives.addresses import is_address
 from ..desk.desk import Answer, Call, Desk
-from .archived import list_archive
+from .archived import archive_addresses, list_archive
 from .naming import is_structure_name
 from .results import FilesResult
 from .wording import first_of, fits
@@ -59,12 +59,11 @@ def list_files(
     rows = [as_row(desk, entry) for entry in entries[:limit]]
     more, complete = len(entries) - len(rows), all(one.complete for one in found)
     counts = _folders(desk, entries) if more else {}
-    archives = [] if root else [node.address for node in desk.archives.nodes.values()]
+    archives, note = ([], "") if root else archive_addresses(desk)
     result = FilesResult(roots=[*desk.roots.names, *archives], files=rows, more=more, folders=counts, complete=complete)
     where = f"below '{root}'" if root else f"in {', '.join(desk.roots.names)}"
     text = said(entries, rows, f"{where}{f' like {pattern!r}' if pattern else ''}", complete=complete)
-    if archives:
-        text += f" Archives to name as root: {', '.join(archives)}."
+    text += note
     return Answer(f"{text} Name one of `folders` as root to see more." if counts else text, result)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...imaging.errors import BadCall
+from ...imaging.errors import BadCall, OstensorError
 from ...imaging.exports import Written
 from ...store.archives.downloads import Meter, private_download
 from ...store.archives.nodes import Node
@@ -41,10 +41,16 @@ def send(
                     "Name the archive that the scan came from, or a folder."
                 ) from None
         written = [(row, studies[image_id]) for image_id in images for row in write(place, image_id)]
+        stored = 0
         for uid in dict.fromkeys(studies.values()):
             files = list(dict.fromkeys(row.path for row, of in written if of == uid))
             call.report(0.8, f"storing {len(files)} objects in {node.name}")
-            archive.store(uid, files, meter)
+            try:
+                archive.store(uid, files, meter)
+            except OstensorError as error:
+                before = f" {stored} objects of other studies were stored before it." if stored else ""
+                raise type(error)(f"{error}{before}") from None
+            stored += len(files)
         return [(row, _address(desk, node, uid, row.path)) for row, uid in written]
 
 

@@ -44,6 +44,7 @@ class Scp:
             found = pydicom.Dataset()
             found.StudyInstanceUID, found.StudyDate, found.PatientName = STUDY, "20210304", SECRETS[0]
             found.ModalitiesInStudy, found.StudyDescription = ["CT", "SR"], "CT HEAD Secret"
+            found.SOPClassUID = self.slices[0].SOPClassUID
             found.SeriesInstanceUID, found.Modality, found.NumberOfSeriesRelatedInstances = SERIES, "CT", 5
             if self.faults.get("answers"):
                 found.StudyInstanceUID = f"{STUDY}.{len(self.asked)}.{_ + 1}"

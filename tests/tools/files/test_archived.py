@@ -23,9 +23,11 @@ from mcp import Client
 from ostensor.imaging.errors import BadCall, OstensorError, Unavailable
 from ostensor.imaging.volume import Mask
 from ostensor.server.mcp.server import build_server
+from ostensor.store.archives import web
 from ostensor.store.archives.nodes import ArchiveAccess, Node, write_nodes
 from ostensor.tools.desk.desk import Call, Desk
 from ostensor.tools.desk.settings import Settings
+from ostensor.tools.files.archived import downloaded, list_series
 from ostensor.tools.running import run_named, use
 
 from ...imaging import made_dicom
@@ -310,6 +312,15 @@ def test_every_fault_is_told_with_what_to_do(
         assert not list((desk.settings.store / "archives" / "downloads").glob("*"))
 
 
+def test_an_archive_that_falls_silent_is_given_up(
+    toy: ArchiveServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "READ_S", 0.5)
+    toy.faults["search"] = "silent"
+    with Desk(configure(settings, toy_node(toy))) as desk, pytest.raises(Unavailable, match="stopped answering"):
+        use(desk, "list_files", root="dicomweb://toy")
+
+
 def test_a_redirect_within_the_host_is_followed(toy: ArchiveServer, settings: Settings) -> None:
     node = toy_node(toy, url=f"{toy.rest}/elsewhere/dicom-web")
     with Desk(configure(settings, node)) as desk:
@@ -509,6 +520,62 @@ def test_where_a_package_is_missing_it_is_named(
             monkeypatch.setitem(sys.modules, package, None)
             with pytest.raises(Unavailable, match=rf"needs the package {package}.*pip install 'ostensor\[archive\]'"):
                 use(desk, "list_files", root=root)
+
+
+def test_a_file_of_archives_that_is_wrong_leaves_the_roots_alone(settings: Settings) -> None:
+    file = settings.store.parent / "archives.toml"
+    file.write_text("[archives.x]\nkind = 'ftp'", encoding="utf-8")
+    with Desk(replace(settings, archives=ArchiveAccess(file))) as desk:
+        answer = use(desk, "list_files")
+        assert [row["path"] for row in answer.result.files] == ["ct.nii.gz"]
+        assert "No archive can be named: The archive 'x' is of kind 'ftp'" in answer.text
+        with pytest.raises(BadCall, match="is of kind 'ftp'"):
+            use(desk, "open_image", path="dicomweb://x/1.2.3")
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80"])
+@pytest.mark.parametrize("kind", ["dicomweb", "dimse"])
+def test_compressed_series_come_as_they_are_stored(
+    kind: str, syntax: str, orthanc: Orthanc, settings: Settings, tmp_path: Path
+) -> None:
+    """RLE and JPEG-LS; the voxels are those that were compressed."""
+    if kind == "dimse":
+        pytest.importorskip("pynetdicom", reason="needs pynetdicom: pip install 'ostensor[archive]'")
+    number = f"{syntax.rpartition('.')[2]}{len(kind)}"
+    uids = {"StudyInstanceUID": f"1.2.840.999.900{number}", "SeriesInstanceUID": f"1.2.840.999.901{number}"}
+    slices = scan(PatientID="4713", **uids)
+    wanted = voxels(slices)
+    for place, one in enumerate(slices):
+        one.compress(syntax, encoding_plugin="pyjpegls" if syntax.endswith("80") else "pydicom")
+        one.save_as(tmp_path / f"{place}.dcm", enforce_file_format=True)
+        orthanc.upload(tmp_path / f"{place}.dcm")
+    web_node = Node("pacs", "dicomweb", orthanc.url, user=USER, password_env="ORTHANC_PASSWORD")
+    old_node = Node("pacs", "dimse", host="127.0.0.1", port=orthanc.port, aet="ORTHANC")
+    with Desk(configure(settings, web_node if kind == "dicomweb" else old_node)) as desk:
+        listed = list_series(desk, f"{kind}://pacs/{uids['StudyInstanceUID']}")
+        with downloaded(desk, Call(), listed) as folder:
+            assert {str(pydicom.dcmread(file).file_meta.TransferSyntaxUID) for file in folder.iterdir()} == {syntax}
+        opened = use(desk, "open_image", path=f"{kind}://pacs/{uids['StudyInstanceUID']}").result
+        found = np.asarray(desk.store.volume(opened.image_id).array)
+        assert found.shape == wanted.shape
+        np.testing.assert_array_equal(np.sort(found, axis=None), np.sort(wanted, axis=None))
+
+
+def test_what_was_stored_before_a_refusal_is_told(toy: ArchiveServer, settings: Settings) -> None:
+    other = scan(
+        StudyInstanceUID="1.2.840.999.55", SeriesInstanceUID="1.2.840.999.56", FrameOfReferenceUID="1.2.840.999.57"
+    )
+    toy.add(*other)
+    toy.faults["store studies"] = "1.2.840.999.55"
+    with Desk(configure(settings, toy_node(toy))) as desk:
+        masks = [
+            segmented(desk, f"dicomweb://toy/{uids}")[1]
+            for uids in ("1.2.840.999.1/1.2.840.999.2", "1.2.840.999.55/1.2.840.999.56")
+        ]
+        with pytest.raises(
+            Unavailable, match=r"stored 0 of 1 objects.* 1 objects of other studies were stored before it"
+        ):
+            use(desk, "export", mask_ids=masks, folder="dicomweb://toy", format="dicom_seg")
 
 
 def test_the_recorded_call_says_no_patient(toy: ArchiveServer, settings: Settings) -> None:
