@@ -144,6 +144,7 @@ def test_what_goes_wrong_is_told_and_nothing_leaves_the_host(
     with pytest.raises(kind, match=words) as told:
         read_record(archives(server, tmp_path).record(f"fhir://ehr/Patient/{PATIENT}"))
     assert not any(one in str(told.value) for one in PRIVATE)
+    assert len(server.asked) <= 3
 
 
 @pytest.mark.parametrize(

@@ -321,6 +321,17 @@ def test_an_archive_that_falls_silent_is_given_up(
         use(desk, "list_files", root="dicomweb://toy")
 
 
+def test_no_proxy_of_the_environment_learns_of_it(
+    toy: ArchiveServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with Desk(configure(settings, toy_node(toy))) as desk:
+        assert len(rows(desk, "dicomweb://toy")) == 1
+
+
 def test_a_redirect_within_the_host_is_followed(toy: ArchiveServer, settings: Settings) -> None:
     node = toy_node(toy, url=f"{toy.rest}/elsewhere/dicom-web")
     with Desk(configure(settings, node)) as desk:
