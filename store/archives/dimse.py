@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,6 +51,8 @@ class Dimse:
         except ImportError:
             raise missing_extra("pynetdicom", node.name) from None
         withhold_header_values()  # it logs data sets
+        if hasattr(select, "poll"):
+            pynetdicom.transport.select = _Polling
         pynetdicom._config.LOG_REQUEST_IDENTIFIERS = pynetdicom._config.LOG_RESPONSE_IDENTIFIERS = False
         self.node = node
 
@@ -258,6 +261,22 @@ class Dimse:
             f"'{self.node.name}' did not complete {what} (DICOM status {code:04X}H). Ask whoever runs it whether "
             f"'{self.node.calling}' may do that."
         )
+
+
+class _Polling:
+    """`select.select` for pynetdicom, whose own refuses file descriptors past 1023: a server of many callers has more."""
+
+    @staticmethod
+    def select(
+        reading: Sequence[socket.socket], writing: Sequence[Any], odd: Sequence[Any], timeout: float
+    ) -> tuple[list[socket.socket], list[Any], list[Any]]:
+        """The sockets that may be read, within seconds; the other lists are empty, as pynetdicom's are."""
+        del writing, odd
+        poll = select.poll()
+        for one in reading:
+            poll.register(one, select.POLLIN)
+        ready = {number for number, _ in poll.poll(timeout * 1000)}
+        return [one for one in reading if one.fileno() in ready], [], []
 
 
 def _verification() -> Any:

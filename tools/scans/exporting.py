@@ -51,6 +51,7 @@ def export(
     Only when the user wants files. A file of the same masks is replaced. stl: surface in mm, LPS. dicom_seg, rtstruct
     and stl need a scan with known voxel size. Example: export(mask_ids=["msk_0123456789ab"], folder=".", format="dicom_seg")
     """
+    target = None if is_address(folder) else _folder(desk, folder)
     records = [desk.store.mask_record(mask_id) for mask_id in dict.fromkeys(mask_ids)]
     images = list(dict.fromkeys(record.image_id for record in records))
 
@@ -72,10 +73,10 @@ def export(
                 report=report,
             )
 
-    if is_address(folder):
+    if target is None:
         written = send(desk, call, folder, images, format, write)
     else:
-        written = _into_folder(desk, folder, images, write)
+        written = _into_folder(desk, target, images, write)
     files = [
         FileRow(
             mask_id=row.mask_id,
@@ -93,11 +94,15 @@ def export(
     return Answer(_sentence(files, worst, offset), result)
 
 
-def _into_folder(desk: Desk, folder: str, images: Sequence[str], write: Write) -> list[tuple[Written, str]]:
-    """What was written, each with its path."""
+def _folder(desk: Desk, folder: str) -> Path:
     target = desk.roots.inside(folder)
     if not target.is_dir():
         raise BadCall(f"'{target.name}' is a file. A folder is needed. Give an existing folder inside a root.")
+    return target
+
+
+def _into_folder(desk: Desk, target: Path, images: Sequence[str], write: Write) -> list[tuple[Written, str]]:
+    """What was written, each with its path."""
     written: list[Written] = []
     for image_id in images:
         with desk.roots.held(target) as place:

@@ -1,8 +1,10 @@
 """DIMSE against pynetdicom's own server side, with faults; the exchange with Orthanc is in tests/tools/files/test_archived.py."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,14 @@ def test_a_series_arrives_as_it_is_stored(scp: Scp, tmp_path: Path) -> None:
     assert {uid: one.PixelData for uid, one in back.items()} == {
         str(one.SOPInstanceUID): one.PixelData for one in scp.slices
     }
+
+
+def test_a_process_with_many_open_files_still_speaks(scp: Scp) -> None:
+    """pynetdicom's own `select` refuses descriptors past 1023."""
+    with ExitStack() as held:
+        for _ in range(1100):
+            held.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        assert "answers" in Dimse(scp.node()).check()
 
 
 def test_objects_are_stored(scp: Scp, tmp_path: Path) -> None:
