@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow test-engines engines check conformance node format docs clean
+.PHONY: demo test test-slow test-engines engines check conformance node orthanc format docs clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -31,6 +31,11 @@ $(VENV)/node/.ready: tests/node/package.json $(VENV)/.ready
 	touch $@
 
 node: $(VENV)/node/.ready
+
+# Debian's archive for the tests of docs/archives.md; it is started by them alone, so no service of it is.
+orthanc:
+	test -x /usr/sbin/Orthanc -a -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so || { apt-get update -q && \
+	RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends orthanc orthanc-dicomweb; }
 
 conformance: $(VENV)/node/.ready
 	$(BIN)/python -m pytest tests/conformance

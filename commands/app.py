@@ -18,6 +18,9 @@ from . import (
     agents as cli_agents,
 )
 from . import (
+    archives as cli_archives,
+)
+from . import (
     index as cli_index,
 )
 from . import (
@@ -35,6 +38,7 @@ from . import (
 from .batch import batch
 from .engines.app import app as engines_app
 from .options import (
+    ArchivesOption,
     ParaphraserOption,
     PurposeOption,
     RootOption,
@@ -55,6 +59,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_store.app, name="store")
+app.add_typer(cli_archives.app, name="archives")
 app.add_typer(cli_tokens.app, name="tokens")
 app.add_typer(cli_index.app, name="index")
 app.add_typer(engines_app, name="engines")
@@ -113,6 +118,7 @@ def serve(
     http_config: Annotated[Path | None, typer.Option(help="TOML file with the other HTTP settings.")] = None,
     record: Annotated[Path | None, typer.Option(help="Record the calls into a cassette, written at the end.")] = None,
     paraphraser: ParaphraserOption = "",
+    archives: ArchivesOption = None,
 ) -> None:
     """Serve the tools over MCP."""
     from ..server.cassettes.cassette import recording
@@ -121,7 +127,7 @@ def serve(
 
     limits = {"device": device, "threads": threads, "memory_mb": memory_mb, "paraphraser": paraphraser}
     web = None if http is None else http_settings(http, http_config, auth=auth, workers=workers)
-    with opened_desk(store, root, toolsets, purpose, **limits) as desk, recording(desk, record):
+    with opened_desk(store, root, toolsets, purpose, archives, **limits) as desk, recording(desk, record):
         serve_mcp(desk, web)
 
 
@@ -135,6 +141,7 @@ def call(
     root: RootOption = None,
     purpose: PurposeOption = "research",
     paraphraser: ParaphraserOption = "",
+    archives: ArchivesOption = None,
 ) -> None:
     """Call one tool and print its answer; exit status 1 on an error."""
     try:
@@ -143,7 +150,7 @@ def call(
         raise BadCall(f'--args is not JSON: {error}. Write e.g. --args \'{{"path": "ct.nii.gz"}}\'.') from None
     if not isinstance(arguments, dict):
         raise BadCall('--args must be a JSON object, e.g. \'{"path": "ct.nii.gz"}\'.')
-    with opened_desk(store, root, "all", purpose, paraphraser=paraphraser) as desk:
+    with opened_desk(store, root, "all", purpose, archives, paraphraser=paraphraser) as desk:
         answer = used(desk, tool, arguments)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
@@ -173,11 +180,11 @@ def view(
 
 
 @app.command()
-def doctor(store: StoreOption = None, root: RootOption = None) -> None:
+def doctor(store: StoreOption = None, root: RootOption = None, archives: ArchivesOption = None) -> None:
     """Say what works here, what does not, and what to do about it; exit status 1 when something needs care."""
     from .doctor import examine
 
-    findings = examine(opened_desk(store, root, None, "research"))
+    findings = examine(opened_desk(store, root, None, "research", archives))
     console = Console()
     for finding in findings:
         console.print(

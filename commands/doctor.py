@@ -29,7 +29,7 @@ class Finding:
 def examine(desk: Desk) -> list[Finding]:
     """Run every check."""
     with desk:
-        return [*_machine(), *_packages(), *_store(desk), *_models()]
+        return [*_machine(), *_packages(), *_store(desk), *_archives(desk), *_models()]
 
 
 def _machine() -> Iterator[Finding]:
@@ -65,6 +65,15 @@ def _store(desk: Desk) -> Iterator[Finding]:
     )
     for root in desk.settings.roots:
         yield Finding(root.is_dir(), f"root {root}")
+
+
+def _archives(desk: Desk) -> Iterator[Finding]:
+    """Whether each configured archive answers."""
+    for node in desk.archives.nodes.values():
+        try:
+            yield Finding(True, f"archive {node.address}: {desk.archives.check(node)}")
+        except OstensorError as error:
+            yield Finding(False, f"archive {node.address}: {error}")
 
 
 def _models() -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from ..store.archives.nodes import ArchiveAccess
 from ..tools.desk.desk import Answer, Call, Desk
-from ..tools.desk.settings import DEFAULT_TOOLSETS, Purpose, Settings, default_store
+from ..tools.desk.settings import DEFAULT_TOOLSETS, Purpose, Settings, default_archives, default_store
 
 StoreOption = Annotated[Path | None, typer.Option(help="Folder of the store; default: a per-user folder.")]
 RootOption = Annotated[
@@ -29,12 +31,26 @@ ParaphraserOption = Annotated[
 ]
 
 
+ArchivesOption = Annotated[Path | None, typer.Option(help="TOML file of archives; default: a per-user file.")]
+
+
+def environment(variable: str) -> str | None:
+    """The value of a variable that an archive names for its key."""
+    return os.environ.get(variable)
+
+
 def opened_desk(
-    store: Path | None, root: list[Path] | None, toolsets: str | None, purpose: Purpose, **limits: Any
+    store: Path | None,
+    root: list[Path] | None,
+    toolsets: str | None,
+    purpose: Purpose,
+    archives: Path | None = None,
+    **limits: Any,
 ) -> Desk:
     """A desk for these options.
 
     Args:
+        archives: file of archives; None for the per-user file.
         limits: `device`, `threads` and `memory_mb` of the worker (`Settings`).
 
     Raises:
@@ -42,7 +58,12 @@ def opened_desk(
     """
     names = tuple(part.strip() for part in toolsets.split(",")) if toolsets else DEFAULT_TOOLSETS
     roots = tuple(root) if root else (Path.cwd(),)
-    return Desk(Settings(store=store or default_store(), roots=roots, toolsets=names, purpose=purpose, **limits))
+    access = ArchiveAccess(archives or default_archives(), environment)
+    return Desk(
+        Settings(
+            store=store or default_store(), roots=roots, toolsets=names, purpose=purpose, archives=access, **limits
+        )
+    )
 
 
 def used(desk: Desk, tool: str, arguments: Mapping[str, Any]) -> Answer:

@@ -28,8 +28,8 @@ _TRIES = 3  # to keep an array while somebody else cleans up
 # What lies in the folder, made here, by the server (uploads, callers, keys, limits) or by agents; earlier versions left
 # it readable. Other files of the folder are not ours to change.
 _OURS = (
-    "catalogue.sqlite*", "audit.jsonl", "arrays", "sources", "uploads", "callers", "agent", "index", "tokens.json",
-    "http.key", "limits.sqlite*",
+    "catalogue.sqlite*", "audit.jsonl", "arrays", "sources", "uploads", "callers", "agent", "index", "archives",
+    "tokens.json", "http.key", "limits.sqlite*",
 )  # fmt: skip
 
 

@@ -25,7 +25,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "server": frozenset({"imaging", "store", "models", "tools"}),
     "agents": frozenset({"imaging", "retrieval", "tools", "server"}),
     "benchmarks": frozenset({"imaging", "retrieval", "models", "training", "tools", "server", "agents"}),
-    "commands": frozenset({"imaging", "retrieval", "models", "training", "tools", "server", "agents", "benchmarks"}),
+    "commands": frozenset(
+        {"imaging", "retrieval", "store", "models", "training", "tools", "server", "agents", "benchmarks"}
+    ),
 }
 MOST = 12  # modules in a folder, without __init__ and __main__
 PROTOCOLS = {"mcp", "mcp_types", "starlette", "uvicorn", "typer", "httpx"}  # no tool knows them

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from ..imaging.errors import BadCall, OstensorError, as_one_of_ours, log_crash
 from ..models.interface import Cancelled
 from ..retrieval.anatomy.structures import UnknownStructure
+from ..store.archives.addresses import without_patients
 from .desk.desk import Answer, Call, Desk
 from .desk.doubts import with_doubts
 from .desk.tool import Tool
@@ -73,9 +74,10 @@ def run_tool(entry: Tool, desk: Desk, call: Call, arguments: Mapping[str, Any]) 
         outcome = str(found)
         raise found from None
     finally:
-        desk.store.write_audit(entry.name, dict(arguments), outcome)
+        noted = without_patients(arguments)
+        desk.store.write_audit(entry.name, noted, outcome)
         if desk.recorder is not None:
-            desk.recorder.note(entry, arguments, answer, "" if answer is not None else outcome)
+            desk.recorder.note(entry, noted, answer, "" if answer is not None else outcome)
     assert answer is not None
     return answer
 

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from ..errors import bare_trace
 
-LIBRARIES = ("pydicom", "highdicom", "nibabel")
+LIBRARIES = ("pydicom", "highdicom", "nibabel", "pynetdicom", "httpx", "httpcore")
 _WORD = re.compile(r"[A-Z][A-Za-z0-9]{3,}")
 _TAG = re.compile(r"\(([0-9A-Fa-f]{4}), ?([0-9A-Fa-f]{4})\)|\btag ([0-9A-Fa-f]{4})([0-9A-Fa-f]{4})\b")
 _CATEGORY = re.compile(r"\S+:\d+: ([A-Z]\w*Warning): ")  # as `logging.captureWarnings` has them

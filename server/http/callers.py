@@ -114,7 +114,10 @@ class Callers:
             files = kept / "files"
             make_folder(files)
             roots = (files, *map(Path, self.http.shared_roots))
-            settings = replace(self.desk.settings, store=kept / "store", roots=roots, toolsets=toolsets)
+            archives = replace(self.desk.settings.archives, shared_only=True)
+            settings = replace(
+                self.desk.settings, store=kept / "store", roots=roots, toolsets=toolsets, archives=archives
+            )
             first = Desk(settings, host=self.desk)
             first.store.quota = Quota(kept, self.http.quota_mb * _MB)
         if owner not in self._desks:

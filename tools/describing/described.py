@@ -53,7 +53,7 @@ def segment_described(
     model: Annotated[
         str,
         Field(
-            description="'auto'; 'sat': named structures and areas in them; 'flans', 'lsms' or an engine: networks that read."
+            description="'auto'; 'sat': named structures and areas in them; 'flans', 'lsms', an engine: read sentences."
         ),
     ] = "auto",
     scope: Annotated[

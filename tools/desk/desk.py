@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # a server lists its tools before it needs any of these
 
     from ...models.card import Purpose as CardPurpose
     from ...retrieval.anatomy.structures import StructureTable
+    from ...store.archives.archives import Archives
     from ...store.store import Store
     from ...workers.local import LocalWorkers
     from .job_threads import Jobs
@@ -139,6 +140,13 @@ class Desk:
         from .knowledge import Knowledge
 
         return Knowledge(self.settings.store)
+
+    @cached_property
+    def archives(self) -> Archives:
+        """The archives this desk may ask, and what studies are called in its store."""
+        from ...store.archives.archives import Archives
+
+        return Archives(self.settings.archives, self.settings.store / "archives")
 
     @cached_property
     def paraphraser(self) -> Paraphrase | None:

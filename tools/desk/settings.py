@@ -9,6 +9,7 @@ from typing import Literal
 import platformdirs
 
 from ...imaging.errors import BadCall
+from ...store.archives.nodes import NO_ARCHIVES, ArchiveAccess
 
 Purpose = Literal["research", "commercial"]
 TOOLSETS = ("core", "clinical", "language", "interactive", "examples", "synthesis", "viewer")
@@ -31,6 +32,7 @@ class Settings:
         memory_mb: what one job may need, by estimate; None does not limit it.
         factory: what loads a model in the worker, "module:function".
         paraphraser: chat model that says prompts in other words, "provider:name"; "" for none.
+        archives: nodes of a hospital that may be asked; none unless a file names some.
     """
 
     store: Path
@@ -42,6 +44,7 @@ class Settings:
     memory_mb: int | None = None
     factory: str = "ostensor.models.load:load_predictor"
     paraphraser: str = ""
+    archives: ArchiveAccess = NO_ARCHIVES
 
     def __post_init__(self) -> None:
         """Refuse unknown toolsets and purposes."""
@@ -55,3 +58,8 @@ class Settings:
 def default_store() -> Path:
     """The per-user folder."""
     return Path(platformdirs.user_data_dir("ostensor", appauthor=False))
+
+
+def default_archives() -> Path:
+    """The per-user file of archives."""
+    return Path(platformdirs.user_config_dir("ostensor", appauthor=False)) / "archives.toml"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -22,8 +22,8 @@ from ...imaging.volume import Mask
 from ...store.records import ImageRecord
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import Provenance
+from .archived import Local, masks_at
 from .naming import Named, Namer, private_words
-from .paths import found_path
 from .results import ImportedRow, ImportResult
 
 _VOXEL_BYTES = 8  # the file's layer, the same on the image, and a mask of it, of a byte or two each
@@ -40,7 +40,7 @@ def import_mask(
     labels: Annotated[
         dict[str, str] | None, Field(description="Names, by number or the file's name: {'1': 'liver'}.")
     ] = None,
-    resample: Annotated[bool, Field(description="Take nearest voxels if the file lies on another grid.")] = False,
+    resample: Annotated[bool, Field(description="Nearest voxels, if its grid is another.")] = False,
 ) -> Answer:
     """Import masks made elsewhere as msk_ handles on an image.
 
@@ -49,7 +49,14 @@ def import_mask(
     frame of reference are refused. Verdict "imported": somebody drew it, nothing was judged.
     Example: import_mask(path="seg.nii.gz", image_id="img_0123456789ab")
     """
-    found = found_path(desk, path, "import_mask")
+    with masks_at(desk, call, path) as local:
+        return _imported(desk, call, local, image_id, labels or {}, resample=resample)
+
+
+def _imported(
+    desk: Desk, call: Call, local: Local, image_id: str, labels: Mapping[str, str], *, resample: bool
+) -> Answer:
+    found = local.path
     image = desk.store.image(image_id)
     source = desk.store.sources.get(image_id)
     call.report(0.05, "reading")
@@ -63,8 +70,8 @@ def import_mask(
             )
         return check_belongs(header, source, made_up_source(image_id, image.grid.shape[2], image.modality))
 
-    file = read_labels(found, image.grid, check, resample=resample, within=desk.roots.folders)
-    namer = Namer(desk.table, labels or {}, _private(source, file))
+    file = read_labels(found, image.grid, check, resample=resample, within=local.within)
+    namer = Namer(desk.table, labels, _private(source, file))
     namer.check(file.pieces)
     if not file.pieces:
         raise BadCall(f"'{found.name}' holds no label: every voxel is 0. Give the file with the masks.")

@@ -11,7 +11,9 @@ from pydantic import Field
 from ...imaging.errors import BadCall
 from ...imaging.guards.doors import Door
 from ...imaging.imports.name_tables import structure_in
+from ...store.archives.addresses import is_address
 from ..desk.desk import Answer, Call, Desk
+from .archived import archive_addresses, list_archive
 from .naming import is_structure_name
 from .results import FilesResult
 from .wording import first_of, fits
@@ -25,7 +27,10 @@ _MOST_FOLDERS = 40
 def list_files(
     desk: Desk,
     call: Call,
-    root: Annotated[str | None, Field(description="Name of one root, or a folder inside one; default: all.")] = None,
+    root: Annotated[
+        str | None,
+        Field(description="Root, folder inside one, or dicomweb://NAME?modality=CT; default: all."),
+    ] = None,
     pattern: Annotated[str | None, Field(description="Part of a path, or a pattern: '*.nii.gz'.")] = None,
     limit: Annotated[int, Field(description="At most so many rows.", ge=1, le=500)] = 50,
 ) -> Answer:
@@ -34,7 +39,8 @@ def list_files(
     Rows with use="import_mask" hold masks; the others are for open_image (with `series`, where given).
     Example: list_files(pattern="*ct*")
     """
-    del call
+    if root and is_address(root):
+        return list_archive(desk, call, root, pattern, limit)
     from ...imaging.listing.survey import SECONDS, survey
 
     folders = [_folder(desk, root)] if root else list(desk.roots.folders)
@@ -53,9 +59,11 @@ def list_files(
     rows = [as_row(desk, entry) for entry in entries[:limit]]
     more, complete = len(entries) - len(rows), all(one.complete for one in found)
     counts = _folders(desk, entries) if more else {}
-    result = FilesResult(roots=list(desk.roots.names), files=rows, more=more, folders=counts, complete=complete)
+    archives, note = ([], "") if root else archive_addresses(desk)
+    result = FilesResult(roots=[*desk.roots.names, *archives], files=rows, more=more, folders=counts, complete=complete)
     where = f"below '{root}'" if root else f"in {', '.join(desk.roots.names)}"
     text = said(entries, rows, f"{where}{f' like {pattern!r}' if pattern else ''}", complete=complete)
+    text += note
     return Answer(f"{text} Name one of `folders` as root to see more." if counts else text, result)
 
 

@@ -15,6 +15,7 @@ from ...models.prognosis.ehr import DISEASES
 from ...models.prognosis.predictor import MAX_MISSING, PrognosisModel, prognosis_models
 from ...models.prognosis.reading import ReadRecord, read_record
 from ...models.prognosis.tumour_measures import tumour_measures
+from ...store.archives.addresses import is_address
 from ..desk.desk import Answer, Call, Desk, allowed_use
 from ..desk.results import Provenance
 from .curve_picture import curve_png
@@ -43,7 +44,7 @@ def predict_prognosis(
         Field(
             description="One patient: {disease: 'kidney tumour'|'lung cancer', age_years, sex, t_stage, n_stage, "
             "m_stage, overall_stage, histology, grade, necrosis, tumour_size_cm, ...}; a FHIR R4 Bundle; a cohort's "
-            "own columns; or JSON or CSV text."
+            "own columns; JSON or CSV text; or fhir://NAME/Patient/ID."
         ),
     ],
     horizon: Annotated[
@@ -61,7 +62,7 @@ def predict_prognosis(
     `refused`: the patient is unlike the cohort, too much is missing or the scan shows no tumour. Never state it as
     certain; name cohort and C-index. Example: predict_prognosis(ehr={"disease": "lung cancer", "age_years": 66, "overall_stage": "II"})
     """
-    read = read_record(ehr)
+    read = read_record(_record(desk, call, ehr))
     inputs = [*([image_id] if image_id else []), *(mask_ids or [])]
     provenance = Provenance(tool="predict_prognosis", version=__version__, inputs=inputs)
     try:
@@ -74,9 +75,16 @@ def predict_prognosis(
             refused=refusal.text, reason=refusal.reason, ignored=list(read.ignored), provenance=provenance
         )
         return Answer(f"No prognosis is given: {refusal.text}", result)
-    del call
     nobodys = any(desk.store.image(one).synthetic for one in _images(desk, image_id, mask_ids or []))
     return _answer(model, read, values, measured, horizon, provenance, synthetic=nobodys)
+
+
+def _record(desk: Desk, call: Call, ehr: dict[str, Any] | str) -> Mapping[str, Any] | str:
+    """The record as it was given, or fetched from a configured FHIR server."""
+    if not isinstance(ehr, str) or not is_address(ehr):
+        return ehr
+    call.report(0.1, "asking for the record")
+    return desk.archives.record(ehr, call.cancelled)
 
 
 def _images(desk: Desk, image_id: str | None, mask_ids: list[str]) -> set[str]:

@@ -27,7 +27,7 @@ def check_report(
     desk: Desk,
     call: Call,
     image_id: Annotated[str, Field(description="From open_image.")],
-    report: Annotated[str, Field(description="The report in free English text, at most 200,000 characters.")],
+    report: Annotated[str, Field(description="Free English text, at most 200,000 characters.")],
     allow_synthetic: Annotated[bool, Field(description="Also judge on synthetic images.")] = False,
     wait_s: Annotated[float, Field(description="Seconds until a job_id comes instead.", ge=0, le=300)] = 20.0,
 ) -> Answer:

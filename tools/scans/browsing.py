@@ -84,9 +84,9 @@ def list_models(
 ) -> Answer:
     """List models: what each takes, which structures it claims, its measured Dice, licence and memory.
 
-    Use it to explain what is possible; model='auto' is usually right for segment. `dice` was measured by us on held-out
-    scans. `fidelity` to the published system: parity (same outputs on official weights), structural (as published),
-    reconstruction (parts unpublished), library (a library's own), own (ours), external (the user's engine). Example: list_models(structure="liver")
+    model='auto' is usually right for segment. `dice` was measured by us on held-out
+    scans. `fidelity`: parity (the official outputs), structural (built as published), reconstruction (parts unpublished),
+    library, own, external (your engine). Example: list_models(structure="liver")
     """
     del call
     cards = list(catalogue.catalogue())

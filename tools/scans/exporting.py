@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -15,9 +16,11 @@ from ...imaging.exports import Written, file_names, largest_offset_mm, smallest_
 from ...imaging.formats.segments import Segment
 from ...imaging.formats.structure_codes import structure_code
 from ...imaging.formats.table import MASK_FORMATS, mask_format
+from ...store.archives.addresses import is_address
 from ...store.records import ImageRecord, MaskRecord
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import ExportResult, FileRow
+from .sending import Write, send, would_store
 
 _UNKNOWN = "not known: imported from a file"  # what drew an imported mask, as written headers say it
 _PACKED = 8  # voxels to a byte, as segmentations and our packed files have them; counted anew when it is written
@@ -32,7 +35,9 @@ def export(
     desk: Desk,
     call: Call,
     mask_ids: Annotated[list[str], Field(description="Masks to write.", min_length=1, max_length=100)],
-    folder: Annotated[str, Field(description="Existing folder inside an allowed root; '.' is the first root.")] = ".",
+    folder: Annotated[
+        str, Field(description="Existing folder inside a root ('.': the first), or dicomweb://NAME to store there.")
+    ] = ".",
     format: Annotated[
         MaskFormat,
         Field(
@@ -46,21 +51,19 @@ def export(
     Only when the user wants files. A file of the same masks is replaced. stl: surface in mm, LPS. dicom_seg, rtstruct
     and stl need a scan with known voxel size. Example: export(mask_ids=["msk_0123456789ab"], format="dicom_seg")
     """
-    target = desk.roots.inside(folder)
-    if not target.is_dir():
-        raise BadCall(f"'{target.name}' is a file. A folder is needed. Give an existing folder inside a root.")
+    target = None if is_address(folder) else _folder(desk, folder)
     records = [desk.store.mask_record(mask_id) for mask_id in dict.fromkeys(mask_ids)]
     images = list(dict.fromkeys(record.image_id for record in records))
-    written: list[Written] = []
-    for number, image_id in enumerate(images):
-        image = desk.store.image(image_id)
+
+    def write(place: Path, image_id: str) -> list[Written]:
+        number, image = images.index(image_id), desk.store.image(image_id)
+
+        def report(share: float, message: str) -> None:
+            call.report((number + share) / len(images), message)
+
         segments = [_segment(desk, record) for record in records if record.image_id == image_id]
-
-        def report(share: float, message: str, done: int = number) -> None:
-            call.report((done + share) / len(images), message)
-
-        with desk.store.room(len(segments) * math.prod(image.grid.shape) // _PACKED), desk.roots.held(target) as place:
-            written += write_masks(
+        with desk.store.room(len(segments) * math.prod(image.grid.shape) // _PACKED):
+            return write_masks(
                 place,
                 segments,
                 image.grid,
@@ -69,24 +72,48 @@ def export(
                 synthetic=image.synthetic,
                 report=report,
             )
+
+    if target is None:
+        written = send(desk, call, folder, images, format, write)
+    else:
+        written = _into_folder(desk, target, images, write)
     files = [
         FileRow(
             mask_id=row.mask_id,
-            path=desk.roots.shown(target / row.path.name),
+            path=path,
             format=format,
             readback_dice=row.receipt.dice,
             centroid_offset_mm=row.receipt.centroid_offset_mm,
             warnings=list(row.receipt.warnings),
         )
-        for row in written
+        for row, path in written
     ]
-    worst, offset = smallest_dice(written), largest_offset_mm(written)
+    rows = [row for row, _ in written]
+    worst, offset = smallest_dice(rows), largest_offset_mm(rows)
     result = ExportResult(files=files, smallest_dice=worst, largest_offset_mm=offset)
     return Answer(_sentence(files, worst, offset), result)
 
 
+def _folder(desk: Desk, folder: str) -> Path:
+    target = desk.roots.inside(folder)
+    if not target.is_dir():
+        raise BadCall(f"'{target.name}' is a file. A folder is needed. Give an existing folder inside a root.")
+    return target
+
+
+def _into_folder(desk: Desk, target: Path, images: Sequence[str], write: Write) -> list[tuple[Written, str]]:
+    """What was written, each with its path."""
+    written: list[Written] = []
+    for image_id in images:
+        with desk.roots.held(target) as place:
+            written += write(place, image_id)
+    return [(row, desk.roots.shown(target / row.path.name)) for row in written]
+
+
 def would_replace(desk: Desk, arguments: Mapping[str, Any]) -> str:
     """The question before files are overwritten: somebody may have corrected them by hand. "" when there are none."""
+    if is_address(arguments["folder"]):
+        return would_store(desk, arguments)
     folder = desk.roots.inside(arguments["folder"])
     records = [desk.store.mask_record(mask_id) for mask_id in dict.fromkeys(arguments["mask_ids"])]
     there: list[str] = []
@@ -105,7 +132,12 @@ def _sentence(files: list[FileRow], worst: float, offset: float | None) -> str:
     moved = "" if offset is None else f", centroids at most {offset:.3f} mm apart"
     warned = list(dict.fromkeys(warning for row in files for warning in row.warnings))
     masks, count = (f"{n} {word}{'s' if n != 1 else ''}" for n, word in ((len(files), "mask"), (len(paths), "file")))
-    text = f"Wrote {masks} to {count}, each read back: Dice at least {worst:.4f}{moved}. {shown}."
+    done = (
+        f"Stored {masks} in {count.replace('file', 'DICOM object')}"
+        if is_address(paths[0])
+        else f"Wrote {masks} to {count}"
+    )
+    text = f"{done}, each read back: Dice at least {worst:.4f}{moved}. {shown}."
     return " ".join([text, *warned[:4]])
 
 

@@ -40,9 +40,7 @@ def measure(
     level_mask_id: Annotated[
         str | None, Field(description="A vertebra's mask: adds each mask's area (cm2) in the slice through its middle.")
     ] = None,
-    allow_synthetic: Annotated[
-        bool, Field(description="Synthetic images, too; never report those as a patient's.")
-    ] = False,
+    allow_synthetic: Annotated[bool, Field(description="Synthetic images, too.")] = False,
 ) -> Answer:
     """Measure masks: volume (ml), diameters (mm), intensity (HU for CT), parts, centre, side, radiomics.
 

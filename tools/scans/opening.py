@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from ...imaging.guards.limits import BUDGET
+from ...store.archives.addresses import is_address
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import ImageResult, SeriesRow
 from ..files.aliases import alias_of_file, alias_of_image
+from ..files.archived import check_same, downloaded, images_of, list_series, series_rows
 from ..files.listing import as_row, files_below
 from ..files.paths import found_path
 from ..files.wording import first_of
 
 if TYPE_CHECKING:  # its formats load slowly
     from ...imaging.listing.survey import Entry
+    from ...imaging.opened import Opened
 
 _MOST_ROWS = 50  # files of a folder that are listed
 
@@ -24,7 +27,10 @@ _MOST_ROWS = 50  # files of a folder that are listed
 def open_image(
     desk: Desk,
     call: Call,
-    path: Annotated[str, Field(description="File or folder inside an allowed root, e.g. 'scan.nii.gz' or 'study/'.")],
+    path: Annotated[
+        str,
+        Field(description="File or folder inside a root: 'scan.nii.gz', 'study/'; or dicomweb://NAME/STUDY/SERIES."),
+    ],
     modality: Annotated[
         Literal["auto", "ct", "mr", "pet", "us", "xr", "photo"],
         Field(description="'auto' reads the DICOM header or recognises CT by its values; say 'mr' for MR NIfTI files."),
@@ -44,25 +50,48 @@ def open_image(
     before you trust sizes. Masks: import_mask.
     Example: open_image(path="ct.nii.gz")
     """
+    if is_address(path):
+        return _from_archive(desk, call, path, modality, series, spacing_mm)
     with BUDGET.opening():
-        return _opened(desk, call, path, modality, series, spacing_mm)
+        found = found_path(desk, path, "open_image")
+        call.report(0.1, "reading")
+        from ...imaging.dicom.series import NoImages
+        from ...imaging.files import read_image  # its formats load slowly
+
+        try:
+            opened = read_image(
+                found, modality=modality, series=series, within=desk.roots.folders, spacing_mm=spacing_mm
+            )
+        except NoImages:
+            entries = files_below(desk, found).entries if found.is_dir() else ()
+            if not entries:
+                raise
+            return _to_choose(desk, found, list(entries))
+        return _kept(desk, opened, found.name, alias_of_file(found.name, opened.source))
 
 
-def _opened(
+def _from_archive(
     desk: Desk, call: Call, path: str, modality: Any, series: str | None, spacing_mm: list[float] | None
 ) -> Answer:
-    found = found_path(desk, path, "open_image")
-    call.report(0.1, "reading")
-    from ...imaging.dicom.series import NoImages
-    from ...imaging.files import read_image  # its formats load slowly
+    """The series at an address, fetched for as long as it is read."""
+    listed = images_of(list_series(desk, path))
+    rows = series_rows(desk, listed)
+    if len(rows) != 1:
+        calls = [f"open_image(path='{row['path']}')" for row in rows]
+        text = f"The study holds {len(rows)} series to open one by one: {first_of(calls, len(calls), ', ')}."
+        return Answer(text, ImageResult(image_id=None, files=rows[:_MOST_ROWS]))
+    address = str(rows[0]["path"])
+    with downloaded(desk, call, listed) as folder, BUDGET.opening():
+        call.report(0.75, "reading")
+        from ...imaging.files import read_image  # its formats load slowly
 
-    try:
-        opened = read_image(found, modality=modality, series=series, within=desk.roots.folders, spacing_mm=spacing_mm)
-    except NoImages:
-        entries = files_below(desk, found).entries if found.is_dir() else ()
-        if not entries:
-            raise
-        return _to_choose(desk, found, list(entries))
+        opened = read_image(folder, modality=modality, series=series, within=(folder,), spacing_mm=spacing_mm)
+        check_same(listed, opened)
+        return _kept(desk, opened, address, "")
+
+
+def _kept(desk: Desk, opened: Opened, name: str, alias: str) -> Answer:
+    """A scan in the store, or its series to choose from."""
     rows = [SeriesRow(**vars(row)) for row in opened.series]
     if opened.volume is None:
         text = f"{len(rows)} series found. Call open_image again with series set to one of: "
@@ -70,10 +99,10 @@ def _opened(
         return Answer(text + listed + ".", ImageResult(image_id=None, series=rows, format=opened.format))
     volume = opened.volume
     facts: dict[str, Any] = {"warnings": list(opened.warnings), "format": opened.format, "unit": opened.unit}
-    facts["alias"] = alias_of_file(found.name, opened.source)
+    facts["alias"] = alias
     if opened.acquisition:
         facts["acquisition"] = dict(opened.acquisition)
-    record = desk.store.add_image(volume, source_name=found.name, facts=facts, source=opened.source)
+    record = desk.store.add_image(volume, source_name=name, facts=facts, source=opened.source)
     sizes = volume.grid.spacing_mm if volume.grid.thickness_known else volume.grid.spacing_mm[:2]
     spacing = [round(s, 4) for s in sizes] if volume.grid.spacing_known else None
     result = ImageResult(

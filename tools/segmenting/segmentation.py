@@ -37,7 +37,7 @@ def segment(
     desk: Desk,
     call: Call,
     image_id: Annotated[str, Field(description="From open_image.")],
-    structures: Annotated[list[str], Field(description="Names or synonyms: liver, left kidney, femora; at most 100.")],
+    structures: Annotated[list[str], Field(description="Names: liver, left kidney, femora; at most 100.")],
     model: Annotated[
         str, Field(description="'auto'; 'all': every able model, with their `agreement`; or a name from list_models.")
     ] = "auto",
