@@ -6,8 +6,11 @@ to standard error. The process ends when its parent does.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib
 import logging
+import math
 import os
 import queue
 import signal
@@ -18,21 +21,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
-import numpy as np
-
 from ..imaging.errors import BadCall, Failed, Unavailable
-from ..imaging.hounsfield import check_hu
-from ..imaging.volume import Volume
 from ..models.inference.views import VIEWS, seen_as
-from ..models.interface import Cancelled, Decoded, Features, Looks, Predictor, Referred, Refers
+from ..models.interface import Cancelled, Decoded, Features, Looks, Predictor, Refers
 from ..models.synthesis.jobs import CLASSICAL
+from .fallbacks import Way, is_out_of_memory, ways_of
+from .packing import mapped_channels, mapped_image, pack_image, pack_masks
 from .protocol import (
     Cancel,
     ErrorKind,
-    MaskReply,
     ReferRequest,
     Refused,
     SegmentReply,
@@ -66,7 +65,9 @@ class Host:
         self.connection, self.options = connection, options
         self.waiting: queue.Queue[SegmentRequest | SynthesisRequest | Stop] = queue.Queue()
         self.called_off: set[str] = set()
-        self.models: OrderedDict[str, Predictor | Looks] = OrderedDict()
+        self.models: OrderedDict[tuple[str, Way], Predictor | Looks] = OrderedDict()
+        self.ways = ways_of(options.device)
+        self.first_ways: dict[str, tuple[int, int]] = {}  # model -> voxels from which this way is the first to try
         self.features: OrderedDict[tuple[str, str, str], Features] = OrderedDict()
         self.networks: dict[str, Any] = {}
         module, _, function = options.factory.partition(":")
@@ -96,24 +97,20 @@ class Host:
         try:
             if isinstance(request, SynthesisRequest):
                 return self._synthesize(request)
-            return self._segment(request)
+            return self._segment_somehow(request)
         except Cancelled:
             return Refused(request.request_id, "cancelled", "The job was cancelled.")
         except (BadCall, Unavailable, Failed) as error:
             kinds: dict[type, ErrorKind] = {BadCall: "bad_call", Unavailable: "unavailable", Failed: "failed"}
             return Refused(request.request_id, kinds[type(error)], str(error))
-        except MemoryError:
-            self.features.clear()
-            for model in self.models.values():
-                _let_go(model)
-            self.models.clear()
-            self.networks.clear()
-            return Refused(
-                request.request_id,
-                "unavailable",
-                "The worker ran out of memory. Use a smaller image or a smaller model.",
-            )
         except Exception as error:
+            if is_out_of_memory(error):
+                self._make_room()
+                return Refused(
+                    request.request_id,
+                    "unavailable",
+                    "The worker ran out of memory. Use a smaller image or a smaller model.",
+                )
             log.exception("request %s failed", request.request_id)
             return Refused(
                 request.request_id,
@@ -123,9 +120,40 @@ class Host:
         finally:
             self.called_off.discard(request.request_id)
 
-    def _segment(self, request: SegmentRequest) -> SegmentReply:
+    def _segment_somehow(self, request: SegmentRequest) -> SegmentReply:
+        """As asked, or by the first way for which there is enough memory; the answer's engine says which."""
+        voxels = math.prod(request.grid.shape)
+        least, first = self.first_ways.get(request.model, (0, 0))
+        for number, way in enumerate(self.ways[first if voxels >= least else 0 :], first if voxels >= least else 0):
+            if way.notice:
+                self._make_room()
+                self._tell(request, 0.02, way.notice)
+                log.warning("request %s: %s", request.request_id, way.notice)
+            try:
+                answer = self._segment(request, way)
+                if number > 1:  # what is as large will not fit otherwise either
+                    self.first_ways[request.model] = (voxels, number)
+                return answer
+            except Exception as error:
+                if not is_out_of_memory(error) or way is self.ways[-1]:
+                    raise
+        raise AssertionError("there is always a last way")
+
+    def _make_room(self) -> None:
+        """Drop every model and all features, on the device too."""
+        self.features.clear()
+        for model in self.models.values():
+            _let_go(model)
+        self.models.clear()
+        self.networks.clear()
+        gc.collect()
+        if (torch := sys.modules.get("torch")) is not None and self.options.device != "cpu":
+            with contextlib.suppress(RuntimeError):
+                torch.cuda.empty_cache()
+
+    def _segment(self, request: SegmentRequest, way: Way) -> SegmentReply:
         started = time.process_time()
-        predictor = self._model(request)
+        predictor = self._model(request, way)
         if isinstance(request, ViewsRequest):
             found, encoded = self._under_views(predictor, request), True
         elif isinstance(predictor, Looks):
@@ -135,13 +163,13 @@ class Host:
             self._tell(request, 0.9, "drawing masks")
             found = _found(predictor, features, request)
         self._stop_if_called_off(request)
-        block, masks = _packed(found)
+        block, masks = pack_masks(found)
         return SegmentReply(
             request_id=request.request_id,
             block=block,
             masks=masks,
             encoded=encoded,
-            engine=str(getattr(predictor, "engine", "")),
+            engine=", ".join(word for word in (str(getattr(predictor, "engine", "")), way.notice) if word),
             weights_sha256=predictor.card.sha256,
             seconds=time.process_time() - started,
         )
@@ -172,10 +200,7 @@ class Host:
             )
         self._stop_if_called_off(request)
         array = synthesized.array
-        block = SharedMemory(create=True, size=array.nbytes)
-        np.ndarray(array.shape, array.dtype, block.buf)[:] = array
-        name = block.name
-        block.close()
+        name = pack_image(array)
         x, y, z = array.shape
         return SynthesisReply(
             request_id=request.request_id,
@@ -188,25 +213,26 @@ class Host:
             seconds=time.process_time() - started,
         )
 
-    def _model(self, request: SegmentRequest) -> Predictor | Looks:
+    def _model(self, request: SegmentRequest, way: Way) -> Predictor | Looks:
         self._stop_if_called_off(request)
-        held = self.models.get(request.model)
+        key = (request.model, way)
+        held = self.models.get(key)
         if isinstance(held, Looks) and not held.is_current():
-            _let_go(self.models.pop(request.model))
-        if request.model not in self.models:
+            _let_go(self.models.pop(key))
+        if key not in self.models:
             self._tell(request, 0.02, f"loading {request.model}")
-            loaded = self.load(request.model, device=self.options.device, threads=self.options.threads)
-            self.models[request.model] = loaded
-        self.models.move_to_end(request.model)
+            precision = {} if way.precision == "auto" else {"precision": way.precision}
+            self.models[key] = self.load(request.model, device=way.device, threads=self.options.threads, **precision)
+        self.models.move_to_end(key)
         while len(self.models) > 1 and sum(m.card.memory_mb for m in self.models.values()) > self.options.models_mb:
             dropped, model = self.models.popitem(last=False)
             _let_go(model)
-            log.info("dropped model %s", dropped)
-        return self.models[request.model]
+            log.info("dropped model %s", dropped[0])
+        return self.models[key]
 
     def _looked(self, predictor: Looks, request: SegmentRequest) -> tuple[Sequence[Decoded], bool]:
         return predictor.look(
-            [_volume(request, predictor), *_channels(request)],
+            [mapped_image(request, predictor.card), *mapped_channels(request)],
             request.image_key,
             request.structures,
             progress=lambda share, message: self._tell(request, share, message),
@@ -219,7 +245,7 @@ class Host:
             self.features.move_to_end(key)
             return self.features[key], False
         self._tell(request, 0.05, "reading the image")
-        volume = _volume(request, predictor)
+        volume = mapped_image(request, predictor.card)
         context: dict[str, Any] = {"context": request.context} if request.context else {}
         features = predictor.encode(
             volume,
@@ -233,7 +259,7 @@ class Host:
         return features, True
 
     def _under_views(self, predictor: Predictor | Looks, request: ViewsRequest) -> Sequence[Decoded]:
-        volume = _volume(request, predictor)
+        volume = mapped_image(request, predictor.card)
         found = []
         for number, view in enumerate(VIEWS):
             self._tell(request, number / len(VIEWS), f"looking at the image, {view.name}")
@@ -270,40 +296,9 @@ def _let_go(model: Predictor | Looks) -> None:
         model.close()
 
 
-def _channels(request: SegmentRequest) -> list[Volume]:
-    """Further images on the grid."""
-    arrays = [np.load(path, mmap_mode="r", allow_pickle=False) for path in request.channel_paths]
-    return [Volume(array, request.grid, request.modality, request.synthetic) for array in arrays]
-
-
-def _volume(request: SegmentRequest, predictor: Predictor | Looks) -> Volume:
-    """The image a request is about, mapped; a CT that is not in HU is refused for a model that needs them."""
-    array: Any = np.load(request.array_path, mmap_mode="r", allow_pickle=False)
-    volume = Volume(array, request.grid, request.modality, request.synthetic)
-    if predictor.card.intensity == "ct-hu":
-        check_hu(volume, predictor.card.name)
-    return volume
-
-
 def _found(predictor: Predictor, features: Features, request: SegmentRequest) -> Sequence[Decoded]:
     if not isinstance(request, ReferRequest):
         return predictor.decode(features, request.structures)
     if not isinstance(predictor, Refers):
         raise BadCall(f"'{request.model}' takes names of structures, not sentences. Use flans-mini or lsms-mini.")
     return predictor.refer(features, request.structures, request.pointing)
-
-
-def _packed(found: Sequence[Decoded]) -> tuple[str, tuple[MaskReply, ...]]:
-    bits = [np.packbits(one.array) for one in found]
-    block = SharedMemory(create=True, size=max(1, sum(b.size for b in bits)))
-    masks, offset = [], 0
-    for one, packed in zip(found, bits, strict=True):
-        np.ndarray(packed.shape, np.uint8, block.buf, offset)[:] = packed
-        reply = MaskReply(one.structure, offset, one.confidence, one.peak, signs=one.signs, traces=one.traces)
-        if isinstance(one, Referred):
-            reply = replace(reply, family=one.family, element=one.element, notes=one.notes)
-        masks.append(reply)
-        offset += packed.size
-    name = block.name
-    block.close()
-    return name, tuple(masks)

@@ -217,3 +217,27 @@ def test_who_leaves_while_waiting_takes_no_place() -> None:
         pass
     assert line.waiting == 0
     crowd.leave()
+
+
+def test_out_of_memory_on_a_card_is_survived_in_order_and_told(image: Path) -> None:
+    """The toy has no memory on a card but in half precision, and 'starved' none there at all."""
+    made = LocalWorkers(WorkerOptions(factory="toy:load"), devices=(Device("card"),))
+    told: list[str] = []
+    try:
+        found = run(made, request(image, model="hungry"), told=lambda share, text: told.append(text))
+        assert found.engine == "toy, card was out of memory: run in half precision"
+        notices = [text for text in told if "out of memory" in text]
+        assert [text.rpartition(": ")[2] for text in notices] == [
+            "other models and features were dropped",
+            "run in half precision",
+        ]
+        told.clear()
+        again = run(made, request(image, model="hungry", key="as large"), told=lambda share, text: told.append(text))
+        assert again.engine == found.engine
+        assert len([text for text in told if "out of memory" in text]) == 1, "what did not fit is not tried again"
+        assert run(made, request(image, model="starved")).engine == "toy, card was out of memory: run on the CPU"
+        with pytest.raises(Unavailable, match="ran out of memory"):
+            run(made, request(image, model="nowhere"))
+        assert run(made, request(image)).engine == "toy"
+    finally:
+        made.close()

@@ -73,7 +73,27 @@ class ToyThatRefers(Toy):
         return found
 
 
-def load(name: str, *, device: str, threads: int | None) -> Toy:
+class OutOfMemoryError(RuntimeError):
+    """As torch calls it."""
+
+
+class Hungry(Toy):
+    """Has memory on a card in half precision ("hungry"), on the CPU only ("starved"), or nowhere."""
+
+    def __init__(self, name: str, device: str, precision: str) -> None:
+        super().__init__(name)
+        on_card = device != "cpu"
+        self.fits = {"hungry": precision == "bf16", "starved": not on_card, "nowhere": False}[name]
+
+    def encode(self, volume: Volume, *, progress: Callable[[float], None], cancelled: Callable[[], bool]) -> Any:
+        if not self.fits:
+            raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return super().encode(volume, progress=progress, cancelled=cancelled)
+
+
+def load(name: str, *, device: str, threads: int | None, precision: str = "auto") -> Toy:
+    if name in ("hungry", "starved", "nowhere"):
+        return Hungry(name, device, precision)
     if name == "refers":
         return ToyThatRefers(name)
     if name == "missing":
