@@ -53,6 +53,14 @@ def bench_engines(
     _show(lambda: run(name, opened_volume(image, modality), rounds=rounds), out)
 
 
+@bench.command("memory")
+def bench_memory(out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None) -> None:
+    """Memory that requests are thought to need, by which they are placed, beside what was measured."""
+    from ...benchmarks.speed.memory import run
+
+    _show(run, out)
+
+
 @bench.command("mcp")
 def bench_mcp(
     calls: Annotated[int, typer.Option(help="Per transport and side.", min=1)] = 200,
