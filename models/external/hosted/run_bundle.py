@@ -22,6 +22,17 @@ NEEDED = ("network", "preprocessing", "inferer")
 UNDEFINED = 255  # what VISTA3D's configuration writes where it looked nowhere
 
 
+def let_copies_invert(operations: Any) -> None:
+    """A copy of the preprocessing may turn back what the preprocessing did; MONAI would take it for somebody else's."""
+    from monai.utils.enums import TraceKeys
+
+    for one in operations:
+        if isinstance(one, dict):
+            one[TraceKeys.ID] = TraceKeys.NONE
+        else:
+            let_copies_invert(one)
+
+
 class Adapter:
     """One bundle."""
 
@@ -86,6 +97,9 @@ class Adapter:
             image = data["image"][None].to(self.device)
             data["pred"] = self._looked(image, data, line)[0]
             line.tell(0.92, "putting it back on the grid")
+            if self.by_prompt:  # its postprocessing reads a tensor where its preprocessing reads a list
+                data["label_prompt"] = torch.tensor(data["label_prompt"], device=self.device)
+            let_copies_invert(data["image"].applied_operations)
             if self.after is not None:
                 data = self.after(data)
         self._keep(np.asarray(data["pred"].cpu()), arrays[0].shape, Path(request["folder"]))
