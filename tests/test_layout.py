@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "tools": frozenset({"imaging", "retrieval", "store", "models", "workers"}),
     "server": frozenset({"imaging", "store", "models", "tools"}),
     "agents": frozenset({"imaging", "retrieval", "tools", "server"}),
-    "benchmarks": frozenset({"imaging", "retrieval", "models", "training", "tools", "server", "agents"}),
+    "benchmarks": frozenset({"imaging", "retrieval", "models", "workers", "training", "tools", "server", "agents"}),
     "commands": frozenset(
         {"imaging", "retrieval", "store", "models", "training", "tools", "server", "agents", "benchmarks"}
     ),
