@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import httpx2
 import numpy as np
 
-from ....imaging.errors import BadCall
+from ....imaging.errors import BadCall, OstensorError
 from ....imaging.volume import BoolArray, Volume
 from ...card import Card
 from ...interface import Cancelled, Prompt
@@ -86,6 +86,7 @@ class Client:
         self._sent: list[Prompt] = []
         self._mask: Any = None
         self._can_undo = False
+        self._is_sure = True
 
     def click(
         self, volume: Volume, key: str, prompts: Sequence[Prompt], *, progress: Callable[[float, str], None],
@@ -106,6 +107,9 @@ class Client:
                 self._forget()
                 if again:
                     break
+            except OstensorError:  # the server may have a click whose answer we have not
+                self._is_sure = False
+                raise
         raise refusal(
             "engine_lease_lost",
             f"The server of '{self.spec.name}' gave our session away twice. Call again; nothing is lost.",
@@ -137,14 +141,14 @@ class Client:
             self._binary("/set_image", volume.array[None].astype(np.float32), {"image_properties": {}})
             self._mask = np.zeros(volume.grid.shape, np.uint8)
             self._post("/set_target_buffer", {"shape": list(volume.grid.shape), "dtype": "uint8"})
-            self._key, self._sent, self._can_undo = key, [], False
-        if self._can_undo and prompts == self._sent[:-1]:
+            self._key, self._sent, self._can_undo, self._is_sure = key, [], False, True
+        if self._is_sure and self._can_undo and prompts == self._sent[:-1]:
             self._apply(self._post("/undo", {}))
             self._sent, self._can_undo = prompts, False
-        if prompts[: len(self._sent)] != self._sent:
+        if not self._is_sure or prompts[: len(self._sent)] != self._sent:
             self._post("/reset_interactions", {})
             self._mask[:] = 0
-            self._sent, self._can_undo = [], False
+            self._sent, self._can_undo, self._is_sure = [], False, True
         fresh = prompts[len(self._sent) :]
         for number, prompt in enumerate(fresh):
             if cancelled():
@@ -222,7 +226,7 @@ class Client:
         return kind(answer[key])
 
     def _forget(self) -> None:
-        self._lease, self._key, self._sent, self._mask, self._can_undo = "", "", [], None, False
+        self._lease, self._key, self._sent, self._mask, self._can_undo, self._is_sure = "", "", [], None, False, True
 
 
 def check_prompt(prompt: Prompt, volume: Volume) -> None:
