@@ -17,11 +17,11 @@ from ...imaging.volume import BoolArray, Volume
 from ..card import Card
 from ..interface import Decoded, Running
 from .adapters import adapter_of
-from .engine import Engine, read_engine, write_engine
+from .engine import Engine, read_engine
 from .orientation import turn_to
 from .process import EngineProcess
 from .refusals import refusal
-from .shelf import check_files
+from .shelf import check_files, is_current
 
 Array = npt.NDArray[Any]
 Tell = Callable[[float, str], None]
@@ -110,11 +110,8 @@ class HostedPredictor:
         return [self._decoded(known.labels, name) for name in structures], asked
 
     def is_current(self) -> bool:
-        """Whether its engine.toml is the one it was loaded from."""
-        try:
-            return Path(self.card.weights_file).read_text(encoding="utf-8") == write_engine(self.spec)
-        except OSError:
-            return False
+        """Whether its engine.toml still says what it was loaded from."""
+        return is_current(self.spec, Path(self.card.weights_file))
 
     def close(self) -> None:
         """End its process."""

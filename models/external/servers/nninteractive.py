@@ -16,8 +16,9 @@ from ....imaging.errors import BadCall, OstensorError
 from ....imaging.volume import BoolArray, Volume
 from ...card import Card
 from ...interface import Cancelled, Prompt
-from ..engine import Engine, write_engine
+from ..engine import Engine
 from ..refusals import refusal
+from ..shelf import is_current
 from .http import LeaseLost, NotThere, Server, asked_of
 from .wire import Damaged, pack_nnia, unpack_nnia
 
@@ -116,11 +117,8 @@ class Client:
         )
 
     def is_current(self) -> bool:
-        """Whether its engine.toml is the one it was loaded from."""
-        try:
-            return Path(self.card.weights_file).read_text(encoding="utf-8") == write_engine(self.spec)
-        except OSError:
-            return False
+        """Whether its engine.toml still says what it was loaded from."""
+        return is_current(self.spec, Path(self.card.weights_file))
 
     def close(self) -> None:
         """Give the session back."""

@@ -19,9 +19,10 @@ from ....imaging.errors import BadCall, OstensorError
 from ....imaging.volume import Volume
 from ...card import Card
 from ...interface import Cancelled, Decoded
-from ..engine import Engine, write_engine
+from ..engine import Engine
 from ..orientation import turn_to
 from ..refusals import refusal
+from ..shelf import is_current
 from .http import LeaseLost, NotThere, Server, asked_of
 from .wire import Damaged, unpack_vxa2
 
@@ -110,11 +111,8 @@ class Client:
         return [Decoded(one, mask, None, None) for one, mask in zip(structures, masks, strict=True)], bool(fresh)
 
     def is_current(self) -> bool:
-        """Whether its engine.toml is the one it was loaded from."""
-        try:
-            return Path(self.card.weights_file).read_text(encoding="utf-8") == write_engine(self.spec)
-        except OSError:
-            return False
+        """Whether its engine.toml still says what it was loaded from."""
+        return is_current(self.spec, Path(self.card.weights_file))
 
     def close(self) -> None:
         """Drop the connections."""
