@@ -175,6 +175,7 @@ class HostedPredictor:
             network=self.spec.network,
             environment=adapter.environment,
             data_limit=self.spec.device == "cpu",
+            cancelled=cancelled,
         )
         try:
             told = self._process.ask(
@@ -224,10 +225,11 @@ def read_answer(engine: Engine, path: Path, shape: tuple[int, int, int]) -> Arra
             "engine_geometry_broken", f"{broken}it wrote no mask. Run `ostensor engines check {engine.name}`."
         )
     try:
-        labels: Array = np.load(path, allow_pickle=False)
+        labels: Array = np.lib.format.open_memmap(path, mode="r")  # only its shape is read, whatever its size
     except (ValueError, OSError):
         raise refusal("engine_geometry_broken", f"{broken}its file is damaged. Call again.") from None
-    if labels.ndim == 4 and labels.dtype == np.bool_ and labels.shape[1:] == shape:
+    most = 1 + max((value for one in engine.classes for value in one.values), default=0)
+    if labels.ndim == 4 and labels.dtype == np.bool_ and labels.shape[1:] == shape and len(labels) <= most:
         return labels
     if labels.shape != shape:
         raise refusal("engine_geometry_broken", f"{broken}it has shape {labels.shape}, the scan {shape}.")

@@ -21,11 +21,16 @@ import psutil
 from ...imaging.errors import OstensorError
 from ..interface import Cancelled
 from .private import PrivateFolder, scrubbed
-from .refusals import refusal
+from .refusals import CODES, refusal
 
 log = logging.getLogger(__name__)
 
 HOST = Path(__file__).parent / "hosted" / "host.py"
+ENDS_S = 0.8  # for a process to end what it started and itself, before it is killed
+MOST_LINE = 1 << 20  # bytes
+MOST_LOG = 16 << 20
+_EVENTS = {"hello": ("network",), "progress": ("id", "share", "message"), "done": ("id",), "stopped": ("id",),
+           "refused": ("id", "code", "text")}  # fmt: skip
 KILL_AFTER_S = 1.0  # after a cancel; the worker that holds us is itself killed after 1.5 s
 SILENT_S = 120.0  # an engine that neither says a word nor computes for so long hangs
 START_S = 180.0  # interpreters of slow disks import torch for a minute
@@ -44,6 +49,7 @@ class EngineProcess:
         memory_mb: ceiling of the process and what it starts.
         network: the process keeps the network.
         environment: what the adapter needs beside a scrubbed one.
+        cancelled: asked while it starts.
     """
 
     def __init__(
@@ -57,6 +63,7 @@ class EngineProcess:
         network: bool = False,
         environment: Mapping[str, str] | None = None,
         data_limit: bool = True,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name, self.memory_mb = name, memory_mb
         self.folder = PrivateFolder()
@@ -64,8 +71,9 @@ class EngineProcess:
         self._left = b""
         self._number = 0
         ours, theirs = socket.socketpair()
-        settings = {"adapter": adapter, "network": network, "memory_mb": memory_mb if data_limit else 0}
-        self._log = (self.folder.path / "log").open("wb")
+        settings = {"adapter": adapter, "network": network, "memory_mb": memory_mb if data_limit else 0,
+                    "folder": str(self.folder.path)}  # fmt: skip
+        self._log = (self.folder.path / "log").open("ab")
         try:
             self._process = subprocess.Popen(
                 [python or sys.executable, "-I", "-B", str(HOST), str(theirs.fileno()), json.dumps(settings)],
@@ -86,7 +94,11 @@ class EngineProcess:
         finally:
             theirs.close()
         self._socket = ours
-        hello = self._await(0, lambda share, message: None, lambda: False, limit_s=START_S)
+        try:
+            hello = self._await(0, lambda share, message: None, cancelled, limit_s=START_S)
+        except BaseException:
+            self.close()
+            raise
         self.network = str(hello["network"])
 
     @property
@@ -117,12 +129,26 @@ class EngineProcess:
             self._socket.sendall(json.dumps({"op": operation, "id": self._number, **arguments}).encode() + b"\n")
         return self._await(self._number, progress, cancelled)
 
+    def trim_log(self) -> None:
+        """Forget what the engine has said once it is much."""
+        with contextlib.suppress(OSError, ValueError):
+            if os.fstat(self._log.fileno()).st_size > MOST_LOG:
+                self._log.truncate(0)
+
     def close(self) -> None:
         """End the process and everything it started, and delete its folder."""
+        if self._log.closed:
+            return
+        below = _below(self._process.pid)
+        self._socket.close()  # upon which it ends everything it started, and itself
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(ENDS_S)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        for one in below:
+            with contextlib.suppress(psutil.Error):
+                one.kill()
         self._process.wait()
-        self._socket.close()
         self._log.close()
         self.folder.delete()
 
@@ -165,19 +191,22 @@ class EngineProcess:
             if asked_to_stop and message["event"] in ("done", "refused"):
                 raise Cancelled
             if message["event"] == "progress":
-                progress(float(message["share"]), str(message["message"]))
+                progress(min(1.0, max(0.0, message["share"])), str(message["message"])[:200])
             elif message["event"] == "stopped":
                 raise Cancelled
             elif message["event"] == "refused":
                 if message["code"] == "engine_crashed":
                     log.warning("the engine '%s' failed", self.name)
-                raise refusal(message["code"], f"'{self.name}': {message['text']}")
+                code = message["code"] if message["code"] in CODES else "engine_crashed"
+                raise refusal(code, f"'{self.name}': {str(message['text'])[:1000]}")
             else:
                 return message
 
     def _message(self) -> dict[str, Any] | None:
         """The next line; None when none came within the poll, `gone` when none will come."""
         while b"\n" not in self._left:
+            if len(self._left) > MOST_LINE:
+                return {"event": "gone"}
             ready, _, _ = select.select([self._socket], [], [], _POLL_S)
             if not ready:
                 return None
@@ -189,9 +218,10 @@ class EngineProcess:
         line, self._left = self._left.split(b"\n", 1)
         try:
             message: dict[str, Any] = json.loads(line)
-        except ValueError:
-            return {"event": "gone"}  # what speaks no JSON is no host of ours any more
-        return message
+            whole = {"event": message["event"], **{key: message[key] for key in _EVENTS[message["event"]]}, **message}
+            return {**whole, "share": float(whole.get("share", 0))}
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return {"event": "gone"}  # what speaks so is no host of ours any more
 
 
 class _Watch:
@@ -211,6 +241,7 @@ class _Watch:
         if now - self._looked < _WATCH_S:
             return None
         self._looked = now
+        self._process.trim_log()
         used, seconds = _used(self._process.pid)
         if self._process.memory_mb and used > self._process.memory_mb << 20:
             return refusal(
@@ -229,12 +260,20 @@ class _Watch:
         return None
 
 
+def _below(pid: int) -> list[psutil.Process]:
+    """Everything a process has started that is still there."""
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.Error:
+        return []
+
+
 def _used(pid: int) -> tuple[int, float]:
     """Memory in bytes and processor seconds of a process and everything below it."""
     memory, seconds = 0, 0.0
     with contextlib.suppress(psutil.Error):
         top = psutil.Process(pid)
-        for one in [top, *top.children(recursive=True)]:
+        for one in [top, *_below(pid)]:
             with contextlib.suppress(psutil.Error):
                 memory += one.memory_info().rss
                 times = one.cpu_times()

@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nothing of the user's own is seen or written."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))  # private folders lie here, and nobody else's do
     return tmp_path
 
 
@@ -64,7 +68,9 @@ def band_command(
     folder: Path, how: str = "well", *, name: str = "program", mask: str = "{mask}", **changes: Any
 ) -> Engine:
     words = [sys.executable, str(PROGRAM)]
-    template = f"{shlex.join(words)} {{image}} {mask} {how}"
+    template = (
+        f"{shlex.join(words)} {{image}} {mask} {shlex.quote(how)} {shlex.quote(str(folder))}"  # the last makes it found
+    )
     options = {"template": template, "classes": {name: n for n, name in enumerate(bands.BANDS, 1)}}
     return named(command.describe(folder, options), name=name, modalities=("ct",), **changes)
 

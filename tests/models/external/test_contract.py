@@ -1,7 +1,10 @@
 """What every engine must keep, whatever it is: exact masks, true progress, an end when told, nothing left behind."""
 
 import os
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -64,7 +67,7 @@ def test_an_engine_works_and_leaves_nothing_but_the_masks(kind: str, made: Make,
     assert not psutil.pid_exists(pid)
     assert not folder.exists()
     assert digest(Path(engine.folder)) == before if engine.folder else True
-    assert not list(Path(tempfile.gettempdir()).glob("nnunet_tmp_*"))
+    assert not private_folders()
 
 
 @pytest.mark.parametrize(
@@ -102,18 +105,104 @@ def test_three_cancels_leave_no_thread_and_a_process_that_answers(
     assert psutil.Process(pid).num_threads() <= threads if stopped else not psutil.pid_exists(pid)
 
 
-def test_a_program_that_does_not_stop_is_killed_with_all_it_started(loaded: Load, tmp_path: Path) -> None:
-    predictor = loaded(band_command(tmp_path, "hangs"))
-    calls = 0
+def marked(folder: Path) -> list[psutil.Process]:
+    """Programs that were started with this folder as their mark, and have not ended."""
+    found = [one for one in psutil.process_iter(["cmdline", "status"]) if str(folder) in (one.info["cmdline"] or ())]
+    return [one for one in found if one.info["status"] != psutil.STATUS_ZOMBIE]
 
-    def cancelled() -> bool:
-        nonlocal calls
-        calls += 1
-        return calls > 20
 
+def private_folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("*"))
+
+
+@pytest.mark.parametrize(("how", "count"), [("hangs", 1), ("forks", 2)])
+def test_a_program_that_does_not_stop_is_killed_with_all_it_started(
+    how: str, count: int, loaded: Load, tmp_path: Path
+) -> None:
+    predictor = loaded(band_command(tmp_path, how))
     with pytest.raises(Cancelled):
-        look(predictor, scan_of("command"), cancelled=cancelled)
-    assert not [one for one in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(one.info["cmdline"] or ())]
+        look(predictor, scan_of("command"), cancelled=lambda: len(marked(tmp_path)) == count)
+    predictor.close()
+    assert not marked(tmp_path)
+
+
+def test_what_a_program_leaves_running_ends_with_its_run(loaded: Load, tmp_path: Path) -> None:
+    predictor = loaded(band_command(tmp_path, "leaves"))
+    assert look(predictor, scan_of("command"))["liver"].any()
+    assert not marked(tmp_path)
+
+
+@pytest.mark.parametrize(("how", "count"), [("hangs", 1), ("forks", 2)])
+def test_when_we_are_killed_the_engine_ends_and_its_folder_goes(how: str, count: int, tmp_path: Path) -> None:
+    band_command(tmp_path, how)
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    worker = subprocess.Popen(
+        [sys.executable, str(script)], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    try:
+        wait_until(lambda: len(marked(tmp_path)) == count)
+        assert private_folders()
+    finally:
+        worker.kill()
+        worker.wait()
+    wait_until(lambda: not marked(tmp_path))
+    wait_until(lambda: not private_folders())
+
+
+WORKER = """
+import numpy as np
+from pathlib import Path
+from ostensor.imaging.volume import Grid, Volume
+from ostensor.models.external import shelf
+from ostensor.models.external.card import card_of
+from ostensor.models.external.predictor import load
+from ostensor.models.interface import Running
+card = card_of(shelf.engine_of("program"))
+scan = Volume(np.zeros((5, 7, 11), np.int16), Grid((5, 7, 11), np.diag([1.0, 2, 3, 1])), "ct")
+predictor = load(card, Path(card.weights_file), Running(threads=1))
+predictor.look([scan], "", ["liver"], progress=lambda share, message: None, cancelled=lambda: False)
+"""
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    """Look again and again, not for ever."""
+    for _ in range(600):
+        if done():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"it did not come to pass; there is {sorted(private_folders())}")
+
+
+def test_a_program_that_says_megabytes_is_heard_and_forgotten(
+    loaded: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert look(loaded(band_command(tmp_path, "shouts")), scan_of("command"))["liver"].any()
+
+
+def test_an_engine_is_called_off_while_it_starts(loaded: Load, tmp_path: Path) -> None:
+    predictor = loaded(band_command(tmp_path))
+    with pytest.raises(Cancelled):
+        look(predictor, scan_of("command"), cancelled=lambda: True)
+    assert not private_folders()
+    assert look(predictor, scan_of("command"))["liver"].any()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[]", "3", "null", "{}", '{"event": "hum"}', '{"event": "progress", "id": 1}', '{"event": "done"}', "{" * 5000, "no json",
+     '{"event": "progress", "id": 1, "share": "x", "message": ""}', "x" * (2 << 20), '{"event": "refused", "id": 1}'],
+)  # fmt: skip
+def test_a_process_that_speaks_nonsense_is_ended(line: str, loaded: Load, tmp_path: Path) -> None:
+    """Code of an engine's that writes to the socket of ours."""
+    predictor = loaded(band_command(tmp_path))
+    predictor._running(lambda share, message: None, lambda: False)
+    process = predictor._process
+    assert process is not None
+    process._left = line.encode()[: 2 << 20] + (b"" if len(line) > 1 << 20 else b"\n")
+    with pytest.raises(Failed, match="engine_crashed"):
+        process.ask("describe")
+    assert not process.is_alive
 
 
 def test_an_engine_that_neither_speaks_nor_computes_is_ended(
@@ -124,13 +213,16 @@ def test_an_engine_that_neither_speaks_nor_computes_is_ended(
         look(loaded(band_command(tmp_path, "hangs")), scan_of("command"))
 
 
-@pytest.mark.parametrize("how", ["crashes", "moved", "turned", "fractions", "nan", "nothing"])
+@pytest.mark.parametrize(
+    "how", ["crashes", "moved", "turned", "fractions", "nan", "nothing", "garbage", "gigabytes", "no affine", "link"]
+)
 def test_bad_answers_are_refused_and_the_next_call_works(how: str, loaded: Load, tmp_path: Path) -> None:
     code = "engine_crashed" if how == "crashes" else "engine_geometry_broken"
     predictor = loaded(band_command(tmp_path, how))
     with pytest.raises(Failed, match=code):
         look(predictor, scan_of("command"))
-    assert look(loaded(band_command(tmp_path, name="again")), scan_of("command"))["liver"].any()
+    assert predictor._process is not None
+    assert predictor._process.is_alive  # a bad answer costs no restart
 
 
 def test_masks_in_files_of_their_own_are_taken(loaded: Load, tmp_path: Path) -> None:
