@@ -27,11 +27,12 @@ from .conftest import KINDS, band_command, band_nnunet, digest, look, oblique, r
 
 Make = Callable[[str], Engine]
 Load = Callable[[Engine], HostedPredictor]
+Run = Callable[[str], HostedPredictor]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_masks_are_right_to_the_voxel_however_the_scan_is_stored(kind: str, made: Make, loaded: Load) -> None:
-    predictor = loaded(made(kind))
+def test_masks_are_right_to_the_voxel_however_the_scan_is_stored(kind: str, running: Run) -> None:
+    predictor = running(kind)
     scan = scan_of(kind)
     truth = bands.band_labels(scan.array)
     turns = list(every_turn()) if kind != "command" else list(every_turn())[::7]  # a program starts anew each time
@@ -39,35 +40,6 @@ def test_masks_are_right_to_the_voxel_however_the_scan_is_stored(kind: str, made
         found = look(predictor, Volume(turn.of(scan.array), turn.grid(scan.grid), "ct"), key=str(number))
         for label, name in enumerate(bands.BANDS, 1):
             assert np.array_equal(turn.back(found[name]), truth == label), (turn, name)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_engine_works_and_leaves_nothing_but_the_masks(kind: str, made: Make, loaded: Load, tmp_path: Path) -> None:
-    engine = made(kind)
-    before = digest(Path(engine.folder)) if engine.folder else {}
-    scan = scan_of(kind)
-    kept, told = scan.array.copy(), list[float]()
-    predictor = loaded(engine)
-    look(predictor, scan, key="once", told=told)
-    assert told == sorted(told)
-    assert 0 <= told[0] <= told[-1] <= 1
-    assert len(told) > (0 if kind == "command" else 2)
-    assert np.array_equal(scan.array, kept)
-    running = predictor._process
-    assert running is not None
-    assert running.network in ("namespace", "refused sockets", "not cut")
-    assert "network" in predictor.engine
-    folder, pid = running.folder.path, running.pid
-    assert folder.stat().st_mode & 0o777 == 0o700
-    assert not list(folder.glob("run*"))
-    asked = len(told)
-    look(predictor, scan, key="once", told=told)  # what is known is not asked again
-    assert len(told) == asked
-    predictor.close()
-    assert not psutil.pid_exists(pid)
-    assert not folder.exists()
-    assert digest(Path(engine.folder)) == before if engine.folder else True
-    assert not private_folders()
 
 
 @pytest.mark.parametrize(
@@ -80,10 +52,11 @@ def test_an_engine_works_and_leaves_nothing_but_the_masks(kind: str, made: Make,
     ],
 )
 def test_three_cancels_leave_no_thread_and_a_process_that_answers(
-    kind: str, made: Make, loaded: Load, tmp_path: Path, request: pytest.FixtureRequest
+    kind: str, running: Run, loaded: Load, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    engine = random_lungmask(tmp_path / "lungs", request.getfixturevalue("real")) if kind == "lungmask" else made(kind)
-    predictor = loaded(engine)
+    lungs = kind == "lungmask"
+    predictor = loaded(random_lungmask(tmp_path / "lungs", request.getfixturevalue("real"))) if lungs else running(kind)
+    engine = predictor.spec
     array = np.full((24, 24, 12) if kind == "lungmask" else (90, 80, 70), -500, np.int16)
     scan = Volume(array, oblique(6.0 if kind == "totalsegmentator" else 1.5, array.shape), "ct")
     names = list(engine.structures)
@@ -103,6 +76,35 @@ def test_three_cancels_leave_no_thread_and_a_process_that_answers(
     assert stopped or kind == "lungmask", "it stops by itself; batches of lungmask's may take longer than it is given"
     ask(lambda: False)
     assert psutil.Process(pid).num_threads() <= threads if stopped else not psutil.pid_exists(pid)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_engine_works_and_leaves_nothing_but_the_masks(kind: str, running: Run) -> None:
+    predictor = running(kind)
+    engine = predictor.spec
+    before = digest(Path(engine.folder)) if engine.folder else {}
+    scan = scan_of(kind, value=7)
+    kept, told = scan.array.copy(), list[float]()
+    look(predictor, scan, key="once", told=told)
+    assert told == sorted(told)
+    assert all(0 <= share <= 1 for share in told)
+    assert len(told) > 2 or kind == "command"
+    assert np.array_equal(scan.array, kept)
+    running = predictor._process
+    assert running is not None
+    assert running.network in ("namespace", "refused sockets", "not cut")
+    assert "network" in predictor.engine
+    folder, pid = running.folder.path, running.pid
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert not list(folder.glob("run*"))
+    asked = len(told)
+    look(predictor, scan, key="once", told=told)  # what is known is not asked again
+    assert len(told) == asked
+    predictor.close()
+    assert not psutil.pid_exists(pid)
+    assert not folder.exists()
+    assert digest(Path(engine.folder)) == before if engine.folder else True
+    assert not private_folders()
 
 
 def marked(folder: Path) -> list[psutil.Process]:
