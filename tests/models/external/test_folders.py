@@ -87,7 +87,7 @@ def test_configurations_that_inherit_from_each_other_are_refused(tmp_path: Path)
 
 def test_cascades_and_unknown_configurations_are_refused(tmp_path: Path) -> None:
     folder = bands.nnunet_folder(tmp_path)
-    with pytest.raises(BadCall, match="no configuration '2d'. It has: 3d_fullres"):
+    with pytest.raises(BadCall, match=r"no configuration '2d'\. It has: 3d_fullres"):
         nnunet.describe(folder, {"configuration": "2d"})
 
     def cascade(facts: dict[str, Any]) -> None:
@@ -195,7 +195,7 @@ def test_metadata_that_does_not_tell_is_refused(change: Callable[[dict[str, Any]
         bundle.describe(folder, {})
     for content in (b"{", b"[]", b"\xff", b"[" * 50_000):
         (folder / "configs" / "metadata.json").write_bytes(content)
-        with pytest.raises(BadCall, match="metadata.json"):
+        with pytest.raises(BadCall, match=r"metadata\.json"):
             bundle.describe(folder, {})
 
 
