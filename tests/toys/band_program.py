@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from band_values import BANDS
 
 
-def main(image: str, mask: str, how: str = "well", mark: str = "") -> None:
-    """Mark the bands of a scan; `mark` only makes the process easy to find."""
+def main(image: str, mask: str, how: str = "well", *_marks: str) -> None:
+    """Mark the bands of a scan; further words only make the process easy to find."""
     scan = nibabel.load(image)
     array = np.asanyarray(scan.dataobj)
     labels = np.zeros(array.shape, np.uint8)
