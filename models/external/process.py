@@ -18,25 +18,22 @@ from typing import Any
 
 import psutil
 
-from ...imaging.errors import OstensorError
 from ..interface import Cancelled
 from .private import PrivateFolder, scrubbed
 from .refusals import CODES, refusal
+from .watch import Watch, below
 
 log = logging.getLogger(__name__)
 
 HOST = Path(__file__).parent / "hosted" / "host.py"
-ENDS_S = 0.8  # for a process to end what it started and itself, before it is killed
+ENDS_S = 0.4  # for a process to end what it started and itself, before it is killed; with KILL_AFTER_S less than the worker has
 MOST_LINE = 1 << 20  # bytes
 MOST_LOG = 16 << 20
 _EVENTS = {"hello": ("network",), "progress": ("id", "share", "message"), "done": ("id",), "stopped": ("id",),
            "refused": ("id", "code", "text")}  # fmt: skip
 KILL_AFTER_S = 1.0  # after a cancel; the worker that holds us is itself killed after 1.5 s
-SILENT_S = 120.0  # an engine that neither says a word nor computes for so long hangs
 START_S = 180.0  # interpreters of slow disks import torch for a minute
 _POLL_S = 0.05
-_WATCH_S = 0.5  # between two looks at memory and processor time
-_IDLE_S = 0.5  # processor time that counts as computing
 
 
 class EngineProcess:
@@ -129,7 +126,7 @@ class EngineProcess:
             self._socket.sendall(json.dumps({"op": operation, "id": self._number, **arguments}).encode() + b"\n")
         return self._await(self._number, progress, cancelled)
 
-    def trim_log(self) -> None:
+    def _trim_log(self) -> None:
         """Forget what the engine has said once it is much."""
         with contextlib.suppress(OSError, ValueError):
             if os.fstat(self._log.fileno()).st_size > MOST_LOG:
@@ -139,13 +136,13 @@ class EngineProcess:
         """End the process and everything it started, and delete its folder."""
         if self._log.closed:
             return
-        below = _below(self._process.pid)
+        started = below(self._process.pid)
         self._socket.close()  # upon which it ends everything it started, and itself
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(ENDS_S)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        for one in below:
+        for one in started:
             with contextlib.suppress(psutil.Error):
                 one.kill()
         self._process.wait()
@@ -155,7 +152,7 @@ class EngineProcess:
     def _await(
         self, number: int, progress: Callable[[float, str], None], cancelled: Callable[[], bool], limit_s: float = 0.0
     ) -> dict[str, Any]:
-        watch, asked_to_stop, started = _Watch(self), 0.0, time.monotonic()
+        watch, asked_to_stop, started = Watch(self.name, self._process.pid, self.memory_mb), 0.0, time.monotonic()
         while True:
             message = self._message()
             now = time.monotonic()
@@ -168,6 +165,7 @@ class EngineProcess:
                     log.warning("the engine '%s' did not stop within %.0f s and is killed", self.name, KILL_AFTER_S)
                     self.close()
                     raise Cancelled
+                self._trim_log()
                 if (trouble := watch.trouble(now)) or (limit_s and now - started > limit_s):
                     self.close()
                     raise trouble or refusal("engine_hangs", f"'{self.name}' did not start within {limit_s:.0f} s.")
@@ -222,60 +220,3 @@ class EngineProcess:
             return {**whole, "share": float(whole.get("share", 0))}
         except (ValueError, TypeError, KeyError, RecursionError):
             return {"event": "gone"}  # what speaks so is no host of ours any more
-
-
-class _Watch:
-    """Whether a process still works, and within its memory."""
-
-    def __init__(self, process: EngineProcess) -> None:
-        self._process = process
-        self._looked = self._worked = time.monotonic()
-        self._seconds = 0.0
-
-    def heard(self, now: float) -> None:
-        """A message came."""
-        self._worked = now
-
-    def trouble(self, now: float) -> OstensorError | None:
-        """What is wrong with it, if anything is."""
-        if now - self._looked < _WATCH_S:
-            return None
-        self._looked = now
-        self._process.trim_log()
-        used, seconds = _used(self._process.pid)
-        if self._process.memory_mb and used > self._process.memory_mb << 20:
-            return refusal(
-                "engine_out_of_memory",
-                f"'{self._process.name}' used {used >> 20} MB of memory; {self._process.memory_mb} MB are allowed. "
-                "Use a smaller scan, or raise memory_mb in its engine.toml.",
-            )
-        if seconds - self._seconds > _IDLE_S:
-            self._seconds, self._worked = seconds, now
-        if now - self._worked > SILENT_S:
-            return refusal(
-                "engine_hangs",
-                f"'{self._process.name}' neither said a word nor computed for {SILENT_S:.0f} s and was ended. Call again; "
-                "if it hangs again, try a smaller scan.",
-            )
-        return None
-
-
-def _below(pid: int) -> list[psutil.Process]:
-    """Everything a process has started that is still there."""
-    try:
-        return list(psutil.Process(pid).children(recursive=True))
-    except psutil.Error:
-        return []
-
-
-def _used(pid: int) -> tuple[int, float]:
-    """Memory in bytes and processor seconds of a process and everything below it."""
-    memory, seconds = 0, 0.0
-    with contextlib.suppress(psutil.Error):
-        top = psutil.Process(pid)
-        for one in [top, *_below(pid)]:
-            with contextlib.suppress(psutil.Error):
-                memory += one.memory_info().rss
-                times = one.cpu_times()
-                seconds += times.user + times.system
-    return memory, seconds

@@ -26,7 +26,8 @@ from typing import Any
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 PR_SET_CHILD_SUBREAPER = 36
-ENDS_S = 0.5  # for children that are asked to end, before they are killed; a container's client ends its container then
+GIVEN_UP_S = 2.0  # on what cannot be killed, such as a program of another user
+ENDS_S = 0.3  # for children that are asked to end, before they are killed; a container's client ends its container then
 
 
 class Refused(Exception):
@@ -133,8 +134,8 @@ def adopt_orphans() -> None:
 def end_children() -> None:
     """Ask everything below this process to end, and kill what does not, whatever session it moved to."""
     asked_until = time.monotonic() + ENDS_S
-    asked = set()
-    while below := children():
+    asked = set[int]()
+    while (below := children()) and time.monotonic() < asked_until + GIVEN_UP_S:
         late = time.monotonic() > asked_until
         for pid in below if late else below - asked:
             with contextlib.suppress(OSError):

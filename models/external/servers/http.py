@@ -39,7 +39,7 @@ class Server:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         check_url(engine)
-        key = os.environ.get(engine.key_env, "") if engine.key_env else ""
+        key = os.environ[engine.key_env] if engine.key_env and engine.key_env in os.environ else ""
         if not (key.isascii() and key.isprintable()):  # what no header can hold would be told in an error of httpx's
             raise refusal("engine_unreachable", f"The variable {engine.key_env} holds no key: it has odd characters.")
         self.headers: dict[str, str] = {"Authorization": f"Bearer {key}"} if key else {}

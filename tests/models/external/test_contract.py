@@ -16,8 +16,7 @@ import pytest
 
 from ostensor.imaging.errors import BadCall, Failed, Unavailable
 from ostensor.imaging.volume import Grid, Volume
-from ostensor.models.external import process as engine_process
-from ostensor.models.external import shelf
+from ostensor.models.external import shelf, watch
 from ostensor.models.external.engine import Engine
 from ostensor.models.external.orientation import every_turn
 from ostensor.models.external.predictor import HostedPredictor
@@ -30,7 +29,9 @@ Load = Callable[[Engine], HostedPredictor]
 Run = Callable[[str], HostedPredictor]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(one, marks=pytest.mark.slow) if one == "totalsegmentator" else one for one in KINDS]
+)
 def test_masks_are_right_to_the_voxel_however_the_scan_is_stored(kind: str, running: Run) -> None:
     predictor = running(kind)
     scan = scan_of(kind)
@@ -210,7 +211,7 @@ def test_a_process_that_speaks_nonsense_is_ended(line: str, loaded: Load, tmp_pa
 def test_an_engine_that_neither_speaks_nor_computes_is_ended(
     loaded: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_process, "SILENT_S", 3.0)
+    monkeypatch.setattr(watch, "SILENT_S", 3.0)
     with pytest.raises(Failed, match="engine_hangs"):
         look(loaded(band_command(tmp_path, "hangs")), scan_of("command"))
 
