@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import PurePath
 from typing import Any, Literal, get_args
 
 from ...imaging.errors import BadCall
@@ -16,7 +18,61 @@ Orientation = str
 """Three letters for the directions in which the axes grow, "RAS" or "LPS" as a rule, or "as-stored"."""
 Accepts = Literal["names", "text", "clicks"]
 _OPPOSITE = {"L": "R", "P": "A", "I": "S"}
+MOST_LABEL = 65535
 EVERYTHING = "*"  # in `prefer`: whatever the engine knows
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_yes_or_no(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(one, str) for one in value)
+
+
+def _are_named_texts(value: object) -> bool:
+    return isinstance(value, Mapping) and _are_texts((*value.keys(), *value.values()))
+
+
+_KINDS: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(
+        ("name", "adapter", "title", "python", "folder", "url", "key_env", "orientation", "device"), _is_text
+    ),
+    **dict.fromkeys(("licence", "licence_source"), _is_text),
+    **dict.fromkeys(("trust_code", "network"), _is_yes_or_no),
+    "files": _are_named_texts,
+    "modalities": lambda value: _are_texts(value) and bool(value),
+    "dimensions": lambda value: isinstance(value, tuple) and bool(value),
+    "channels": lambda value: _are_texts(value) and bool(value),
+    "prefer": _are_texts,
+    "classes": lambda value: isinstance(value, tuple),
+    "memory_mb": lambda value: type(value) is int and value >= 0,
+    "options": lambda value: isinstance(value, Mapping),
+}  # key -> whether a hand that edited it left something of its kind
+
+
+def _is_orientation(codes: str) -> bool:
+    return codes == "as-stored" or sorted("RAS".find(_OPPOSITE.get(one, one)) for one in codes) == [0, 1, 2]
+
+
+def _is_spacing(value: Any) -> bool:
+    """Whether it is three lengths, or nothing."""
+    if value is None:
+        return True
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 3
+        and all(isinstance(one, int | float) and one > 0 for one in value)
+    )
+
+
+def _leads_out(name: str) -> bool:
+    path = PurePath(name)
+    return path.is_absolute() or ".." in path.parts or not path.parts
 
 
 @dataclass(frozen=True)
@@ -32,6 +88,12 @@ class Class:
     label: str
     values: tuple[int, ...]
     structure: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has a name and numbers a label map can hold."""
+        fits = all(type(one) is int and 0 <= one <= MOST_LABEL for one in self.values)
+        return bool(self.values) and fits and isinstance(self.label, str) and isinstance(self.structure, str)
 
 
 @dataclass(frozen=True)
@@ -92,21 +154,26 @@ class Engine:
                 ("where", self.where, get_args(Where)),
                 ("accepts", self.accepts, get_args(Accepts)),
                 ("purpose", self.purpose, ("any", "research-only")),
+                ("orientation_from", self.orientation_from, ("adapter", "checked", "assumed")),
             )
             if value not in allowed
         ]
-        wrong += [f"modalities has {one!r}" for one in self.modalities if one not in MODALITIES]
-        wrong += [f"dimensions has {one!r}" for one in self.dimensions if one not in (2, 3)]
-        if not self.channels:
-            wrong.append("channels is empty")
-        if self.orientation != "as-stored" and sorted("RAS".find(_OPPOSITE.get(c, c)) for c in self.orientation) != [
-            0,
-            1,
-            2,
-        ]:
-            wrong.append(f"orientation = {self.orientation!r}, which is neither three axes as in RAS nor as-stored")
+        wrong += [
+            f"{key} = {str(getattr(self, key))[:60]!r}" for key, fits in _KINDS.items() if not fits(getattr(self, key))
+        ]
+        if not wrong:
+            wrong += [f"modalities has {one!r}" for one in self.modalities if one not in MODALITIES]
+            wrong += [f"dimensions has {one!r}" for one in self.dimensions if one not in (2, 3)]
+            wrong += [f"files has {one!r}, which leads out of the folder" for one in self.files if _leads_out(one)]
+            wrong += [f"classes has {one.label!r} without numbers" for one in self.classes if not one.is_whole]
+            if not _is_orientation(self.orientation):
+                wrong.append(f"orientation = {self.orientation!r}, which is neither three axes as in RAS nor as-stored")
+            if not _is_spacing(self.options.get("spacing_mm")):
+                wrong.append("spacing_mm in options, which is no three lengths")
         if wrong:
-            raise BadCall(f"The engine '{self.name}' is wrong in: {'; '.join(wrong)}. Mend its engine.toml.")
+            raise BadCall(
+                f"The engine '{str(self.name)[:60]}' is wrong in: {'; '.join(wrong)[:600]}. Mend its engine.toml."
+            )
 
     @property
     def structures(self) -> tuple[str, ...]:
@@ -132,12 +199,14 @@ def read_engine(text: str) -> Engine:
     """
     try:
         given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadCall(f"An engine.toml is no TOML: {error}. Mend it, or add the engine again.") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise BadCall(f"An engine.toml is no TOML: {str(error)[:300]}. Mend it, or add the engine again.") from error
     known = {one.name for one in fields(Engine)}
     unknown = sorted(set(given) - known)
     if unknown:
-        raise BadCall(f"An engine.toml has unknown keys: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+        raise BadCall(
+            f"An engine.toml has unknown keys: {', '.join(unknown)[:200]}. Known: {', '.join(sorted(known))}."
+        )
     try:
         given["classes"] = tuple(
             Class(row["label"], tuple(row["values"]), row.get("structure", "")) for row in given.get("classes", [])
@@ -145,7 +214,7 @@ def read_engine(text: str) -> Engine:
         values: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in given.items()}
         return Engine(**values)
     except (KeyError, TypeError) as error:
-        raise BadCall(f"An engine.toml lacks a value ({error}). Add the engine again.") from error
+        raise BadCall(f"An engine.toml lacks a value ({str(error)[:200]}). Add the engine again.") from error
 
 
 def write_engine(engine: Engine) -> str:
@@ -170,4 +239,8 @@ def _toml(value: Any) -> str:
         return "{" + ", ".join(f"{_toml(key)} = {_toml(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, tuple | list):
         return "[" + ", ".join(_toml(inner) for inner in value) + "]"
+    if value is None:
+        raise BadCall("An option has no value (null). Leave it out, or give it one.")
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

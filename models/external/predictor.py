@@ -17,11 +17,11 @@ from ...imaging.volume import BoolArray, Volume
 from ..card import Card
 from ..interface import Decoded, Running
 from .adapters import adapter_of
-from .engine import Engine, read_engine, write_engine
+from .engine import Engine, read_engine
 from .orientation import turn_to
 from .process import EngineProcess
 from .refusals import refusal
-from .shelf import check_files
+from .shelf import check_files, is_current
 
 Array = npt.NDArray[Any]
 Tell = Callable[[float, str], None]
@@ -110,11 +110,8 @@ class HostedPredictor:
         return [self._decoded(known.labels, name) for name in structures], asked
 
     def is_current(self) -> bool:
-        """Whether its engine.toml is the one it was loaded from."""
-        try:
-            return Path(self.card.weights_file).read_text(encoding="utf-8") == write_engine(self.spec)
-        except OSError:
-            return False
+        """Whether its engine.toml still says what it was loaded from."""
+        return is_current(self.spec, Path(self.card.weights_file))
 
     def close(self) -> None:
         """End its process."""
@@ -178,6 +175,7 @@ class HostedPredictor:
             network=self.spec.network,
             environment=adapter.environment,
             data_limit=self.spec.device == "cpu",
+            cancelled=cancelled,
         )
         try:
             told = self._process.ask(
@@ -227,10 +225,11 @@ def read_answer(engine: Engine, path: Path, shape: tuple[int, int, int]) -> Arra
             "engine_geometry_broken", f"{broken}it wrote no mask. Run `ostensor engines check {engine.name}`."
         )
     try:
-        labels: Array = np.load(path, allow_pickle=False)
+        labels: Array = np.lib.format.open_memmap(path, mode="r")  # only its shape is read, whatever its size
     except (ValueError, OSError):
         raise refusal("engine_geometry_broken", f"{broken}its file is damaged. Call again.") from None
-    if labels.ndim == 4 and labels.dtype == np.bool_ and labels.shape[1:] == shape:
+    most = 1 + max((value for one in engine.classes for value in one.values), default=0)
+    if labels.ndim == 4 and labels.dtype == np.bool_ and labels.shape[1:] == shape and len(labels) <= most:
         return labels
     if labels.shape != shape:
         raise refusal("engine_geometry_broken", f"{broken}it has shape {labels.shape}, the scan {shape}.")

@@ -18,20 +18,22 @@ from typing import Any
 
 import psutil
 
-from ...imaging.errors import OstensorError
 from ..interface import Cancelled
 from .private import PrivateFolder, scrubbed
-from .refusals import refusal
+from .refusals import CODES, refusal
+from .watch import Watch, below
 
 log = logging.getLogger(__name__)
 
 HOST = Path(__file__).parent / "hosted" / "host.py"
+ENDS_S = 0.4  # for a process to end what it started and itself, before it is killed; with KILL_AFTER_S less than the worker has
+MOST_LINE = 1 << 20  # bytes
+MOST_LOG = 16 << 20
+_EVENTS = {"hello": ("network",), "progress": ("id", "share", "message"), "done": ("id",), "stopped": ("id",),
+           "refused": ("id", "code", "text")}  # fmt: skip
 KILL_AFTER_S = 1.0  # after a cancel; the worker that holds us is itself killed after 1.5 s
-SILENT_S = 120.0  # an engine that neither says a word nor computes for so long hangs
 START_S = 180.0  # interpreters of slow disks import torch for a minute
 _POLL_S = 0.05
-_WATCH_S = 0.5  # between two looks at memory and processor time
-_IDLE_S = 0.5  # processor time that counts as computing
 
 
 class EngineProcess:
@@ -44,6 +46,7 @@ class EngineProcess:
         memory_mb: ceiling of the process and what it starts.
         network: the process keeps the network.
         environment: what the adapter needs beside a scrubbed one.
+        cancelled: asked while it starts.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class EngineProcess:
         network: bool = False,
         environment: Mapping[str, str] | None = None,
         data_limit: bool = True,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name, self.memory_mb = name, memory_mb
         self.folder = PrivateFolder()
@@ -64,8 +68,9 @@ class EngineProcess:
         self._left = b""
         self._number = 0
         ours, theirs = socket.socketpair()
-        settings = {"adapter": adapter, "network": network, "memory_mb": memory_mb if data_limit else 0}
-        self._log = (self.folder.path / "log").open("wb")
+        settings = {"adapter": adapter, "network": network, "memory_mb": memory_mb if data_limit else 0,
+                    "folder": str(self.folder.path)}  # fmt: skip
+        self._log = (self.folder.path / "log").open("ab")
         try:
             self._process = subprocess.Popen(
                 [python or sys.executable, "-I", "-B", str(HOST), str(theirs.fileno()), json.dumps(settings)],
@@ -86,7 +91,11 @@ class EngineProcess:
         finally:
             theirs.close()
         self._socket = ours
-        hello = self._await(0, lambda share, message: None, lambda: False, limit_s=START_S)
+        try:
+            hello = self._await(0, lambda share, message: None, cancelled, limit_s=START_S)
+        except BaseException:
+            self.close()
+            raise
         self.network = str(hello["network"])
 
     @property
@@ -117,19 +126,33 @@ class EngineProcess:
             self._socket.sendall(json.dumps({"op": operation, "id": self._number, **arguments}).encode() + b"\n")
         return self._await(self._number, progress, cancelled)
 
+    def _trim_log(self) -> None:
+        """Forget what the engine has said once it is much."""
+        with contextlib.suppress(OSError, ValueError):
+            if os.fstat(self._log.fileno()).st_size > MOST_LOG:
+                self._log.truncate(0)
+
     def close(self) -> None:
         """End the process and everything it started, and delete its folder."""
+        if self._log.closed:
+            return
+        started = below(self._process.pid)
+        self._socket.close()  # upon which it ends everything it started, and itself
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(ENDS_S)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        for one in started:
+            with contextlib.suppress(psutil.Error):
+                one.kill()
         self._process.wait()
-        self._socket.close()
         self._log.close()
         self.folder.delete()
 
     def _await(
         self, number: int, progress: Callable[[float, str], None], cancelled: Callable[[], bool], limit_s: float = 0.0
     ) -> dict[str, Any]:
-        watch, asked_to_stop, started = _Watch(self), 0.0, time.monotonic()
+        watch, asked_to_stop, started = Watch(self.name, self._process.pid, self.memory_mb), 0.0, time.monotonic()
         while True:
             message = self._message()
             now = time.monotonic()
@@ -142,6 +165,7 @@ class EngineProcess:
                     log.warning("the engine '%s' did not stop within %.0f s and is killed", self.name, KILL_AFTER_S)
                     self.close()
                     raise Cancelled
+                self._trim_log()
                 if (trouble := watch.trouble(now)) or (limit_s and now - started > limit_s):
                     self.close()
                     raise trouble or refusal("engine_hangs", f"'{self.name}' did not start within {limit_s:.0f} s.")
@@ -165,19 +189,22 @@ class EngineProcess:
             if asked_to_stop and message["event"] in ("done", "refused"):
                 raise Cancelled
             if message["event"] == "progress":
-                progress(float(message["share"]), str(message["message"]))
+                progress(min(1.0, max(0.0, message["share"])), str(message["message"])[:200])
             elif message["event"] == "stopped":
                 raise Cancelled
             elif message["event"] == "refused":
                 if message["code"] == "engine_crashed":
                     log.warning("the engine '%s' failed", self.name)
-                raise refusal(message["code"], f"'{self.name}': {message['text']}")
+                code = message["code"] if message["code"] in CODES else "engine_crashed"
+                raise refusal(code, f"'{self.name}': {str(message['text'])[:1000]}")
             else:
                 return message
 
     def _message(self) -> dict[str, Any] | None:
         """The next line; None when none came within the poll, `gone` when none will come."""
         while b"\n" not in self._left:
+            if len(self._left) > MOST_LINE:
+                return {"event": "gone"}
             ready, _, _ = select.select([self._socket], [], [], _POLL_S)
             if not ready:
                 return None
@@ -189,54 +216,7 @@ class EngineProcess:
         line, self._left = self._left.split(b"\n", 1)
         try:
             message: dict[str, Any] = json.loads(line)
-        except ValueError:
-            return {"event": "gone"}  # what speaks no JSON is no host of ours any more
-        return message
-
-
-class _Watch:
-    """Whether a process still works, and within its memory."""
-
-    def __init__(self, process: EngineProcess) -> None:
-        self._process = process
-        self._looked = self._worked = time.monotonic()
-        self._seconds = 0.0
-
-    def heard(self, now: float) -> None:
-        """A message came."""
-        self._worked = now
-
-    def trouble(self, now: float) -> OstensorError | None:
-        """What is wrong with it, if anything is."""
-        if now - self._looked < _WATCH_S:
-            return None
-        self._looked = now
-        used, seconds = _used(self._process.pid)
-        if self._process.memory_mb and used > self._process.memory_mb << 20:
-            return refusal(
-                "engine_out_of_memory",
-                f"'{self._process.name}' used {used >> 20} MB of memory; {self._process.memory_mb} MB are allowed. "
-                "Use a smaller scan, or raise memory_mb in its engine.toml.",
-            )
-        if seconds - self._seconds > _IDLE_S:
-            self._seconds, self._worked = seconds, now
-        if now - self._worked > SILENT_S:
-            return refusal(
-                "engine_hangs",
-                f"'{self._process.name}' neither said a word nor computed for {SILENT_S:.0f} s and was ended. Call again; "
-                "if it hangs again, try a smaller scan.",
-            )
-        return None
-
-
-def _used(pid: int) -> tuple[int, float]:
-    """Memory in bytes and processor seconds of a process and everything below it."""
-    memory, seconds = 0, 0.0
-    with contextlib.suppress(psutil.Error):
-        top = psutil.Process(pid)
-        for one in [top, *top.children(recursive=True)]:
-            with contextlib.suppress(psutil.Error):
-                memory += one.memory_info().rss
-                times = one.cpu_times()
-                seconds += times.user + times.system
-    return memory, seconds
+            whole = {"event": message["event"], **{key: message[key] for key in _EVENTS[message["event"]]}, **message}
+            return {**whole, "share": float(whole.get("share", 0))}
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return {"event": "gone"}  # what speaks so is no host of ours any more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -13,7 +14,7 @@ from typing import Any
 
 import platformdirs
 
-from ...imaging.errors import BadCall, OstensorError
+from ...imaging.errors import BadCall
 from ...imaging.guards.atomic import write_atomically
 from ..rows import row_of
 from .engine import Engine, read_engine, write_engine
@@ -32,16 +33,35 @@ def engines() -> tuple[Engine, ...]:
     found = []
     for file in sorted(engines_folder().glob("*/engine.toml")):
         try:
-            found.append(read_engine(file.read_text(encoding="utf-8")))
-        except (OstensorError, OSError, UnicodeDecodeError):
+            found.append(_read(file))
+        except BadCall:
             continue
     return tuple(found)
 
 
+def _read(file: Path) -> Engine:
+    """The engine of a file; its name must be that of its folder, for that is where it is changed and removed.
+
+    Raises:
+        BadCall: it is damaged, or says another name.
+    """
+    try:
+        engine = read_engine(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadCall(f"The engine.toml of '{file.parent.name}' cannot be read ({type(error).__name__}). Remove the engine and "
+                      "add it again.") from None  # fmt: skip
+    if engine.name != file.parent.name or not _NAME.fullmatch(engine.name):
+        raise BadCall(f"The engine.toml in '{file.parent.name}' says it is '{engine.name[:60]}'. Mend its name.")
+    return engine
+
+
 def state() -> tuple[tuple[str, int], ...]:
     """What changes when an engine is added, changed, measured or removed."""
-    files = sorted(engines_folder().glob("*/*.*"))
-    return tuple((str(file), file.stat().st_mtime_ns) for file in files if file.is_file())
+    found = []
+    for file in sorted(engines_folder().glob("*/*.*")):
+        with contextlib.suppress(OSError):  # removed meanwhile
+            found.append((str(file), file.stat().st_mtime_ns))
+    return tuple(found)
 
 
 def engine_of(name: str) -> Engine:
@@ -51,11 +71,19 @@ def engine_of(name: str) -> Engine:
         BadCall: there is none, or its file is damaged.
     """
     file = engines_folder() / name / "engine.toml"
-    if _NAME.fullmatch(name) and file.is_file():
-        return read_engine(file.read_text(encoding="utf-8"))
+    if _NAME.fullmatch(name) and file.parent.is_dir():
+        return _read(file)
     if not (known := engines()):
         raise BadCall(f"There is no engine '{name}', nor any other. Add one with `ostensor engines add`.")
     return row_of(known, name, "engine")
+
+
+def is_current(engine: Engine, file: Path) -> bool:
+    """Whether a file says this of an engine, however a hand has laid it out."""
+    try:
+        return _read(file) == engine
+    except BadCall:
+        return False
 
 
 def add_engine(engine: Engine, taken: Callable[[str], bool] = lambda name: False) -> Engine:
@@ -79,13 +107,24 @@ def add_engine(engine: Engine, taken: Callable[[str], bool] = lambda name: False
 
 def save_engine(engine: Engine) -> None:
     """Write its engine.toml."""
-    content = write_engine(engine).encode()
+    try:
+        content = write_engine(engine).encode()
+    except UnicodeEncodeError:
+        raise BadCall(
+            f"'{engine.name}' has a name of a folder or file that is no Unicode. Rename it, then add it."
+        ) from None
     write_atomically(engines_folder() / engine.name / "engine.toml", lambda file: file.write(content))
 
 
 def remove_engine(name: str) -> None:
-    """Forget an engine and what was measured of it; nothing of its own folder is touched."""
-    shutil.rmtree(engines_folder() / engine_of(name).name)
+    """Forget an engine and what was measured of it, damaged or not; nothing of its own folder is touched.
+
+    Raises:
+        BadCall: there is none.
+    """
+    if not _NAME.fullmatch(name) or not (engines_folder() / name).is_dir():
+        engine_of(name)
+    shutil.rmtree(engines_folder() / name)
 
 
 def hash_of(engine: Engine, name: str) -> str:
@@ -145,12 +184,13 @@ def keep_measured(name: str, case: str, dice: Mapping[str, float]) -> dict[str, 
 
 
 def measured_cases(name: str) -> dict[str, dict[str, float]]:
-    """Case -> structure -> Dice; {} before anything was measured."""
-    file = engines_folder() / name / "measured.json"
-    if not file.is_file():
+    """Case -> structure -> Dice; {} before anything was measured, or where the file is damaged."""
+    try:
+        known = json.loads((engines_folder() / name / "measured.json").read_text(encoding="utf-8"))
+        whole = {str(case): {str(one): float(value) for one, value in row.items()} for case, row in known.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
-    known: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))
-    return known
+    return whole if all(0 <= value <= 1 for row in whole.values() for value in row.values()) else {}
 
 
 def merged(engine: Engine, given: Mapping[str, Any]) -> Engine:

@@ -1,6 +1,8 @@
 """A program as users have them: a scan in, a label map of bands out; its last word tells how it misbehaves."""
 
+import gzip
 import os
+import signal
 import socket
 import sys
 import time
@@ -13,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from band_values import BANDS
 
 
-def main(image: str, mask: str, how: str = "well") -> None:
+def main(image: str, mask: str, how: str = "well", *_marks: str) -> None:
+    """Mark the bands of a scan; further words only make the process easy to find."""
     scan = nibabel.load(image)
     array = np.asanyarray(scan.dataobj)
     labels = np.zeros(array.shape, np.uint8)
@@ -25,8 +28,42 @@ def main(image: str, mask: str, how: str = "well") -> None:
             sys.stdout.write(f"{percent} %\n")
             sys.stdout.flush()
             time.sleep(0.2)
-    if how == "hangs":
+    if how in ("leaves", "forks"):  # a daemon with a session and parent of its own
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                time.sleep(600)
+            os._exit(0)
+        os.wait()
+    if how in ("hangs", "forks"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)
+    if how == "shouts":
+        for _ in range(300):
+            sys.stdout.write("x" * (1 << 17))
+        sys.stdout.write(str(os.fstat(1).st_size))
+    if how == "garbage":
+        Path(mask).write_bytes(b"\x1f\x8bno gzip at all")
+        return
+    if how == "gigabytes":  # a header of 40 GB and nothing behind it
+        header = nibabel.Nifti1Header()
+        header.set_data_shape((32000, 32000, 40))
+        header["vox_offset"] = 352
+        with gzip.open(mask, "wb") as file:
+            file.write(header.binaryblock + bytes(4))
+        return
+    if how == "no affine":
+        made = nibabel.Nifti1Image(labels, affine)
+        made.header.set_sform(np.full((4, 4), np.nan), code=2)
+        content = bytearray(made.to_bytes())
+        content[280:328] = np.full(12, np.nan, "<f4").tobytes()  # srow_x, srow_y, srow_z
+        with gzip.open(mask, "wb") as file:
+            file.write(bytes(content))
+        return
+    if how == "link":
+        Path(mask).symlink_to("/etc/passwd")
+        return
     if how == "crashes":
         os._exit(3)
     if how == "eats":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from ....imaging.errors import BadCall
@@ -14,6 +15,7 @@ from .licences import licence_beside
 
 CONFIGS = ("configs/inference.json", "configs/inference.yaml", "configs/inference.yml")
 WEIGHTS = "models/model.pt"
+MOST_CHANNELS = 64
 _KINDS = {"ct": "ct", "mr": "mr", "mri": "mr", "pet": "pet", "us": "us", "ultrasound": "us"}
 _NOTHING = ("background", "other", "unlabeled")
 
@@ -32,6 +34,11 @@ def describe(folder: Path | None, options: Mapping[str, Any]) -> Engine:
         raise BadCall("A MONAI bundle needs its folder, the one with configs/ and models/. Give --folder.")
     config = str(options.get("config") or next((name for name in CONFIGS if (folder / name).is_file()), CONFIGS[0]))
     weights = str(options.get("weights") or WEIGHTS)
+    outside = [name for name in (config, weights) if PurePath(name).is_absolute() or ".." in PurePath(name).parts]
+    if outside:
+        raise BadCall(
+            f"'{outside[0][:80]}' lies outside the bundle, where nobody sees it change. Put it into the bundle's folder."
+        )
     missing = [name for name in ("configs/metadata.json", config, weights) if not (folder / name).is_file()]
     if missing:
         raise refusal(
@@ -43,23 +50,25 @@ def describe(folder: Path | None, options: Mapping[str, Any]) -> Engine:
         data = facts["network_data_format"]
         channels, output = data["inputs"]["image"], data["outputs"]["pred"]
         named = {int(number): str(label) for number, label in output["channel_def"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+        kind = _KINDS.get(str(channels.get("modality", "")).lower(), "unknown")
+        count = int(channels.get("num_channels", 1))
+        told = channels.get("channel_def") or {}
+        if not 0 < count <= MOST_CHANNELS:
+            raise ValueError
+        names = tuple(str(told.get(str(number), f"channel {number}")) for number in range(count))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise refusal(
             "engine_unsupported",
             f"metadata.json of '{folder.name}' does not tell what its image and pred are (network_data_format).",
         ) from None
     by_prompt = "vista3d" in f"{facts.get('name', '')} {folder.name}".lower()
     licence, source = licence_beside(folder, facts)
-    kind = _KINDS.get(str(channels.get("modality", "")).lower(), "unknown")
-    count = int(channels.get("num_channels", 1))
-    told = channels.get("channel_def") or {}
-    names = tuple(str(told.get(str(number), f"channel {number}")) for number in range(count))
     return Engine(
         name=folder.resolve().name.lower(),
         adapter="monai-bundle",
         title=f"MONAI bundle {facts.get('name', folder.name)} {facts.get('version', '')}".strip(),
         folder=str(folder.resolve()),
-        files=dict.fromkeys(_files(folder, weights), ""),
+        files=dict.fromkeys([weights, *_code(folder, config)], ""),
         classes=tuple(
             Class(label, (number,)) for number, label in sorted(named.items()) if label.lower() not in _NOTHING
         ),
@@ -81,8 +90,20 @@ def find(places: Mapping[str, str], home: Path) -> list[Path]:
     return sorted(path for path in found if (path / "configs/metadata.json").is_file() and (path / WEIGHTS).is_file())
 
 
-def _files(folder: Path, weights: str) -> list[str]:
-    """The weights, and everything that runs."""
-    code = [path for name in ("configs", "scripts") for path in sorted((folder / name).rglob("*")) if path.is_file()]
-    kept = [path for path in code if "__pycache__" not in path.parts]
-    return [weights, *(str(path.relative_to(folder)) for path in kept)]
+def _code(folder: Path, config: str) -> list[str]:
+    """Everything that runs: configurations, scripts, and modules that they may import from the folder.
+
+    Raises:
+        BadCall: a linked folder, whose code could change unseen.
+    """
+    found = {config}
+    for top, folders, files in os.walk(folder):
+        here = Path(top).relative_to(folder)
+        if linked := [name for name in folders if (Path(top) / name).is_symlink()]:
+            raise BadCall(
+                f"'{here / linked[0]}' of the bundle is a link to another folder. Copy its files there instead."
+            )
+        folders[:] = [name for name in folders if name not in ("__pycache__", ".git")]
+        runs = here.parts[:1] in (("configs",), ("scripts",))
+        found |= {str(here / name) for name in files if runs or name.endswith((".py", ".so", ".pyc"))}
+    return sorted(found)

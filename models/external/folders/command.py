@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ....imaging.errors import BadCall
-from ..engine import Class, Engine
+from ..engine import MOST_LABEL, Class, Engine
 
 PLACES = ("image", "mask", "masks", "folder", "device", "threads")
 
@@ -24,21 +24,35 @@ def describe(folder: Path | None, options: Mapping[str, Any]) -> Engine:
     Raises:
         BadCall: no template, an unknown place in it, no classes.
     """
-    template, classes = str(options.get("template") or ""), dict(options.get("classes") or {})
+    template, classes = str(options.get("template") or ""), options.get("classes") or {}
     channels = tuple(options.get("channels") or ("image",))
     try:
         words = shlex.split(template)
-        used = {name for word in words for _text, name, _spec, _conversion in string.Formatter().parse(word) if name}
+        places = [place for word in words for place in string.Formatter().parse(word) if place[1] is not None]
     except ValueError as error:
         raise BadCall(f"The template cannot be read: {error}.") from None
     known = {*PLACES, *(f"image{number}" for number in range(len(channels)))}
-    if not words or not used & {"image", "image0"} or not used & {"mask", "masks", "folder"} or used - known:
+    used = {str(name) for _text, name, _spec, _conversion in places}
+    bare = all(not spec and not conversion for _text, _name, spec, conversion in places)
+    if (
+        not words
+        or "{" in words[0]
+        or not bare
+        or not used & {"image", "image0"}
+        or not used & {"mask", "masks", "folder"}
+        or used - known
+    ):
         raise BadCall(
             "A command needs a template such as --template 'segment --in {image} --out {mask}'. Places: "
-            f"{', '.join(sorted(known))}."
+            f"{', '.join(sorted(known))}; other braces are doubled."
         )
-    if not classes:
+    if not isinstance(classes, Mapping) or not classes:
         raise BadCall("A command needs to know what the numbers mean: --classes liver=1,spleen=2.")
+    odd = [str(label) for label, number in classes.items() if not _is_class(label, number)]
+    if odd:
+        raise BadCall(
+            f"The class '{odd[0][:60]}' needs a name that a file can have and a number from 1 to {MOST_LABEL}."
+        )
     return Engine(
         name=Path(words[0]).stem.lower(),
         adapter="command",
@@ -51,6 +65,11 @@ def describe(folder: Path | None, options: Mapping[str, Any]) -> Engine:
         orientation_from="adapter",
         options={"template": template},
     )
+
+
+def _is_class(label: object, number: object) -> bool:
+    named = isinstance(label, str) and bool(label.strip()) and "/" not in label and label.isprintable()
+    return named and type(number) is int and 0 < number <= MOST_LABEL
 
 
 def find(places: Mapping[str, str], home: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Any
 from ...card import Purpose
 
 _FREE = re.compile(r"apache|\bmit\b|bsd|cc0|cc[- ]by(?:[- ][\d.]+)?$|public domain", re.IGNORECASE)
-_BOUND = re.compile(r"\bnc\b|non.?commercial|research|academic|\bnd\b", re.IGNORECASE)
+_BOUND = re.compile(r"\bnc\b|\bnot\b|non.?commercial|research|academic|\bnd\b", re.IGNORECASE)
 _UP = 2  # folders looked at above the weights
 
 

@@ -46,6 +46,8 @@ def describe(folder: Path | None, options: Mapping[str, Any]) -> Engine:
             f"The folder has no {file or pattern}. Get the weights of {model} from lungmask's authors, or run lungmask once.",
         )
     fill = str(options.get("fill") or "")
+    if fill and not (top / fill).is_file():
+        raise refusal("engine_weights_missing", f"The folder has no {fill}, which is to fill in.")
     return Engine(
         name=f"lungmask-{model.lower()}",
         adapter="lungmask",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ....imaging.errors import BadCall
+from ....imaging.errors import BadCall, OstensorError
 from ..engine import Class, Engine
 from ..refusals import refusal
 from .licences import licence_beside
@@ -36,6 +36,17 @@ def describe(folder: Path | None, options: Mapping[str, Any]) -> Engine:
     if folder is None:
         raise BadCall("An nnU-Net needs its folder. Give --folder .../<Trainer>__<Plans>__<configuration>.")
     trained = trained_folder(folder)
+    try:
+        return _described(trained, options)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        if isinstance(error, OstensorError):
+            raise
+        raise refusal(
+            "engine_unsupported", f"dataset.json or plans.json of '{trained.name}' is not as nnU-Net v2 writes it."
+        ) from None
+
+
+def _described(trained: Path, options: Mapping[str, Any]) -> Engine:
     dataset, plans = _json(trained, "dataset.json"), _json(trained, "plans.json")
     configuration = str(options.get("configuration") or trained.name.split("__")[-1])
     settings = _configuration(plans, configuration)
@@ -120,21 +131,23 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError):
+    except (ValueError, OSError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise refusal("engine_unsupported", f"{name} of '{folder.name}' is damaged. Copy it again.")
     return content
 
 
-def _configuration(plans: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _configuration(plans: Mapping[str, Any], name: str, heirs: tuple[str, ...] = ()) -> dict[str, Any]:
     """One configuration with what it inherits from others."""
     known = plans.get("configurations", {})
+    if name in heirs:
+        raise refusal("engine_unsupported", f"plans.json lets '{name}' inherit from itself.")
     if name not in known:
         raise refusal("engine_unsupported", f"plans.json has no configuration '{name}'. It has: {', '.join(known)}.")
     own = dict(known[name])
     parent = own.pop("inherits_from", None)
-    return {**_configuration(plans, parent), **own} if parent in known and parent != name else own
+    return {**_configuration(plans, parent, (*heirs, name)), **own} if parent in known else own
 
 
 def _folds(folder: Path, options: Mapping[str, Any]) -> tuple[str, list[str]]:
@@ -144,6 +157,8 @@ def _folds(folder: Path, options: Mapping[str, Any]) -> tuple[str, list[str]]:
         Unavailable: files are missing; each is named.
     """
     names = [str(options["checkpoint"])] if options.get("checkpoint") else list(CHECKPOINTS)
+    if any(re.search(r"[/\\*?\[]", name) for name in names):
+        raise BadCall(f"checkpoint='{names[0][:60]}' is no name of a file in a fold, such as {CHECKPOINTS[0]}.")
     asked = [str(fold) for fold in options.get("folds") or ()]
     for name in names:
         there = [path.parent.name.removeprefix("fold_") for path in sorted(folder.glob(f"fold_*/{name}"))]

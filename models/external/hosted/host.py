@@ -13,16 +13,21 @@ import json
 import os
 import queue
 import resource
+import shutil
 import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+PR_SET_CHILD_SUBREAPER = 36
+GIVEN_UP_S = 2.0  # on what cannot be killed, such as a program of another user
+ENDS_S = 0.3  # for children that are asked to end, before they are killed; a container's client ends its container then
 
 
 class Refused(Exception):
@@ -45,20 +50,21 @@ class Stopped(BaseException):
 class Line:
     """The socket to whoever started us."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, folder: str = "") -> None:
         self._socket = socket.socket(fileno=descriptor)
+        self._folder = folder
         self._lock = threading.Lock()
         self.requests: queue.Queue[dict[str, Any]] = queue.Queue()
         self.called_off: set[int] = set()
         self.running = 0
 
     def send(self, **message: Any) -> None:
-        """One line."""
-        with self._lock:
+        """One line; that nobody listens any more is for `listen` to notice, which then ends everything."""
+        with self._lock, contextlib.suppress(OSError):
             self._socket.sendall(json.dumps(message).encode() + b"\n")
 
     def listen(self) -> None:
-        """Take requests until the other side is gone, then end this process and everything it started."""
+        """Take requests until the other side is gone, then end everything this process started, its folder and itself."""
         left = b""
         with contextlib.suppress(OSError):
             while received := self._socket.recv(65536):
@@ -69,6 +75,9 @@ class Line:
                         self.called_off.add(message["id"])
                     else:
                         self.requests.put(message)
+        end_children()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)  # whoever made it may have been killed
         os.killpg(0, signal.SIGKILL)
 
     def tell(self, share: float, message: str = "") -> None:
@@ -92,10 +101,10 @@ def cut_network() -> str:
     Returns:
         "namespace" or "refused sockets".
     """
-    libc = ctypes.CDLL(None, use_errno=True)
+    unshare = getattr(ctypes.CDLL(None, use_errno=True), "unshare", lambda flags: -1)  # Linux has it
     user, group = os.getuid(), os.getgid()
-    own = libc.unshare(CLONE_NEWNET) == 0
-    if not own and libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0:
+    own = unshare(CLONE_NEWNET) == 0
+    if not own and unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0:
         own = True
         with contextlib.suppress(OSError):
             for file, text in (
@@ -114,6 +123,40 @@ def cut_network() -> str:
 
     sys.addaudithook(refuse)
     return "namespace" if own else "refused sockets"
+
+
+def adopt_orphans() -> None:
+    """Let what a child leaves behind become ours, not init's, so that it is found when everything is to end."""
+    with contextlib.suppress(AttributeError):  # Linux has it
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_children() -> None:
+    """Ask everything below this process to end, and kill what does not, whatever session it moved to."""
+    asked_until = time.monotonic() + ENDS_S
+    asked = set[int]()
+    while (below := children()) and time.monotonic() < asked_until + GIVEN_UP_S:
+        late = time.monotonic() > asked_until
+        for pid in below if late else below - asked:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
+        asked |= below
+        time.sleep(0.01)
+
+
+def children() -> set[int]:
+    """Numbers of the processes below this one that have not ended."""
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = path.read_bytes().rpartition(b")")[2].split()[:2]
+            if state not in (b"Z", b"X"):
+                parents[int(path.parent.name)] = int(parent)
+    found, looked_at = set[int](), {os.getpid()}
+    while looked_at:
+        looked_at = {pid for pid, parent in parents.items() if parent in looked_at} - found
+        found |= looked_at
+    return found
 
 
 def limit_memory(memory_mb: int) -> None:
@@ -167,8 +210,9 @@ def told(error: BaseException) -> dict[str, str]:
 
 def main() -> None:
     """The process: settle in, load the adapter's file, serve."""
-    line = Line(int(sys.argv[1]))
     settings = json.loads(sys.argv[2])
+    line = Line(int(sys.argv[1]), settings.get("folder", ""))
+    adopt_orphans()
     network = "allowed" if settings.get("network") else cut_network()
     if network == "refused sockets" and settings["adapter"] == "run_command":
         network = "not cut"  # what a program of its own does is not ours to refuse

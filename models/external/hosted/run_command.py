@@ -7,18 +7,20 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
+import zlib
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
-from engine_host import Line, Refused
+from engine_host import Line, Refused, end_children
+from nibabel.filebasedimages import ImageFileError
 
 _SHARE = re.compile(rb"(\d{1,3})(?:\.\d+)? ?%")
 _TOLERANCE_MM = 1e-3
 _POLL_S = 0.05
+_MOST_OUTPUT = 16 << 20  # bytes of what a program says that are kept
 
 
 class Adapter:
@@ -67,8 +69,8 @@ class Adapter:
         return {}
 
     def _run(self, words: list[str], folder: Path, line: Line) -> None:
-        with (folder / "output").open("wb") as output:
-            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, start_new_session=True)  # fmt: skip
+        with (folder / "output").open("ab") as output:
+            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder)
         try:
             told = 0.0
             while True:
@@ -76,15 +78,17 @@ class Adapter:
                     code = process.wait(timeout=_POLL_S)
                     break
                 line.stop_if_called_off()
-                with (folder / "output").open("rb") as output:
-                    output.seek(max(0, output.seek(0, os.SEEK_END) - 4096))
+                with (folder / "output").open("rb+") as output:
+                    length = output.seek(0, os.SEEK_END)
+                    output.seek(max(0, length - 4096))
                     shares = [int(found) / 100 for found in _SHARE.findall(output.read())]
+                    if length > _MOST_OUTPUT:
+                        output.truncate(0)
                 if shares and told < shares[-1] <= 1:
                     told = shares[-1]
                     line.tell(told)
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            end_children()
             process.wait()
         if code:
             raise Refused(
@@ -109,7 +113,14 @@ class Adapter:
         return stack
 
     def _read(self, path: Path, shape: tuple[int, ...], affine: Any) -> Any:
-        image = nibabel.load(path)
-        if image.shape != shape or np.abs(image.affine - affine).max() > _TOLERANCE_MM:
-            raise Refused("engine_geometry_broken", f"The program answered on another grid: shape {image.shape}, not {shape}, or another affine.")  # fmt: skip
-        return np.asanyarray(image.dataobj)
+        try:
+            image = nibabel.load(path)
+            if (
+                image.shape != shape or not np.abs(image.affine - affine).max() <= _TOLERANCE_MM
+            ):  # NaN is no small number
+                raise Refused("engine_geometry_broken", f"The program answered on another grid: shape {image.shape}, not {shape}, or another affine.")  # fmt: skip
+            return np.asanyarray(image.dataobj)
+        except (ImageFileError, OSError, ValueError, EOFError, zlib.error):
+            raise Refused(
+                "engine_geometry_broken", "What the program wrote is no NIfTI file, or a damaged one."
+            ) from None

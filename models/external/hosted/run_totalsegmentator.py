@@ -127,7 +127,7 @@ class Adapter:
             skip_saving=True,
         )
         far = np.abs((made.affine - scan.affine) @ [*scan.shape, 1]).max()
-        if made.shape != scan.shape or far > NEAR * min(scan.header.get_zooms()):
+        if made.shape != scan.shape or not far <= NEAR * min(scan.header.get_zooms()):
             raise Refused("engine_geometry_broken", "TotalSegmentator answered on another grid.")
         return np.asanyarray(made.dataobj).astype(np.uint8)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +21,8 @@ from ..refusals import refusal
 CONNECT_S = 5.0
 READ_S = 120.0  # between two pieces of an answer; a click of nnInteractive's takes seconds on a CPU
 MOST_BYTES = 4 << 30  # of an answer
+MOST_JSON = 16 << 20
+MOST_LINE = 1 << 20
 _LOST = 410
 
 
@@ -36,10 +40,12 @@ class Server:
         self.engine = engine
         check_url(engine)
         key = os.environ[engine.key_env] if engine.key_env and engine.key_env in os.environ else ""
+        if not (key.isascii() and key.isprintable()):  # what no header can hold would be told in an error of httpx's
+            raise refusal("engine_unreachable", f"The variable {engine.key_env} holds no key: it has odd characters.")
         self.headers: dict[str, str] = {"Authorization": f"Bearer {key}"} if key else {}
         timeout = httpx2.Timeout(READ_S, connect=CONNECT_S)
         self._client = httpx2.Client(
-            base_url=engine.url.rstrip("/"), timeout=timeout, follow_redirects=False, trust_env=False
+            base_url=engine.url.rstrip("/"), timeout=timeout, follow_redirects=False, trust_env=False, verify=_trusted()
         )
 
     def close(self) -> None:
@@ -48,9 +54,12 @@ class Server:
 
     def ask(
         self, method: str, path: str, *, json_body: Any = None, body: bytes | None = None, headers: Mapping[str, str] | None = None,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None, most: int | None = None,
     ) -> httpx2.Response:  # fmt: skip
         """An answer that came whole.
+
+        Args:
+            most: bytes it may have; default `MOST_BYTES`.
 
         Raises:
             Unavailable: no answer, a wrong key, no free place, a lost session.
@@ -61,21 +70,21 @@ class Server:
         kind = "application/json" if json_body is not None else "application/octet-stream"
         sent = {**self.headers, "Content-Type": kind, **(headers or {})}
         with self.failures(), self._client.stream(method, path, content=content, headers=sent, params=params) as answer:
+            self._check(answer)
             pieces, length = [], 0
             for piece in answer.iter_bytes():
                 length += len(piece)
-                if length > MOST_BYTES:
+                if length > (MOST_BYTES if most is None else most):
                     raise refusal(
-                        "engine_geometry_broken", f"'{self.engine.name}' answers more than {MOST_BYTES >> 30} GiB."
+                        "engine_geometry_broken", f"'{self.engine.name}' answers more than such an answer can hold."
                     )
                 pieces.append(piece)
-            self._check(answer, b"".join(pieces[:1])[:300])
             whole = httpx2.Response(answer.status_code, headers=_plain(answer.headers), content=b"".join(pieces))
         return whole
 
     def json(self, method: str, path: str, **named: Any) -> dict[str, Any]:
         """An answer that is a JSON object; refusals as of `ask`."""
-        return self.object_in(self.ask(method, path, **named).content)
+        return self.object_in(self.ask(method, path, most=MOST_JSON, **named).content)
 
     def object_in(self, content: bytes | str) -> dict[str, Any]:
         """A JSON object.
@@ -85,7 +94,7 @@ class Server:
         """
         try:
             found = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise refusal(
@@ -96,12 +105,24 @@ class Server:
 
     @contextmanager
     def lines(self, path: str, pause_s: float) -> Iterator[Iterator[str]]:
-        """The lines of an answer as they come; `httpx2.ReadTimeout` when none comes within the pause."""
+        """The lines of an answer as they come, without empty ones; `httpx2.ReadTimeout` when none comes within the pause."""
         timeout = httpx2.Timeout(READ_S, connect=CONNECT_S, read=pause_s)
         with self._client.stream("GET", path, headers=self.headers, timeout=timeout) as answer:
-            if answer.status_code >= 400:
-                self._check(answer, answer.read()[:300])
-            yield answer.iter_lines()
+            self._check(answer)
+            yield self._lines_of(answer)
+
+    def _lines_of(self, answer: httpx2.Response) -> Iterator[str]:
+        left = b""
+        for piece in answer.iter_bytes():
+            *lines, left = (left + piece).split(b"\n")
+            if len(left) > MOST_LINE:
+                raise refusal(
+                    "engine_crashed",
+                    f"The server of '{self.engine.name}' does not stop talking. Is it of the right kind?",
+                )
+            yield from (line.decode("utf-8", "replace") for line in lines if line.strip())
+        if left.strip():
+            yield left.decode("utf-8", "replace")
 
     @contextmanager
     def failures(self, *, pauses: bool = False) -> Iterator[None]:
@@ -122,7 +143,7 @@ class Server:
                 "engine_unreachable", f"The connection to '{name}' broke ({type(error).__name__}). Call again."
             ) from None
 
-    def _check(self, answer: httpx2.Response, _start: bytes) -> None:
+    def _check(self, answer: httpx2.Response) -> None:
         """Refuse every status that is no success; the server's own words are not repeated."""
         status, name = answer.status_code, self.engine.name
         if status < 300:
@@ -166,8 +187,12 @@ def check_url(engine: Engine) -> None:
     Raises:
         BadCall: one of these.
     """
-    parts = urlsplit(engine.url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+    try:
+        parts = urlsplit(engine.url)
+        is_whole = bool(parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0))
+    except ValueError:  # brackets or a port that are none
+        is_whole = False
+    if not is_whole or parts.username or parts.query or not engine.url.isprintable() or " " in engine.url:
         raise BadCall(
             f"'{engine.name}' needs the address of its server, e.g. --url http://127.0.0.1:1527 (keys go into --key-env)."
         )
@@ -178,9 +203,15 @@ def check_url(engine: Engine) -> None:
         )
 
 
-def _is_here(host: str) -> bool:
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """The authorities that are believed; reading them takes longer than a click."""
+    return httpx2.create_ssl_context(trust_env=False)
+
+
+def _is_here(host: str | None) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host or "").is_loopback
     except ValueError:
         return host == "localhost"
 
@@ -198,7 +229,7 @@ def asked_of(engine: Engine) -> dict[str, Any]:
     server = Server(engine)
     try:
         return server.json("GET", "/capabilities")
-    except NotThere:
+    except (NotThere, LeaseLost):
         raise refusal("engine_unsupported", f"What answers at the address of '{engine.name}' has no /capabilities. Is it of the right kind?") from None  # fmt: skip
     finally:
         server.close()

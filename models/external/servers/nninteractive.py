@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 import httpx2
 import numpy as np
 
-from ....imaging.errors import BadCall
+from ....imaging.errors import BadCall, OstensorError
 from ....imaging.volume import BoolArray, Volume
 from ...card import Card
 from ...interface import Cancelled, Prompt
-from ..engine import Engine, write_engine
+from ..engine import Engine
 from ..refusals import refusal
+from ..shelf import is_current
 from .http import LeaseLost, NotThere, Server, asked_of
 from .wire import Damaged, pack_nnia, unpack_nnia
 
@@ -86,6 +87,7 @@ class Client:
         self._sent: list[Prompt] = []
         self._mask: Any = None
         self._can_undo = False
+        self._is_sure = True
 
     def click(
         self, volume: Volume, key: str, prompts: Sequence[Prompt], *, progress: Callable[[float, str], None],
@@ -106,17 +108,17 @@ class Client:
                 self._forget()
                 if again:
                     break
+            except OstensorError:  # the server may have a click whose answer we have not
+                self._is_sure = False
+                raise
         raise refusal(
             "engine_lease_lost",
             f"The server of '{self.spec.name}' gave our session away twice. Call again; nothing is lost.",
         )
 
     def is_current(self) -> bool:
-        """Whether its engine.toml is the one it was loaded from."""
-        try:
-            return Path(self.card.weights_file).read_text(encoding="utf-8") == write_engine(self.spec)
-        except OSError:
-            return False
+        """Whether its engine.toml still says what it was loaded from."""
+        return is_current(self.spec, Path(self.card.weights_file))
 
     def close(self) -> None:
         """Give the session back."""
@@ -137,14 +139,14 @@ class Client:
             self._binary("/set_image", volume.array[None].astype(np.float32), {"image_properties": {}})
             self._mask = np.zeros(volume.grid.shape, np.uint8)
             self._post("/set_target_buffer", {"shape": list(volume.grid.shape), "dtype": "uint8"})
-            self._key, self._sent, self._can_undo = key, [], False
-        if self._can_undo and prompts == self._sent[:-1]:
+            self._key, self._sent, self._can_undo, self._is_sure = key, [], False, True
+        if self._is_sure and self._can_undo and prompts == self._sent[:-1]:
             self._apply(self._post("/undo", {}))
             self._sent, self._can_undo = prompts, False
-        if prompts[: len(self._sent)] != self._sent:
+        if not self._is_sure or prompts[: len(self._sent)] != self._sent:
             self._post("/reset_interactions", {})
             self._mask[:] = 0
-            self._sent, self._can_undo = [], False
+            self._sent, self._can_undo, self._is_sure = [], False, True
         fresh = prompts[len(self._sent) :]
         for number, prompt in enumerate(fresh):
             if cancelled():
@@ -222,7 +224,7 @@ class Client:
         return kind(answer[key])
 
     def _forget(self) -> None:
-        self._lease, self._key, self._sent, self._mask, self._can_undo = "", "", [], None, False
+        self._lease, self._key, self._sent, self._mask, self._can_undo, self._is_sure = "", "", [], None, False, True
 
 
 def check_prompt(prompt: Prompt, volume: Volume) -> None:

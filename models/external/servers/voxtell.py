@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import math
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -12,18 +15,20 @@ from typing import Any
 import httpx2
 import numpy as np
 
-from ....imaging.errors import BadCall
+from ....imaging.errors import BadCall, OstensorError
 from ....imaging.volume import Volume
 from ...card import Card
 from ...interface import Cancelled, Decoded
-from ..engine import Engine, write_engine
+from ..engine import Engine
 from ..orientation import turn_to
 from ..refusals import refusal
-from .http import NotThere, Server, asked_of
+from ..shelf import is_current
+from .http import LeaseLost, NotThere, Server, asked_of
 from .wire import Damaged, unpack_vxa2
 
 PAUSE_S = 0.5  # between two looks at a cancel while the server says nothing
 SILENT_S = 600.0  # a job that says nothing for so long hangs
+_AGAIN_S = 0.05  # before an ended stream is taken up again
 KEPT = 4  # scans whose handles at the server are remembered
 NEAR = 3
 
@@ -83,11 +88,11 @@ class Client:
         if fresh:
             try:
                 found = self._asked(volumes[0], key, fresh, progress, cancelled)
-            except NotThere:  # the server forgot the scan
+            except (NotThere, LeaseLost):  # the server forgot the scan
                 self._images.pop(key, None)
                 try:
                     found = self._asked(volumes[0], key, fresh, progress, cancelled)
-                except NotThere:
+                except (NotThere, LeaseLost):
                     raise refusal(
                         "engine_lease_lost", f"The server of '{self.spec.name}' forgot the scan twice. Call again."
                     ) from None
@@ -106,11 +111,8 @@ class Client:
         return [Decoded(one, mask, None, None) for one, mask in zip(structures, masks, strict=True)], bool(fresh)
 
     def is_current(self) -> bool:
-        """Whether its engine.toml is the one it was loaded from."""
-        try:
-            return Path(self.card.weights_file).read_text(encoding="utf-8") == write_engine(self.spec)
-        except OSError:
-            return False
+        """Whether its engine.toml still says what it was loaded from."""
+        return is_current(self.spec, Path(self.card.weights_file))
 
     def close(self) -> None:
         """Drop the connections."""
@@ -127,15 +129,16 @@ class Client:
                 "POST", "/images", body=_nifti(turn.of(volume.array), turned.affine), params={"include_image": "false"}
             )
             meta = self.server.object_in(answer.headers.get("X-Meta", ""))
-            if tuple(meta.get("shape", ())) != turned.shape[::-1]:
+            if meta.get("shape") != list(turned.shape[::-1]):
                 raise refusal(
                     "engine_geometry_broken",
-                    f"'{self.spec.name}' read the scan as {meta.get('shape')}, not {turned.shape[::-1]}.",
+                    f"'{self.spec.name}' read the scan as {str(meta.get('shape'))[:60]}, not {turned.shape[::-1]}.",
                 )
-            self._images[key] = str(meta["image_id"])
+            self._images[key] = self._told(meta, "image_id")
             while len(self._images) > KEPT:
                 self._images.popitem(last=False)
-        job = str(self.server.json("POST", "/jobs", json_body={"image_id": self._images[key], "prompts": prompts, "keep_largest": False})["job_id"])  # fmt: skip
+        wish = {"image_id": self._images[key], "prompts": prompts, "keep_largest": False}
+        job = self._told(self.server.json("POST", "/jobs", json_body=wish), "job_id")
         self._await(job, prompts, progress, cancelled)
         content = self.server.ask("GET", f"/jobs/{job}/result").content
         try:
@@ -146,6 +149,13 @@ class Client:
             ) from None
         return {one: turn.back(mask.transpose(2, 1, 0) > 0) for one, mask in zip(prompts, masks, strict=True)}
 
+    def _told(self, answer: Mapping[str, Any], name: str) -> str:
+        """A handle the server gave; it becomes part of addresses."""
+        handle = answer.get(name)
+        if not isinstance(handle, str) or not re.fullmatch(r"[\w-]{1,200}", handle):
+            raise refusal("engine_unsupported", f"The server of '{self.spec.name}' does not answer as VoxTell's does.")
+        return handle
+
     def _await(
         self, job: str, prompts: list[str], progress: Callable[[float, str], None], cancelled: Callable[[], bool]
     ) -> None:
@@ -153,7 +163,8 @@ class Client:
         heard = time.monotonic()
         while True:
             if cancelled():
-                self.server.ask("POST", f"/jobs/{job}/cancel", json_body={})
+                with contextlib.suppress(OstensorError, NotThere, LeaseLost):  # it may have ended by itself
+                    self.server.ask("POST", f"/jobs/{job}/cancel", json_body={})
                 raise Cancelled
             if time.monotonic() - heard > SILENT_S:
                 raise refusal(
@@ -164,10 +175,8 @@ class Client:
                     for line in lines:
                         heard = time.monotonic()
                         event = self.server.object_in(line)
-                        if "done" in event and event.get("total"):
-                            progress(
-                                0.1 + 0.85 * min(1.0, float(event["done"]) / float(event["total"])), "looking at tiles"
-                            )
+                        if (share := _share(event.get("done"), event.get("total"))) is not None:
+                            progress(0.1 + 0.85 * share, "looking at tiles")
                         if event.get("status") == "done":
                             return
                         if event.get("status") == "cancelled":
@@ -176,6 +185,7 @@ class Client:
                             raise self._unread(prompts)
                         if cancelled():
                             break
+                time.sleep(_AGAIN_S)  # a stream that ended before its job
             except httpx2.ReadTimeout:
                 continue
 
@@ -190,6 +200,13 @@ class Client:
                 f"others it reads only with its text model beside it. Near: {', '.join(near)}."
             )
         return refusal("engine_crashed", f"The server of '{self.spec.name}' failed at this scan. Its own log says why.")
+
+
+def _share(done: Any, total: Any) -> float | None:
+    """How much of a job is done, in [0, 1]; None where its numbers are none."""
+    if not all(isinstance(one, int | float) and math.isfinite(one) for one in (done, total)) or total <= 0:
+        return None
+    return float(min(1.0, max(0.0, done / total)))
 
 
 def _nifti(array: Any, affine: Any) -> bytes:

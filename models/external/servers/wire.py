@@ -16,6 +16,7 @@ Array = npt.NDArray[Any]
 PIECE = 1 << 30  # bytes of one piece; Blosc2 takes at most 2 GiB
 _ZSTD = 1
 _TYPES = ("uint8", "int8", "uint16", "int16", "float16", "float32", "bool")
+_SHORT = {np.dtype(name).newbyteorder("<").str: name for name in _TYPES}  # as VoxTell writes them
 
 
 class Damaged(Exception):
@@ -65,10 +66,10 @@ def unpack_vxa2(content: bytes, shape: tuple[int, ...]) -> Array:
         if content[:4] != b"VXA2":
             raise Damaged("no array of VoxTell's")
         length = content[4]
-        name = np.dtype(content[5 : 5 + length].decode("ascii")).name
+        name = _SHORT.get(content[5 : 5 + length].decode("ascii"), "no type of a mask")
         axes = content[5 + length]
         told = struct.unpack_from(f"<{axes}Q", content, 6 + length)
-    except (struct.error, UnicodeDecodeError, IndexError, TypeError) as error:
+    except (struct.error, UnicodeDecodeError, IndexError) as error:
         raise Damaged("truncated") from error
     return _array(content, 14 + length + 8 * axes, None, name, told, shape)
 

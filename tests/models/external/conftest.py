@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nothing of the user's own is seen or written."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))  # private folders lie here, and nobody else's do
     return tmp_path
 
 
@@ -64,7 +68,9 @@ def band_command(
     folder: Path, how: str = "well", *, name: str = "program", mask: str = "{mask}", **changes: Any
 ) -> Engine:
     words = [sys.executable, str(PROGRAM)]
-    template = f"{shlex.join(words)} {{image}} {mask} {how}"
+    template = (
+        f"{shlex.join(words)} {{image}} {mask} {shlex.quote(how)} {shlex.quote(str(folder))}"  # the last makes it found
+    )
     options = {"template": template, "classes": {name: n for n, name in enumerate(bands.BANDS, 1)}}
     return named(command.describe(folder, options), name=name, modalities=("ct",), **changes)
 
@@ -106,21 +112,42 @@ def random_lungmask(folder: Path, python: str) -> Engine:
 KINDS = ("command", "bundle", "bundle, overlapping", "nnunet", "totalsegmentator")
 
 
+def made_of(kind: str, folder: Path, real: Callable[[], str]) -> Engine:
+    """An engine of a kind whose masks are known to the voxel."""
+    python = real() if kind in ("nnunet", "totalsegmentator") else ""
+    folder = folder / kind.replace(", ", "-")
+    folder.mkdir()
+    if kind == "command":
+        return band_command(folder)
+    if kind.startswith("bundle"):
+        return band_bundle(folder, overlapping="overlapping" in kind)
+    return band_nnunet(folder, python) if kind == "nnunet" else band_totalsegmentator(folder, python)
+
+
 @pytest.fixture
 def made(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], Engine]:
-    """An engine of a kind whose masks are known to the voxel."""
+    return lambda kind: made_of(kind, tmp_path, lambda: str(request.getfixturevalue("real")))
 
-    def make(kind: str) -> Engine:
-        folder = tmp_path / kind.replace(", ", "-")
-        folder.mkdir()
-        if kind == "command":
-            return band_command(folder)
-        if kind.startswith("bundle"):
-            return band_bundle(folder, overlapping="overlapping" in kind)
-        python = request.getfixturevalue("real")
-        return band_nnunet(folder, python) if kind == "nnunet" else band_totalsegmentator(folder, python)
 
-    return make
+@pytest.fixture(scope="module")
+def running(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Callable[[str], HostedPredictor]]:
+    """One loaded engine a kind for the whole module, for importing its packages takes seconds."""
+    held: dict[str, HostedPredictor] = {}
+    folder = tmp_path_factory.mktemp("running")
+
+    def take(kind: str) -> HostedPredictor:
+        if kind not in held:
+            with pytest.MonkeyPatch.context() as here:
+                here.setenv("XDG_DATA_HOME", str(folder / "data"))
+                card = card_of(made_of(kind, folder, lambda: str(request.getfixturevalue("real"))))
+                held[kind] = load(card, Path(card.weights_file), Running(threads=1))
+        return held[kind]
+
+    yield take
+    for one in held.values():
+        one.close()
 
 
 @pytest.fixture
