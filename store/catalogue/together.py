@@ -35,7 +35,12 @@ class EventLog:
 
     def write(self, tool: str, arguments: Mapping[str, Any], outcome: str) -> None:
         """Append one call."""
-        row = {"at": now(), "tool": tool[:64], "arguments": json.loads(json.dumps(dict(arguments), default=str)), "outcome": _clean(outcome[:_OUTCOME])}
+        row = {
+            "at": now(),
+            "tool": tool[:64],
+            "arguments": json.loads(json.dumps(dict(arguments), default=str)),
+            "outcome": _clean(outcome[:_OUTCOME]),
+        }
         with self._lock:
             self._waiting.append({**row, "server": self.server})
             try:

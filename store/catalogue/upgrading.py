@@ -16,6 +16,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from ...imaging.errors import Unavailable
+from .. import migrations
 
 log = logging.getLogger(__name__)
 
@@ -122,9 +123,11 @@ def _run_revisions(connection: sa.Connection, version: str) -> None:
     from alembic.script import ScriptDirectory
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
     script = ScriptDirectory.from_config(config)
-    with EnvironmentContext(config, script, fn=lambda heads, context: script._upgrade_revs(HEAD, heads or version)) as environment:
+    with EnvironmentContext(
+        config, script, fn=lambda heads, context: script._upgrade_revs(HEAD, heads or version)
+    ) as environment:
         environment.configure(connection=connection)
         context = environment.get_context()
         if not context.get_current_heads():

@@ -93,7 +93,9 @@ class SharedArrays(ArrayFiles):
     def all(self) -> Iterator[Path]:
         """Where the copy of every array of the shared place lies or would lie."""
         for kind, suffix in (("images", ".npy"), ("masks", ".bits")):
-            yield from sorted(self.folder / entry.name for entry in self.remote.all(kind) if entry.name.endswith(suffix))
+            yield from sorted(
+                self.folder / entry.name for entry in self.remote.all(kind) if entry.name.endswith(suffix)
+            )
 
     def free(self, path: Path, older_than_s: float) -> int:
         """Delete an array that is old enough, there and here; answers the bytes freed there."""
