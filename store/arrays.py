@@ -165,6 +165,15 @@ class ArrayFiles:
         """The same path, for who is about to map it."""
         return path
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the place where arrays are kept answers."""
+        return self.folder.is_dir()
+
+    def bytes_kept(self) -> int:
+        """What all arrays take."""
+        return sum(path.stat().st_size for path in self.local())
+
     def all(self) -> Iterator[Path]:
         """Every finished array file."""
         yield from self.local()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ import sqlalchemy as sa
 
 from ..imaging.dicom.source import DicomSource
 from ..imaging.errors import BadCall, Failed
+from ..imaging.guards.private import make_private_folder
 from ..imaging.region import Region
 from ..imaging.volume import Mask, Volume
-from .catalogue.engines import put_row
+from .catalogue.engines import engine_of, put_row
+from .catalogue.upgrading import change, schemas
 from .checksums import is_whole
 from .folder import StoreFolder
 from .heartbeat import STORAGE_ERRORS
@@ -32,6 +34,7 @@ from .records import (
     grid_to_json,
     images,
     masks,
+    metadata,
     now,
     results,
 )
@@ -40,6 +43,23 @@ from .shared import ALONE, Shared
 log = logging.getLogger(__name__)
 
 _AT_A_TIME = 200  # files that `gc` looks at in one transaction
+
+
+def upgrade_all(folder: Path, shared: Shared = ALONE) -> Iterator[tuple[str, str | None]]:
+    """Bring the catalogue of a store and those of its callers up; gives each one's name and the version it had.
+
+    Raises:
+        Unavailable: one is of a later version, or cannot be reached.
+    """
+    make_private_folder(folder)
+    parts = [("store", folder, shared)]
+    if shared.catalogue:
+        found = schemas(engine_of(folder, shared))
+        parts += [(schema, folder, replace(shared, schema=schema)) for schema in found]
+    else:
+        parts += [(path.parent.name, path, shared) for path in sorted(folder.glob("callers/*/store"))]
+    for name, place, part in parts:
+        yield name, change(engine_of(place, part), part.schema, metadata, may_upgrade=True)
 
 
 class Store(StoreFolder):

@@ -106,6 +106,11 @@ class SharedArrays(ArrayFiles):
         path.unlink(missing_ok=True)
         return entry.size
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the shared place answers."""
+        return self.remote.is_there
+
     def bytes_kept(self) -> int:
         """What all arrays of the shared place take."""
         return sum(entry.size for kind in ("images", "masks") for entry in self.remote.all(kind))
