@@ -80,7 +80,7 @@ class Buckets:
         )
         with self.engine.begin() as connection:
             connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-            if connection.execute(take).rowcount == 1:
+            if connection.scalar(take.returning(buckets.c.caller)) is not None:
                 return 0.0
             left = connection.scalar(sa.select(filled).where(buckets.c.caller == caller))
         return max(0.001, (cost - float(left or 0.0)) / per_s)
