@@ -135,13 +135,13 @@ class Remote:
 
     @property
     def is_there(self) -> bool:
-        """Whether the place answers."""
+        """Whether the place answers; a folder that is not there, such as one that is not mounted, does not."""
         try:
             with self._reached():
-                self._files.exists(self.root)
+                found = bool(self._files.isdir(self.root) if self.kind == "file" else self._files.exists(self.root))
         except Unavailable:
             return False
-        return True
+        return found or self.kind != "file"
 
     def _entry(self, facts: Mapping[str, Any]) -> Entry:
         changed = facts.get("LastModified") or facts.get("mtime") or facts.get("created")

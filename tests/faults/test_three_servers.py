@@ -14,6 +14,9 @@ import pytest
 import sqlalchemy as sa
 
 from ostensor.imaging.errors import Unavailable, as_one_of_ours
+from ostensor.store.catalogue.engines import engine_of
+from ostensor.store.catalogue.upgrading import schemas
+from ostensor.store.records import events
 from ostensor.store.shared import Shared
 from ostensor.store.store import Store
 
@@ -31,7 +34,7 @@ def three(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield made
 
 
-def test_what_one_opens_the_second_segments_and_the_third_measures(three: Three) -> None:
+def test_what_one_opens_the_second_segments_and_the_third_measures(three: Three, tmp_path: Path) -> None:
     """All began at once on an empty database, so the schema was made once; arrays come over the shared place."""
     image = three.ask(0, "open_image", path="ct.nii.gz")["image_id"]
     mask = three.ask(1, "segment", image_id=image, structures=["liver"], wait_s=60)["masks"][0]["mask_id"]
@@ -39,6 +42,11 @@ def test_what_one_opens_the_second_segments_and_the_third_measures(three: Three)
     assert found["volume_ml"] == pytest.approx(17 * 20 * 12 * 0.8 * 0.9 * 3.0 / 1000, rel=1e-3)
     assert [len(list(one.folder.rglob("*.npy"))) for one in three.servers[:2]] == [1, 1]
     assert len(list(three.arrays.rglob("*.npy"))) == 1
+    (schema,) = schemas(engine_of(tmp_path, Shared(catalogue=three.catalogue)))
+    with engine_of(tmp_path, Shared(catalogue=three.catalogue, schema=schema)).connect() as connection:
+        logged = connection.execute(sa.select(events.c.tool, events.c.server).order_by(events.c.number)).all()
+    assert [tool for tool, _ in logged] == ["open_image", "segment", "measure"]
+    assert len({server for _, server in logged}) == 3
 
 
 def test_the_job_of_a_server_that_dies_is_lost_and_the_work_goes_on_elsewhere(three: Three) -> None:

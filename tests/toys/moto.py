@@ -54,7 +54,7 @@ def running_s3(folder: Path) -> Iterator[S3]:
     """Start one; skips with what is missing."""
     for name in ("s3fs", "moto", "flask"):
         if importlib.util.find_spec(name) is None:
-            pytest.skip(f"needs {name}: `make s3`, then run it from .venv/s3")
+            pytest.skip(f"needs {name}: `make test-s3`")
     server = S3(free_port(), folder / "s3.log")
     server.begin()
     try:

@@ -57,6 +57,7 @@ class Three:
     """
 
     servers: list[Server]
+    catalogue: str
     arrays: Path
     root: Path
     token: str
@@ -92,7 +93,8 @@ def three_servers(postgres: Postgres, folder: Path, **settings: Any) -> Iterator
         else:
             token, others = (TokenFile(place).add(name, toolsets=["core"], days=1) for name in ("ada", "ben"))
     are_apart = subprocess.run([*APART, "true"], capture_output=True, check=False).returncode == 0
-    shared = json.dumps({"catalogue": postgres.database(), "arrays": f"file://{arrays}"})
+    catalogue = postgres.database()
+    shared = json.dumps({"catalogue": catalogue, "arrays": f"file://{arrays}"})
     given = {"auth": "tokens", "shared_roots": [str(root)], "drain_s": 0.5, **settings}
 
     def begin(number: int) -> Server:
@@ -111,7 +113,7 @@ def three_servers(postgres: Postgres, folder: Path, **settings: Any) -> Iterator
         stack.callback(lambda: [one.kill() for one in servers if one.process.poll() is None])
         for one in servers:
             wait_for(one)
-        yield Three(servers, arrays, root, token, others, are_apart, postgres, begin)
+        yield Three(servers, catalogue, arrays, root, token, others, are_apart, postgres, begin)
 
 
 def wait_for(server: Server) -> None:

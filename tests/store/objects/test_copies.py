@@ -103,7 +103,7 @@ def test_a_place_that_is_away_is_said_without_its_address_or_keys(place: Place, 
     assert one.is_there
     place.go_away()
     assert not one.is_there
-    with pytest.raises(Unavailable, match="store of arrays does not answer.*check its address") as caught:
+    with pytest.raises(Unavailable, match=r"store of arrays does not answer.*check its address") as caught:
         one.put_image(volume(1).content_hash, volume(1).array)
     assert "hush" not in str(caught.value)
     assert "/" not in str(caught.value)
