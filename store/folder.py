@@ -111,7 +111,8 @@ class StoreFolder(JobsLedger):
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
                 place = f'"{self.shared.schema}".' if self.shared.schema else ""
-                connection.exec_driver_sql(f"LOCK TABLE {place}images, {place}masks IN SHARE ROW EXCLUSIVE MODE")
+                # Masks first, as `remove_image` takes them: in another order the two would wait for each other.
+                connection.exec_driver_sql(f"LOCK TABLE {place}masks, {place}images IN SHARE ROW EXCLUSIVE MODE")
             yield connection
 
     @contextmanager

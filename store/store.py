@@ -269,8 +269,8 @@ class Store(StoreFolder):
         if lost:
             done.append(f"Marked {len(lost)} jobs as lost because their process is gone: {', '.join(lost)}.")
         self.forget_beats()
-        # A shared place that is empty may be the wrong one: nothing is forgotten because of it.
-        gone = [] if self.arrays.is_shared else self._forget_rows_without_arrays()
+        # A place that others share and that lacks arrays may be the wrong one: nothing is forgotten because of it.
+        gone = [] if self.shared != ALONE else self._forget_rows_without_arrays()
         if gone:
             done.append(
                 f"Forgot {len(gone)} entries whose array file is missing: {', '.join(gone)}. Open or make them again."
@@ -286,7 +286,7 @@ class Store(StoreFolder):
         Args:
             older_than_s: younger files are kept, because their row may be about to be written.
         """
-        freed = 0
+        freed = self.arrays.sweep()
         paths = list(self.arrays.all())
         for begin in range(0, len(paths) or 1, _AT_A_TIME):
             with self.alone() as connection:

@@ -22,6 +22,7 @@ from .remote import Remote
 Array = TypeVar("Array")
 
 _RECENT_S = 600.0  # copies used so lately stay, whatever the bound says
+_ABANDONED_S = 3600.0  # a writer has brought its file by then
 _SWEEP_S = 30.0  # copies are counted no more often
 
 
@@ -73,7 +74,7 @@ class SharedArrays(ArrayFiles):
             raise Failed(
                 "A shared array arrived damaged. Call it again; if it lasts, open the scan again, which writes it anew."
             )
-        self._sweep()
+        self._keep_within()
         return path
 
     def image(self, content_hash: str) -> FloatArray:
@@ -111,6 +112,10 @@ class SharedArrays(ArrayFiles):
         """Whether the shared place answers."""
         return self.remote.is_there
 
+    def sweep(self) -> int:
+        """Delete what killed writers left at the shared place; answers the bytes freed."""
+        return self.remote.sweep(_ABANDONED_S)
+
     def bytes_kept(self) -> int:
         """What all arrays of the shared place take."""
         return sum(entry.size for kind in ("images", "masks") for entry in self.remote.all(kind))
@@ -119,7 +124,7 @@ class SharedArrays(ArrayFiles):
         entry = self.remote.entry(self._name(path))
         if entry is None or entry.size != path.stat().st_size:
             self.remote.put(self._name(path), path)
-        self._sweep()
+        self._keep_within()
 
     def _read(self, path: Path, read: Callable[[], Array]) -> Array:
         self.here(path)
@@ -133,7 +138,7 @@ class SharedArrays(ArrayFiles):
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
 
-    def _sweep(self) -> None:
+    def _keep_within(self) -> None:
         """Keep the copies within their bound; at most every `_SWEEP_S` seconds."""
         if time.monotonic() - self._swept < _SWEEP_S:
             return

@@ -124,14 +124,26 @@ class Remote:
 
     def all(self, below: str) -> Iterator[Entry]:
         """Every finished file below a name."""
+        yield from (entry for entry in self._found(below) if _PART not in entry.name)
+
+    def _found(self, below: str) -> Iterator[Entry]:
         with self._reached():
             try:
                 found = self._files.find(self._path(below), detail=True)
             except FileNotFoundError:
                 return
-        for facts in found.values():
-            if _PART not in facts["name"]:
-                yield self._entry(facts)
+        yield from map(self._entry, found.values())
+
+    def sweep(self, older_than_s: float) -> int:
+        """Delete what killed writers left of files; answers the bytes freed."""
+        if self.kind in _WHOLE_AT_ONCE:  # the store of objects does so itself, by its rule for unfinished uploads
+            return 0
+        freed = 0
+        for entry in self._found(""):
+            if _PART in entry.name and entry.age_s >= older_than_s:
+                self.remove(entry.name)
+                freed += entry.size
+        return freed
 
     @property
     def is_there(self) -> bool:

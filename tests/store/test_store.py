@@ -1,11 +1,13 @@
 """The store keeps what it acknowledged, gives the same thing the same handle, and survives a kill."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +145,16 @@ def test_entries_whose_array_vanished_are_forgotten_at_start(tmp_path: Path) -> 
     assert again.images() == ()
 
 
+def test_a_place_that_is_empty_makes_nobody_forget_what_servers_share(tmp_path: Path, shared: Shared) -> None:
+    """It may be the wrong one, or not mounted; a folder alone forgets, see above."""
+    if not shared.catalogue:
+        pytest.skip("a folder's own entries are forgotten")
+    image = Store(tmp_path / "one", shared=shared).add_image(_volume(), source_name="a")
+    other = Store(tmp_path / "two", shared=replace(shared, arrays=""))
+    assert other.repairs == ()
+    assert [record.image_id for record in other.images()] == [image.image_id]
+
+
 def test_gc_frees_only_what_nobody_names(tmp_path: Path, shared: Shared) -> None:
     store = Store(tmp_path, shared=shared)
     kept = store.add_image(_volume(), source_name="a")
@@ -178,13 +190,15 @@ def test_many_threads_may_add_the_same_image(tmp_path: Path, shared: Shared) -> 
 
 
 WRITER = """
+    import json
     import sys
     from pathlib import Path
     import numpy as np
+    from ostensor.store.shared import Shared
     from ostensor.store.store import Store
     from ostensor.imaging.volume import Grid, Mask, Volume
 
-    store = Store(Path(sys.argv[1]))
+    store = Store(Path(sys.argv[1]), shared=Shared(**json.loads(sys.argv[2])))
     store.create_job("segment", {})
     for seed in range(100000):
         values = np.random.default_rng(seed).integers(0, 99, (61, 67, 71)).astype("int16")
@@ -196,10 +210,12 @@ WRITER = """
 
 
 @pytest.mark.parametrize("acknowledged", [1, 7])
-def test_a_killed_writer_loses_nothing_it_acknowledged(tmp_path: Path, acknowledged: int) -> None:
+def test_a_killed_writer_loses_nothing_it_acknowledged(tmp_path: Path, shared: Shared, acknowledged: int) -> None:
     """SIGKILL while it writes; then every printed handle must read back with a correct hash."""
     writer = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path), json.dumps(vars(shared))],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert writer.stdout is not None
     lines = [writer.stdout.readline() for _ in range(acknowledged)]
@@ -207,7 +223,7 @@ def test_a_killed_writer_loses_nothing_it_acknowledged(tmp_path: Path, acknowled
     lines += writer.stdout.readlines()
     writer.stdout.close()
     writer.wait(timeout=30)
-    store = Store(tmp_path)
+    store = Store(tmp_path, shared=shared)
     for line in filter(lambda text: text.endswith("\n"), lines):
         image_id, mask_id = line.split()
         np.testing.assert_array_equal(store.mask(mask_id).array, store.volume(image_id).array > 50)

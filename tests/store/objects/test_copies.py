@@ -110,6 +110,22 @@ def test_a_place_that_is_away_is_said_without_its_address_or_keys(place: Place, 
     np.testing.assert_array_equal(one.image(image.content_hash), image.array)
 
 
+def test_a_file_that_cannot_be_brought_whole_is_not_there_and_what_a_kill_left_is_swept(tmp_path: Path) -> None:
+    """A folder has names at once, so a file comes under another name first; a bucket does this itself."""
+    place = Place(f"file://{tmp_path / 'shared'}", {})
+    one, image = arrays(place, tmp_path / "one"), volume(0)
+    one.put_image(image.content_hash, image.array)
+    path = tmp_path / "shared" / one.image_path(image.content_hash).relative_to(one.folder)
+    left = path.with_name(f"{path.name}.part-0123")
+    path.rename(left)
+    assert list(one.all()) == []
+    assert not one.has(one.image_path(image.content_hash))
+    assert one.sweep() == 0, "its writer may be at work"
+    os.utime(left, (1000, 1000))
+    assert one.sweep() > 0
+    assert not left.exists()
+
+
 def test_many_threads_of_two_servers_may_bring_the_same_array(place: Place, tmp_path: Path) -> None:
     one, two = arrays(place, tmp_path / "one"), arrays(place, tmp_path / "two")
     image, gate = volume(0), threading.Barrier(6)
