@@ -4,14 +4,18 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from ostensor.commands.app import app
 from ostensor.commands.sharing import shared_of
-from ostensor.imaging.errors import BadCall
+from ostensor.imaging.errors import BadCall, Unavailable
 from ostensor.store.shared import ALONE, Shared
 
-from ..store.test_schemas import SCHEMAS, TYPES
+from ..store.test_schemas import SCHEMAS, TYPES, build
+from ..toys.postgres import PASSWORD, Postgres, postgres
+
+__all__ = ["postgres"]
 
 
 def written(folder: Path, text: str) -> Path:
@@ -65,3 +69,23 @@ def test_the_store_and_every_callers_are_brought_up(tmp_path: Path) -> None:
     assert first.output.splitlines() == ["store: was of version 1, now 5.", "0123: was of version 3, now 5."]
     again = CliRunner().invoke(app, ["store", "upgrade", "--store", str(tmp_path)])
     assert again.output.splitlines() == ["store: of version 5 already.", "0123: of version 5 already."]
+
+
+def test_a_shared_catalogue_is_brought_up_by_the_command_alone(
+    tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named by the environment, as every command reads it; the password is not said on the way."""
+    address = postgres.database()
+    engine = sa.create_engine(address)
+    build(engine, "2")
+    engine.dispose()
+    monkeypatch.setenv("OSTENSOR_CATALOGUE", address)
+    place = ["--store", str(tmp_path / "store")]
+    refused = CliRunner().invoke(app, ["store", "ls", *place])
+    assert isinstance(refused.exception, Unavailable)
+    assert "run `ostensor store upgrade`" in str(refused.exception)
+    done = CliRunner().invoke(app, ["store", "upgrade", *place])
+    assert done.output == "store: was of version 2, now 5.\n"
+    listed = CliRunner().invoke(app, ["store", "ls", *place])
+    assert "img_0123456789ab" in listed.output
+    assert PASSWORD not in str(refused.exception) + done.output + listed.output

@@ -12,6 +12,7 @@ from ostensor.imaging.region import Region
 from ostensor.imaging.volume import Grid, Mask, Volume
 from ostensor.store.objects.copies import SharedArrays
 from ostensor.store.objects.remote import Remote
+from ostensor.store.quota import NoRoom, Quota
 from ostensor.store.shared import Shared
 
 from ..test_store import SOURCE
@@ -82,6 +83,21 @@ def test_copies_used_least_lately_go_first_and_those_just_used_stay(place: Place
     assert [path.exists() for path in paths] == [True, False, False, True]
     np.testing.assert_array_equal(mapped, volume(2).array)
     np.testing.assert_array_equal(one.image(volume(2).content_hash), volume(2).array)
+
+
+def test_room_counts_shared_arrays_once_whoever_wrote_them(place: Place, tmp_path: Path) -> None:
+    one, two = arrays(place, tmp_path / "one"), arrays(place, tmp_path / "two")
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "upload").write_bytes(b"x" * 500)
+    for kept, seed in ((one, 0), (two, 1), (two, 0)):
+        kept.put_image(volume(seed).content_hash, volume(seed).array)
+    size = one.image_path(volume(0).content_hash).stat().st_size
+    for kept in (one, two):
+        quota = Quota(files, 2 * size + 1500, also=kept.bytes_kept)
+        assert quota.left() == 1000
+        with pytest.raises(NoRoom):
+            quota.promise(1001)
 
 
 def test_identities_of_scans_are_shared_and_forgotten_together(place: Place, tmp_path: Path) -> None:
