@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow test-engines engines check conformance node orthanc format docs clean
+.PHONY: demo test test-slow test-engines engines check conformance node orthanc postgres s3 test-s3 format docs clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -36,6 +36,24 @@ node: $(VENV)/node/.ready
 orthanc:
 	test -x /usr/sbin/Orthanc -a -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so || { apt-get update -q && \
 	RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends orthanc orthanc-dicomweb; }
+
+# Debian's database for the tests of docs/shared.md; they start one of their own, so no service of it is.
+postgres:
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get update -q && \
+	RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends postgresql; }
+
+# A bucket's client and a server for it, in an environment of their own beside ours: botocore wants an older dateutil.
+S3 := $(VENV)/s3
+$(S3)/.ready: tests/s3.txt $(VENV)/.ready
+	test -x $(S3)/bin/python || $(PYTHON) -m venv $(S3)
+	$(S3)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/s3.txt
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > "$$($(S3)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/beside.pth"
+	touch $@
+
+s3: $(S3)/.ready
+
+test-s3: $(S3)/.ready
+	PYTHONPATH=$$PWD/$(VENV)/types $(S3)/bin/python -m pytest tests/store/objects
 
 conformance: $(VENV)/node/.ready
 	$(BIN)/python -m pytest tests/conformance

@@ -47,6 +47,7 @@ from .options import (
     opened_desk,
     used,
 )
+from .sharing import SharedOption
 from .training.bench import bench
 from .training.evaluate import evaluate
 from .training.fit import fit
@@ -119,6 +120,7 @@ def serve(
     record: Annotated[Path | None, typer.Option(help="Record the calls into a cassette, written at the end.")] = None,
     paraphraser: ParaphraserOption = "",
     archives: ArchivesOption = None,
+    shared: SharedOption = None,
 ) -> None:
     """Serve the tools over MCP."""
     from ..server.cassettes.cassette import recording
@@ -127,7 +129,7 @@ def serve(
 
     limits = {"device": device, "threads": threads, "memory_mb": memory_mb, "paraphraser": paraphraser}
     web = None if http is None else http_settings(http, http_config, auth=auth, workers=workers)
-    with opened_desk(store, root, toolsets, purpose, archives, **limits) as desk, recording(desk, record):
+    with opened_desk(store, root, toolsets, purpose, archives, shared, **limits) as desk, recording(desk, record):
         serve_mcp(desk, web)
 
 
@@ -142,6 +144,7 @@ def call(
     purpose: PurposeOption = "research",
     paraphraser: ParaphraserOption = "",
     archives: ArchivesOption = None,
+    shared: SharedOption = None,
 ) -> None:
     """Call one tool and print its answer; exit status 1 on an error."""
     try:
@@ -150,7 +153,7 @@ def call(
         raise BadCall(f'--args is not JSON: {error}. Write e.g. --args \'{{"path": "ct.nii.gz"}}\'.') from None
     if not isinstance(arguments, dict):
         raise BadCall('--args must be a JSON object, e.g. \'{"path": "ct.nii.gz"}\'.')
-    with opened_desk(store, root, "all", purpose, archives, paraphraser=paraphraser) as desk:
+    with opened_desk(store, root, "all", purpose, archives, shared, paraphraser=paraphraser) as desk:
         answer = used(desk, tool, arguments)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColum
 from ..store.archives.nodes import ArchiveAccess
 from ..tools.desk.desk import Answer, Call, Desk
 from ..tools.desk.settings import DEFAULT_TOOLSETS, Purpose, Settings, default_archives, default_store
+from .sharing import shared_of
 
 StoreOption = Annotated[Path | None, typer.Option(help="Folder of the store; default: a per-user folder.")]
 RootOption = Annotated[
@@ -45,12 +46,14 @@ def opened_desk(
     toolsets: str | None,
     purpose: Purpose,
     archives: Path | None = None,
+    shared: Path | None = None,
     **limits: Any,
 ) -> Desk:
     """A desk for these options.
 
     Args:
         archives: file of archives; None for the per-user file.
+        shared: file of a shared catalogue and arrays; None for what the environment names, if anything.
         limits: `device`, `threads` and `memory_mb` of the worker (`Settings`).
 
     Raises:
@@ -61,7 +64,13 @@ def opened_desk(
     access = ArchiveAccess(archives or default_archives(), environment)
     return Desk(
         Settings(
-            store=store or default_store(), roots=roots, toolsets=names, purpose=purpose, archives=access, **limits
+            store=store or default_store(),
+            roots=roots,
+            toolsets=names,
+            purpose=purpose,
+            archives=access,
+            shared=shared_of(shared),
+            **limits,
         )
     )
 

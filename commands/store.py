@@ -9,16 +9,18 @@ from rich.console import Console
 from rich.table import Table
 
 from ..tools.desk.desk import Desk
+from ..tools.desk.settings import default_store
 from ..tools.files.aliases import alias_of_image, alias_of_job, alias_of_mask
 from .options import StoreOption, opened_desk, shown_progress
+from .sharing import SharedOption, shared_of
 
 app = typer.Typer(help="Look into the store and keep it tidy.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("ls")
-def list_store(store: StoreOption = None) -> None:
+def list_store(store: StoreOption = None, shared: SharedOption = None) -> None:
     """List images with their masks, then jobs."""
-    with opened_desk(store, None, None, "research") as desk:
+    with opened_desk(store, None, None, "research", shared=shared) as desk:
         table = Table("handle", "what", "size", title=f"Store {desk.settings.store}")
         for image in desk.store.images():
             size = " x ".join(str(n) for n in image.grid.shape)
@@ -33,17 +35,18 @@ def list_store(store: StoreOption = None) -> None:
 @app.command()
 def gc(
     store: StoreOption = None,
+    shared: SharedOption = None,
     older_than_s: Annotated[float, typer.Option(help="Keep files younger than this.", min=0)] = 3600.0,
 ) -> None:
     """Delete array files nothing refers to."""
-    with opened_desk(store, None, None, "research") as desk:
+    with opened_desk(store, None, None, "research", shared=shared) as desk:
         typer.echo(f"Freed {desk.store.gc(older_than_s=older_than_s) / 1e6:.1f} MB.")
 
 
 @app.command()
-def repair(store: StoreOption = None) -> None:
+def repair(store: StoreOption = None, shared: SharedOption = None) -> None:
     """Put right what a crash left behind, and check every array against its hash."""
-    with opened_desk(store, None, None, "research") as desk:
+    with opened_desk(store, None, None, "research", shared=shared) as desk:
         done = (*desk.store.repairs, *desk.store.repair())
         bad = _damaged(desk)
     for line in done or ("Nothing to repair.",):
@@ -52,14 +55,28 @@ def repair(store: StoreOption = None) -> None:
 
 
 @app.command()
-def verify(store: StoreOption = None) -> None:
+def verify(store: StoreOption = None, shared: SharedOption = None) -> None:
     """Read every array and compare it with its hash: finds bits that flipped on the disk; changes nothing."""
-    with opened_desk(store, None, None, "research") as desk:
+    with opened_desk(store, None, None, "research", shared=shared) as desk:
         bad = _damaged(desk)
         count = sum(1 + len(desk.store.masks_of(image.image_id)) for image in desk.store.images())
     if not bad:
         typer.echo(f"All {count} arrays are as they were written.")
     _say(bad)
+
+
+@app.command()
+def upgrade(store: StoreOption = None, shared: SharedOption = None) -> None:
+    """Bring a catalogue of an earlier version, and those of its callers, to the schema of this one.
+
+    A folder's own catalogue is brought up whenever it is opened; a shared one only by this. Stop its servers first.
+    """
+    from ..store.catalogue.upgrading import HEAD
+    from ..store.store import upgrade_all
+
+    for name, before in upgrade_all(store or default_store(), shared_of(shared)):
+        was = "made" if before is None else f"was of version {before}"
+        typer.echo(f"{name}: {f'of version {HEAD} already' if before == HEAD else f'{was}, now {HEAD}'}.")
 
 
 def _damaged(desk: Desk) -> tuple[str, ...]:

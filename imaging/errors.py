@@ -14,6 +14,7 @@ import traceback
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SQLITE_FULL, _SQLITE_AWAY = 13, (8, 10, 14)  # FULL; READONLY, IOERR, CANTOPEN: https://sqlite.org/rescode.html
+_SERVER_AWAY = ("08", "53", "55", "57")  # classes of https://www.postgresql.org/docs/15/errcodes-appendix.html
 _MANY = (errno.EMFILE, errno.ENFILE)
 
 
@@ -55,6 +56,11 @@ def as_one_of_ours(error: Exception, doing: str) -> OstensorError:
             f"The store's catalogue cannot be read or written, so '{doing}' stopped: its disk is full, gone or read-only. "
             "Make room or put it back, then call it again."
         )
+    if _is_of_a_server(error):
+        return Unavailable(
+            f"The shared catalogue does not answer, so '{doing}' stopped: its database was restarted, is full or cannot be "
+            "reached. What was acknowledged is kept. Wait a moment, then call it again; if it lasts, start PostgreSQL."
+        )
     if number in _MANY:
         return Unavailable(f"Too many files are open for '{doing}'. Wait for running jobs to end, then call it again.")
     if isinstance(error, PermissionError) or number == errno.EROFS:
@@ -73,6 +79,15 @@ def _database_code(error: Exception) -> int | None:
     """SQLite's primary result code behind an error of a database library, by what the error itself carries."""
     code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
     return None if code is None else int(code) & 0xFF
+
+
+def _is_of_a_server(error: Exception) -> bool:
+    """Whether a database server is away, full, or has no connection left, by what the error itself carries."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", "")  # None where no server answered
+    kinds = {kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "sqlalchemy.exc"}
+    if "TimeoutError" in kinds:
+        return True
+    return bool(kinds & {"OperationalError", "InterfaceError"}) and (state is None or state[:2] in _SERVER_AWAY)
 
 
 def log_crash(log: logging.Logger, doing: str, error: Exception) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -90,6 +91,8 @@ def _packed(path: Path) -> tuple[npt.NDArray[np.uint8], tuple[int, ...]]:
 class ArrayFiles:
     """The store's `arrays` folder: `images/ab/<sha256>.npy` and `masks/ab/<sha256>.bits`."""
 
+    is_shared = False
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         make_folder(folder)
@@ -150,8 +153,48 @@ class ArrayFiles:
         """The mask cut to its voxels, on its image's grid."""
         return read_region(self.mask_path(content_hash), grid)
 
+    def is_intact(self, path: Path) -> bool:
+        """Whether every block of an array file is as it was written."""
+        return is_whole(path, every=True) if path.suffix == ".npy" else self._reads(path)
+
+    def has(self, path: Path) -> bool:
+        """Whether an array is kept under this path."""
+        return path.exists()
+
+    def here(self, path: Path) -> Path:
+        """The same path, for who is about to map it."""
+        return path
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the place where arrays are kept answers."""
+        return self.folder.is_dir()
+
+    def sweep(self) -> int:
+        """Delete what killed writers left elsewhere than in the folder; answers the bytes freed."""
+        return 0
+
+    def bytes_kept(self) -> int:
+        """What all arrays take."""
+        return sum(path.stat().st_size for path in self.local())
+
     def all(self) -> Iterator[Path]:
         """Every finished array file."""
+        yield from self.local()
+
+    def free(self, path: Path, older_than_s: float) -> int:
+        """Delete an array that is old enough; answers the bytes freed."""
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return 0
+        if time.time() - status.st_mtime < older_than_s:
+            return 0
+        path.unlink(missing_ok=True)
+        return status.st_size
+
+    def local(self) -> Iterator[Path]:
+        """Every finished array file in the folder."""
         for kind, suffix in (("images", ".npy"), ("masks", ".bits")):
             yield from sorted(self.folder.glob(f"{kind}/??/*{suffix}"))
 

@@ -1,7 +1,8 @@
 """The folder of a store: its catalogue, its arrays, and transactions that know whether both are still there.
 
-A catalogue (SQLite in WAL mode, or any SQLAlchemy database) beside array files named by their content. The folder and
-all in it are for its owner alone. Arrays are on disk before their row is committed.
+A catalogue (SQLite in WAL mode, or a PostgreSQL database that servers share) beside array files named by their content.
+The folder and all in it are for its owner alone. Arrays are on disk, or at their shared place, before their row is
+committed.
 """
 
 from __future__ import annotations
@@ -17,12 +18,20 @@ from ..imaging.errors import Failed, Unavailable
 from ..imaging.guards.private import close_to_others, make_private_file, make_private_folder
 from .arrays import ArrayFiles
 from .audit import AuditLog
+from .catalogue.engines import engine_of
+from .catalogue.together import EventLog
+from .catalogue.upgrading import prepare
 from .jobs import JobsLedger
+from .objects.copies import SharedArrays
+from .objects.identities import SharedSources
+from .objects.remote import Remote
 from .quota import Quota
 from .records import Facts, beats, metadata
+from .shared import ALONE, Shared
 from .sources import SourceFiles
 
 _NOBODY = "a test of the disk"
+_MB = 1_000_000
 _TRIES = 3  # to keep an array while somebody else cleans up
 
 # What lies in the folder, made here, by the server (uploads, callers, keys, limits) or by agents; earlier versions left
@@ -38,26 +47,28 @@ class StoreFolder(JobsLedger):
 
     Args:
         folder: made if missing; holds `catalogue.sqlite`, `arrays/` and `audit.jsonl`.
-        url: another SQLAlchemy database for the catalogue, such as PostgreSQL for several machines.
+        shared: a database and a place for arrays instead of the folder's own, for several servers.
 
     Attributes:
         quota: the room it may take; None for as much as there is.
     """
 
-    def __init__(self, folder: Path, *, url: str | None = None) -> None:
+    def __init__(self, folder: Path, *, shared: Shared = ALONE) -> None:
         make_private_folder(folder)
         self.folder = folder.resolve()
         for name in _OURS:
             for path in self.folder.glob(name):
                 close_to_others(path)
         self.quota: Quota | None = None
-        self.arrays = ArrayFiles(self.folder / "arrays")
-        self.sources = SourceFiles(self.folder / "sources")  # DICOM identifiers: they stay in here
-        self.audit = AuditLog(self.folder / "audit.jsonl")
-        if url is None:
+        self.shared = shared
+        self.arrays, self.sources = _files(self.folder, shared)
+        if not shared.catalogue:
             make_private_file(self.folder / "catalogue.sqlite")  # SQLite gives its -wal and -shm files the same rights
-        super().__init__(_engine(url or f"sqlite:///{self.folder / 'catalogue.sqlite'}"))
-        metadata.create_all(self.engine)
+        super().__init__(engine_of(self.folder, shared))
+        prepare(self.engine, shared.schema, metadata)
+        self.audit: AuditLog | EventLog = (
+            EventLog(self.engine, self.owner) if shared.catalogue else AuditLog(self.folder / "audit.jsonl")
+        )
         self._place = self._identity()
 
     def _identity(self) -> tuple[tuple[int, int], ...]:
@@ -99,7 +110,9 @@ class StoreFolder(JobsLedger):
             if self.engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
-                connection.exec_driver_sql("LOCK TABLE images, masks IN SHARE ROW EXCLUSIVE MODE")
+                place = f'"{self.shared.schema}".' if self.shared.schema else ""
+                # Masks first, as `remove_image` takes them: in another order the two would wait for each other.
+                connection.exec_driver_sql(f"LOCK TABLE {place}masks, {place}images IN SHARE ROW EXCLUSIVE MODE")
             yield connection
 
     @contextmanager
@@ -145,12 +158,12 @@ class StoreFolder(JobsLedger):
         Args:
             needed: bytes at most, for the quota; nothing when it is there already.
         """
-        with self.room(0 if place.exists() else needed):
+        with self.room(0 if self.arrays.has(place) else needed):
             for _ in range(_TRIES):
                 self.check_there()
                 put()
                 self._insert_once(table, key, row)
-                if place.exists() and self.row(table, key, row[key]) is not None:
+                if self.arrays.has(place) and self.row(table, key, row[key]) is not None:
                     return
         raise Failed("The store was cleaned up while something was kept in it, three times over. Call it again.")
 
@@ -175,17 +188,10 @@ class StoreFolder(JobsLedger):
         return f"Latest: {', '.join(latest)}." if latest else "There is none yet."
 
 
-def _engine(url: str) -> sa.Engine:
-    engine = sa.create_engine(url, hide_parameters=True)  # errors are logged, and rows name files
-    if engine.dialect.name == "sqlite":
-
-        @sa.event.listens_for(engine, "connect")
-        def _durable(connection: Any, _record: object) -> None:
-            cursor = connection.cursor()
-            cursor.execute("PRAGMA busy_timeout = 30000")
-            cursor.execute("PRAGMA journal_mode = WAL")
-            cursor.execute("PRAGMA synchronous = FULL")  # an acknowledged row survives a power cut
-            cursor.execute("PRAGMA foreign_keys = ON")
-            cursor.close()
-
-    return engine
+def _files(folder: Path, shared: Shared) -> tuple[ArrayFiles, SourceFiles]:
+    """Arrays, and the DICOM identifiers: they stay in the store."""
+    if not shared.arrays:
+        return ArrayFiles(folder / "arrays"), SourceFiles(folder / "sources")
+    remote = Remote(shared.arrays, shared.options)
+    copies = SharedArrays(folder / "arrays", remote, shared.cache_mb * _MB)
+    return copies, SharedSources(folder / "sources", remote)

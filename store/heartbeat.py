@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from ..imaging.errors import Unavailable
 from ..imaging.guards.machine import machine
+from .catalogue.engines import put_row
 from .records import beats
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,9 @@ BEAT_S = 2.0
 SILENT_S = 6.0
 CONFIRMED_S = 1.5  # of silence, after it was first met
 LOOK_S = 0.25  # between two looks at what others did to jobs of this process
-STORAGE_ERRORS = (sa.exc.OperationalError, sa.exc.InternalError, OSError, Unavailable)
+STORAGE_ERRORS = (
+    sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceError, sa.exc.TimeoutError, OSError, Unavailable,
+)  # fmt: skip
 """What a full, vanished or locked store raises; Unavailable is our own word for one that is gone."""
 
 
@@ -60,9 +63,7 @@ def database_time(engine: sa.Engine) -> sa.ColumnElement[Any]:
 
 def beat(connection: sa.Connection, engine: sa.Engine, owner: str) -> None:
     """Say that a process is at work, within a transaction."""
-    at = database_time(engine)
-    if connection.execute(beats.update().where(beats.c.owner == owner).values(at=at)).rowcount == 0:
-        connection.execute(beats.insert().values(owner=owner, at=at))
+    connection.execute(put_row(engine, beats, "owner", owner=owner, at=database_time(engine)))
 
 
 class Silence:

@@ -36,11 +36,19 @@ class Quota:
     Args:
         folder: everything below it counts, whoever wrote it: other processes and uploads under way, too.
         most: bytes.
+        also: bytes kept elsewhere that count, such as arrays that servers share.
         clock: seconds that only grow.
     """
 
-    def __init__(self, folder: Path, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.folder, self.most = folder, most
+    def __init__(
+        self,
+        folder: Path,
+        most: int,
+        *,
+        also: Callable[[], int] = lambda: 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder, self.most, self._also = folder, most, also
         self._clock = clock
         self._lock = threading.Lock()
         self._kept, self._counted_at = 0, -_FRESH_S
@@ -83,5 +91,5 @@ class Quota:
     def _left(self, anew: bool) -> int:
         now = self._clock()
         if anew or now - self._counted_at >= _FRESH_S:
-            self._kept, self._counted_at = bytes_kept(self.folder), now
+            self._kept, self._counted_at = bytes_kept(self.folder) + self._also(), now
         return self.most - self._kept - self._promised

@@ -18,7 +18,7 @@ FINAL_STATES = ("done", "failed", "cancelled", "lost")
 
 metadata = sa.MetaData()
 
-# Plain columns only, so that any SQLAlchemy database will do.
+# Plain columns only, so that SQLite and PostgreSQL hold the same. A change here needs a revision in `migrations`.
 images = sa.Table(
     "images",
     metadata,
@@ -71,6 +71,31 @@ beats = sa.Table(
     metadata,
     sa.Column("owner", sa.String(128), primary_key=True),
     sa.Column("at", sa.Double, nullable=False),
+)
+
+# Of a catalogue that servers share: calls, requests counted for each caller, and keys; empty in a folder's own.
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("at", sa.String(32), nullable=False),
+    sa.Column("tool", sa.String(64), nullable=False),
+    sa.Column("arguments", sa.JSON, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("server", sa.String(128), nullable=False),
+)
+buckets = sa.Table(
+    "buckets",
+    metadata,
+    sa.Column("caller", sa.String(128), primary_key=True),
+    sa.Column("tokens", sa.Double, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+)
+secrets = sa.Table(
+    "secrets",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.LargeBinary, nullable=False),
 )
 
 

@@ -1,6 +1,6 @@
 """The store: a folder that remembers images, masks and jobs across restarts.
 
-A catalogue (SQLite in WAL mode, or any SQLAlchemy database) beside array files named by their
+A catalogue (SQLite in WAL mode, or PostgreSQL that servers share: docs/shared.md) beside array files named by their
 content. The folder and all in it are for its owner alone. Arrays are on disk before their row is committed, so a kill at any moment leaves at
 worst an array nobody names; `gc` removes it. What a call acknowledged is durable.
 """
@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,11 @@ import sqlalchemy as sa
 
 from ..imaging.dicom.source import DicomSource
 from ..imaging.errors import BadCall, Failed
+from ..imaging.guards.private import make_private_folder
 from ..imaging.region import Region
 from ..imaging.volume import Mask, Volume
+from .catalogue.engines import engine_of, put_row
+from .catalogue.upgrading import change, schemas
 from .checksums import is_whole
 from .folder import StoreFolder
 from .heartbeat import STORAGE_ERRORS
@@ -32,13 +34,32 @@ from .records import (
     grid_to_json,
     images,
     masks,
+    metadata,
     now,
     results,
 )
+from .shared import ALONE, Shared
 
 log = logging.getLogger(__name__)
 
 _AT_A_TIME = 200  # files that `gc` looks at in one transaction
+
+
+def upgrade_all(folder: Path, shared: Shared = ALONE) -> Iterator[tuple[str, str | None]]:
+    """Bring the catalogue of a store and those of its callers up; gives each one's name and the version it had.
+
+    Raises:
+        Unavailable: one is of a later version, or cannot be reached.
+    """
+    make_private_folder(folder)
+    parts = [("store", folder, shared)]
+    if shared.catalogue:
+        found = schemas(engine_of(folder, shared))
+        parts += [(schema, folder, replace(shared, schema=schema)) for schema in found]
+    else:
+        parts += [(path.parent.name, path, shared) for path in sorted(folder.glob("callers/*/store"))]
+    for name, place, part in parts:
+        yield name, change(engine_of(place, part), part.schema, metadata, may_upgrade=True)
 
 
 class Store(StoreFolder):
@@ -46,14 +67,14 @@ class Store(StoreFolder):
 
     Args:
         folder: made if missing; holds `catalogue.sqlite`, `arrays/` and `audit.jsonl`.
-        url: another SQLAlchemy database for the catalogue, such as PostgreSQL for several machines.
+        shared: a database and a place for arrays instead of the folder's own, for several servers.
 
     Attributes:
         repairs: what start-up had to put right, one sentence each.
     """
 
-    def __init__(self, folder: Path, *, url: str | None = None) -> None:
-        super().__init__(folder, url=url)
+    def __init__(self, folder: Path, *, shared: Shared = ALONE) -> None:
+        super().__init__(folder, shared=shared)
         try:
             self.repairs = self.repair()
         except STORAGE_ERRORS as error:
@@ -116,7 +137,7 @@ class Store(StoreFolder):
 
     def array_path(self, image_id: str) -> Path:
         """The `.npy` file of the voxels (x y z), for a worker to map."""
-        return self.arrays.image_path(self.image(image_id).content_hash)
+        return self.arrays.here(self.arrays.image_path(self.image(image_id).content_hash))
 
     def add_mask(
         self,
@@ -209,8 +230,9 @@ class Store(StoreFolder):
     def keep_result(self, key: str, value: Mapping[str, Any]) -> None:
         """Keep a step of long work, JSON, under a key of what it was made of (64 hex digits); an older one is replaced."""
         with self.writing() as connection:
-            connection.execute(results.delete().where(results.c.result_key == key))
-            connection.execute(results.insert().values(result_key=key, value=dict(value), created=now()))
+            connection.execute(
+                put_row(self.engine, results, "result_key", result_key=key, value=dict(value), created=now())
+            )
 
     def kept_result(self, key: str) -> Facts | None:
         """What was kept under a key, or None."""
@@ -237,7 +259,7 @@ class Store(StoreFolder):
             path.unlink(missing_ok=True)
         if leftovers:
             done.append(f"Removed {len(leftovers)} half-written array files.")
-        cut = [path for path in self.arrays.all() if self.arrays.is_cut(path)]
+        cut = [path for path in self.arrays.local() if self.arrays.is_cut(path)]
         if cut:
             with self.alone():
                 for path in cut:
@@ -247,7 +269,8 @@ class Store(StoreFolder):
         if lost:
             done.append(f"Marked {len(lost)} jobs as lost because their process is gone: {', '.join(lost)}.")
         self.forget_beats()
-        gone = self._forget_rows_without_arrays()
+        # A place that others share and that lacks arrays may be the wrong one: nothing is forgotten because of it.
+        gone = [] if self.shared != ALONE else self._forget_rows_without_arrays()
         if gone:
             done.append(
                 f"Forgot {len(gone)} entries whose array file is missing: {', '.join(gone)}. Open or make them again."
@@ -263,14 +286,14 @@ class Store(StoreFolder):
         Args:
             older_than_s: younger files are kept, because their row may be about to be written.
         """
-        freed = 0
+        freed = self.arrays.sweep()
         paths = list(self.arrays.all())
         for begin in range(0, len(paths) or 1, _AT_A_TIME):
             with self.alone() as connection:
                 named = {self.arrays.image_path(h) for h in connection.scalars(sa.select(images.c.content_hash))}
                 named |= {self.arrays.mask_path(h) for h in connection.scalars(sa.select(masks.c.content_hash))}
                 for path in paths[begin : begin + _AT_A_TIME]:
-                    freed += 0 if path in named else _deleted(path, older_than_s)
+                    freed += 0 if path in named else self.arrays.free(path, older_than_s)
                 if begin == 0:
                     image_ids = set(connection.scalars(sa.select(images.c.image_id)))
                     freed += self.sources.forget_all_but(image_ids, older_than_s=older_than_s)
@@ -295,7 +318,7 @@ class Store(StoreFolder):
     def _is_intact(self, image: ImageRecord) -> bool:
         try:
             return (
-                is_whole(self.arrays.image_path(image.content_hash), every=True)
+                is_whole(self.array_path(image.image_id), every=True)
                 and self.volume(image.image_id).content_hash == image.content_hash
             )
         except (BadCall, Failed):
@@ -320,18 +343,6 @@ class Store(StoreFolder):
                     with self.writing() as connection:
                         connection.execute(masks.delete().where(masks.c.mask_id == record.mask_id))
         return gone
-
-
-def _deleted(path: Path, older_than_s: float) -> int:
-    """Bytes freed: those of a file that is old enough."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return 0
-    if time.time() - status.st_mtime < older_than_s:
-        return 0
-    path.unlink(missing_ok=True)
-    return status.st_size
 
 
 def _short(handle: str) -> str:

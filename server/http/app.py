@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ...store.catalogue.together import Buckets
 from ...tools.desk.desk import Desk
 from ...tools.registry import TOOLS
 from . import files as http_files
@@ -115,7 +116,8 @@ class Gate:
 
     def __init__(self, desk: Desk, http: HttpSettings) -> None:
         self.desk, self.http = desk, http
-        self.limit = RateLimit(desk.store.folder / "limits.sqlite", http.per_minute)
+        shared = Buckets(desk.store.engine) if desk.settings.shared.catalogue else None
+        self.limit = RateLimit(desk.store.folder / "limits.sqlite", http.per_minute, shared=shared)
         self.callers: Callers | None = None
         self.checkup = Checkup(
             desk, (self.limit.forget_idle, desk.store.mark_lost, partial(sweep_uploads, desk.store.folder))

@@ -25,6 +25,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp
 
 from ...imaging.guards.private import make_folder
+from ...store.catalogue.together import shared_secret
 from ...store.quota import Quota
 from ...store.roots import Roots
 from ...tools.desk.desk import Desk
@@ -72,7 +73,11 @@ class Callers:
 
     def __init__(self, desk: Desk, http: HttpSettings, group: anyio.abc.TaskGroup) -> None:
         self.desk, self.http, self._group = desk, http, group
-        self._key = shared_key(desk.store.folder / "http.key")
+        self._key = (
+            shared_secret(desk.store.engine, "http.key")
+            if desk.settings.shared.catalogue
+            else shared_key(desk.store.folder / "http.key")
+        )
         self._open: dict[tuple[str, tuple[str, ...]], Caller] = {}
         self._desks: dict[str, Desk] = {}
         self._locks: dict[str, anyio.Lock] = {}
@@ -116,10 +121,17 @@ class Callers:
             roots = (files, *map(Path, self.http.shared_roots))
             archives = replace(self.desk.settings.archives, shared_only=True)
             settings = replace(
-                self.desk.settings, store=kept / "store", roots=roots, toolsets=toolsets, archives=archives
+                self.desk.settings,
+                store=kept / "store",
+                roots=roots,
+                toolsets=toolsets,
+                archives=archives,
+                shared=self.desk.settings.shared.of_caller(owner),
             )
             first = Desk(settings, host=self.desk)
-            first.store.quota = Quota(kept, self.http.quota_mb * _MB)
+            arrays, most = first.store.arrays, self.http.quota_mb * _MB
+            # Copies of shared arrays can be fetched again: they count where they are kept, once for all servers.
+            first.store.quota = Quota(files, most, also=arrays.bytes_kept) if arrays.is_shared else Quota(kept, most)
         if owner not in self._desks:
             self._desks[owner] = first
             begun = resume(first)

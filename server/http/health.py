@@ -84,10 +84,12 @@ class Checkup:
             self.desk.store.check_there()
             _probe(self.desk.store.folder)
             self.desk.store.try_to_write()
+            if not self.desk.store.arrays.is_there:
+                return "gone"
         except Unavailable:
             return "gone"
         except STORAGE_ERRORS:
-            return "full"
+            return "gone" if self.desk.settings.shared.catalogue else "full"
         return "ok"
 
     def _worker(self) -> State:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...imaging.guards.private import make_private_file
+from ...store.catalogue.together import Buckets
+from ...store.heartbeat import STORAGE_ERRORS
 
 log = logging.getLogger(__name__)
 
@@ -21,15 +23,19 @@ class RateLimit:
         file: made if missing; what it holds may be lost at any time, so nothing is synced.
         per_minute: a bucket fills with so many requests a minute and holds a quarter of them.
         clock: seconds; the wall clock, which processes share.
+        shared: buckets of all servers of a shared catalogue, which then count instead of the file's.
     """
 
-    def __init__(self, file: Path, per_minute: int, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, file: Path, per_minute: int, *, clock: Callable[[], float] = time.time, shared: Buckets | None = None
+    ) -> None:
         self.per_s = per_minute / 60
         self.burst = max(1.0, per_minute / 4)
         self._clock = clock
         self._lock = threading.Lock()
         self._own: dict[str, tuple[float, float]] = {}  # of this process, while the file cannot be written
-        self._database = self._opened(file)
+        self._buckets = shared
+        self._database = self._opened(file) if shared is None else None
 
     def _opened(self, file: Path) -> sqlite3.Connection | None:
         try:
@@ -46,9 +52,14 @@ class RateLimit:
     def wait_s(self, caller: str, cost: float = 1.0) -> float:
         """0 when the request may go on (and is counted), else the seconds until it may.
 
-        A full disk stops no reader: then the count is this process's own.
+        A full disk, or a database that is away, stops no reader: then the count is this process's own.
         """
         now = self._clock()
+        if self._buckets is not None:
+            try:
+                return self._buckets.wait_s(caller, cost, self.burst, self.per_s)
+            except STORAGE_ERRORS as error:
+                log.warning("requests are counted in this process alone: %s", type(error).__name__)
         with self._lock:
             try:
                 return self._shared_wait_s(caller, cost, now)
@@ -84,7 +95,9 @@ class RateLimit:
         full_since = self._clock() - self.burst / self.per_s
         with self._lock:
             self._own = {caller: row for caller, row in self._own.items() if row[1] >= full_since}
-            if self._database is not None:
+            if self._buckets is not None:
+                self._buckets.forget_idle(self.burst / self.per_s)
+            elif self._database is not None:
                 self._database.execute("DELETE FROM buckets WHERE at < ?", (full_since,))
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Several processes on one store: cancelling, dying, cleaning up and writing at the same time."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,11 +16,15 @@ import sqlalchemy as sa
 from ostensor.imaging.volume import Grid, Mask, Volume
 from ostensor.store import heartbeat
 from ostensor.store.records import beats, jobs
+from ostensor.store.shared import Shared
 from ostensor.store.store import Store
 from ostensor.tools.desk.desk import Desk
 from ostensor.tools.desk.settings import Settings
 
 from ..tools.desk.test_jobs import until
+from ..toys.postgres import postgres, shared
+
+__all__ = ["postgres", "shared"]
 
 GRID = Grid((5, 7, 11), np.diag([0.7, 0.9, 3.0, 1.0]))
 
@@ -138,12 +143,13 @@ def test_gc_never_takes_an_array_that_is_being_acknowledged(
 
 
 WRITER = """
-    import sys
+    import json, sys
     from pathlib import Path
     import numpy as np
     from ostensor.imaging.volume import Grid, Mask, Volume
+    from ostensor.store.shared import Shared
     from ostensor.store.store import Store
-    store, grid = Store(Path(sys.argv[1])), Grid((5, 7, 11), np.eye(4))
+    store, grid = Store(Path(sys.argv[1]), shared=Shared(**json.loads(sys.argv[2]))), Grid((5, 7, 11), np.eye(4))
     for turn in range(40):
         values = np.random.default_rng(turn % 4).integers(0, 99, grid.shape).astype("int16")
         image = store.add_image(Volume(values, grid, "ct"), source_name="a")
@@ -154,11 +160,11 @@ WRITER = """
 """
 
 
-def test_writing_and_cleaning_up_at_once_loses_nothing(tmp_path: Path) -> None:
+def test_writing_and_cleaning_up_at_once_loses_nothing(tmp_path: Path, shared: Shared) -> None:
     """A process keeps and forgets the same four images while another deletes every file nobody names at that moment."""
-    store = Store(tmp_path)
+    store = Store(tmp_path / "cleaner" if shared.arrays else tmp_path, shared=shared)
     with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path)],
+        [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path), json.dumps(vars(shared))],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

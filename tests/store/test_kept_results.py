@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
+from ostensor.store.shared import Shared
 from ostensor.store.store import Store
 
 
-def test_a_kept_step_outlives_the_store_and_is_replaced(tmp_path: Path) -> None:
+def test_a_kept_step_outlives_the_store_and_is_replaced(tmp_path: Path, shared: Shared) -> None:
     key, other = "a" * 64, "b" * 64
-    store = Store(tmp_path / "store")
+    store = Store(tmp_path / "store", shared=shared)
     assert store.kept_result(key) is None
     store.keep_result(key, {"rows": [1, 2.5, None]})
     store.keep_result(other, {"rows": []})
     store.keep_result(key, {"rows": ["x"]})
-    again = Store(tmp_path / "store")
+    again = Store(tmp_path / "store", shared=shared)
     assert again.kept_result(key) == {"rows": ["x"]}
     assert again.kept_result(other) == {"rows": []}
 

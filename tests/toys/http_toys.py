@@ -65,6 +65,12 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
+def reached(port: int) -> bool:
+    """Whether something listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def served(desk: Desk, **settings: Any) -> Iterator[Site]:
     """A server over `desk` until the block ends."""

@@ -116,7 +116,7 @@ class Desk:
                 from .job_threads import Jobs
                 from .seen import Seen
 
-                store = Store(self.settings.store)
+                store = Store(self.settings.store, shared=self.settings.shared)
                 self._opened = _Opened(store, Jobs(store), StructureTable.bundled(), Seen())
             return self._opened
 

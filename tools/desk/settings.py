@@ -10,6 +10,7 @@ import platformdirs
 
 from ...imaging.errors import BadCall
 from ...store.archives.nodes import NO_ARCHIVES, ArchiveAccess
+from ...store.shared import ALONE, Shared
 
 Purpose = Literal["research", "commercial"]
 TOOLSETS = ("core", "clinical", "language", "interactive", "examples", "synthesis", "viewer")
@@ -33,6 +34,7 @@ class Settings:
         factory: what loads a model in the worker, "module:function".
         paraphraser: chat model that says prompts in other words, "provider:name"; "" for none.
         archives: nodes of a hospital that may be asked; none unless a file names some.
+        shared: a database and a place for arrays that several servers use; none by default.
     """
 
     store: Path
@@ -45,6 +47,7 @@ class Settings:
     factory: str = "ostensor.models.load:load_predictor"
     paraphraser: str = ""
     archives: ArchiveAccess = NO_ARCHIVES
+    shared: Shared = ALONE
 
     def __post_init__(self) -> None:
         """Refuse unknown toolsets and purposes."""

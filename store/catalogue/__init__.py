@@ -1,0 +1,1 @@
+"""The database of a store: SQLite in its folder, or PostgreSQL that several servers share."""

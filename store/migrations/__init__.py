@@ -1,0 +1,1 @@
+"""Alembic's environment: one revision for every schema the catalogue has had."""
