@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from functools import cache
 from ..imaging.errors import BadCall, Unavailable
 
 SHARE = 0.9  # of a card's memory that may be reckoned with: drivers and libraries keep some
-_ASK = ("--query-gpu=index,memory.total", "--format=csv,noheader,nounits")
+_ASK = ("--query-gpu=index,memory.total,uuid", "--format=csv,noheader,nounits")
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,38 @@ class Device:
 
 @cache
 def cards() -> tuple[Device, ...]:
-    """CUDA devices that the driver's own program lists; () where there are none."""
+    """CUDA devices that the driver's own program lists and CUDA will show a process; () where there are none.
+
+    They are numbered as torch will number them: among those of `CUDA_VISIBLE_DEVICES`, where it is set.
+    """
     program = shutil.which("nvidia-smi")
     if program is None:
         return ()
     try:
         told = subprocess.run([program, *_ASK], capture_output=True, text=True, timeout=10, check=True).stdout
-        rows = [line.split(",") for line in told.splitlines() if line.strip()]
-        return tuple(Device(f"cuda:{int(index)}", int(SHARE * int(memory))) for index, memory in rows)
+        rows = [[word.strip() for word in line.split(",")] for line in told.splitlines() if line.strip()]
+        found = [(index, uuid, int(SHARE * int(memory))) for index, memory, uuid in rows]
     except (OSError, ValueError, subprocess.SubprocessError):
         return ()
+    if (words := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        found = (
+            found[:1] if "MIG-" in words else _visible(found, words)
+        )  # of slices of cards nvidia-smi tells no memory
+    return tuple(Device(f"cuda:{number}", memory) for number, (_index, _uuid, memory) in enumerate(found))
+
+
+def _visible(found: Sequence[tuple[str, str, int]], words: str) -> list[tuple[str, str, int]]:
+    """Cards that `CUDA_VISIBLE_DEVICES` names by index or the start of their UUID, in its order, up to the first unknown one.
+
+    Source: NVIDIA CUDA C++ Programming Guide, "CUDA Environment Variables".
+    """
+    shown: list[tuple[str, str, int]] = []
+    for word in (part.strip() for part in words.split(",")):
+        named = [one for one in found if word == one[0] or (word.startswith("GPU-") and one[1].startswith(word))]
+        if len(named) != 1:
+            break
+        shown += named
+    return shown
 
 
 def devices_of(words: str, cpu_budget_mb: int | None, known: Sequence[Device] | None = None) -> tuple[Device, ...]:
