@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from ..imaging.errors import BadCall, Unavailable
@@ -64,11 +64,11 @@ def _visible(found: Sequence[tuple[str, str, int]], words: str) -> list[tuple[st
     return shown
 
 
-def devices_of(words: str, cpu_budget_mb: int | None, known: Sequence[Device] | None = None) -> tuple[Device, ...]:
+def devices_of(words: str, budget_mb: int | None, known: Sequence[Device] | None = None) -> tuple[Device, ...]:
     """The devices that words name: "auto" (every card, else the CPU), "cuda" (every card), or names with commas.
 
     Args:
-        cpu_budget_mb: what one request may need on the CPU; None does not limit it.
+        budget_mb: what one request may need, on a card no more than it has; None does not limit it further.
         known: the machine's cards; looked for by default.
 
     Raises:
@@ -79,7 +79,7 @@ def devices_of(words: str, cpu_budget_mb: int | None, known: Sequence[Device] | 
     chosen: list[Device] = []
     for word in (part.strip() for part in words.split(",")):
         if word == "cpu" or (word == "auto" and not found):
-            chosen.append(Device("cpu", cpu_budget_mb))
+            chosen.append(Device("cpu", budget_mb))
         elif word in ("auto", "cuda"):
             if not found:
                 raise Unavailable("No CUDA device is present (nvidia-smi lists none). Use --device cpu.")
@@ -92,4 +92,9 @@ def devices_of(words: str, cpu_budget_mb: int | None, known: Sequence[Device] | 
             raise BadCall(f"Unknown device '{word}'. Use cpu, cuda, cuda:N, auto, or several with commas.")
     if len({one.name for one in chosen}) < len(chosen):
         raise BadCall(f"--device '{words}' names a device twice.")
-    return tuple(chosen)
+    return tuple(replace(one, budget_mb=_least(one.budget_mb, budget_mb)) for one in chosen)
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    """The lower of two limits; None where there is none."""
+    return min((limit for limit in (one, other) if limit is not None), default=None)

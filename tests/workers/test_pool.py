@@ -113,7 +113,10 @@ def test_a_lost_device_costs_its_own_job_and_is_not_taken_for_one_that_knows_the
 def test_words_become_devices() -> None:
     assert devices_of("cpu", 500, CARDS) == (Device("cpu", 500),)
     assert devices_of("auto", 500, ()) == (Device("cpu", 500),)
-    assert devices_of("auto", 500, CARDS) == devices_of("cuda", None, CARDS) == CARDS
+    assert devices_of("auto", None, CARDS) == devices_of("cuda", 90000, CARDS) == CARDS
+    assert devices_of("cuda", 30000, CARDS) == (Device("cuda:0", 30000), CARDS[1]), (
+        "the operator's limit holds on cards"
+    )
     assert devices_of("cuda:1, cpu", None, CARDS) == (CARDS[1], Device("cpu"))
     with pytest.raises(Unavailable, match="no device 'cuda:7'"):
         devices_of("cuda:7", None, CARDS)
