@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -29,10 +28,13 @@ class Device:
 
 
 @cache
-def cards() -> tuple[Device, ...]:
+def cards(visible: str | None = None) -> tuple[Device, ...]:
     """CUDA devices that the driver's own program lists and CUDA will show a process; () where there are none.
 
-    They are numbered as torch will number them: among those of `CUDA_VISIBLE_DEVICES`, where it is set.
+    They are numbered as torch will number them.
+
+    Args:
+        visible: what `CUDA_VISIBLE_DEVICES` says; None where it is not set.
     """
     program = shutil.which("nvidia-smi")
     if program is None:
@@ -43,10 +45,8 @@ def cards() -> tuple[Device, ...]:
         found = [(index, uuid, int(SHARE * int(memory))) for index, memory, uuid in rows]
     except (OSError, ValueError, subprocess.SubprocessError):
         return ()
-    if (words := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        found = (
-            found[:1] if "MIG-" in words else _visible(found, words)
-        )  # of slices of cards nvidia-smi tells no memory
+    if visible is not None:  # of slices of a card (MIG) nvidia-smi tells no memory, and CUDA shows one
+        found = found[:1] if "MIG-" in visible else _visible(found, visible)
     return tuple(Device(f"cuda:{number}", memory) for number, (_index, _uuid, memory) in enumerate(found))
 
 
@@ -64,18 +64,18 @@ def _visible(found: Sequence[tuple[str, str, int]], words: str) -> list[tuple[st
     return shown
 
 
-def devices_of(words: str, budget_mb: int | None, known: Sequence[Device] | None = None) -> tuple[Device, ...]:
+def devices_of(words: str, budget_mb: int | None, known: Sequence[Device]) -> tuple[Device, ...]:
     """The devices that words name: "auto" (every card, else the CPU), "cuda" (every card), or names with commas.
 
     Args:
         budget_mb: what one request may need, on a card no more than it has; None does not limit it further.
-        known: the machine's cards; looked for by default.
+        known: the machine's cards (`cards`).
 
     Raises:
         BadCall: words that name no device, or one twice.
         Unavailable: a card that is not there.
     """
-    found = {card.name: card for card in (cards() if known is None else known)}
+    found = {card.name: card for card in known}
     chosen: list[Device] = []
     for word in (part.strip() for part in words.split(",")):
         if word == "cpu" or (word == "auto" and not found):
