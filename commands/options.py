@@ -36,7 +36,7 @@ ArchivesOption = Annotated[Path | None, typer.Option(help="TOML file of archives
 
 
 def environment(variable: str) -> str | None:
-    """The value of a variable that an archive names for its key."""
+    """The value of a variable, as of one that an archive names for its key; None where it is not set."""
     return os.environ.get(variable)
 
 
@@ -61,6 +61,7 @@ def opened_desk(
     """
     names = tuple(part.strip() for part in toolsets.split(",")) if toolsets else DEFAULT_TOOLSETS
     roots = tuple(root) if root else (Path.cwd(),)
+    limits.setdefault("visible_cards", environment("CUDA_VISIBLE_DEVICES"))
     access = ArchiveAccess(archives or default_archives(), environment)
     return Desk(
         Settings(

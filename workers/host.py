@@ -50,6 +50,9 @@ log = logging.getLogger(__name__)
 def main(connection: Connection, options: WorkerOptions) -> None:
     """Serve requests from `connection` until told to stop or left alone."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning barriers cost 1.7 to 5 times on a shared box
+    os.environ.setdefault(
+        "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
+    )  # cuda:N is then the card whose memory `devices.cards` read
     if options.threads:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
@@ -215,7 +218,7 @@ class Host:
 
     def _model(self, request: SegmentRequest, way: Way) -> Predictor | Looks:
         self._stop_if_called_off(request)
-        key = (request.model, way)
+        key = (request.model, replace(way, notice=""))  # said or not, it is the same network
         held = self.models.get(key)
         if isinstance(held, Looks) and not held.is_current():
             _let_go(self.models.pop(key))

@@ -138,6 +138,7 @@ class Line:
             self._running[lane] = mine
             self._number += 1
             self._since_batch = 0 if mine.is_batch else self._since_batch + 1
+            self._turns.pop(mine.owner, None)  # to the end: who was served longest ago is forgotten first
             self._turns[mine.owner] = self._number
             while len(self._turns) > 1000:
                 del self._turns[next(iter(self._turns))]

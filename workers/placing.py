@@ -46,7 +46,9 @@ class Places:
                 f"This needs about {memory_mb} MB, but the worker may use {max(one.budget_mb or 0 for one in self.devices)} MB "
                 f"({told}). Use a smaller image or a smaller model."
             )
-        home = self._held.get((model, image_key))
+        home = (
+            self._held.get((model, image_key)) if image_key else None
+        )  # without a key nothing is kept to come back to
         order = sorted(
             fitting, key=lambda lane: (lane != home, model not in self._models[lane], self.devices[lane].name == "cpu")
         )
@@ -54,8 +56,9 @@ class Places:
 
     def note(self, lane: int, model: str, image_key: str) -> None:
         """A worker has looked at an image with a model."""
-        self._held[(model, image_key)] = lane
-        self._held.move_to_end((model, image_key))
+        if image_key:
+            self._held[(model, image_key)] = lane
+            self._held.move_to_end((model, image_key))
         while len(self._held) > REMEMBERED:
             self._held.popitem(last=False)
         self._models[lane].add(model)

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 KILL_AFTER_S = 1.5  # a worker that does not stop by itself in this time is killed: 2 s with the time to notice
 _POLL_S = 0.05
+_MAIN = threading.Lock()
 _ERRORS: dict[str, type[Exception]] = {
     "bad_call": BadCall,
     "unavailable": Unavailable,
@@ -48,6 +49,8 @@ class WorkerProcess:
         self.options = options
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
+        self._starting = threading.Lock()
+        self._ended = False
         self.started = 0  # how often; a process that was started again holds nothing of the last one's
 
     @property
@@ -77,7 +80,9 @@ class WorkerProcess:
         return self._wait(connection, request, on_progress, cancelled)
 
     def stop(self) -> None:
-        """End it when it is idle, or kill it."""
+        """End it when it is idle, or kill it; it is not started again."""
+        with self._starting:
+            self._ended = True
         if self._connection is not None:
             with contextlib.suppress(OSError):
                 self._connection.send(Stop())
@@ -87,7 +92,17 @@ class WorkerProcess:
         self.drop()
 
     def ensure(self) -> Connection:
-        """Start it if there is none."""
+        """Start it if there is none.
+
+        Raises:
+            Unavailable: it was stopped for good.
+        """
+        with self._starting:  # `start` of the pool and a request may come at once
+            return self._ensure()
+
+    def _ensure(self) -> Connection:
+        if self._ended:
+            raise Unavailable("The worker is shut down. Start the server again.")
         if self._process is not None and self._process.is_alive() and self._connection is not None:
             return self._connection
         self.drop()
@@ -161,9 +176,10 @@ def without_the_script() -> Iterator[None]:
     multiprocessing imports the parent's main module in the child so that functions defined there
     can be unpickled; the worker needs nothing from it.
     """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    with _MAIN:  # two that start at once would put back each other's stand-in
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main

@@ -8,7 +8,16 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-KEPT = ("PATH", "OMP_NUM_THREADS", "LANG", "LC_ALL", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "CUDA_HOME")
+KEPT = (
+    "PATH",
+    "OMP_NUM_THREADS",
+    "LANG",
+    "LC_ALL",
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+    "LD_LIBRARY_PATH",
+    "CUDA_HOME",
+)
 """Variables an engine keeps of ours; keys and tokens are in none of them."""
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

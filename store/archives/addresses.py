@@ -18,8 +18,8 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 _ALIAS = re.compile(r"(study|series)_[0-9a-f]{12,20}")
 _FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")  # https://hl7.org/fhir/R4/datatypes.html#id
 _MODALITY = re.compile(r"[A-Z]{2,16}")
-# What of an address may name a patient: a filter's value, and the id behind Patient/.
-_PRIVATE = re.compile(r"(?i)(\bpatient=)[^&\s'\"]*|(\bfhir://[^/\s]*/Patient/)[^/\s'\"?]*")
+# What of an address may name a patient: a filter's value, and the id behind Patient/; blanks and quotes are part of both.
+_PRIVATE = re.compile(r"(?i)(\bpatient=)[^&]*|(\bfhir://[^/\s]*/Patient/)[^/?]*")
 _HIDDEN = "…"
 
 

@@ -105,6 +105,14 @@ def test_what_was_nearly_marked_and_what_may_be_small_is_not_absent() -> None:
     assert "Small and faint ones are missed" in reason
 
 
+def test_an_engine_that_marks_nothing_at_all_and_tells_nothing_of_its_sureness_denies_nothing() -> None:
+    """It may know one structure only, so that nothing else was seen is no sign of another part of the body."""
+    scan, table = Volume(np.zeros(GRID.shape, np.int16), GRID, "ct"), StructureTable.bundled()
+    assert judge_missing("spleen", Missed(None), View(), scan, table)[0] == "unsure"
+    assert judge_missing("spleen", Missed(None), View(seen=NAMES[:2]), scan, table)[0] == "unsure"
+    assert judge_missing("spleen", Missed(0.01), View(), scan, table)[0] == "outside_view"
+
+
 @pytest.mark.parametrize(("chance", "verdict"), [(0.004, "absent"), (0.09, "absent"), (0.1, "unsure"), (0.6, "unsure")])
 def test_where_its_chance_is_known_a_structure_is_absent_below_the_limit(chance: float, verdict: str) -> None:
     """Whatever the highest sigmoid and the card say: the chance was fitted on both."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 import desk_toy
 import numpy as np
 
-from ostensor.imaging.errors import Unavailable
+from ostensor.imaging.errors import Failed, Unavailable
 from ostensor.models.card import Measured
 from ostensor.models.interface import Decoded
 
@@ -17,6 +17,7 @@ CARDS = (
     desk_toy.card("toy-outside", claimed=("liver", "left kidney"), measured={}, sha256="4" * 64, licence="CC BY-NC"),
 )
 BROKEN = desk_toy.card("toy-broken", claimed=("liver",), measured={}, sha256="5" * 64)
+CRASHING = desk_toy.card("toy-crashing", claimed=("liver",), measured={}, sha256="6" * 64)
 
 
 class Moved(desk_toy.Toy):
@@ -52,4 +53,6 @@ class Outside(desk_toy.Toy):
 def load(name: str, *, device: str, threads: int | None) -> desk_toy.Toy:
     if name == "toy-broken":
         raise Unavailable("toy-broken has lost its weights. Import them again.")
+    if name == "toy-crashing":
+        raise Failed("toy-crashing ended in the middle of its work.")
     return {"toy-moved": Moved, "toy-outside": Outside}.get(name, lambda: desk_toy.Toy(name))()

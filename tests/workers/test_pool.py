@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from ostensor.workers.devices import Device, devices_of
 from ostensor.workers.line import BATCH_EVERY, Line
 from ostensor.workers.local import LocalWorkers, Segmented
 from ostensor.workers.placing import Places
+from ostensor.workers.process import WorkerProcess, without_the_script
 from ostensor.workers.protocol import SegmentRequest, WorkerOptions
 
 SHAPE = (5, 7, 11)
@@ -111,7 +113,10 @@ def test_a_lost_device_costs_its_own_job_and_is_not_taken_for_one_that_knows_the
 def test_words_become_devices() -> None:
     assert devices_of("cpu", 500, CARDS) == (Device("cpu", 500),)
     assert devices_of("auto", 500, ()) == (Device("cpu", 500),)
-    assert devices_of("auto", 500, CARDS) == devices_of("cuda", None, CARDS) == CARDS
+    assert devices_of("auto", None, CARDS) == devices_of("cuda", 90000, CARDS) == CARDS
+    assert devices_of("cuda", 30000, CARDS) == (Device("cuda:0", 30000), CARDS[1]), (
+        "the operator's limit holds on cards"
+    )
     assert devices_of("cuda:1, cpu", None, CARDS) == (CARDS[1], Device("cpu"))
     with pytest.raises(Unavailable, match="no device 'cuda:7'"):
         devices_of("cuda:7", None, CARDS)
@@ -124,12 +129,15 @@ def test_words_become_devices() -> None:
 
 def test_cards_are_read_from_what_the_driver_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho '0, 143771'\necho '1, 81559'\n")
+    program.write_text("#!/bin/sh\necho '0, 143771, GPU-aa1'\necho '1, 81559, GPU-ab2'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     devices.cards.cache_clear()
     try:
         assert [(one.name, one.budget_mb) for one in devices.cards()] == [("cuda:0", 129393), ("cuda:1", 73403)]
+        for words, budgets in (("1", [73403]), ("GPU-ab", [73403]), ("1,0", [73403, 129393]), ("0,7,1", [129393]), ("", []), ("-1", []), ("MIG-7", [129393])):  # fmt: skip
+            told = [(f"cuda:{number}", budget) for number, budget in enumerate(budgets)]
+            assert [(one.name, one.budget_mb) for one in devices.cards(words)] == told, words
         program.write_text("#!/bin/sh\necho broken\n")
         devices.cards.cache_clear()
         assert devices.cards() == ()
@@ -148,6 +156,35 @@ def test_places_are_home_first_then_the_model_then_cards() -> None:
     assert places.place("m", "k", 0).lanes == (1, 2, 0)
     places.forget(1)
     assert not places.place("m", "k", 0).is_at_home
+    places.note(1, "m", "")
+    assert not places.place("m", "", 0).is_at_home, "nothing is kept without a key, so nothing is worth waiting for"
+
+
+def test_two_workers_that_start_at_once_leave_the_script_in_its_place() -> None:
+    script, leave, second_is_in = sys.modules["__main__"], threading.Event(), threading.Event()
+    first_is_in = threading.Event()
+
+    def start(inside: threading.Event) -> None:
+        with without_the_script():
+            inside.set()
+            leave.wait(20)
+
+    with ThreadPoolExecutor(2) as threads:
+        threads.submit(start, first_is_in)
+        assert first_is_in.wait(20)
+        threads.submit(start, second_is_in)
+        assert not second_is_in.wait(0.2), "one at a time, or the second puts back the first's stand-in"
+        leave.set()
+    assert second_is_in.is_set()
+    assert sys.modules["__main__"] is script
+
+
+def test_a_worker_that_was_stopped_is_not_started_by_a_request_that_was_on_its_way() -> None:
+    one = WorkerProcess(WorkerOptions(factory="toy:load"))
+    one.stop()
+    with pytest.raises(Unavailable, match="shut down"):
+        one.ensure()
+    assert one.pid is None
 
 
 class Crowd:
@@ -239,5 +276,15 @@ def test_out_of_memory_on_a_card_is_survived_in_order_and_told(image: Path) -> N
         with pytest.raises(Unavailable, match="ran out of memory"):
             run(made, request(image, model="nowhere"))
         assert run(made, request(image)).engine == "toy"
+    finally:
+        made.close()
+
+
+def test_a_model_that_fits_once_room_was_made_is_loaded_once_more_and_not_again(image: Path) -> None:
+    made = LocalWorkers(WorkerOptions(factory="toy:load"), devices=(Device("card"),))
+    try:
+        first = run(made, request(image, model="crowded", key="a")).engine
+        assert first == "load 2, card was out of memory: other models and features were dropped"
+        assert run(made, request(image, model="crowded", key="b")).engine == "load 2"
     finally:
         made.close()

@@ -91,7 +91,25 @@ class Hungry(Toy):
         return super().encode(volume, progress=progress, cancelled=cancelled)
 
 
+class Crowded(Toy):
+    """Has no memory until it is loaded a second time; its engine says how often that was."""
+
+    loads = 0
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        Crowded.loads += 1
+        self.engine = f"load {Crowded.loads}"
+
+    def encode(self, volume: Volume, *, progress: Callable[[float], None], cancelled: Callable[[], bool]) -> Any:
+        if self.engine == "load 1":
+            raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return super().encode(volume, progress=progress, cancelled=cancelled)
+
+
 def load(name: str, *, device: str, threads: int | None, precision: str = "auto") -> Toy:
+    if name == "crowded":
+        return Crowded(name)
     if name in ("hungry", "starved", "nowhere"):
         return Hungry(name, device, precision)
     if name == "refers":

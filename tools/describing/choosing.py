@@ -44,15 +44,15 @@ def choose(finder: Finder, description: Description, asked: str) -> Choice:
         return Choice(asked, "Asked for.", _ready(finder, asked))
     if asked != "auto":
         return Choice(asked, "Asked for.", _reader(finder, asked))
-    preferred = [card for card in readers() if card.is_preferred("*")]
-    if preferred:
-        return Choice(
-            preferred[0].name, "The user prefers it for whatever it reads.", _reader(finder, preferred[0].name)
-        )
+    tried: list[str] = []
+    for preferred in (card for card in readers() if card.is_preferred("*")):
+        try:
+            return Choice(preferred.name, "The user prefers it for whatever it reads.", _reader(finder, preferred.name))
+        except (BadCall, Unavailable) as error:  # not for this image, slice or purpose; others may be
+            tried.append(str(error))
     known = _known(finder, description)
     if known:
         return Choice("sat", f"A model here outlines {known}; claims were computed on masks.")
-    tried = []
     for name in ("lsms", "flans") if description.kind == "region" else ("flans", "lsms"):
         try:
             card = _ready(finder, name)
@@ -64,7 +64,7 @@ def choose(finder: Finder, description: Description, asked: str) -> Choice:
             tried.append(f"'{card.name}' was never taught the {unknown}.")
             continue
         return Choice(name, f"No model here outlines what is named; '{name}' reads the sentence itself.", card)
-    for card in readers():
+    for card in (one for one in readers() if not one.is_preferred("*")):
         try:
             return Choice(
                 card.name,

@@ -125,12 +125,13 @@ class Desk:
         """The worker process of this machine."""
         if self.host is not None:
             return self.host.workers.seen_by(str(self.settings.store))
-        from ...workers.devices import devices_of
+        from ...workers.devices import cards, devices_of
         from ...workers.local import LocalWorkers
         from ...workers.protocol import WorkerOptions
 
         options = WorkerOptions(factory=self.settings.factory, threads=self.settings.threads)
-        return LocalWorkers(options, devices=devices_of(self.settings.device, self.settings.memory_mb))
+        known = () if self.settings.device == "cpu" else cards(self.settings.visible_cards)
+        return LocalWorkers(options, devices=devices_of(self.settings.device, self.settings.memory_mb, known))
 
     @cached_property
     def knowledge(self) -> Knowledge:

@@ -29,6 +29,7 @@ class Settings:
         toolsets: which tools a server shows; "all" shows everything.
         purpose: "commercial" refuses weights that are for research only.
         device: where workers run, one for each: cpu, cuda, auto, or names with commas.
+        visible_cards: what `CUDA_VISIBLE_DEVICES` says; None where it is not set.
         threads: of the worker; None leaves the library's choice.
         memory_mb: what one job may need, by estimate; None does not limit it.
         factory: what loads a model in the worker, "module:function".
@@ -42,6 +43,7 @@ class Settings:
     toolsets: tuple[str, ...] = DEFAULT_TOOLSETS
     purpose: Purpose = "research"
     device: str = "cpu"
+    visible_cards: str | None = None
     threads: int | None = None
     memory_mb: int | None = None
     factory: str = "ostensor.models.load:load_predictor"

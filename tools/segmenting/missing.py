@@ -44,6 +44,10 @@ def judge_missing(
         return "unsure", f"No {structure} was marked{highest}. Small and faint ones are missed."
     placed = view.placed
     strange = view.company is not None and view.company < LEAST_COMPANY
+    if missed.peak is None and not view.seen:
+        return "unsure", (
+            f"Neither the {structure} nor anything else was marked, and this engine tells nothing of how sure it is of that."
+        )
     if not view.seen or strange or (placed is not None and placed.found and not placed.has_order):
         return "outside_view", (
             f"The model found neither the {structure} nor anything else it knows where it should be, so the scan "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...imaging.errors import Unavailable
+from ...imaging.errors import OstensorError
 from ...imaging.masks.dice import dice_of_regions
 from ...imaging.plausibility.checks import Check, unknown
 from ...imaging.plausibility.difference import Surplus, surplus
@@ -67,7 +67,7 @@ def _engine_opinion(desk: Desk, call: Call, record: MaskRecord, structure: str, 
     image, region = desk.store.image(record.image_id), desk.store.region(record.mask_id)
     try:
         found = ask_model(Job.of_call(desk, call, "engine"), record.image_id, card, [structure]).masks[0]
-    except Unavailable as error:
+    except OstensorError as error:
         return unknown(name, f"{card.name} could not be asked: {error}")
     theirs, sizes = Region.of(Mask(found.array, image.grid)), Sizes(image.grid, image.synthetic)
     measured = card.measured.get(structure)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...imaging.consensus.merge import by_vote
 from ...imaging.consensus.votes import FEW_SHARED, Votes
-from ...imaging.errors import Unavailable
+from ...imaging.errors import OstensorError
 from ...imaging.masks import measures
 from ...imaging.region import Region
 from ...imaging.volume import Mask, Volume
@@ -45,7 +45,7 @@ def ask_all(job: Job, image_id: str, wishes: Sequence[Wish], look: Look) -> Segm
         part = job.part(number / steps, (number + 1) / steps)
         try:
             found = look(part, image_id, list(asked.values())).masks
-        except Unavailable as error:  # one that cannot be asked sinks none of the others
+        except OstensorError as error:  # one that cannot be asked, or fails, sinks none of the others
             for n in asked:
                 silent[n].append(f"{card.name} could not be asked: {error}")
             continue

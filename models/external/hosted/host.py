@@ -181,8 +181,6 @@ def serve(line: Line, adapter: Any) -> None:
             line.send(event="stopped", id=request["id"])
         except Refused as refused:
             line.send(event="refused", id=request["id"], code=refused.code, text=refused.text)
-        except SystemExit as asked:  # libraries that call sys.exit where they mean an error
-            line.send(event="refused", id=request["id"], code="engine_crashed", text=f"The engine wanted to end ({asked.code}).")  # fmt: skip
         except BaseException as error:  # whatever the engine raises; its words may name a patient, so they stay here
             traceback.print_exc()
             if line.is_called_off():  # the way out through somebody else's handler
@@ -195,6 +193,9 @@ def serve(line: Line, adapter: Any) -> None:
 def told(error: BaseException) -> dict[str, str]:
     """A code and words for what an engine raised."""
     words = str(error)
+    if isinstance(error, SystemExit):  # libraries that call sys.exit where they mean an error, often with words
+        status = f" with status {error.code}" if isinstance(error.code, int) else ""
+        return {"code": "engine_crashed", "text": f"The engine wanted to end{status}."}
     if isinstance(error, MemoryError) or "not enough memory" in words or "out of memory" in words.lower():
         return {"code": "engine_out_of_memory", "text": "The engine ran out of memory."}
     if "torchvision::nms" in words or ("torchvision" in words and "operator" in words):

@@ -96,7 +96,7 @@ class Adapter:
             )
 
     def _answer(self, folder: Path, shape: tuple[int, ...], affine: Any) -> Any:
-        """The label map, or one made of a mask a class; where masks overlap the later class wins and is told as broken."""
+        """The label map, or a mask a class where the program writes files of its own for each; those may overlap."""
         whole = folder / "mask.nii.gz"
         if whole.is_file():
             return self._read(whole, shape, affine)

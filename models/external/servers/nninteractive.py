@@ -134,7 +134,7 @@ class Client:
         if not self._lease:
             self._lease = str(self._read(self.server.json("POST", "/claim", json_body={}), "lease_token", str))
             self._key = ""
-        if self._key != key:
+        if not key or self._key != key:
             progress(0.02, f"sending the scan to {self.spec.name}")
             self._binary("/set_image", volume.array[None].astype(np.float32), {"image_properties": {}})
             self._mask = np.zeros(volume.grid.shape, np.uint8)

@@ -123,7 +123,7 @@ class Client:
     ) -> dict[str, Any]:  # fmt: skip
         turn = turn_to(volume.grid, "RAS")
         turned = turn.grid(volume.grid)
-        if key not in self._images:
+        if not key or key not in self._images:  # under "" nothing is kept: the next scan without a key is another one
             progress(0.02, f"sending the scan to {self.spec.name}")
             answer = self.server.ask(
                 "POST", "/images", body=_nifti(turn.of(volume.array), turned.affine), params={"include_image": "false"}

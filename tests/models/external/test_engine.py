@@ -13,6 +13,7 @@ from ostensor.models import catalogue
 from ostensor.models.external import shelf
 from ostensor.models.external.card import card_of, cards, measured_of
 from ostensor.models.external.engine import Class, Engine, read_engine, write_engine
+from ostensor.models.external.hosted import host
 
 ODD = 'a "quoted" \\ back\tslash\nline \x7f \x01 \u2028 é 肝臓 🫁 \'\'\' """ # [table] = {x}'
 FULL = Engine(
@@ -239,3 +240,9 @@ def test_an_entry_laid_out_by_hand_says_the_same(home: Path) -> None:
     assert not shelf.is_current(FULL, file)
     shelf.remove_engine(FULL.name)
     assert not shelf.is_current(FULL, file)
+
+
+def test_the_words_with_which_an_engine_leaves_are_not_told() -> None:
+    """`sys.exit("Cannot read /scans/DOE^JANE")` names a patient; a number names nobody."""
+    assert host.told(SystemExit("Cannot read /scans/DOE^JANE"))["text"] == "The engine wanted to end."
+    assert host.told(SystemExit(3))["text"] == "The engine wanted to end with status 3."

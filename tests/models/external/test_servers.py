@@ -226,6 +226,17 @@ def test_what_is_known_is_not_asked_again(reading: Reading) -> None:
     assert len(reading.jobs) == 2
 
 
+def test_a_scan_without_a_key_is_never_taken_for_the_one_before(reading: Reading) -> None:
+    """The same scan stored backwards along x: its band lies where the mirrored array has it, not where it lay before."""
+    client = client_of(engine_of(reading))
+    mirrored = Volume(np.ascontiguousarray(scan().array[::-1]), scan().grid, "ct")
+    first = read(client, ["liver"], key="")["liver"]
+    second = read(client, ["liver"], key="", volume=mirrored)["liver"]
+    assert first.any()
+    assert np.array_equal(second, first[::-1])
+    assert not np.array_equal(second, first)
+
+
 @pytest.mark.parametrize("times", [1, -1])
 def test_a_scan_the_server_forgot_is_sent_again_once(reading: Reading, times: int) -> None:
     client = client_of(engine_of(reading))

@@ -64,3 +64,11 @@ def test_what_names_a_patient_is_written_nowhere() -> None:
         "path": "dicomweb://a/1.2.3",
         "text": "patient=4711 is no address",
     }
+
+
+def test_blanks_and_quotes_of_an_id_are_left_out_too() -> None:
+    """Such IDs are taken and searched for, so none of their words may reach the audit log."""
+    text = "dicomweb://a?patient=O'NEIL JANE 7&modality=CT"
+    assert parse_address(text).filters["patient"] == "O'NEIL JANE 7"
+    assert without_patients(text) == "dicomweb://a?patient=…&modality=CT"
+    assert without_patients("fhir://ehr/Patient/Doe, Jane") == "fhir://ehr/Patient/…"

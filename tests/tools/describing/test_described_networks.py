@@ -44,6 +44,21 @@ def test_a_structure_it_was_taught_is_left_to_it(ask: Ask, scan: str) -> None:
     assert [c["structure"] for c in found["candidates"]] == ["pancreas"]
 
 
+def test_a_preferred_reader_that_does_not_take_the_image_stands_in_nobodys_way(
+    ask: Ask, scan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads slices only, and the scan has three dimensions: `auto` goes on to the others."""
+    made = next(card for card in catalogue.ENTRIES if card.task == "refer")
+    flat = {"dimensions": (2,), "fidelity": "external", "open_text": True, "preferred": ("*",), "task": "segment"}
+    picky = dataclasses.replace(made, name="picky", sha256="7" * 64, **flat)
+    monkeypatch.setattr(catalogue, "ENTRIES", (*catalogue.ENTRIES, picky))
+    catalogue.forget_cards()
+    assert described(ask, scan, "the pancreas")["engine"] == "lsms"
+    reply = ask("segment_described", image_id=scan, description="the pancreas", model="picky")
+    assert reply.is_error
+    assert "takes 2-D images" in reply.text
+
+
 @pytest.mark.parametrize("text", ["the brain", "the prostate", "a dark spot in the left lung"])
 def test_what_nobody_was_taught_is_unsupported_and_no_network_guesses(ask: Ask, scan: str, text: str) -> None:
     """The toy would mark a brain; it must not be asked for one."""

@@ -92,10 +92,11 @@ def test_where_no_other_model_knows_it_that_is_said(ask: Ask, desk: Desk, image_
 def test_a_model_that_cannot_be_asked_sinks_no_other(
     ask: Ask, desk: Desk, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engines_toy import BROKEN
+    from engines_toy import BROKEN, CRASHING
 
-    monkeypatch.setattr(catalogue, "ENTRIES", (*catalogue.ENTRIES, BROKEN))
+    monkeypatch.setattr(catalogue, "ENTRIES", (*catalogue.ENTRIES, BROKEN, CRASHING))
     catalogue.forget_cards()
     found = rows(ask, drawn(desk, image_id, "liver", *LIVER))
     assert "lost its weights" in found["second engine toy-broken"]["reason"]
+    assert "ended in the middle" in found["second engine toy-crashing"]["reason"]
     assert found["second engine toy-moved"]["passed"] is True

@@ -91,14 +91,15 @@ def test_rows_keep_their_order_and_none_is_doubled(ask: Ask, image_id: str) -> N
 
 
 def test_a_model_that_cannot_be_asked_sinks_no_other(ask: Ask, image_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from engines_toy import BROKEN
+    from engines_toy import BROKEN, CRASHING
 
-    monkeypatch.setattr(catalogue, "ENTRIES", (*catalogue.ENTRIES, BROKEN))
+    monkeypatch.setattr(catalogue, "ENTRIES", (*catalogue.ENTRIES, BROKEN, CRASHING))
     catalogue.forget_cards()
     row = asked(ask, image_id, "liver")["liver"]
     assert row["verdict"] == "present"
     assert list(row["agreement"]["masks"]) == ["toy-ct", "toy-moved", "toy-outside"]
     assert any("toy-broken could not be asked: toy-broken has lost its weights" in text for text in row["warnings"])
+    assert any("toy-crashing could not be asked: toy-crashing ended" in text for text in row["warnings"])
 
 
 def test_the_same_question_has_the_same_handles(ask: Ask, image_id: str) -> None:
