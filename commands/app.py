@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from rich.markup import escape
 
 from .. import __version__
 from ..imaging.errors import BadCall, OstensorError
+from ..tools.desk.desk import Desk
 from . import (
     agents as cli_agents,
 )
@@ -113,14 +115,22 @@ def serve(
     paraphraser: ParaphraserOption = "",
 ) -> None:
     """Serve the tools over MCP."""
-    from ..server.cassettes.cassette import recording
     from ..server.http.settings import http_settings
     from ..server.serve import serve as serve_mcp
 
     limits = {"device": device, "threads": threads, "memory_mb": memory_mb, "paraphraser": paraphraser}
     web = None if http is None else http_settings(http, http_config, auth=auth, workers=workers)
-    with opened_desk(store, root, toolsets, purpose, **limits) as desk, recording(desk, record):
+    with opened_desk(store, root, toolsets, purpose, **limits) as desk, _recorded(desk, record):
         serve_mcp(desk, web)
+
+
+def _recorded(desk: Desk, path: Path | None) -> AbstractContextManager[object]:
+    """What writes a desk's calls into a cassette; it knows every tool, so it is loaded only where somebody records."""
+    if path is None:
+        return nullcontext()
+    from ..server.cassettes.cassette import recording
+
+    return recording(desk, path)
 
 
 @app.command()

@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 from ..tools.desk.desk import Desk
-from ..tools.files.aliases import alias_of_image, alias_of_job, alias_of_mask
 from .options import StoreOption, opened_desk, shown_progress
 
 app = typer.Typer(help="Look into the store and keep it tidy.", no_args_is_help=True, rich_markup_mode=None)
@@ -18,6 +17,8 @@ app = typer.Typer(help="Look into the store and keep it tidy.", no_args_is_help=
 @app.command("ls")
 def list_store(store: StoreOption = None) -> None:
     """List images with their masks, then jobs."""
+    from ..tools.files.aliases import alias_of_image, alias_of_job, alias_of_mask
+
     with opened_desk(store, None, None, "research") as desk:
         table = Table("handle", "what", "size", title=f"Store {desk.settings.store}")
         for image in desk.store.images():

@@ -12,6 +12,8 @@ from .mcp.server import build_server
 
 log = logging.getLogger(__name__)
 
+_UNLISTED_S = 5.0  # a client that asks for no list must not keep jobs waiting
+
 
 def serve(desk: Desk, http: HttpSettings | None = None) -> None:
     """Serve until the client leaves (stdio) or the process is stopped (HTTP).
@@ -30,15 +32,19 @@ def serve(desk: Desk, http: HttpSettings | None = None) -> None:
         return
     server = build_server(desk)
     log_to_stderr()  # the library has set up its own meanwhile
-    threading.Thread(target=_get_ready, args=(desk,), daemon=True, name="getting ready").start()
+    threading.Thread(target=_get_ready, args=(desk, server.listed), daemon=True, name="getting ready").start()
     server.run("stdio")
 
 
-def _get_ready(desk: Desk) -> None:
-    """Open the store, take up jobs an earlier server put down, and load the tools, while the client asks for the list."""
-    from .resuming import resume
+def _get_ready(desk: Desk, listed: threading.Event) -> None:
+    """Once the tools are listed: load them, open the store, take up jobs an earlier server put down.
 
+    The list comes first, because a host waits for it; what is loaded here a call would load itself.
+    """
+    listed.wait(_UNLISTED_S)
     try:
+        from .resuming import resume
+
         for line in desk.store.repairs:
             log.warning("%s", line)
         resume(desk)
