@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from ..tools.desk.desk import Desk
 from .http.settings import HttpSettings
@@ -13,6 +14,7 @@ from .mcp.server import build_server
 log = logging.getLogger(__name__)
 
 _UNLISTED_S = 5.0  # a client that asks for no list must not keep jobs waiting
+_ON_ITS_WAY_S = 0.02  # the list is written meanwhile, in 2 ms; beside the imports it took 15
 
 
 def serve(desk: Desk, http: HttpSettings | None = None) -> None:
@@ -42,6 +44,7 @@ def _get_ready(desk: Desk, listed: threading.Event) -> None:
     The list comes first, because a host waits for it; what is loaded here a call would load itself.
     """
     listed.wait(_UNLISTED_S)
+    time.sleep(_ON_ITS_WAY_S)
     try:
         from .resuming import resume
 
