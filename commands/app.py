@@ -39,6 +39,7 @@ from .engines.app import app as engines_app
 from .options import (
     ParaphraserOption,
     PurposeOption,
+    ReuseOption,
     RootOption,
     StoreOption,
     ToolsetsOption,
@@ -113,12 +114,15 @@ def serve(
     http_config: Annotated[Path | None, typer.Option(help="TOML file with the other HTTP settings.")] = None,
     record: Annotated[Path | None, typer.Option(help="Record the calls into a cassette, written at the end.")] = None,
     paraphraser: ParaphraserOption = "",
+    reuse: ReuseOption = True,
 ) -> None:
     """Serve the tools over MCP."""
     from ..server.http.settings import http_settings
     from ..server.serve import serve as serve_mcp
 
-    limits = {"device": device, "threads": threads, "memory_mb": memory_mb, "paraphraser": paraphraser}
+    limits = {
+        "device": device, "threads": threads, "memory_mb": memory_mb, "paraphraser": paraphraser, "reuse": reuse,
+    }  # fmt: skip
     web = None if http is None else http_settings(http, http_config, auth=auth, workers=workers)
     with opened_desk(store, root, toolsets, purpose, **limits) as desk, _recorded(desk, record):
         serve_mcp(desk, web)
@@ -143,6 +147,7 @@ def call(
     root: RootOption = None,
     purpose: PurposeOption = "research",
     paraphraser: ParaphraserOption = "",
+    reuse: ReuseOption = True,
 ) -> None:
     """Call one tool and print its answer; exit status 1 on an error."""
     try:
@@ -151,7 +156,7 @@ def call(
         raise BadCall(f'--args is not JSON: {error}. Write e.g. --args \'{{"path": "ct.nii.gz"}}\'.') from None
     if not isinstance(arguments, dict):
         raise BadCall('--args must be a JSON object, e.g. \'{"path": "ct.nii.gz"}\'.')
-    with opened_desk(store, root, "all", purpose, paraphraser=paraphraser) as desk:
+    with opened_desk(store, root, "all", purpose, paraphraser=paraphraser, reuse=reuse) as desk:
         answer = used(desk, tool, arguments)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,10 @@ ParaphraserOption = Annotated[
     ),
 ]
 
+ReuseOption = Annotated[
+    bool, typer.Option(help="Answer from the store what the same weights saw in the same image, or look again.")
+]
+
 
 def opened_desk(
     store: Path | None, root: list[Path] | None, toolsets: str | None, purpose: Purpose, **limits: Any
@@ -35,7 +39,7 @@ def opened_desk(
     """A desk for these options.
 
     Args:
-        limits: `device`, `threads` and `memory_mb` of the worker (`Settings`).
+        limits: further `Settings`, such as `device`, `threads` and `memory_mb` of the worker.
 
     Raises:
         BadCall: a root is not a folder, or a toolset is unknown.

@@ -30,6 +30,7 @@ class Settings:
         memory_mb: what one job may need, by estimate; None does not limit it.
         factory: what loads a model in the worker, "module:function".
         paraphraser: chat model that says prompts in other words, "provider:name"; "" for none.
+        reuse: answer from the store what the same weights saw in the same image; False looks again.
     """
 
     store: Path
@@ -41,6 +42,7 @@ class Settings:
     memory_mb: int | None = None
     factory: str = "ostensor.models.load:load_predictor"
     paraphraser: str = ""
+    reuse: bool = True
 
     def __post_init__(self) -> None:
         """Refuse unknown toolsets and purposes."""
