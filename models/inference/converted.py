@@ -74,7 +74,7 @@ def _write(path: Path, model: Any) -> None:
     """One file: magic, sha256 of the rest, length of the graph, graph, weights in full precision."""
     import openvino
 
-    with TemporaryDirectory(dir=path.parent) as passing:
+    with TemporaryDirectory() as passing:
         graph = Path(passing) / "network.xml"
         openvino.save_model(model, graph, compress_to_fp16=False)
         text, weights = graph.read_bytes(), graph.with_suffix(".bin").read_bytes()
