@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..imaging.errors import BadCall, Unavailable
-from .options import PurposeOption, RootOption, StoreOption, opened_desk
+from .options import PurposeOption, ReuseOption, RootOption, StoreOption, opened_desk
 from .report import read_text
 
 Model = Annotated[str, typer.Option(help="'offline', or provider:name, e.g. anthropic:claude-sonnet-5.")]
@@ -47,6 +47,7 @@ def ask(
     store: StoreOption = None,
     root: RootOption = None,
     purpose: PurposeOption = "research",
+    reuse: ReuseOption = True,
 ) -> None:
     """Ask about a scan in plain words; every number in the answer cites the tool call it came from."""
     agent = _agents()
@@ -62,7 +63,7 @@ def ask(
         "images": [name if name.startswith("img_") else path_key(name) for name in images],
     }  # fmt: skip
     console = Console(stderr=True)
-    with opened_desk(store, root, "all", purpose) as desk, recording(desk, record, session):
+    with opened_desk(store, root, "all", purpose, reuse=reuse) as desk, recording(desk, record, session):
         server, folder = build_server(desk), desk.store.folder / "agent"
         log_to_stderr()
         earlier: list[str] = []

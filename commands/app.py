@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from rich.markup import escape
 
 from .. import __version__
 from ..imaging.errors import BadCall, OstensorError
+from ..tools.desk.desk import Desk
 from . import (
     agents as cli_agents,
 )
@@ -41,6 +43,7 @@ from .options import (
     ArchivesOption,
     ParaphraserOption,
     PurposeOption,
+    ReuseOption,
     RootOption,
     StoreOption,
     ToolsetsOption,
@@ -121,16 +124,27 @@ def serve(
     paraphraser: ParaphraserOption = "",
     archives: ArchivesOption = None,
     shared: SharedOption = None,
+    reuse: ReuseOption = True,
 ) -> None:
     """Serve the tools over MCP."""
-    from ..server.cassettes.cassette import recording
     from ..server.http.settings import http_settings
     from ..server.serve import serve as serve_mcp
 
-    limits = {"device": device, "threads": threads, "memory_mb": memory_mb, "paraphraser": paraphraser}
+    limits = {
+        "device": device, "threads": threads, "memory_mb": memory_mb, "paraphraser": paraphraser, "reuse": reuse,
+    }  # fmt: skip
     web = None if http is None else http_settings(http, http_config, auth=auth, workers=workers)
-    with opened_desk(store, root, toolsets, purpose, archives, shared, **limits) as desk, recording(desk, record):
+    with opened_desk(store, root, toolsets, purpose, archives, shared, **limits) as desk, _recorded(desk, record):
         serve_mcp(desk, web)
+
+
+def _recorded(desk: Desk, path: Path | None) -> AbstractContextManager[object]:
+    """What writes a desk's calls into a cassette; it knows every tool, so it is loaded only where somebody records."""
+    if path is None:
+        return nullcontext()
+    from ..server.cassettes.cassette import recording
+
+    return recording(desk, path)
 
 
 @app.command()
@@ -145,6 +159,7 @@ def call(
     paraphraser: ParaphraserOption = "",
     archives: ArchivesOption = None,
     shared: SharedOption = None,
+    reuse: ReuseOption = True,
 ) -> None:
     """Call one tool and print its answer; exit status 1 on an error."""
     try:
@@ -153,7 +168,7 @@ def call(
         raise BadCall(f'--args is not JSON: {error}. Write e.g. --args \'{{"path": "ct.nii.gz"}}\'.') from None
     if not isinstance(arguments, dict):
         raise BadCall('--args must be a JSON object, e.g. \'{"path": "ct.nii.gz"}\'.')
-    with opened_desk(store, root, "all", purpose, archives, shared, paraphraser=paraphraser) as desk:
+    with opened_desk(store, root, "all", purpose, archives, shared, paraphraser=paraphraser, reuse=reuse) as desk:
         answer = used(desk, tool, arguments)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)

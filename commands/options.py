@@ -31,6 +31,10 @@ ParaphraserOption = Annotated[
     ),
 ]
 
+ReuseOption = Annotated[
+    bool, typer.Option(help="Answer from the store what the same weights saw in the same image, or look again.")
+]
+
 
 ArchivesOption = Annotated[Path | None, typer.Option(help="TOML file of archives; default: a per-user file.")]
 
@@ -54,7 +58,7 @@ def opened_desk(
     Args:
         archives: file of archives; None for the per-user file.
         shared: file of a shared catalogue and arrays; None for what the environment names, if anything.
-        limits: `device`, `threads` and `memory_mb` of the worker (`Settings`).
+        limits: further `Settings`, such as `device`, `threads` and `memory_mb` of the worker.
 
     Raises:
         BadCall: a root is not a folder, or a toolset is unknown.

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from ..tools.desk.desk import Desk
 from ..tools.desk.settings import default_store
-from ..tools.files.aliases import alias_of_image, alias_of_job, alias_of_mask
 from .options import StoreOption, opened_desk, shown_progress
 from .sharing import SharedOption, shared_of
 
@@ -20,6 +19,8 @@ app = typer.Typer(help="Look into the store and keep it tidy.", no_args_is_help=
 @app.command("ls")
 def list_store(store: StoreOption = None, shared: SharedOption = None) -> None:
     """List images with their masks, then jobs."""
+    from ..tools.files.aliases import alias_of_image, alias_of_job, alias_of_mask
+
     with opened_desk(store, None, None, "research", shared=shared) as desk:
         table = Table("handle", "what", "size", title=f"Store {desk.settings.store}")
         for image in desk.store.images():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from ..tools.desk.desk import Desk
 from .http.settings import HttpSettings
@@ -11,6 +12,9 @@ from .logs import log_to_stderr
 from .mcp.server import build_server
 
 log = logging.getLogger(__name__)
+
+_UNLISTED_S = 5.0  # a client that asks for no list must not keep jobs waiting
+_ON_ITS_WAY_S = 0.02  # the list is written meanwhile, in 2 ms; beside the imports it took 15
 
 
 def serve(desk: Desk, http: HttpSettings | None = None) -> None:
@@ -30,15 +34,20 @@ def serve(desk: Desk, http: HttpSettings | None = None) -> None:
         return
     server = build_server(desk)
     log_to_stderr()  # the library has set up its own meanwhile
-    threading.Thread(target=_get_ready, args=(desk,), daemon=True, name="getting ready").start()
+    threading.Thread(target=_get_ready, args=(desk, server.listed), daemon=True, name="getting ready").start()
     server.run("stdio")
 
 
-def _get_ready(desk: Desk) -> None:
-    """Open the store, take up jobs an earlier server put down, and load the tools, while the client asks for the list."""
-    from .resuming import resume
+def _get_ready(desk: Desk, listed: threading.Event) -> None:
+    """Once the tools are listed: load them, open the store, take up jobs an earlier server put down.
 
+    The list comes first, because a host waits for it; what is loaded here a call would load itself.
+    """
+    listed.wait(_UNLISTED_S)
+    time.sleep(_ON_ITS_WAY_S)
     try:
+        from .resuming import resume
+
         for line in desk.store.repairs:
             log.warning("%s", line)
         resume(desk)

@@ -240,10 +240,11 @@ class Store(StoreFolder):
         return None if row is None else dict(row["value"])
 
     def remove_image(self, image_id: str) -> None:
-        """Forget an image, its masks and whose it was; `gc` then frees the disk."""
+        """Forget an image, its masks, what was answered about it and whose it was; `gc` then frees the disk."""
         self.image(image_id)
         with self.writing() as connection:
             connection.execute(masks.delete().where(masks.c.image_id == image_id))
+            connection.execute(results.delete().where(results.c.result_key.startswith(image_id.removeprefix("img_"))))
             connection.execute(images.delete().where(images.c.image_id == image_id))
         self.sources.forget(image_id)
 
@@ -343,6 +344,12 @@ class Store(StoreFolder):
                     with self.writing() as connection:
                         connection.execute(masks.delete().where(masks.c.mask_id == record.mask_id))
         return gone
+
+
+def result_key(image_id: str, made_of: str) -> str:
+    """The key of a result about one image: it begins with the image's own digits, so that `remove_image` finds it."""
+    digits = image_id.removeprefix("img_")
+    return (digits + hashlib.sha256(made_of.encode()).hexdigest())[:64]
 
 
 def _short(handle: str) -> str:

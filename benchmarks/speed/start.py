@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -24,7 +25,7 @@ def run(*, rounds: int = 5) -> str:
             anyio.run(_first_list, Path(folder))
             served.append(time.perf_counter() - started)
         imported.append(_seconds("-c", "from mcp.server.mcpserver import MCPServer"))
-        helped.append(_seconds("-m", "ostensor.commands.app", "--help"))
+        helped.append(_seconds("-m", "ostensor.commands", "--help"))
     rows = (
         ("process start to first tools/list (stdio)", served),
         ("python -c 'import MCPServer' alone", imported),
@@ -40,6 +41,7 @@ async def _first_list(folder: Path) -> None:
     server = StdioServerParameters(
         command=sys.executable,
         args=["-m", "ostensor.commands", "serve", "--store", str(folder / "store"), "--root", str(folder)],
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},  # the client hands on none, and another install may be about
     )
     async with Client(server) as client:
         await client.list_tools()

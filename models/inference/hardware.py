@@ -1,11 +1,13 @@
-"""What the processor can do fast."""
+"""What the processor can do fast. Torch-free at import."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 FAST_BF16 = ("avx512_bf16", "amx_bf16")  # Linux names of the instruction sets; PERF.md §0.1
 
@@ -24,5 +26,7 @@ def cpu_flags() -> frozenset[str]:
 def has_fast_bf16(device: torch.device) -> bool:
     """True when bfloat16 is done in hardware on the device; emulated it is far slower than float32."""
     if device.type == "cuda":
+        import torch
+
         return bool(torch.cuda.is_bf16_supported())
     return any(flag in cpu_flags() for flag in FAST_BF16)

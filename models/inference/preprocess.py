@@ -169,27 +169,22 @@ def restore(logit: FloatArray, prepared: Prepared, box: Box | None = None) -> Bo
         box: which part of the network's grid `logit` covers.
     """
     box = box or Box((0, 0, 0), prepared.grid.shape)
-    mask = logit > 0
-    found = Box.of(mask, margin=2)
-    canonical = prepared.source
-    if prepared.canonical:
-        _, canonical = reorient_array(np.broadcast_to(np.uint8(0), prepared.source.shape), prepared.source, "RAS")
-    result = np.zeros(canonical.shape, dtype=np.bool_)
-    if found is not None:
-        start = tuple(a + b for a, b in zip(box.start, found.start, strict=True))
-        small = logit[tuple(slice(a, b) for a, b in zip(found.start, found.stop, strict=True))]
-        shift = np.eye(4)
-        shift[:3, 3] = start
-        small_grid = Grid(small.shape, prepared.grid.affine @ shift, prepared.grid.spacing_known)
-        region = _region_of(small_grid, canonical)
-        _, region_grid = crop(np.broadcast_to(np.uint8(0), canonical.shape), canonical, region)
-        inside = resample(np.clip(small, -8, 8).astype(np.float32), small_grid, region_grid, fill=-8.0) > 0
-        result[tuple(slice(a, b) for a, b in zip(region.start, region.stop, strict=True))] = inside
-    if not prepared.canonical:
+    found = Box.of(logit > 0, margin=2)
+    result = np.zeros(prepared.source.shape, dtype=np.bool_)
+    if found is None:
         return result
-    codes = prepared.source.axis_codes
-    back, _ = reorient_array(result, canonical, codes)
-    return np.ascontiguousarray(back)
+    turned, whole = reorient_array(result, prepared.source, "RAS") if prepared.canonical else (result, prepared.source)
+    assert np.shares_memory(turned, result)  # what is written below reaches the result; the rest of it is never touched
+    start = tuple(a + b for a, b in zip(box.start, found.start, strict=True))
+    small = logit[tuple(slice(a, b) for a, b in zip(found.start, found.stop, strict=True))]
+    shift = np.eye(4)
+    shift[:3, 3] = start
+    small_grid = Grid(small.shape, prepared.grid.affine @ shift, prepared.grid.spacing_known)
+    region = _region_of(small_grid, whole)
+    _, region_grid = crop(np.broadcast_to(np.uint8(0), whole.shape), whole, region)
+    inside = resample(np.clip(small, -8, 8).astype(np.float32), small_grid, region_grid, fill=-8.0) > 0
+    turned[tuple(slice(a, b) for a, b in zip(region.start, region.stop, strict=True))] = inside
+    return result
 
 
 def _region_of(small: Grid, whole: Grid) -> Box:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,12 +47,20 @@ class OurServer(MCPServer[Any]):
     """An MCP server that says what is wrong with the arguments of a prompt, where the library calls it an internal error.
 
     Tools that only the viewer's page calls are listed to hosts that show pages (MCP Apps), so that others do not read of them.
+
+    Attributes:
+        listed: set with the first list of tools; until then a host waits, and nothing else should use the processor.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.listed = threading.Event()
 
     async def _handle_list_tools(
         self, ctx: ServerRequestContext[Any], params: PaginatedRequestParams | None
     ) -> ListToolsResult:
         every = await super()._handle_list_tools(ctx, params)
+        self.listed.set()
         if client_supports_apps(ctx):
             return every
         return ListToolsResult(tools=[tool for tool in every.tools if not is_for_pages_only(tool.meta)])
@@ -87,7 +96,7 @@ def build_server(
     extra_tools: Sequence[Tool] = (),
     extra_tasks: Mapping[str, Support] | None = None,
     state_key: bytes | None = None,
-) -> MCPServer[Any]:
+) -> OurServer:
     """The server for a desk; the caller owns the desk and closes it.
 
     Args:

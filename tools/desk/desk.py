@@ -158,9 +158,16 @@ class Desk:
 
     def seen_with(self, toolsets: tuple[str, ...]) -> Desk:
         """The same desk, seen with other tools: store, jobs and everything else are shared."""
+        return self._set(toolsets=toolsets)
+
+    def looking_again(self) -> Desk:
+        """The same desk, where no answer of an earlier call is reused."""
+        return self._set(reuse=False)
+
+    def _set(self, **changes: Any) -> Desk:
         self._open()
         other = copy.copy(self)
-        other.settings = replace(self.settings, toolsets=toolsets)
+        other.settings = replace(self.settings, **changes)
         other.host = self.host or self
         return other
 

@@ -36,6 +36,7 @@ class Settings:
         paraphraser: chat model that says prompts in other words, "provider:name"; "" for none.
         archives: nodes of a hospital that may be asked; none unless a file names some.
         shared: a database and a place for arrays that several servers use; none by default.
+        reuse: answer from the store what the same weights saw in the same image; False looks again.
     """
 
     store: Path
@@ -50,6 +51,7 @@ class Settings:
     paraphraser: str = ""
     archives: ArchiveAccess = NO_ARCHIVES
     shared: Shared = ALONE
+    reuse: bool = True
 
     def __post_init__(self) -> None:
         """Refuse unknown toolsets and purposes."""

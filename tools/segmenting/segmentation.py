@@ -21,6 +21,7 @@ from ...workers.protocol import SegmentRequest
 from ..desk.desk import Answer, Call, Desk
 from ..desk.job import Job, answer_job, run_job
 from ..desk.results import CUT, MaskRow, Provenance, SegmentResult, receipt
+from ..reuse.answers import About, kept_or_made
 from .landmarks import company_of, placed_by
 from .missing import Missed, judge_missing
 from .objections import objections
@@ -84,6 +85,30 @@ def look_as_planned(
 def look(
     job: Job, image_id: str, wishes: Sequence[Wish], *, context: str = "", channels: Sequence[str] = ()
 ) -> SegmentResult:
+    """What the wishes' models find in an image; from the store where the same weights were asked the same of it before."""
+    about = _about(job.desk, wishes, context, channels)
+    return kept_or_made(job.desk, image_id, about, lambda: _looked(job, image_id, wishes, context, channels))
+
+
+def _about(desk: Desk, wishes: Sequence[Wish], context: str, channels: Sequence[str]) -> About | None:
+    """All that an answer depends on beside the image and the program; None where it must not be reused.
+
+    Engines of the user's are asked each time: what they run is theirs to change. Our own networks all count, because
+    they place the scan in the body.
+    """
+    asked = {wish.card for wish in wishes if wish.card is not None}
+    if any(card.weights == "engine" or not card.sha256 for card in asked):
+        return None
+    ours = {card for card in catalogue.segmenters() if card.weights == "bundled"}
+    words = [
+        [wish.asked_as, wish.structure, wish.card and wish.card.name, wish.reason, wish.nearest, wish.choice]
+        for wish in wishes
+    ]
+    further = [desk.store.image(one).content_hash for one in channels]
+    return About([words, context, further], {card.name: card.sha256 for card in asked | ours})
+
+
+def _looked(job: Job, image_id: str, wishes: Sequence[Wish], context: str, channels: Sequence[str]) -> SegmentResult:
     """Ask the worker, one model after the other, and judge what comes back."""
     desk, rows, drawn = job.desk, dict[str, MaskRow](), dict[str, _Drawn]()
     image = desk.store.volume(image_id)

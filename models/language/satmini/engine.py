@@ -8,6 +8,7 @@ elsewhere; half precision never on a CPU.
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,8 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ....imaging.errors import BadCall, Unavailable
+from ...inference.code import code_key
+from ...inference.converted import converted
 from ...inference.hardware import has_fast_bf16
 from ...interface import Backend, Precision
 from .fixed_classes import FixedClasses
@@ -27,6 +30,8 @@ from .network import SatMini
 Segmenter = SatMini | FixedClasses
 
 log = logging.getLogger(__name__)
+
+_CODE = ("models/blocks", "models/language/satmini")  # what the traced network is written in
 
 Float = npt.NDArray[np.float32]
 
@@ -116,13 +121,27 @@ def _torch(
     return run
 
 
+def _key(half: ImageHalf) -> str:
+    """Sha256 of all that the converted network is made of: every weight, and the code and libraries that convert it."""
+    digest = hashlib.sha256(code_key(_CODE, ("torch", "openvino")).encode())
+    digest.update(repr(half.net.config).encode())
+    for name, value in half.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
+        digest.update(value.float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def _openvino(half: ImageHalf, net: Segmenter, precision: str, threads: int | None) -> Callable[[Float], Float]:
     import openvino as ov
 
-    sides = [2 * net.config.stride] * net.config.dims
-    channels = net.config.channels
-    given = [-1, channels, *([-1] * net.config.dims)]
-    model = ov.convert_model(half, example_input=torch.zeros(1, channels, *sides), input=[given])
+    def convert() -> Any:
+        sides, channels = [2 * net.config.stride] * net.config.dims, net.config.channels
+        example = torch.zeros(1, channels, *sides)
+        with torch.no_grad():  # traced once: to trace it again and compare, as is usual, takes three times as long
+            traced = torch.jit.trace(half, example, check_trace=False)
+        return ov.convert_model(traced, example_input=example, input=[[-1, channels, *([-1] * net.config.dims)]])
+
+    model = converted(_key(half), convert)
     options: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "PERFORMANCE_HINT": "LATENCY",

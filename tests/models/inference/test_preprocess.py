@@ -1,9 +1,13 @@
 """From a scan to the network's grid and back: where voxels land, and what brightness means."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from ostensor.imaging.errors import BadCall
+from ostensor.imaging.geometry import Box, resample
 from ostensor.imaging.volume import Grid, Volume
 from ostensor.models.inference.preprocess import Preparation, normalised, prepare, restore
 
@@ -27,6 +31,33 @@ def test_a_mask_drawn_on_the_networks_grid_comes_back_where_it_was() -> None:
     assert mask.shape == volume.grid.shape
     assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.93, "partial voxels at 2 mm"
     assert np.abs(np.argwhere(mask).mean(0) - np.argwhere(truth).mean(0)).max() < 0.3
+
+
+@pytest.mark.parametrize("part", [Box((0, 0, 0), (34, 22, 38)), Box((4, 3, 5), (30, 20, 33))])
+@pytest.mark.parametrize("canonical", [True, False])
+def test_a_mask_restored_in_its_box_is_the_one_of_the_whole_grid(part: Box, canonical: bool) -> None:
+    """The slow obvious version resamples all of the logits onto all of the scan, in the scan's own axes."""
+    array = np.zeros((31, 61, 47), np.int16)
+    volume = Volume(array, Grid(array.shape, _flipped_affine()), "ct")
+    ready = prepare(volume, replace(HOW, canonical=canonical))
+    noise = ndimage.gaussian_filter(np.random.default_rng(5).standard_normal(ready.grid.shape), 3).astype(np.float32)
+    stop = tuple(min(a, b) for a, b in zip(part.stop, ready.grid.shape, strict=True))
+    inner = tuple(slice(a + 4, b - 4) for a, b in zip(part.start, stop, strict=True))
+    logit = np.full(ready.grid.shape, -8.0, np.float32)
+    logit[inner] = 40 * noise[inner] + 1
+    expected = resample(np.clip(logit, -8, 8), ready.grid, volume.grid, fill=-8.0) > 0
+    cut = logit[tuple(slice(a, b) for a, b in zip(part.start, stop, strict=True))]
+    mask = restore(cut, ready, Box(part.start, (stop[0], stop[1], stop[2])))
+    assert 300 < expected.sum() < expected.size / 2
+    assert mask.flags.c_contiguous
+    assert np.array_equal(mask, expected)
+
+
+def test_nothing_found_is_an_empty_mask_of_the_scans_shape() -> None:
+    volume, _ = block()
+    ready = prepare(volume, HOW)
+    mask = restore(np.full(ready.grid.shape, -1.0, np.float32), ready)
+    assert (mask.shape, mask.dtype, mask.any()) == (volume.grid.shape, np.bool_, False)
 
 
 def test_axis_order_of_the_file_does_not_matter() -> None:

@@ -1,12 +1,14 @@
 """OpenVINO and torch run the same network; folding and precision change nothing that matters."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from ostensor.imaging.errors import BadCall, Unavailable
+from ostensor.models.inference.converted import converted
 from ostensor.models.language.satmini import engine
 from ostensor.models.language.satmini.engine import build_engine
 
@@ -50,3 +52,27 @@ def test_devices_that_are_not_there() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(Unavailable, match="No CUDA"):
             build_engine(made(3), device="cuda")
+
+
+def test_a_converted_network_is_found_by_its_weights() -> None:
+    """One weight that changes in its last bit is another network."""
+    net = made(3)
+    key = engine._key(engine.ImageHalf(net))
+    assert engine._key(engine.ImageHalf(copy.deepcopy(net))) == key
+    changed = copy.deepcopy(net)
+    weight = next(iter(changed.parameters()))
+    with torch.no_grad():
+        weight.flatten()[0] = torch.nextafter(weight.flatten()[0], torch.tensor(9.0))
+    assert engine._key(engine.ImageHalf(changed)) != key
+
+
+def test_the_network_from_the_cache_answers_as_the_one_just_converted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "networks"
+    monkeypatch.setattr(engine, "converted", lambda key, convert: converted(key, convert, folder))
+    image = np.random.default_rng(0).standard_normal((1, 1, 16, 24, 32)).astype(np.float32)
+    first, _ = build_engine(made(3), backend="openvino", precision="fp32", threads=1)
+    monkeypatch.setattr(torch.jit, "trace", None)  # a second conversion would fail
+    second, _ = build_engine(made(3), backend="openvino", precision="fp32", threads=1)
+    assert np.array_equal(first(image), second(image))

@@ -1,0 +1,5 @@
+"""The desk of several models, too."""
+
+from ..segmenting.conftest import engines, several
+
+__all__ = ["engines", "several"]

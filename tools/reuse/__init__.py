@@ -1,0 +1,1 @@
+"""Answers that the store has already, and how they are known to be the same."""
