@@ -42,7 +42,7 @@ def cancel_job(
 
 def _answer(desk: Desk, record: JobRecord) -> Answer:
     place = None
-    if not record.is_final and "workers" in desk.__dict__:
+    if not record.is_final and desk.has_workers:
         place = desk.workers.place(record.job_id)
     result = JobResult(
         job_id=record.job_id,

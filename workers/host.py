@@ -104,8 +104,7 @@ class Host:
         except Cancelled:
             return Refused(request.request_id, "cancelled", "The job was cancelled.")
         except (BadCall, Unavailable, Failed) as error:
-            kinds: dict[type, ErrorKind] = {BadCall: "bad_call", Unavailable: "unavailable", Failed: "failed"}
-            return Refused(request.request_id, kinds[type(error)], str(error))
+            return Refused(request.request_id, kind_of(error), str(error))
         except Exception as error:
             if is_out_of_memory(error):
                 self._make_room()
@@ -291,6 +290,13 @@ class Host:
     def _stop_if_called_off(self, request: SegmentRequest | SynthesisRequest) -> None:
         if request.request_id in self.called_off:
             raise Cancelled
+
+
+def kind_of(error: BadCall | Unavailable | Failed) -> ErrorKind:
+    """Which of the three kinds an error is, its subclasses too."""
+    if isinstance(error, BadCall):
+        return "bad_call"
+    return "unavailable" if isinstance(error, Unavailable) else "failed"
 
 
 def _let_go(model: Predictor | Looks) -> None:

@@ -93,7 +93,7 @@ class Checkup:
         return "ok"
 
     def _worker(self) -> State:
-        if "workers" not in self.desk.__dict__:
+        if not self.desk.has_workers:
             return "idle"
         workers = self.desk.workers
         if workers.pid is not None:

@@ -26,7 +26,7 @@ DETAILS: Mapping[str, frozenset[str]] = {
     "ImportedRow": frozenset({"volume_ml", "file_ml", "warnings"}),
     "MaskRow": frozenset({"agreement", "confidence_is", "mean_sigmoid", "volume_90_ml", "nearest", "reason"}),
     "Measurement": frozenset({"radiomics"}),
-    "Provenance": frozenset({"model", "weights_sha256", "licence", "purpose", "engine", "seed"}),
+    "Provenance": frozenset({"model", "weights_sha256", "licence", "purpose", "engine", "choice", "seed"}),
     "ReportFinding": frozenset({"status", "location", "change"}),
 }
 """Kind of row or answer -> its fields that are left out when empty; the others are there, so that programs need not ask whether they are."""

@@ -87,6 +87,8 @@ class Desk:
         self.recorder: CallRecorder | None = None
         self._opened: _Opened | None = None
         self._opening = threading.Lock()
+        self._workers: LocalWorkers | None = None
+        self._hiring = threading.Lock()
 
     @property
     def store(self) -> Store:
@@ -120,9 +122,20 @@ class Desk:
                 self._opened = _Opened(store, Jobs(store), StructureTable.bundled(), Seen())
             return self._opened
 
-    @cached_property
+    @property
     def workers(self) -> LocalWorkers:
-        """The worker process of this machine."""
+        """The worker processes of this machine; the same ones however many ask at once."""
+        with self._hiring:
+            if self._workers is None:
+                self._workers = self._hired()
+            return self._workers
+
+    @property
+    def has_workers(self) -> bool:
+        """Whether somebody has asked for workers yet."""
+        return self._workers is not None
+
+    def _hired(self) -> LocalWorkers:
         if self.host is not None:
             return self.host.workers.seen_by(str(self.settings.store))
         from ...workers.devices import cards, devices_of
@@ -177,8 +190,8 @@ class Desk:
             self._opened.jobs.close()
         if self.host is not None:
             return
-        if "workers" in self.__dict__:
-            self.workers.close()
+        if self._workers is not None:
+            self._workers.close()
         if "knowledge" in self.__dict__:
             self.knowledge.close()
 
