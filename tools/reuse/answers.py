@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ...imaging.errors import BadCall
+from ...imaging.errors import BadCall, Failed
 from ...store.store import result_key
 from ..desk.desk import Desk
 from ..desk.results import MaskRow, SegmentResult
@@ -70,7 +70,7 @@ def _key(desk: Desk, image_id: str, about: About) -> str:
 
 
 def _kept(desk: Desk, key: str) -> SegmentResult | None:
-    """The answer under a key, while every mask it names is in the store."""
+    """The answer under a key, while every mask it names can be read from the store."""
     values = desk.store.kept_result(key)
     if values is None:
         return None
@@ -84,8 +84,9 @@ def _kept(desk: Desk, key: str) -> SegmentResult | None:
 
 
 def _is_there(desk: Desk, mask_id: str) -> bool:
+    """Whether a mask can be read: a lost or damaged one is made again, as by any other call of `segment`."""
     try:
-        record = desk.store.mask_record(mask_id)
-    except BadCall:
+        desk.store.region(mask_id)
+    except (BadCall, Failed):
         return False
-    return desk.store.arrays.mask_path(record.content_hash).exists()
+    return True

@@ -109,6 +109,20 @@ def test_a_mask_that_is_gone_is_made_again(settings: Settings) -> None:
     assert again.result == first.result
 
 
+def test_a_damaged_mask_is_made_again(settings: Settings) -> None:
+    first, _ = asked(settings)
+    damaged = first.result.model_dump()["masks"][0]["mask_id"]
+    with Desk(settings) as desk:
+        path = desk.store.arrays.mask_path(desk.store.mask_record(damaged).content_hash)
+    content = path.read_bytes()
+    path.write_bytes(content[:-20] + bytes(12) + content[-8:])
+    again, looked = asked(settings)
+    assert looked
+    assert again.result == first.result
+    with Desk(settings) as desk:
+        assert desk.store.mask(damaged).array.any()
+
+
 def test_what_was_answered_about_an_image_is_forgotten_with_it(settings: Settings) -> None:
     first, _ = asked(settings)
     with Desk(settings) as desk:
