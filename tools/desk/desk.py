@@ -182,6 +182,7 @@ class Desk:
         other = copy.copy(self)
         other.settings = replace(self.settings, **changes)
         other.host = self.host or self
+        other._hiring = threading.Lock()  # its own: it asks its host, who takes theirs
         return other
 
     def close(self) -> None:
