@@ -134,11 +134,3 @@ def test_a_mask_needs_a_chance_that_it_is_there(chance: float, verdict: str) -> 
     found = judge("brain stem", Mask(array, GRID), scan, sure, HEAD, StructureTable.bundled(), view)
     assert found.verdict == verdict
     assert verdict == "present" or f"{chance:.2f}" in found.reason
-
-
-def test_a_desk_seen_otherwise_has_the_workers_of_the_first(desk: Desk) -> None:
-    """Whoever asks first, and neither waits for the other."""
-    other = desk.looking_again()
-    assert other.workers.devices == desk.workers.devices
-    assert other.workers.pids is not None
-    assert desk.seen_with(("core",)).workers._processes is desk.workers._processes

@@ -153,3 +153,10 @@ def test_another_processor_is_another_program(monkeypatch: pytest.MonkeyPatch) -
     before = program.program_key()
     monkeypatch.setattr(program, "cpu_flags", lambda: frozenset({"amx_bf16"}))
     assert program.program_key() != before
+
+
+def test_a_desk_seen_otherwise_has_the_workers_of_the_first(desk: Desk) -> None:
+    """Whoever asks first, and neither waits for the other."""
+    other = desk.looking_again()
+    assert other.workers.devices == desk.workers.devices
+    assert desk.seen_with(("core",)).workers._processes is desk.workers._processes
