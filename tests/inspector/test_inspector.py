@@ -79,9 +79,11 @@ def handles(url: str) -> dict[str, str]:
     liver, spleen = finished(url, "segment", image_id=image, structures=["liver", "spleen"])["masks"]
     later = called(url, "open_image", path="later.nii.gz", modality="ct")["image_id"]
     grown = finished(url, "segment", image_id=later, structures=["liver"])["masks"][0]
+    edited = called(url, "edit_mask", operation="grow", mask_ids=[liver["mask_id"]], amount_mm=5)["mask_id"]
     job = called(url, "segment_described", image_id=image, description="the liver", wait_s=0)["job_id"]
     return {
         "IMAGE": image, "LIVER": liver["mask_id"], "SPLEEN": spleen["mask_id"], "GROWN": grown["mask_id"], "JOB": job,
+        "EDITED": edited,
     }  # fmt: skip
 
 
@@ -100,6 +102,7 @@ CALLS: dict[str, Found] = {
     "derive": {"quantity": "ratio", "mask_ids": ["LIVER", "SPLEEN"]},
     "export": {"mask_ids": ["LIVER"]},
     "assess_mask": {"mask_id": "LIVER"},
+    "merge_masks": {"mask_ids": ["LIVER", "EDITED"]},
     "compare_studies": {"before_mask_ids": ["LIVER"], "after_mask_ids": ["GROWN"]},
     "predict_prognosis": {"ehr": {"disease": "lung cancer", "age_years": 66, "sex": "male", "overall_stage": "II"}},
 }

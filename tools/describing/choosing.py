@@ -111,7 +111,9 @@ def _reader(finder: Finder, name: str) -> Card:
     """An engine of the user's that reads text and takes the image."""
     if name not in {card.name for card in readers()}:
         others = "".join(f", '{card.name}'" for card in readers())
-        raise BadCall(f"The model '{name[:60]}' does not read sentences. Use 'auto', 'sat', 'flans', 'lsms'{others}.")
+        raise BadCall(
+            f"'model' is '{name[:60]}', which does not read sentences. Use 'auto', 'sat', 'flans', 'lsms'{others}."
+        )
     if finder.slice_index is not None:
         raise BadCall(f"'{name}' looks at whole scans. Leave scope and slice out.")
     return usable(finder.desk, name, finder.desk.store.image(finder.image_id))

@@ -211,5 +211,5 @@ def test_orthanc_refuses_whom_it_does_not_know(orthanc: Orthanc) -> None:
     node = Node("pacs", "dimse", host="127.0.0.1", port=orthanc.port, aet="ORTHANC", calling="NOBODY")
     with pytest.raises(Unavailable, match="'NOBODY' may not be entered there as a known modality"):
         Dimse(node).studies({}, 10)
-    with pytest.raises(Unavailable, match="refuses our AE title"):
+    with pytest.raises(Unavailable, match=r"refuses our AE title|ended the association at once"):  # as it is quick
         Dimse(Node("pacs", "dimse", host="127.0.0.1", port=orthanc.port, aet="OTHER")).check()

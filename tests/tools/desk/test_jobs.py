@@ -92,6 +92,7 @@ def test_a_killed_worker_fails_one_job_and_comes_back(ask: Ask, root: Path, desk
     assert failed["state"] == "failed"
     assert "starts again by itself" in failed["error"]
     assert ask("segment", image_id=image_id, structures=["liver"]).result["masks"][0] == done, "nothing is lost"
+    assert ask("segment", image_id=image_id, structures=["spleen"]).result["masks"][0]["mask_id"], "nor is the worker"
     assert desk.workers.pid not in (None, pid)
 
 
