@@ -6,7 +6,6 @@ Torch-free. Started on first use; one request at a time; a crash fails one reque
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy.typing as npt
 
 from ..imaging.errors import BadCall, Failed, Unavailable
 from . import encoding_host
-from .local import KILL_AFTER_S, without_the_script
+from .process import KILL_AFTER_S, end_process, start_process
 
 VERSION = 1
 MINILM = "ostensor.models.text.fast:FastMiniLm"
@@ -99,24 +98,12 @@ class EncodingWorker:
         if self._connection is not None and self._process is not None and self._process.is_alive():
             return self._connection
         self._drop()
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
         options = (self.options.factory, self.options.cache, self.options.threads)
-        process = context.Process(
-            target=encoding_host.main, args=(theirs, *options), daemon=True, name="ostensor-encoder"
-        )
-        with without_the_script():
-            process.start()
-        theirs.close()
-        self._process, self._connection = process, ours
-        return ours
+        self._process, connection = start_process(encoding_host.main, options, "ostensor-encoder")
+        self._connection = connection
+        return connection
 
     def _drop(self) -> None:
         process, connection = self._process, self._connection
         self._process = self._connection = None
-        if process is not None:
-            if process.is_alive():
-                process.kill()
-            process.join(timeout=5)
-        if connection is not None:
-            connection.close()
+        end_process(process, connection)

@@ -13,11 +13,11 @@ from ..models.synthesis.jobs import Synthesized
 from .devices import Device
 from .line import Line
 from .placing import Places
-from .process import KILL_AFTER_S, WorkerProcess, without_the_script
+from .process import WorkerProcess
 from .protocol import SegmentReply, SegmentRequest, SynthesisReply, SynthesisRequest, WorkerOptions
 from .received import Segmented, SegmentedMask, take_image, take_masks
 
-__all__ = ["KILL_AFTER_S", "LocalWorkers", "Segmented", "SegmentedMask", "without_the_script"]
+__all__ = ["LocalWorkers", "Segmented", "SegmentedMask"]
 
 Reply = SegmentReply | SynthesisReply
 

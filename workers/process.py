@@ -12,6 +12,7 @@ import types
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from ..imaging.errors import BadCall, Failed, OstensorError, Unavailable
 from ..models.interface import Cancelled
@@ -106,15 +107,10 @@ class WorkerProcess:
         if self._process is not None and self._process.is_alive() and self._connection is not None:
             return self._connection
         self.drop()
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=host.main, args=(theirs, self.options), daemon=True, name="ostensor-worker")
-        with without_the_script():
-            process.start()
-        theirs.close()
-        self._process, self._connection = process, ours
+        self._process, connection = start_process(host.main, (self.options,), "ostensor-worker")
+        self._connection = connection
         self.started += 1
-        return ours
+        return connection
 
     def _wait(
         self,
@@ -154,12 +150,7 @@ class WorkerProcess:
         """Kill it."""
         process, connection = self._process, self._connection
         self._process = self._connection = None
-        if process is not None:
-            if process.is_alive():
-                process.kill()
-            process.join(timeout=5)
-        if connection is not None:
-            connection.close()
+        end_process(process, connection)
 
 
 def _crash() -> OstensorError:
@@ -167,6 +158,27 @@ def _crash() -> OstensorError:
         "The worker process ended in the middle of the job (killed, crashed, or out of memory). "
         "It starts again by itself: call the tool once more; if it ends again, use a smaller image."
     )
+
+
+def start_process(target: Callable[..., None], arguments: tuple[Any, ...], name: str) -> tuple[BaseProcess, Connection]:
+    """A process that runs `target(connection, *arguments)`, and our end of its connection."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=target, args=(theirs, *arguments), daemon=True, name=name)
+    with without_the_script():
+        process.start()
+    theirs.close()
+    return process, ours
+
+
+def end_process(process: BaseProcess | None, connection: Connection | None) -> None:
+    """Kill a process that has not ended, and close our end."""
+    if process is not None:
+        if process.is_alive():
+            process.kill()
+        process.join(timeout=5)
+    if connection is not None:
+        connection.close()
 
 
 @contextlib.contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,12 +45,9 @@ def check_engine(
     lines = [f"'{name}': {len(engine.files)} files as they were when it was added.", installed(engine)]
     if image is None:
         return "\n".join(lines)
-    with tempfile.TemporaryDirectory(prefix="ostensor-check-") as folder:
-        roots = tuple({path.resolve().parent for path in (image, labels) if path is not None})
-        with Desk(Settings(store=Path(folder), roots=roots, toolsets=("all",))) as desk:
-            opened = str(use(desk, "open_image", path=str(image.resolve()), modality=modality).result.image_id)  # type: ignore[attr-defined]
-            volume = desk.store.volume(opened)
-            truth = _truth(desk, opened, labels, engine) if labels is not None else {}
+    with _opened(modality, image, *([labels] if labels is not None else [])) as (desk, image_id):
+        volume = desk.store.volume(image_id)
+        truth = _truth(desk, image_id, labels, engine) if labels is not None else {}
     if engine.accepts == "clicks":
         return "\n".join([*lines, *_clicked(engine, volume, truth, report)])
     if not truth:
@@ -62,12 +60,19 @@ def check_engine(
 
 def opened_volume(image: Path, modality: str) -> Volume:
     """A scan as tools open it, without leaving anything behind."""
+    with _opened(modality, image) as (desk, image_id):
+        volume = desk.store.volume(image_id)
+        return Volume(np.array(volume.array), volume.grid, volume.modality, volume.synthetic)
+
+
+@contextmanager
+def _opened(modality: str, image: Path, *others: Path) -> Iterator[tuple[Desk, str]]:
+    """A desk of its own with a scan open and further files in its roots; nothing of it is left behind."""
     with tempfile.TemporaryDirectory(prefix="ostensor-check-") as folder:
-        settings = Settings(store=Path(folder), roots=(image.resolve().parent,), toolsets=("all",))
-        with Desk(settings) as desk:
-            opened = str(use(desk, "open_image", path=str(image.resolve()), modality=modality).result.image_id)  # type: ignore[attr-defined]
-            volume = desk.store.volume(opened)
-            return Volume(np.array(volume.array), volume.grid, volume.modality, volume.synthetic)
+        roots = tuple({path.resolve().parent for path in (image, *others)})
+        with Desk(Settings(store=Path(folder), roots=roots, toolsets=("all",))) as desk:
+            opened = use(desk, "open_image", path=str(image.resolve()), modality=modality).result
+            yield desk, str(opened.image_id)  # type: ignore[attr-defined]
 
 
 def _truth(desk: Desk, image_id: str, labels: Path, engine: Engine) -> dict[str, BoolArray]:

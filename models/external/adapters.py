@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..rows import row_of
-from .engine import Engine, Where
+from .engine import Engine
 
 
 class Describes(Protocol):
@@ -35,7 +35,6 @@ class Adapter:
         module: below `ostensor.models.external`, offers `Describes`.
         hosted: file of `hosted/` that runs it in the engine's own process; "" for servers.
         client: module below `ostensor.models.external` whose `Client` speaks with its server; "" for hosted ones.
-        where: what `engines add` chooses where the user says nothing.
         package, program: what is looked for to find its interpreter.
         install: line that installs what it needs; "" for nothing.
         takes_code: whether its folder holds code that runs, so that the user must trust it.
@@ -46,7 +45,6 @@ class Adapter:
     module: str
     hosted: str = ""
     client: str = ""
-    where: Where = "venv"
     package: str = ""
     program: str = ""
     install: str = ""
@@ -72,13 +70,13 @@ ADAPTERS: tuple[Adapter, ...] = (
             program="TotalSegmentator", install="pip install TotalSegmentator", environment={"nnUNet_compile": "F"}),
     Adapter("lungmask", "folders.lungmask", hosted="run_lungmask", package="lungmask", program="lungmask",
             install="pip install lungmask"),
-    Adapter("monai-bundle", "folders.bundle", hosted="run_bundle", where="worker", package="monai", takes_code=True,
+    Adapter("monai-bundle", "folders.bundle", hosted="run_bundle", package="monai", takes_code=True,
             install="pip install 'monai[nibabel,ignite]'"),
-    Adapter("nninteractive", "servers.nninteractive", client="servers.nninteractive", where="http",
+    Adapter("nninteractive", "servers.nninteractive", client="servers.nninteractive",
             install="pip install nnInteractive, then nninteractive-server --model-dir DIR"),
-    Adapter("voxtell", "servers.voxtell", client="servers.voxtell", where="http",
+    Adapter("voxtell", "servers.voxtell", client="servers.voxtell",
             install="pip install 'voxtell[server]', then voxtell-server -m DIR"),
-    Adapter("command", "folders.command", hosted="run_command", where="worker"),
+    Adapter("command", "folders.command", hosted="run_command"),
 )  # fmt: skip
 
 

@@ -19,7 +19,6 @@ Orientation = str
 Accepts = Literal["names", "text", "clicks"]
 _OPPOSITE = {"L": "R", "P": "A", "I": "S"}
 MOST_LABEL = 65535
-EVERYTHING = "*"  # in `prefer`: whatever the engine knows
 
 
 def _is_text(value: object) -> bool:
@@ -116,7 +115,7 @@ class Engine:
         licence_source: where the licence was read.
         trust_code: the user allowed code that lies in `folder`.
         network: the engine's process keeps the network.
-        prefer: structures the user wants from this engine first; `EVERYTHING` for all.
+        prefer: structures the user wants from this engine first; "*" for all.
         options: the adapter's own.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 import tomllib
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 from ...imaging.errors import BadCall
 from ...imaging.guards.atomic import write_atomically
+from ...imaging.guards.hosts import is_this_machine
 from ...imaging.guards.private import close_to_others, make_private_folder
 
 Kind = Literal["dicomweb", "dimse", "fhir"]
@@ -122,19 +122,12 @@ def _check_url(node: Node) -> None:
         )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise _wrong(node, "has a url with a user, key or query in it", "Name a variable in token_env or password_env")
-    if parts.scheme == "http" and not node.plain_http and not _is_here(parts.hostname):
+    if parts.scheme == "http" and not node.plain_http and not is_this_machine(parts.hostname):
         raise _wrong(
             node, "would send scans and keys unencrypted", "Use https, or set plain_http if the network is trusted"
         )
     if node.host or node.port or node.aet or node.tls:
         raise _wrong(node, "has host, port, aet or tls, which are for dimse", "Remove them")
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _check_dimse(node: Node) -> None:

@@ -166,13 +166,14 @@ def limit_memory(memory_mb: int) -> None:
 
 
 def serve(line: Line, adapter: Any) -> None:
-    """Answer requests in the order they come."""
+    """Answer requests in the order they come, until the line breaks or somebody ends the process."""
     operations: Mapping[str, Callable[[dict[str, Any], Line], dict[str, Any]]] = {
         "describe": adapter.describe,
         "load": adapter.load,
         "run": adapter.run,
     }
-    while (request := line.requests.get())["op"] != "stop":
+    while True:
+        request = line.requests.get()
         line.running = request["id"]
         try:
             answer = operations[request["op"]](request, line)
@@ -187,7 +188,6 @@ def serve(line: Line, adapter: Any) -> None:
                 line.send(event="stopped", id=request["id"])
             else:
                 line.send(event="refused", id=request["id"], **told(error))
-    os.killpg(0, signal.SIGKILL)
 
 
 def told(error: BaseException) -> dict[str, str]:

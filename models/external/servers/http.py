@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
 import json
 import os
 import ssl
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from ....imaging.errors import BadCall
+from ....imaging.guards.hosts import is_this_machine
 from ..engine import Engine
 from ..refusals import refusal
 
@@ -196,7 +196,7 @@ def check_url(engine: Engine) -> None:
         raise BadCall(
             f"'{engine.name}' needs the address of its server, e.g. --url http://127.0.0.1:1527 (keys go into --key-env)."
         )
-    if parts.scheme == "http" and not _is_here(parts.hostname) and not engine.options.get("plain_text"):
+    if parts.scheme == "http" and not is_this_machine(parts.hostname) and not engine.options.get("plain_text"):
         raise BadCall(
             f"'{engine.name}' would send scans to {parts.hostname} in plain text. Use https, an SSH tunnel to 127.0.0.1, or say "
             "--option plain_text=true if the network is yours."
@@ -209,15 +209,27 @@ def _trusted() -> ssl.SSLContext:
     return httpx2.create_ssl_context(trust_env=False)
 
 
-def _is_here(host: str | None) -> bool:
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _plain(headers: httpx2.Headers) -> dict[str, str]:
     return {key: value for key, value in headers.items() if key.lower() not in ("content-encoding", "content-length", "transfer-encoding")}  # fmt: skip
+
+
+def draft_of(options: Mapping[str, Any], adapter: str, title: str, **facts: Any) -> Engine:
+    """The engine of a server, before it was asked; `url`, `name`, `key_env` and `plain_text` are the user's.
+
+    Args:
+        facts: what is so of every server of this kind.
+    """
+    return Engine(
+        name=str(options.get("name") or adapter),
+        adapter=adapter,
+        title=title,
+        where="http",
+        url=str(options.get("url") or ""),
+        key_env=str(options.get("key_env") or ""),
+        orientation_from="adapter",
+        options={"plain_text": True} if options.get("plain_text") else {},
+        **facts,
+    )
 
 
 def asked_of(engine: Engine) -> dict[str, Any]:

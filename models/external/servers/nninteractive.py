@@ -19,7 +19,7 @@ from ...interface import Cancelled, Prompt
 from ..engine import Engine
 from ..refusals import refusal
 from ..shelf import is_current
-from .http import LeaseLost, NotThere, Server, asked_of
+from .http import LeaseLost, NotThere, Server, asked_of, draft_of
 from .wire import Damaged, pack_nnia, unpack_nnia
 
 PATHS = {"scribble": "/add_scribble_interaction", "lasso": "/add_lasso_interaction"}
@@ -37,18 +37,13 @@ def describe(folder: Path | None, options: Mapping[str, Any]) -> Engine:
         OstensorError: nobody answers, or somebody else.
     """
     del folder
-    engine = Engine(
-        name=str(options.get("name") or "nninteractive"),
-        adapter="nninteractive",
-        title="nnInteractive",
-        where="http",
-        url=str(options.get("url") or ""),
-        key_env=str(options.get("key_env") or ""),
+    engine = draft_of(
+        options,
+        "nninteractive",
+        "nnInteractive",
         modalities=("ct", "mr", "pet", "us"),
         orientation="as-stored",
-        orientation_from="adapter",
         accepts="clicks",
-        options={"plain_text": True} if options.get("plain_text") else {},
     )
     told = asked_of(engine)
     if "supported_interactions" not in told:

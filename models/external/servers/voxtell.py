@@ -23,7 +23,7 @@ from ..engine import Engine
 from ..orientation import turn_to
 from ..refusals import refusal
 from ..shelf import is_current
-from .http import LeaseLost, NotThere, Server, asked_of
+from .http import LeaseLost, NotThere, Server, asked_of, draft_of
 from .wire import Damaged, unpack_vxa2
 
 PAUSE_S = 0.5  # between two looks at a cancel while the server says nothing
@@ -43,19 +43,7 @@ def describe(folder: Path | None, options: Mapping[str, Any]) -> Engine:
         OstensorError: nobody answers, or somebody else.
     """
     del folder
-    engine = Engine(
-        name=str(options.get("name") or "voxtell"),
-        adapter="voxtell",
-        title="VoxTell",
-        where="http",
-        url=str(options.get("url") or ""),
-        key_env=str(options.get("key_env") or ""),
-        modalities=("ct", "mr", "pet"),
-        orientation="RAS",
-        orientation_from="adapter",
-        accepts="text",
-        options={"plain_text": True} if options.get("plain_text") else {},
-    )
+    engine = draft_of(options, "voxtell", "VoxTell", modalities=("ct", "mr", "pet"), orientation="RAS", accepts="text")
     if "available_embeddings" not in asked_of(engine):
         raise refusal("engine_unsupported", "What answers there is no server of VoxTell.")
     return engine
