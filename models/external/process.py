@@ -6,13 +6,13 @@ import contextlib
 import json
 import logging
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +205,7 @@ class EngineProcess:
         while b"\n" not in self._left:
             if len(self._left) > MOST_LINE:
                 return {"event": "gone"}
-            ready, _, _ = select.select([self._socket], [], [], _POLL_S)
+            ready = wait([self._socket], _POLL_S)  # by poll: `select` refuses descriptors past 1023
             if not ready:
                 return None
             with contextlib.suppress(OSError):

@@ -1,6 +1,8 @@
 """What every engine must keep, whatever it is: exact masks, true progress, an end when told, nothing left behind."""
 
+import contextlib
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -254,6 +256,21 @@ def test_an_engine_killed_at_work_says_so(loaded: Load, tmp_path: Path) -> None:
     shares: list[float] = []
     with pytest.raises(Failed, match="engine_crashed"):
         look(predictor, scan_of("command"), told=shares, cancelled=kill)
+
+
+def test_an_engine_is_heard_by_a_process_with_many_files_open(loaded: Load, tmp_path: Path) -> None:
+    """A worker of many scans has more than the 1,024 that `select` takes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2000:
+        pytest.skip("this system allows too few open files")
+    with contextlib.ExitStack() as held:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
+        held.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1100):
+            held.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        predictor = loaded(band_command(tmp_path))
+        assert look(predictor, scan_of("command"))["liver"].any()
+        predictor.close()
 
 
 def test_memory_has_a_ceiling(loaded: Load, tmp_path: Path) -> None:
