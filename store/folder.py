@@ -71,6 +71,11 @@ class StoreFolder(JobsLedger):
         )
         self._place = self._identity()
 
+    def close(self) -> None:
+        """Let go of the catalogue's files; the next use opens them again. A shared catalogue's connections are everybody's."""
+        if not self.shared.catalogue:
+            self.engine.dispose()
+
     def _identity(self) -> tuple[tuple[int, int], ...]:
         """What the folder and its catalogue are to the file system."""
         places = (

@@ -186,9 +186,10 @@ class Desk:
         return other
 
     def close(self) -> None:
-        """Stop jobs and workers."""
+        """Stop jobs and workers, and let go of the store's files."""
         if self._opened is not None:
             self._opened.jobs.close()
+            self._opened.store.close()
         if self.host is not None:
             return
         if self._workers is not None:

@@ -17,6 +17,8 @@ from mcp import Client
 from ostensor.server.mcp.server import build_server
 from ostensor.store.store import Store
 from ostensor.tools.desk.desk import Desk
+from ostensor.tools.desk.settings import Settings
+from ostensor.tools.running import use
 
 from ...toys.desks import HERE, Ask, save, toy_scan
 
@@ -175,3 +177,18 @@ def test_many_callers_at_once_all_get_their_answer(desk: Desk, image_id: str, as
 
     assert anyio.run(run) == [True] * 8
     assert threading.active_count() < 40
+
+
+def test_a_closed_desk_holds_no_file_and_may_be_used_again(settings: Settings, tmp_path: Path) -> None:
+    """A server of many callers closes a desk for each that went away."""
+
+    def held() -> list[str]:
+        numbers = [one for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
+        return [name for name in (str(one.readlink()) for one in numbers) if str(tmp_path) in name]
+
+    with Desk(settings) as desk:
+        use(desk, "list_handles")
+        assert any("catalogue.sqlite" in name for name in held())
+    assert [name for name in held() if "catalogue.sqlite" in name] == []
+    assert use(desk, "list_handles").result
+    desk.close()
