@@ -57,6 +57,7 @@ def serve_config(http: HttpSettings) -> uvicorn.Config:
     return uvicorn.Config(
         "",
         http=LobbyProtocol,
+        loop="asyncio",  # the same with and without uvloop, which other packages may bring along
         ws="none",
         lifespan="on",
         log_config=None,
