@@ -14,18 +14,19 @@ from ...imaging.phantoms import torso_ct
 from ...imaging.volume import Grid
 from ...models import catalogue
 from ...models.card import Card
+from ...models.inference.memory import request_mb
 from ...models.interface import Pointing
-from ...tools.segmenting.segmentation import needed_mb
 from ...workers.local import LocalWorkers
 from ...workers.protocol import ReferRequest, SegmentRequest, WorkerOptions
 from ..machine import described
 
 SIZES = ((128, 128, 96), (256, 256, 160))
+WORDS = 12
 RIGHT = 0.3  # a prediction further off than this is no prediction
 
 
 def run(*, report: Callable[[float, str], None] = lambda share, words: None) -> str:
-    """A Markdown table: each bundled network at three sizes of scan, in a process of its own each."""
+    """A Markdown table: each bundled network at two sizes of scan, in a process of its own each."""
     cards = [one for one in catalogue.catalogue() if one.weights == "bundled" and one.task in ("segment", "refer")]
     lines = ["| model | scan | predicted, MB | measured, MB | predicted / measured |", "|---|---|---|---|---|"]
     ratios = []
@@ -33,7 +34,7 @@ def run(*, report: Callable[[float, str], None] = lambda share, words: None) -> 
     for number, (card, shape) in enumerate(todo):
         report(number / len(todo), card.name)
         grid = Grid(shape, np.diag([300.0 / shape[0], 300.0 / shape[1], 240.0 / max(shape[2], 2), 1.0]))
-        predicted, measured = needed_mb(card, grid), _peak_mb(card, grid)
+        predicted, measured = request_mb(card, grid, WORDS), _peak_mb(card, grid)
         ratios.append(predicted / measured)
         size = " x ".join(str(edge) for edge in shape)
         lines.append(f"| {card.name} | {size} | {predicted} | {measured} | {ratios[-1]:.2f} |")
@@ -58,7 +59,7 @@ def _peak_mb(card: Card, grid: Grid) -> int:
             kind, more = (
                 (ReferRequest, {"pointing": Pointing("slice", None)}) if card.task == "refer" else (SegmentRequest, {})
             )
-            names = ("the liver",) if card.task == "refer" else card.claimed[:12]
+            names = ("the liver",) if card.task == "refer" else card.claimed[:WORDS]
             request = kind(
                 uuid.uuid4().hex, str(path), grid, card.modalities[0], False, "k", card.name, tuple(names), **more  # type: ignore[arg-type]
             )  # fmt: skip

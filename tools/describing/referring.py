@@ -8,11 +8,11 @@ from ... import __version__
 from ...imaging.region import largest_parts
 from ...imaging.volume import BoolArray, Grid, Mask
 from ...models.card import Card
+from ...models.inference.memory import request_mb
 from ...models.interface import Pointing
 from ...retrieval.descriptions.description import Description
 from ...workers.protocol import ReferRequest
 from ..desk.results import Provenance, Verdict
-from ..segmenting.segmentation import needed_mb
 from ..segmenting.verdicts import LEAST_VOXELS, SURE
 from .finding import MOST_PARTS, Finder, Found, Nothing
 
@@ -37,7 +37,7 @@ def refer(finder: Finder, description: Description, card: Card) -> list[Found] |
         structures=(description.text,),
         pointing=Pointing("slice" if image.grid.is_2d or index is not None else "volume", index),
     )
-    needed = needed_mb(card, image.grid)
+    needed = request_mb(card, image.grid)
     answer = desk.workers.run(request, on_progress=finder.job.report, cancelled=finder.job.cancelled, memory_mb=needed)
     one = answer.masks[0]
     unknown = untaught(card, finder, description)

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
 from pydantic import Field
 
 from ... import __version__
-from ...imaging.volume import Grid, Mask, Volume
+from ...imaging.volume import Mask, Volume
 from ...models import catalogue
 from ...models.card import Card
 from ...models.inference.calibration import METHOD, Calibration, calibration_of
+from ...models.inference.memory import request_mb
 from ...retrieval.anatomy.structures import StructureTable
 from ...workers.local import Segmented, SegmentedMask
 from ...workers.protocol import SegmentRequest
@@ -30,7 +30,6 @@ from .planning import Wish, plan
 from .together import ask_all
 from .verdicts import Chance, Judged, Sureness, View, judge, knows
 
-MEMORY_PER_VOXEL_BYTES = 90  # features, copies and masks of one voxel of the image, rounded up
 _LANDMARKS = 12  # other structures asked for when one is missing, to see what the scan shows
 
 
@@ -173,13 +172,8 @@ def ask_model(
         channel_paths=tuple(str(job.desk.store.array_path(one)) for one in channels),
         is_batch=job.is_batch,
     )
-    needed = needed_mb(card, image.grid)
+    needed = request_mb(card, image.grid, len(names))
     return job.desk.workers.run(request, on_progress=job.report, cancelled=job.cancelled, memory_mb=needed)
-
-
-def needed_mb(card: Card, grid: Grid) -> int:
-    """Memory of one request, in MB."""
-    return card.memory_mb + int(np.prod(grid.shape)) * MEMORY_PER_VOXEL_BYTES // 1_000_000
 
 
 @dataclass(frozen=True)
