@@ -101,6 +101,8 @@ def models_for(
 ) -> tuple[Card, ...]:
     """Models that are ready here, segment, and claim a structure: those the user prefers, then the best measured first.
 
+    One that goes on from another's answer comes before that other.
+
     Args:
         structure: canonical name.
         modality: of the image; None or "unknown" matches every model.
@@ -118,10 +120,16 @@ def models_for(
         and entry.takes_extent(extent_mm)
         and entry.purpose in _PERMISSIONS[purpose]
     ]
+    refined = {entry.facts["nested"]["coarse"] for entry in fitting if "nested" in entry.facts}
     return tuple(
         sorted(
             fitting,
-            key=lambda entry: (not entry.is_preferred(structure), -_dice(entry, structure), entry.memory_mb),
+            key=lambda entry: (
+                not entry.is_preferred(structure),
+                entry.name in refined,  # it only looks for the place; measured on the same scans the whole is better
+                -_dice(entry, structure),
+                entry.memory_mb,
+            ),
         )
     )
 

@@ -1,6 +1,7 @@
 """One side of `bench segment` in a process of its own: prints one line of JSON.
 
-`python -m ostensor.benchmarks.speed.segment_side ours|monai SCAN THREADS MASKS.npz`
+`python -m ostensor.benchmarks.speed.segment_side SIDE THREADS WEIGHTS MASKS.npz`, SIDE being `ours bf16`, `ours fp32` or
+`monai ROI OVERLAP fp32|bf16`, all in one word with hyphens.
 """
 
 from __future__ import annotations
@@ -16,47 +17,38 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from ...imaging.geometry import resample
 from ...imaging.masks.dice import dice
 from ...imaging.phantoms import torso_ct
 from ...imaging.volume import Grid, Volume
 from ...models.catalogue import card
-from ...models.inference.preprocess import Preparation, normalised
-from ...models.language.satmini.network import SatMini, SatMiniConfig
-from ...models.load import load_predictor
+from ...models.inference.preprocess import normalised, prepare
+from ...models.inference.windows import body_box, fitted_tiles, padded
+from ...models.interface import Precision
+from ...models.language.satmini.engine import build_engine
+from ...models.language.satmini.network import SatMini
+from ...models.language.satmini.predictor import SatMiniPredictor
 from ...models.text.encoders import known_vectors
 from ..machine import peak_mb
+from .made_network import CONFIG, HOW, NAMES, load_or_train
 
-MODEL = "sat-mini-torso"
 SHAPE, SPACING_MM = (256, 256, 160), (1.5, 1.5, 3.0)
-PATCH = (80, 64, 80)  # what the network was trained on, as MONAI's users set roi_size
 Masks = npt.NDArray[np.bool_]
+Steps = tuple[Callable[[], Any], Callable[[Any, list[str]], Masks]]
+_PRODUCT = 2048  # side of the matrices by which the processor is judged
 
 
-def scan(name: str) -> tuple[Volume, dict[str, Masks]]:
-    """A torso CT of 256 x 256 x 160 voxels with its true masks: made ("phantom"), or a real one from a file.
-
-    A real scan is resampled to this size and has no true masks.
-    """
-    if name == "phantom":
-        field = ((-192.0, 192.0), (-192.0, 192.0), (-230.0, 250.0))
-        made = torso_ct(spacing_mm=SPACING_MM, field_mm=field)
-        return made.volume, {structure: mask.array for structure, mask in made.masks.items()}
-    from ...imaging.files import read_image
-
-    opened = read_image(Path(name)).volume
-    assert opened is not None
-    extent = np.array(opened.grid.shape) * np.array(opened.grid.spacing_mm)
-    affine = opened.grid.affine @ np.diag([*(np.array(opened.grid.shape) / np.array(SHAPE)), 1.0])
-    grid = Grid(SHAPE, affine)
-    assert np.allclose(np.array(grid.spacing_mm) * np.array(SHAPE), extent, rtol=1e-3)
-    return Volume(resample(opened.array.astype(np.float32), opened.grid, grid).astype(np.int16), grid, "ct"), {}
+def scan() -> tuple[Volume, dict[str, Masks]]:
+    """A torso CT of 256 x 256 x 160 voxels, no body of which the network was taught, with its true masks."""
+    field = ((-192.0, 192.0), (-192.0, 192.0), (-230.0, 250.0))
+    made = torso_ct(spacing_mm=SPACING_MM, field_mm=field, seed=0)
+    return made.volume, {structure: mask.array for structure, mask in made.masks.items()}
 
 
-def ours(volume: Volume, threads: int) -> tuple[Callable[[], Any], Callable[[Any, list[str]], Masks]]:
-    """Encode, and decode."""
-    predictor = load_predictor(MODEL, threads=threads)
+def ours(net: SatMini, volume: Volume, threads: int, precision: Precision) -> Steps:
+    """Encode, and decode, as a worker does it."""
+    predictor = SatMiniPredictor(net, HOW, card("sat-mini-torso"), threads=threads, precision=precision)
 
     def encode() -> Any:
         return predictor.encode(volume, progress=lambda share: None, cancelled=lambda: False)
@@ -67,21 +59,12 @@ def ours(volume: Volume, threads: int) -> tuple[Callable[[], Any], Callable[[Any
     return encode, decode
 
 
-def monai(volume: Volume, threads: int) -> tuple[Callable[[], Any], Callable[[Any, list[str]], Masks]]:
-    """The same weights in plain torch through MONAI: orientation, spacing, default sliding window, resampled logits."""
+def monai(net: SatMini, volume: Volume, threads: int, window: int, overlap: float, fast: bool) -> Steps:
+    """The same weights in plain torch through MONAI: orientation, spacing, sliding window, resampled logits."""
     from monai.data.meta_tensor import MetaTensor
     from monai.inferers.utils import sliding_window_inference
     from monai.transforms.spatial.array import Orientation, Spacing
 
-    entry = card(MODEL)
-    net = SatMini(SatMiniConfig.from_json(entry.facts["network"]))
-    from safetensors.torch import load_file
-
-    from ...models.catalogue import WEIGHTS_FOLDER
-
-    net.load_state_dict({k: v.float() for k, v in load_file(WEIGHTS_FOLDER / entry.weights_file).items()})
-    net.eval()
-    how = Preparation.from_json(entry.facts["preparation"])
     torch.set_num_threads(threads)
 
     def encode() -> Any:
@@ -89,54 +72,107 @@ def monai(volume: Volume, threads: int) -> tuple[Callable[[], Any], Callable[[An
             torch.from_numpy(volume.array.astype(np.float32))[None], affine=torch.from_numpy(volume.grid.affine)
         )
         turned = Orientation("RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))(image)
-        return Spacing(how.spacing_mm, mode="bilinear")(turned), turned
+        return Spacing(HOW.spacing_mm, mode="bilinear")(turned), turned
 
     @torch.inference_mode()
     def decode(given: Any, names: list[str]) -> Masks:
         small, turned = given
-        array = normalised(small.numpy()[0], how.intensity, calibrated=True)
+        array = normalised(small.numpy()[0], HOW.intensity, calibrated=True)
         text = torch.from_numpy(np.stack([known_vectors()[name] for name in names]))
-        logits = sliding_window_inference(torch.from_numpy(array)[None, None], PATCH, 4, lambda x: net(x, text))
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+            logits = sliding_window_inference(
+                torch.from_numpy(array)[None, None], (window,) * 3, 4, lambda x: net(x, text).float(), overlap=overlap
+            )
         assert isinstance(logits, torch.Tensor)
         full = F.interpolate(logits, size=tuple(turned.shape[1:]), mode="trilinear", align_corners=False)
-        masks = (torch.sigmoid(full) > 0.5)[0].numpy()
-        codes = volume.grid.axis_codes
-        backwards = tuple(slice(None, None, -1 if code in "LPI" else 1) for code in codes)
-        return np.ascontiguousarray(masks[(slice(None), *backwards)])
+        return np.asarray((torch.sigmoid(full) > 0.5)[0].numpy())
 
     return encode, decode
 
 
-def main(side: str, name: str, threads: int, out: Path) -> None:
+def engine_gflops(net: SatMini, volume: Volume, precision: Precision, threads: int) -> float:
+    """Floating-point operations a second of processor time, in thousand millions, of the tiles our side runs; best of 3."""
+    run, _name = build_engine(net, threads=threads, precision=precision)
+    array = prepare(volume, HOW).array
+    box = body_box(array)
+    seen = array[tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))]
+    tiles = [
+        padded(seen[tuple(slice(a, b) for a, b in zip(tile.outer.start, tile.outer.stop, strict=True))], CONFIG.stride)
+        for tile in fitted_tiles((seen.shape[0], seen.shape[1], seen.shape[2]))
+    ]
+    with torch.device("meta"):
+        shape = SatMini(CONFIG)
+    with FlopCounterMode(display=False) as counter:
+        for tile in tiles:
+            shape.image_features(torch.empty(1, 1, *tile.shape, device="meta"))
+    took = []
+    for _ in range(3):
+        start = time.process_time()
+        for tile in tiles:
+            run(tile[None, None])
+        took.append(time.process_time() - start)
+    return float(counter.get_total_flops() / min(took) / 1e9)
+
+
+def product_gflops(precision: Precision, threads: int) -> float:
+    """Floating-point operations a second, in thousand millions, of OpenVINO's product of two square matrices; best of 8."""
+    import openvino as ov
+    from openvino import opset13 as ops
+
+    side = _PRODUCT
+    given = ops.parameter([side, side], np.float32)
+    weights = ops.constant(np.random.default_rng(0).standard_normal((side, side)).astype(np.float32))
+    model = ov.Model([ops.matmul(given, weights, False, False)], [given])
+    options = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32", "INFERENCE_NUM_THREADS": threads}
+    request = ov.Core().compile_model(model, "CPU", options).create_infer_request()
+    matrix = np.random.default_rng(1).standard_normal((side, side)).astype(np.float32)
+    took = []
+    for _ in range(8):
+        start = time.process_time()
+        request.infer([matrix])
+        took.append(time.process_time() - start)
+    return 2 * side**3 / min(took) / 1e9
+
+
+def main(side: str, threads: int, weights: Path, out: Path) -> None:
     """Time everything once, after a warm-up of the network on a corner of the scan."""
-    volume, truth = scan(name)
-    names = list(card(MODEL).claimed)
-    corner = Volume(volume.array[:64, :64, :32], Grid((64, 64, 32), volume.grid.affine), "ct")
-    make = ours if side == "ours" else monai
-    encode, decode = make(corner, threads)
-    decode(encode(), names[:1])
-    encode, decode = make(volume, threads)
+    net = load_or_train(weights, lambda share, words: None)
+    volume, truth = scan()
+    kind, *how = side.split("-")
+
+    def make(seen: Volume) -> Steps:
+        if kind == "ours":
+            return ours(net, seen, threads, "bf16" if how[0] == "bf16" else "fp32")
+        return monai(net, seen, threads, int(how[0]), float(how[1]), how[2] == "bf16")
+
+    corner = Volume(volume.array[96:160, 96:160, :32], Grid((64, 64, 32), volume.grid.affine), "ct")
+    encode, decode = make(corner)
+    decode(encode(), list(NAMES[:1]))
+    encode, decode = make(volume)
     before = peak_mb()
     cpu, wall = time.process_time(), time.perf_counter()
     features = encode()
-    masks = decode(features, names)
+    masks = decode(features, list(NAMES))
     first = (time.process_time() - cpu, time.perf_counter() - wall)
     cpu, wall = time.process_time(), time.perf_counter()
-    decode(features, names[-1:])
+    decode(features, ["left kidney"])
     second = (time.process_time() - cpu, time.perf_counter() - wall)
     np.savez_compressed(out, masks=np.packbits(masks))
-    peak = peak_mb()
-    known = {structure: n for n, structure in enumerate(names) if structure in truth}
     found = {
-        "dice": {structure: dice(masks[n], truth[structure]) for structure, n in known.items()},
+        "dice": {name: dice(masks[n], truth[name]) for n, name in enumerate(NAMES)},
         "first": first,
         "second": second,
-        "peak_mb": peak,
+        "peak_mb": peak_mb(),
         "before_mb": before,
-        "structures": len(names),
     }
+    if kind == "ours":
+        precision: Precision = "bf16" if how[0] == "bf16" else "fp32"
+        found |= {
+            "engine_gflops": engine_gflops(net, volume, precision, threads),
+            "product_gflops": product_gflops(precision, threads),
+        }
     sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
+    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]))

@@ -15,16 +15,16 @@ bench = typer.Typer(help="Measure speed and memory.", no_args_is_help=True, rich
 
 @bench.command("segment")
 def bench_segment(
-    rounds: Annotated[int, typer.Option(help="Interleaved rounds.", min=1)] = 5,
-    scan: Annotated[
-        str, typer.Option(help="'phantom', or a CT file that is resampled to 256 x 256 x 160.")
-    ] = "phantom",
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds.", min=1)] = 3,
+    weights: Annotated[
+        Path | None, typer.Option(help="Where the network of the benchmark is kept; it is trained if not there.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
 ) -> None:
-    """Our path against MONAI's default sliding window with the same network."""
+    """Our path against MONAI's sliding window with the same network, trained first."""
     from ...benchmarks.speed.segment import run
 
-    _show(lambda: run(rounds=rounds, scan=scan), out)
+    _show(lambda: run(rounds=rounds, weights=weights), out)
 
 
 @bench.command("start")

@@ -48,4 +48,4 @@ def request_mb(card: Card, grid: Grid, words: int = 1) -> int:
     answering = seen * ANSWER_BYTES + scan * MASK_BYTES * words
     flat = how.dims == 2
     most = max(averaging if flat else looking, answering)
-    return card.memory_mb + (scan * SCAN_BYTES + seen * PREPARED_BYTES + features + most) // 1_000_000
+    return card.memory_mb + int(scan * SCAN_BYTES + seen * PREPARED_BYTES + features + most) // 1_000_000

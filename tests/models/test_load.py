@@ -10,6 +10,7 @@ from ostensor.imaging.errors import Failed, Unavailable
 from ostensor.imaging.volume import Grid, Volume
 from ostensor.models import catalogue
 from ostensor.models.catalogue import WEIGHTS_FOLDER
+from ostensor.models.language.satmini.nested import NestedPredictor
 from ostensor.models.language.satmini.predictor import SatMiniPredictor
 from ostensor.models.load import load_predictor
 
@@ -20,7 +21,9 @@ REFERRING = [card.name for card in BUNDLED if card.task == "refer"]
 
 def test_there_are_bundled_models_and_they_stay_small() -> None:
     files = list(WEIGHTS_FOLDER.glob("*.safetensors"))
-    assert len([path for path in files if not path.name.startswith("prognosis-")]) == len(BUNDLED) >= 3
+    named = {card.weights_file for card in BUNDLED}
+    assert {path.name for path in files if not path.name.startswith("prognosis-")} == named
+    assert len(named) >= 3
     assert max(file.stat().st_size for file in files) <= 16e6
     assert sum(file.stat().st_size for file in files) <= 80e6
 
@@ -31,12 +34,12 @@ def test_a_bundled_model_answers_on_the_scans_grid(name: str) -> None:
     card = catalogue.card(name)
     assert card.claimed
     loaded = load_predictor(name, threads=1)
-    assert isinstance(loaded, SatMiniPredictor)
+    assert isinstance(loaded, SatMiniPredictor | NestedPredictor)
     shape = (70, 64, 6) if 2 in card.dimensions else (40, 48, 44)
     array = np.random.default_rng(0).normal(40, 60, shape).astype(np.int16)
     volume = Volume(array, Grid(shape, np.diag([1.5, 1.5, 2.0, 1.0])), card.modalities[0])  # type: ignore[arg-type]
     features = loaded.encode(volume, progress=lambda share: None, cancelled=lambda: False)
-    assert features.nbytes > 0
+    assert features.nbytes > 0 or isinstance(loaded, NestedPredictor), "in noise nobody finds a place to look at"
     found = loaded.decode(features, list(card.claimed))
     assert [one.structure for one in found] == list(card.claimed)
     for one in found:

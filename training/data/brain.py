@@ -1,4 +1,4 @@
-"""One adult brain with FreeSurfer labels: its label map to make images from, and its T1 scan."""
+"""Heads with labels: one adult brain to make images from, with its T1 scan, and two that no network here was taught."""
 
 from __future__ import annotations
 
@@ -157,4 +157,38 @@ DATASET = Dataset(
     load=_load,
     held_out=lambda patients: set(),
     mirrored={a: b for low in range(3, 17, 2) for a, b in ((low, low + 1), (low + 1, low))},
+)
+
+
+AAL_HIPPOCAMPUS = {"Hippocampus_L": 13, "Hippocampus_R": 14}
+
+
+def _load_others(folder: Path) -> Iterator[Case]:
+    image = nibabel.load(folder / "ecog_T1.nii.gz")
+    raw = np.asarray(nibabel.load(folder / "ecog_aparc+aseg.nii.gz").dataobj).astype(np.int32)
+    grid = Grid(raw.shape, image.affine.astype(np.float64))
+    yield Case("ecog", "FreeSurfer", Volume(np.asarray(image.dataobj), grid, "mr"), from_freesurfer(raw), grid)
+    image = nibabel.load(folder / "colin27_T1.nii.gz")
+    raw = np.asarray(nibabel.load(folder / "colin27_aal.nii.gz").dataobj)
+    grid = Grid(raw.shape, image.affine.astype(np.float64))
+    drawn = np.zeros(raw.shape, dtype=np.uint8)
+    for line in (folder / "colin27_aal.txt").read_text(encoding="utf-8").splitlines():
+        value, _space, rest = line.partition(" ")
+        name = rest.partition(" ")[0]
+        if name in AAL_HIPPOCAMPUS:
+            drawn[raw == int(value)] = AAL_HIPPOCAMPUS[name]
+    yield Case("colin27", "AAL, by hand", Volume(np.asarray(image.dataobj), grid, "mr"), drawn, grid)
+
+
+OTHER_HEADS = Dataset(
+    name="other_heads",
+    folder="brain_t1_more",
+    structures={name: STRUCTURES[name] for name in ("left hippocampus", "right hippocampus", "hippocampi")},
+    absent=(),
+    licence="BSD-3-Clause",
+    use="any",
+    sources=("mne-misc-data: one FreeSurfer-labelled T1; Colin 27 with the AAL atlas, as shipped in mricron-data",),
+    load=_load_others,
+    held_out=lambda patients: set(patients),
+    mirrored={13: 14, 14: 13},
 )

@@ -10,14 +10,14 @@ from typing import Any
 from ...card import Card
 
 
-def _bundled(name: str, **facts: Any) -> Card:
+def _bundled(name: str, *, weights_of: str = "", **facts: Any) -> Card:
     return Card(
         name=name,
         system="ostensor",
         paper="none; own network (models/language/satmini), asked by text vectors as SAT (arXiv 2312.17183)",
         task="segment",
         weights="none",
-        weights_file=f"{name}.safetensors",
+        weights_file=f"{weights_of or name}.safetensors",
         fidelity="own",
         text_encoder="MiniLM",
         **facts,
@@ -98,6 +98,20 @@ CARDS: tuple[Card, ...] = (
         region=("head",),
         field_mm=(110.0, 400.0),
         notes="Trained on pictures made from one labelled head.",
+    ),
+    _bundled(
+        "hippocampus-in-head",
+        weights_of="sat-mini-hippocampus",
+        title="Hippocampi in T1 MR of the head: found by the brain network, drawn by the hippocampus network",
+        modalities=("mr",),
+        dimensions=(3,),
+        memory_mb=460,
+        licence="CC BY-SA 4.0",
+        purpose="any",
+        intensity="percentile",
+        region=("head",),
+        field_mm=(110.0, 400.0),
+        notes="Two bundled networks, one after the other; it has no weights of its own.",
     ),
     _bundled(
         "sat-mini-sarcoma-pet",
