@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from ...imaging.phantoms import TORSO, torso_ct
@@ -20,13 +21,13 @@ from ...models.inference.hardware import has_fast_bf16
 from ...models.inference.preprocess import Preparation, normalised
 from ...models.language.satmini.network import SatMini, SatMiniConfig
 from ...models.text.encoders import known_vectors
-from ...training.regimes.losses import balanced_cross_entropy, soft_dice_loss
+from ...training.regimes.losses import soft_dice_loss
 
 SPACING_MM = 2.0
 CONFIG = SatMiniConfig(dims=3, features=(16, 32, 64, 128, 256))
 HOW = Preparation(3, (SPACING_MM, SPACING_MM, SPACING_MM), "ct")
 NAMES = tuple(TORSO)
-STEPS, PATCH, BATCH = 300, 64, 2
+STEPS, PATCH, BATCH = 1200, 64, 2
 _BODIES = 6
 _FIELD = ((-190.0, 190.0), (-140.0, 140.0), (-230.0, 250.0))
 
@@ -55,12 +56,15 @@ def train(report: Callable[[float, str], None], *, steps: int = STEPS, seed: int
     fast = has_fast_bf16(torch.device("cpu"))
     for step in range(steps):
         image, owner = _patches(bodies, rng)
-        targets = torch.stack([owner == number for number in range(1, len(NAMES) + 1)], dim=1).float()
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             logits = net(image, text)
-        logits = logits.float()
-        there = targets.flatten(2).any(2).any(0)
-        loss = soft_dice_loss(logits[:, there], targets[:, there]) + 5 * balanced_cross_entropy(logits, targets, 0.0)
+        # A mask is where a structure's logit is above 0, so the background's is 0.
+        scores = torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1).float()
+        there = [number for number in range(1, len(NAMES) + 1) if (owner == number).any()]
+        targets = torch.stack([owner == number for number in there], dim=1).float() if there else scores[:, :0]
+        loss = F.cross_entropy(scores, owner.long())
+        if there:
+            loss = loss + soft_dice_loss(scores[:, there], targets)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)

@@ -1,7 +1,8 @@
-"""One side of `bench segment` in a process of its own: prints one line of JSON.
+"""One side of `bench segment` or `bench organ` in a process of its own: prints one line of JSON.
 
-`python -m ostensor.benchmarks.speed.segment_side SIDE THREADS WEIGHTS MASKS.npz`, SIDE being `ours bf16`, `ours fp32` or
-`monai ROI OVERLAP fp32|bf16`, all in one word with hyphens.
+`python -m ostensor.benchmarks.speed.segment_side TASK SIDE THREADS GIVEN MASKS.npz`. TASK is `body` (GIVEN: weights of the
+made network) or `head` (GIVEN: folder of the data, or `-` for the template head). SIDE is `ours-bf16`, `ours-fp32` or
+`monai-ROI-OVERLAP-fp32|bf16`.
 """
 
 from __future__ import annotations
@@ -20,35 +21,24 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from ...imaging.masks.dice import dice
-from ...imaging.phantoms import torso_ct
-from ...imaging.volume import Grid, Volume
-from ...models.catalogue import card
-from ...models.inference.preprocess import normalised, prepare
+from ...imaging.volume import Volume
+from ...models.inference.preprocess import Preparation, normalised, prepare
 from ...models.inference.windows import body_box, fitted_tiles, padded
 from ...models.interface import Precision
 from ...models.language.satmini.engine import build_engine
 from ...models.language.satmini.network import SatMini
-from ...models.language.satmini.predictor import SatMiniPredictor
 from ...models.text.encoders import known_vectors
 from ..machine import peak_mb
-from .made_network import CONFIG, HOW, NAMES, load_or_train
+from .segment_tasks import Task, body, head
 
-SHAPE, SPACING_MM = (256, 256, 160), (1.5, 1.5, 3.0)
 Masks = npt.NDArray[np.bool_]
 Steps = tuple[Callable[[], Any], Callable[[Any, list[str]], Masks]]
 _PRODUCT = 2048  # side of the matrices by which the processor is judged
 
 
-def scan() -> tuple[Volume, dict[str, Masks]]:
-    """A torso CT of 256 x 256 x 160 voxels, no body of which the network was taught, with its true masks."""
-    field = ((-192.0, 192.0), (-192.0, 192.0), (-230.0, 250.0))
-    made = torso_ct(spacing_mm=SPACING_MM, field_mm=field, seed=0)
-    return made.volume, {structure: mask.array for structure, mask in made.masks.items()}
-
-
-def ours(net: SatMini, volume: Volume, threads: int, precision: Precision) -> Steps:
+def ours(task: Task, volume: Volume, threads: int, precision: Precision) -> Steps:
     """Encode, and decode, as a worker does it."""
-    predictor = SatMiniPredictor(net, HOW, card("sat-mini-torso"), threads=threads, precision=precision)
+    predictor = task.predictor(threads, precision)
 
     def encode() -> Any:
         return predictor.encode(volume, progress=lambda share: None, cancelled=lambda: False)
@@ -59,7 +49,7 @@ def ours(net: SatMini, volume: Volume, threads: int, precision: Precision) -> St
     return encode, decode
 
 
-def monai(net: SatMini, volume: Volume, threads: int, window: int, overlap: float, fast: bool) -> Steps:
+def monai(task: Task, volume: Volume, threads: int, window: int, overlap: float, fast: bool) -> Steps:
     """The same weights in plain torch through MONAI: orientation, spacing, sliding window, resampled logits."""
     from monai.data.meta_tensor import MetaTensor
     from monai.inferers.utils import sliding_window_inference
@@ -72,16 +62,20 @@ def monai(net: SatMini, volume: Volume, threads: int, window: int, overlap: floa
             torch.from_numpy(volume.array.astype(np.float32))[None], affine=torch.from_numpy(volume.grid.affine)
         )
         turned = Orientation("RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))(image)
-        return Spacing(HOW.spacing_mm, mode="bilinear")(turned), turned
+        return Spacing(task.how.spacing_mm, mode="bilinear")(turned), turned
 
     @torch.inference_mode()
     def decode(given: Any, names: list[str]) -> Masks:
         small, turned = given
-        array = normalised(small.numpy()[0], HOW.intensity, calibrated=True)
-        text = torch.from_numpy(np.stack([known_vectors()[name] for name in names]))
+        array = normalised(small.numpy()[0], task.how.intensity, calibrated=True)
+        text = torch.from_numpy(np.stack([known_vectors()[task.words[name]] for name in names]))
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             logits = sliding_window_inference(
-                torch.from_numpy(array)[None, None], (window,) * 3, 4, lambda x: net(x, text).float(), overlap=overlap
+                torch.from_numpy(array)[None, None],
+                (window,) * 3,
+                4,
+                lambda x: task.net(x, text).float(),
+                overlap=overlap,
             )
         assert isinstance(logits, torch.Tensor)
         full = F.interpolate(logits, size=tuple(turned.shape[1:]), mode="trilinear", align_corners=False)
@@ -90,18 +84,20 @@ def monai(net: SatMini, volume: Volume, threads: int, window: int, overlap: floa
     return encode, decode
 
 
-def engine_gflops(net: SatMini, volume: Volume, precision: Precision, threads: int) -> float:
+def engine_gflops(net: SatMini, how: Preparation, volume: Volume, precision: Precision, threads: int) -> float:
     """Floating-point operations a second of processor time, in thousand millions, of the tiles our side runs; best of 3."""
     run, _name = build_engine(net, threads=threads, precision=precision)
-    array = prepare(volume, HOW).array
+    array = prepare(volume, how).array
     box = body_box(array)
     seen = array[tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))]
     tiles = [
-        padded(seen[tuple(slice(a, b) for a, b in zip(tile.outer.start, tile.outer.stop, strict=True))], CONFIG.stride)
+        padded(
+            seen[tuple(slice(a, b) for a, b in zip(tile.outer.start, tile.outer.stop, strict=True))], net.config.stride
+        )
         for tile in fitted_tiles((seen.shape[0], seen.shape[1], seen.shape[2]))
     ]
     with torch.device("meta"):
-        shape = SatMini(CONFIG)
+        shape = SatMini(net.config)
     with FlopCounterMode(display=False) as counter:
         for tile in tiles:
             shape.image_features(torch.empty(1, 1, *tile.shape, device="meta"))
@@ -131,35 +127,32 @@ def product_gflops(precision: Precision, threads: int) -> float:
         start = time.process_time()
         request.infer([matrix])
         took.append(time.process_time() - start)
-    return 2 * side**3 / min(took) / 1e9
+    return float(2 * side**3 / min(took) / 1e9)
 
 
-def main(side: str, threads: int, weights: Path, out: Path) -> None:
-    """Time everything once, after a warm-up of the network on a corner of the scan."""
-    net = load_or_train(weights, lambda share, words: None)
-    volume, truth = scan()
+def main(task: Task, side: str, threads: int, out: Path) -> None:
+    """Time everything once, after a warm-up of the networks on a small scan of the same kind."""
     kind, *how = side.split("-")
 
     def make(seen: Volume) -> Steps:
         if kind == "ours":
-            return ours(net, seen, threads, "bf16" if how[0] == "bf16" else "fp32")
-        return monai(net, seen, threads, int(how[0]), float(how[1]), how[2] == "bf16")
+            return ours(task, seen, threads, "bf16" if how[0] == "bf16" else "fp32")
+        return monai(task, seen, threads, int(how[0]), float(how[1]), how[2] == "bf16")
 
-    corner = Volume(volume.array[96:160, 96:160, :32], Grid((64, 64, 32), volume.grid.affine), "ct")
-    encode, decode = make(corner)
-    decode(encode(), list(NAMES[:1]))
-    encode, decode = make(volume)
+    encode, decode = make(task.warm)
+    decode(encode(), list(task.names[:1]))
+    encode, decode = make(task.volume)
     before = peak_mb()
     cpu, wall = time.process_time(), time.perf_counter()
     features = encode()
-    masks = decode(features, list(NAMES))
+    masks = decode(features, list(task.names))
     first = (time.process_time() - cpu, time.perf_counter() - wall)
     cpu, wall = time.process_time(), time.perf_counter()
-    decode(features, ["left kidney"])
+    decode(features, [task.names[-1]])
     second = (time.process_time() - cpu, time.perf_counter() - wall)
     np.savez_compressed(out, masks=np.packbits(masks))
     found = {
-        "dice": {name: dice(masks[n], truth[name]) for n, name in enumerate(NAMES)},
+        "dice": {name: dice(masks[n], task.truth[name]) for n, name in enumerate(task.names) if name in task.truth},
         "first": first,
         "second": second,
         "peak_mb": peak_mb(),
@@ -168,11 +161,13 @@ def main(side: str, threads: int, weights: Path, out: Path) -> None:
     if kind == "ours":
         precision: Precision = "bf16" if how[0] == "bf16" else "fp32"
         found |= {
-            "engine_gflops": engine_gflops(net, volume, precision, threads),
+            "engine_gflops": engine_gflops(task.net, task.how, task.volume, precision, threads),
             "product_gflops": product_gflops(precision, threads),
         }
     sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]))
+    _given = sys.argv[4]
+    _task = body(Path(_given)) if sys.argv[1] == "body" else head(None if _given == "-" else Path(_given))
+    main(_task, sys.argv[2], int(sys.argv[3]), Path(sys.argv[5]))

@@ -27,6 +27,18 @@ def bench_segment(
     _show(lambda: run(rounds=rounds, weights=weights), out)
 
 
+@bench.command("organ")
+def bench_organ(
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds.", min=1)] = 3,
+    data: Annotated[Path | None, typer.Option(help="Folder of the data; without, the template head.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """One organ of a head, found coarsely and drawn in its box, against the same network slid over the head by MONAI."""
+    from ...benchmarks.speed.segment import run_organ
+
+    _show(lambda: run_organ(rounds=rounds, data=data), out)
+
+
 @bench.command("start")
 def bench_start(
     rounds: Annotated[int, typer.Option(help="How often.", min=1)] = 5,
