@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from ...imaging.geometry import Box
+
 TRACES = (
     "highest logit",
     "highest logit smoothed over two voxels",
@@ -22,8 +24,8 @@ TRACES = (
 Traces = tuple[float, ...]
 FAINT = -6.0  # logits below add nothing to the expected voxels
 _SMOOTH = 2.0  # standard deviation in voxels
-_NEAR = 4.0  # the highest smoothed logit lies where logits are this near to the highest
-_MARGIN = 6
+NEAR = 4.0  # the highest smoothed logit lies where logits are this near to the highest
+MARGIN = 6  # voxels around those, over which smoothing reaches
 
 
 def traces_of(logit: npt.NDArray[np.float32], *, by_slice: bool = False) -> Traces:
@@ -33,9 +35,10 @@ def traces_of(logit: npt.NDArray[np.float32], *, by_slice: bool = False) -> Trac
         by_slice: the network looks at slices one by one: smooth within them, and count the fullest one.
     """
     top = float(logit.max())
-    near = ndimage.find_objects((logit > top - _NEAR).astype(np.uint8))[0]
-    box = tuple(slice(max(0, one.start - _MARGIN), one.stop + _MARGIN) for one in near)
-    smooth = ndimage.gaussian_filter(logit[box], (_SMOOTH, _SMOOTH, 0.0 if by_slice else _SMOOTH))
+    near = Box.of(logit > top - NEAR, margin=MARGIN)
+    assert near is not None  # the highest logit lies in it
+    seen = logit[tuple(slice(a, b) for a, b in zip(near.start, near.stop, strict=True))]
+    smooth = ndimage.gaussian_filter(seen, (_SMOOTH, _SMOOTH, 0.0 if by_slice else _SMOOTH))
     over = logit > FAINT
     chances = 1 / (1 + np.exp(-np.clip(logit[over], -30, 30)))
     expected = np.bincount(np.nonzero(over)[2], chances).max(initial=0) if by_slice else chances.sum(dtype=np.float64)

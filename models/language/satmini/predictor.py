@@ -18,7 +18,7 @@ from ...card import Card
 from ...inference.calibration import signs_of
 from ...inference.decisions import Decisions, largest_share, likeliest_part
 from ...inference.preprocess import Preparation, Prepared, prepare, restore
-from ...inference.presence import traces_of
+from ...inference.presence import FAINT, MARGIN, NEAR, traces_of
 from ...inference.windows import BODY, averaged, body_box, mirrored_at_cuts, run_slices, run_tiles
 from ...interface import Backend, Decoded, Features, Precision, Progress
 from ...text.encoders import known_vectors, normalised_term
@@ -144,12 +144,12 @@ class SatMiniPredictor:
         half[kept] = logit[kept]
         return half
 
-    def _whole(self, name: str, logit: npt.NDArray[np.float32], features: SatMiniFeatures) -> BoolArray:
-        """The likeliest piece of what is marked; of a pair that is parted at the body's middle, one on either side."""
+    def _whole(self, name: str, logit: npt.NDArray[np.float32], cut: int) -> BoolArray:
+        """The likeliest piece of what is marked; of a pair that is parted at index `cut` along x, one on either side."""
         marked = logit > 0
         if name not in {pair for pair, _side in self._sided.values()}:
             return likeliest_part(marked, logit)
-        cut = self._cut(features, logit.shape[0])
+        cut = min(max(cut, 0), logit.shape[0])
         kept = np.zeros_like(marked)
         for half in (slice(0, cut), slice(cut, None)):
             if marked[half].any():
@@ -162,9 +162,14 @@ class SatMiniPredictor:
         return min(max(round(features.middle) - features.box.start[0], 0), width)
 
     def _decoded(self, name: str, logit: npt.NDArray[np.float32], features: SatMiniFeatures) -> Decoded:
+        where = _where_it_may_be(logit)
+        cut = self._cut(features, logit.shape[0]) - where.start[0]
+        logit = logit[tuple(slice(a, b) for a, b in zip(where.start, where.stop, strict=True))]
         if name in self.decisions.single and logit.shape[2] > 1:
-            logit = np.where((logit > 0) & ~self._whole(name, logit, features), np.float32(OUTSIDE), logit)
-        mask = restore(logit, features.prepared, features.box)
+            logit = np.where((logit > 0) & ~self._whole(name, logit, cut), np.float32(OUTSIDE), logit)
+        x, y, z = features.box.start
+        (x0, y0, z0), (x1, y1, z1) = where.start, where.stop
+        mask = restore(logit, features.prepared, Box((x + x0, y + y0, z + z0), (x + x1, y + y1, z + z1)))
         inside = logit[logit > 0]
         confidence = float(_sigmoid(inside).mean()) if inside.size else 0.0
         flat = self.how.dims == 2
@@ -188,6 +193,17 @@ class SatMiniPredictor:
         with torch.inference_mode():
             weights: npt.NDArray[np.float32] = self._net.query_weights(text).numpy()
         return weights
+
+
+def _where_it_may_be(logit: npt.NDArray[np.float32]) -> Box:
+    """The box of logits that count for anything (`presence.FAINT`), and as much around it as smoothing reaches.
+
+    What lies outside changes no mask and no sign of one; everything where the highest logit is so low that all count.
+    """
+    whole = Box((0, 0, 0), (logit.shape[0], logit.shape[1], logit.shape[2]))
+    if logit.max() < FAINT + NEAR:
+        return whole
+    return Box.of(logit > FAINT, margin=MARGIN) or whole
 
 
 def smoothed_along(features: npt.NDArray[np.float16], slices: float) -> npt.NDArray[np.float16]:
