@@ -123,12 +123,15 @@ def run_tiles(
     cancelled: Callable[[], bool],
     limit: int = MAX_TILE_VOXELS,
     halo: int = HALO,
+    views: Sequence[str] = (),
 ) -> npt.NDArray[np.float16]:
     """The network's features of a whole array.
 
     Args:
         array: (x y z).
         network: (1 1 x y z) to (1 channels x y z); sides are multiples of `stride`.
+        views: the features are the mean of those found as it is and under each of these (`turned`); as masks are dot
+            products of features, that averages the logits.
 
     Returns:
         (channels x y z) half precision.
@@ -142,8 +145,13 @@ def run_tiles(
     for number, tile in enumerate(tiles):
         if cancelled():
             raise Cancelled
-        seen = padded(array[_slices(tile.outer)], stride)
-        answer = network(seen[None, None])[0]
+
+        def look(view: str, tile: Tile = tile) -> Float:
+            one = turned(array[_slices(tile.outer)], view)
+            answer = network(padded(one, stride)[None, None])[0]
+            return turned_back(answer[:, : one.shape[0], : one.shape[1], : one.shape[2]], view)
+
+        answer = _mean(look, views)
         kept = tuple(
             slice(a - o, b - o) for a, b, o in zip(tile.inner.start, tile.inner.stop, tile.outer.start, strict=True)
         )
@@ -162,6 +170,7 @@ def run_slices(
     cancelled: Callable[[], bool],
     batch: int = 4,
     neighbours: int = 0,
+    views: Sequence[str] = (),
 ) -> npt.NDArray[np.float16]:
     """As `run_tiles`, slice by slice along z; `network` takes (b 1+2*neighbours x y), see `beside`."""
     features = np.empty((channels, *array.shape), dtype=np.float16)
@@ -169,11 +178,24 @@ def run_slices(
         if cancelled():
             raise Cancelled
         asked = range(first, min(first + batch, array.shape[2]))
-        seen = np.stack([np.stack([padded(one, stride) for one in beside(array, z, neighbours)]) for z in asked])
-        answer = network(seen)[:, :, : array.shape[0], : array.shape[1]]
-        features[:, :, :, first : first + batch] = _halved(answer.transpose(1, 2, 3, 0))
+
+        def look(view: str, asked: range = asked) -> Float:
+            stack = turned(array, view)
+            seen = np.stack([np.stack([padded(one, stride) for one in beside(stack, z, neighbours)]) for z in asked])
+            answer = network(seen)[:, :, : stack.shape[0], : stack.shape[1]]
+            return turned_back(answer.transpose(1, 2, 3, 0), view)
+
+        features[:, :, :, first : first + batch] = _halved(_mean(look, views))
         progress(min(1.0, (first + batch) / array.shape[2]))
     return features
+
+
+def _mean(look: Callable[[str], Float], views: Sequence[str]) -> Float:
+    """What is seen as it is, or the mean of that and of what is seen under each view."""
+    total = look("")
+    for view in views:
+        total = total + look(view)
+    return total * np.float32(1 / (1 + len(views))) if views else total
 
 
 def beside(array: _Numbers, z: int, neighbours: int) -> _Numbers:
@@ -197,29 +219,6 @@ def turned_back(array: _Numbers, view: str) -> _Numbers:
     """The inverse of `turned`."""
     moved = array[..., :: -1 if "x" in view else 1, :: -1 if "y" in view else 1, :]
     return moved.swapaxes(-2, -3) if "t" in view else moved
-
-
-def averaged(
-    look: Callable[[Float, Progress], npt.NDArray[np.float16]], array: Float, views: Sequence[str], progress: Progress
-) -> npt.NDArray[np.float16]:
-    """Mean of the features (c x y z) that `look` finds in an array (x y z) as it is and under each of `views`.
-
-    As masks are dot products of features, that averages the logits.
-    """
-    every = ("", *views)
-    total: npt.NDArray[np.float16] | None = None
-    for number, view in enumerate(every):
-
-        def told(share: float, number: int = number) -> None:
-            progress((number + share) / len(every))
-
-        found = turned_back(look(np.ascontiguousarray(turned(array, view)), told), view)
-        if len(every) == 1:
-            return found
-        part = (found * np.float32(1 / len(every))).astype(np.float16)
-        total = part if total is None else total + part
-    assert total is not None
-    return np.ascontiguousarray(total)
 
 
 def padded(array: Float, stride: int) -> Float:

@@ -13,7 +13,7 @@ import torch
 from ...imaging.errors import BadCall
 from ...imaging.volume import Volume
 from ..catalogue import WEIGHTS_FOLDER
-from ..inference.windows import BODY, averaged, beside, fitted_tiles, padded
+from ..inference.windows import BODY, beside, fitted_tiles, padded
 from ..interface import Progress
 from ..language.satmini.fixed_classes import ClassesConfig, FixedClasses
 from ..language.satmini.network import SatMini, SatMiniConfig, ask
@@ -69,12 +69,7 @@ class AdaptingPredictor:
         with restored(self._net) as free:
             log = adapt_(free, lambda: self._parts(seen, body), self.how)
             progress(2 / 3)
-            array = averaged(
-                lambda one, told: self._look(one, told, cancelled),
-                seen,
-                self.twin.decisions.views,
-                lambda share: progress((2 + share) / 3),
-            )
+            array = self._look(seen, lambda share: progress((2 + share) / 3), cancelled)
         return Adapted(plain, SatMiniFeatures(array, box, plain.prepared, plain.middle), log)
 
     def _parts(self, seen: Float, body: npt.NDArray[np.bool_]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -94,7 +89,15 @@ class AdaptingPredictor:
             with torch.inference_mode():
                 return np.asarray(self._net.image_features(torch.from_numpy(np.ascontiguousarray(image))).numpy())
 
-        return run(array, network, channels=config.embed, stride=config.stride, progress=told, cancelled=cancelled)
+        return run(
+            array,
+            network,
+            channels=config.embed,
+            stride=config.stride,
+            progress=told,
+            cancelled=cancelled,
+            views=self.twin.decisions.views,
+        )
 
 
 def body_of(whole: Float, part: Float) -> npt.NDArray[np.bool_]:

@@ -19,7 +19,7 @@ from ...inference.calibration import signs_of
 from ...inference.decisions import Decisions, largest_share, likeliest_part
 from ...inference.preprocess import Preparation, Prepared, prepare, restore
 from ...inference.presence import FAINT, MARGIN, NEAR, traces_of
-from ...inference.windows import BODY, averaged, body_box, mirrored_at_cuts, run_slices, run_tiles
+from ...inference.windows import BODY, body_box, mirrored_at_cuts, run_slices, run_tiles
 from ...interface import Backend, Decoded, Features, Precision, Progress
 from ...text.encoders import known_vectors, normalised_term
 from .engine import build_engine
@@ -90,13 +90,17 @@ class SatMiniPredictor:
         seen = prepared.array[tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))]
         run = runner(config)
 
-        def look(array: npt.NDArray[np.float32], told: Progress) -> npt.NDArray[np.float16]:
-            return run(
-                array, self._run, channels=config.embed, stride=config.stride, progress=told, cancelled=cancelled
-            )
-
         wider, kept = mirrored_at_cuts(seen, self.decisions.mirrored_edge if config.dims == 2 else 0)
-        features = np.ascontiguousarray(averaged(look, wider, self.decisions.views, progress)[:, kept[0], kept[1]])
+        found = run(
+            wider,
+            self._run,
+            channels=config.embed,
+            stride=config.stride,
+            progress=progress,
+            cancelled=cancelled,
+            views=self.decisions.views,
+        )
+        features = np.ascontiguousarray(found[:, kept[0], kept[1]])
         if config.dims == 2 and prepared.grid.spacing_known:
             features = smoothed_along(features, self.decisions.along_mm / prepared.grid.spacing_mm[2])
         return SatMiniFeatures(features, box, prepared, body_middle(prepared.array))

@@ -15,6 +15,8 @@ from ostensor.models.language.satmini.nested import NestedPredictor
 from ostensor.models.load import load_predictor
 from ostensor.training.data.mni_template import read_template
 
+# OpenVINO traces the network through torch.jit, which torch calls deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 NAME = "hippocampus-in-head"
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import cc3d
 import numpy as np
@@ -14,8 +15,7 @@ from ostensor.imaging.volume import Grid, Volume
 from ostensor.models.catalogue import card
 from ostensor.models.inference.decisions import Decisions, likeliest_part
 from ostensor.models.inference.preprocess import Preparation
-from ostensor.models.inference.windows import averaged, turned, turned_back
-from ostensor.models.interface import Progress
+from ostensor.models.inference.windows import run_slices, run_tiles, turned, turned_back
 from ostensor.models.language.satmini.network import SatMini, SatMiniConfig
 from ostensor.models.language.satmini.predictor import (
     SatMiniFeatures,
@@ -158,17 +158,24 @@ def test_decisions_come_back_from_their_file() -> None:
 
 
 def test_views_average_the_answers_to_mirrored_and_swapped_scans() -> None:
-    """A look that answers the row number: its average over a scan and its mirror image is constant."""
+    """A network that answers the row number: its average over a scan and its mirror image is constant."""
 
-    def rows(array: np.ndarray, told: Progress) -> np.ndarray:
-        told(1.0)
-        return np.broadcast_to(np.arange(array.shape[0], dtype=np.float16)[None, :, None, None], (1, *array.shape))
+    def rows(seen: np.ndarray) -> np.ndarray:
+        row = np.arange(seen.shape[2], dtype=np.float32)
+        return np.broadcast_to(row.reshape(1, 1, -1, *[1] * (seen.ndim - 3)), seen.shape)
 
     array, shares = np.ones((7, 5, 3), np.float32), list[float]()
-    assert averaged(rows, array, [], shares.append)[0, :, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 6]
-    assert averaged(rows, array, ["x"], shares.append)[0, :, 0, 0].tolist() == [3] * 7
-    assert averaged(rows, array, ["t"], shares.append)[0, 2, 4, 1] == (2 + 4) / 2
-    assert shares == [1.0, 0.5, 1.0, 0.5, 1.0]
+    for run in (run_slices, run_tiles):
+
+        def found(*views: str, run: Any = run) -> np.ndarray:
+            more = {"channels": 1, "stride": 1, "progress": shares.append, "cancelled": lambda: False}
+            return np.asarray(run(array, rows, views=views, **more)[0])
+
+        assert found()[:, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 6]
+        assert found("x")[:, 0, 0].tolist() == [3] * 7
+        assert found("t")[2, 4, 1] == (2 + 4) / 2
+        assert found("t", "x", "y", "txy").shape == array.shape
+    assert max(shares) == 1
 
 
 @pytest.mark.parametrize("view", ["", "x", "y", "xy", "t", "tx", "ty", "txy"])
