@@ -100,6 +100,7 @@ class Snapshots:
         """Write now and from time to time, in a thread, until `stop`."""
         make_folder(self.folder / "observed")
         forget(self.folder)
+        self.write(anew=True)
         threading.Thread(target=self._run, daemon=True, name="observing").start()
 
     def stop(self) -> None:

@@ -13,8 +13,10 @@ from ostensor.observing.figures import FIGURES
 from ostensor.tools.desk.desk import Desk
 
 from ...tools.desk.test_jobs import until
-from ...toys.http_toys import Site, scan_bytes, served
+from ...toys.http_toys import Site, scan_bytes, served, site, token
 from .test_processes import program, serving
+
+__all__ = ["site", "token"]  # fixtures
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -131,17 +133,17 @@ def test_several_processes_have_one_sum_that_never_falls(tmp_path: Path, root: P
     """Whichever process is asked, while calls go on and after one of them has died."""
     import psutil
 
-    with program(tmp_path, root, workers=2, metrics=True, drain_s=0.5) as (site, process):
+    with program(tmp_path, root, workers=2, metrics=True, per_minute=60_000, drain_s=0.5) as (site, process):
         workers = until(lambda: serving(process.pid, site.port), 60)
         counted: list[float] = []
         stop = threading.Event()
 
         def ask() -> None:
             while not stop.is_set():
-                site.ask(None, "list_structures", mode="legacy")
+                site.ask(None, "list_models", mode="legacy")
 
         def look() -> float:
-            counted.append(value(scraped(site), "ostensor_calls_total", tool="list_structures", outcome="ok"))
+            counted.append(value(scraped(site), "ostensor_calls_total", tool="list_models", outcome="ok"))
             return counted[-1]
 
         threads = [threading.Thread(target=ask) for _ in range(3)]
