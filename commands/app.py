@@ -15,8 +15,7 @@ from rich.markup import escape
 
 from .. import __version__
 from ..imaging.errors import BadCall, OstensorError
-from ..observing.logs import LogFormat
-from ..observing.settings import Level, Watching
+from ..observing.settings import Level, LogFormat, Watching
 from ..tools.desk.desk import Desk
 from . import (
     agents as cli_agents,

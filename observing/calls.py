@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,8 +21,9 @@ _WORDS: tuple[tuple[type[OstensorError], str], ...] = (
 @contextmanager
 def observed_call(tool: str) -> Iterator[None]:
     """Watch the call that is the block; what it raises is told by its kind alone, never by its words."""
-    outcome, began = "cancelled", time.perf_counter()
-    with span("tool", tool=tool), HERE.running(tool):
+    outcome = "cancelled"
+    with span("tool", tool=tool):
+        number = HERE.begin_call(tool)
         try:
             yield
             outcome = "ok"
@@ -31,9 +31,7 @@ def observed_call(tool: str) -> Iterator[None]:
             outcome = next(word for kind, word in _WORDS if isinstance(error, kind))
             raise
         finally:
-            seconds = time.perf_counter() - began
-            HERE.add("ostensor_calls_total", tool=tool, outcome=outcome)
-            HERE.observe("ostensor_call_seconds", seconds, tool=tool)
+            seconds = HERE.end_call(number, outcome)
             if log.isEnabledFor(logging.INFO):
                 facts = {"tool": tool, "outcome": outcome, "seconds": round(seconds, 4)}
                 log.info("call of %s: %s in %.3f s", tool, outcome, seconds, extra={"facts": facts})

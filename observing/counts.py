@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,25 +46,24 @@ class Counts:
     def observe(self, name: str, seconds: float, **labels: str) -> None:
         """One more value of a histogram."""
         with self._lock:
-            key = self._key(name, labels)
-            bins = self._bins.setdefault(key, Bins())
-            bins.counts[bisect_left(QUICK_S, seconds)] += 1
-            bins.total += seconds
+            self._observe(name, seconds, labels)
 
-    @contextmanager
-    def running(self, tool: str) -> Iterator[None]:
-        """A call, while it runs."""
+    def begin_call(self, tool: str) -> int:
+        """A call has begun; answers what `end_call` is to be told."""
         with self._lock:
             self._last += 1
-            mine = self._last
-            self._running[mine] = (labelled("ostensor_call_seconds", {"tool": tool})[0], time.monotonic())
-        self.add("ostensor_calls_running")
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._running[mine]
-            self.add("ostensor_calls_running", -1)
+            self._running[self._last] = (tool, time.perf_counter())
+            return self._last
+
+    def end_call(self, number: int, outcome: str) -> float:
+        """A call has ended; answers its seconds."""
+        with self._lock:
+            tool, began = self._running.pop(number)
+            seconds = time.perf_counter() - began
+            counted = self._key("ostensor_calls_total", {"tool": tool, "outcome": outcome})
+            self._numbers[counted] = self._numbers.get(counted, 0.0) + 1
+            self._observe("ostensor_call_seconds", seconds, {"tool": tool})
+            return seconds
 
     def value(self, name: str, **labels: str) -> float:
         """A counter or gauge as it stands; of a histogram, how many values it has."""
@@ -77,15 +74,24 @@ class Counts:
     def snapshot(self) -> dict[str, Any]:
         """Everything as JSON: `numbers` and `bins` by figure as rows of label values and value, and `running` calls."""
         with self._lock:
-            now = time.monotonic()
-            numbers: dict[str, list[Any]] = {}
+            now = time.perf_counter()
+            numbers: dict[str, list[Any]] = {"ostensor_calls_running": [[[], len(self._running)]]}
             for (name, values), number in self._numbers.items():
                 numbers.setdefault(name, []).append([list(values), number])
             bins: dict[str, list[Any]] = {}
             for (name, values), found in self._bins.items():
                 bins.setdefault(name, []).append([list(values), list(found.counts), found.total])
-            running = [{"tool": tool, "seconds": round(now - since, 3)} for tool, since in self._running.values()]
+            running = [
+                {"tool": labelled("ostensor_call_seconds", {"tool": tool})[0], "seconds": round(now - since, 3)}
+                for tool, since in self._running.values()
+            ]
         return {"numbers": numbers, "bins": bins, "running": running}
+
+    def _observe(self, name: str, seconds: float, labels: dict[str, str]) -> None:
+        key = self._key(name, labels)
+        bins = self._bins.setdefault(key, Bins())
+        bins.counts[bisect_left(QUICK_S, seconds)] += 1
+        bins.total += seconds
 
     def _key(self, name: str, labels: dict[str, str]) -> Key:
         key = (name, labelled(name, labels))

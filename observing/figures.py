@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -91,5 +92,9 @@ def labelled(name: str, given: Mapping[str, str]) -> tuple[str, ...]:
     Raises:
         KeyError: no such figure, or a label is missing.
     """
-    figure = FIGURES[name]
-    return tuple(value if re.fullmatch(form, value := given[label]) else OTHER for label, form in figure.labels.items())
+    return tuple([_fitting(form, given[label]) for label, form in FIGURES[name].labels.items()])
+
+
+@lru_cache(maxsize=1024)
+def _fitting(form: str, value: str) -> str:
+    return value if re.fullmatch(form, value) else OTHER

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from datetime import UTC, datetime
-from typing import Literal
 
 from ..imaging.errors import bare_trace
+from .settings import LogFormat
 from .spans import trace_id
 
-LogFormat = Literal["text", "json"]
 _format: LogFormat = "text"
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .logs import LogFormat
-
+LogFormat = Literal["text", "json"]
 Level = Literal["warning", "info", "debug"]
 
 

@@ -41,11 +41,6 @@ class Server:
     transport: str
     version: str
 
-    @classmethod
-    def of_this_process(cls, transport: str, version: str) -> Server:
-        """The server that this process starts."""
-        return cls(os.getpid(), transport, version)
-
 
 @dataclass(frozen=True)
 class Process:

@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from .stages import Seen
+if TYPE_CHECKING:
+    from .stages import Seen
 
 log = logging.getLogger(__name__)
 

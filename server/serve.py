@@ -6,14 +6,12 @@ import logging
 import threading
 import time
 
-from .. import __version__
 from ..observing.settings import Watching
-from ..observing.snapshots import Server
 from ..tools.desk.desk import Desk
 from .http.settings import HttpSettings
 from .logs import log_to_stderr
 from .mcp.server import build_server
-from .watching import begin, end, snapshots_of
+from .watching import begin, end
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +53,11 @@ def _get_ready(desk: Desk, listed: threading.Event) -> None:
     time.sleep(_ON_ITS_WAY_S)
     try:
         from .resuming import resume
+        from .snapshots import server_here, snapshots_of
 
         for line in desk.store.repairs:
             log.warning("%s", line)
-        snapshots_of(desk, Server.of_this_process("stdio", __version__)).start()
+        snapshots_of(desk, server_here("stdio")).start()
         resume(desk)
     except Exception:  # outer loop of the thread: the first call that needs the store says it to the client
         log.exception("the store could not be made ready")

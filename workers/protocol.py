@@ -12,7 +12,7 @@ from typing import Literal
 from ..imaging.volume import Grid, Modality
 from ..models.interface import Pointing
 from ..models.synthesis.jobs import SynthesisJob
-from ..observing.logs import LogFormat
+from ..observing.settings import LogFormat
 from ..observing.stages import NOTHING_SEEN, Seen
 
 VERSION = 1

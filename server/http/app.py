@@ -23,14 +23,14 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ... import __version__
 from ...observing.counts import HERE
 from ...observing.settings import Watching
 from ...observing.snapshots import Server
 from ...store.catalogue.together import Buckets
 from ...tools.desk.desk import Desk
 from ...tools.registry import TOOLS
-from ..watching import begin, end, snapshots_of
+from ..snapshots import server_here, snapshots_of
+from ..watching import begin, end
 from . import files as http_files
 from .callers import Caller, Callers
 from .figures import figure_routes
@@ -59,7 +59,7 @@ def http_app(desk: Desk, http: HttpSettings, server: Server | None = None) -> St
         server: that this process belongs to; None for one of its own.
     """
     gate = Gate(desk, http)
-    snapshots = snapshots_of(desk, server or Server.of_this_process("http", __version__))
+    snapshots = snapshots_of(desk, server or server_here("http"))
 
     async def healthy(request: Request) -> Response:
         found = await anyio.to_thread.run_sync(gate.checkup.health, limiter=gate.upkeep)

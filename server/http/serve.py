@@ -11,11 +11,10 @@ from types import FrameType
 import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess
 
-from ... import __version__
 from ...imaging.errors import Unavailable
 from ...observing.settings import Watching
-from ...observing.snapshots import Server
 from ...tools.desk.desk import Desk
+from ..snapshots import server_here
 from ..watching import end
 from .app import HEADERS_BYTES, AppFactory, http_app
 from .lobby import AT_ONCE, LobbyProtocol
@@ -37,7 +36,7 @@ def serve_http(desk: Desk, http: HttpSettings, watching: Watching) -> None:
     listening = _listening(http)
     config = serve_config(http)
     say_where(http)
-    server = Server.of_this_process("http", __version__)
+    server = server_here("http")
     if http.workers == 1:
         config.app = http_app(desk, http, server)
         signal.signal(signal.SIGTERM, _leave)

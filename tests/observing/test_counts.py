@@ -101,10 +101,10 @@ def test_counters_of_ended_processes_stay_and_their_gauges_go() -> None:
 def test_a_file_is_for_its_owner_and_is_read_back(tmp_path: Path) -> None:
     counts = Counts()
     counts.add("ostensor_windows_total", 5)
-    with counts.running("segment"):
-        made = Snapshots(tmp_path, Server.of_this_process("stdio", "1.2"), counts, lambda counts: [{"device": "cpu"}])
-        made.start()
-        made.stop()
+    counts.begin_call("segment")
+    made = Snapshots(tmp_path, Server(os.getpid(), "stdio", "1.2"), counts, lambda counts: [{"device": "cpu"}])
+    made.start()
+    made.stop()
     (path,) = (tmp_path / "observed").iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     (found,) = processes(tmp_path)
@@ -116,7 +116,7 @@ def test_a_file_is_for_its_owner_and_is_read_back(tmp_path: Path) -> None:
 
 
 def test_files_of_ended_servers_are_forgotten_and_broken_ones_left_out(tmp_path: Path) -> None:
-    made = Snapshots(tmp_path, Server.of_this_process("http", "1"), Counts())
+    made = Snapshots(tmp_path, Server(os.getpid(), "http", "1"), Counts())
     made.start()
     made.stop()
     (path,) = (tmp_path / "observed").iterdir()
@@ -131,7 +131,7 @@ def test_files_of_ended_servers_are_forgotten_and_broken_ones_left_out(tmp_path:
 
 
 def test_a_folder_that_is_gone_stops_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    made = Snapshots(tmp_path / "gone", Server.of_this_process("http", "1"), Counts())
+    made = Snapshots(tmp_path / "gone", Server(os.getpid(), "http", "1"), Counts())
     made.write(anew=True)
     made.write(anew=True)
     assert [record.getMessage() for record in caplog.records] == [

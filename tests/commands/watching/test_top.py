@@ -1,6 +1,7 @@
 """`ostensor top`: what a server did, by its store or its address; and what to do where there is none."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,8 @@ def store(tmp_path: Path) -> Path:
     counts.put("ostensor_worker_cache_bytes", 5e8, device="cuda:1", cache="features")
     counts.put("ostensor_worker_cache_budget_bytes", 2e9, device="cuda:1", cache="features")
     worker = {"device": "cuda:1", "pid": 4242, "bytes": 3_000_000_000, "budget_mb": 9000}
-    with counts.running("segment"):
-        Snapshots(tmp_path, Server.of_this_process("stdio", "9.8.7"), counts, lambda counts: [worker]).start()
+    counts.begin_call("segment")
+    Snapshots(tmp_path, Server(os.getpid(), "stdio", "9.8.7"), counts, lambda counts: [worker]).start()
     return tmp_path
 
 
