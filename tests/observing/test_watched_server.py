@@ -71,7 +71,7 @@ def test_one_trace_goes_from_the_tool_to_the_window(tmp_path: Path, root: Path, 
     while at.parent_span_id in parents:
         at = parents[at.parent_span_id]
         chain.append(at.name)
-    assert chain[:2] == ["worker", "tool segment"]
+    assert chain == ["worker", "tool segment", "tools/call"]
     assert {one.trace_id for one in collected.spans if one.span_id in (network.span_id, at.span_id)} == {
         network.trace_id
     }
