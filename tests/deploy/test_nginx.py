@@ -61,6 +61,8 @@ def written(folder: Path, door: str, server: int) -> Doors:
         text = re.sub(r"listen (8443|8080)", f"listen 127.0.0.1:{outer}", text)
         text = text.replace("listen 9465", f"listen 127.0.0.1:{inner}").replace("127.0.0.1:8765", f"127.0.0.1:{server}")
         text = re.sub(r"/run/secrets/|/tmp/|/dev/(?=std)", f"{folder}/", text)
+        if name == "proxy.conf":  # the server's own header would do it, too; here the shipped line must
+            text += "proxy_ignore_headers X-Accel-Buffering;\n"
         (folder / name).write_text(text, encoding="utf-8")
     if door == "tls.conf":
         words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={HOST}"]
