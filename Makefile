@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow test-engines engines check conformance node orthanc postgres s3 test-s3 format docs clean
+.PHONY: demo test test-slow test-engines engines check conformance node nginx orthanc postgres s3 test-s3 format docs clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -36,6 +36,11 @@ node: $(VENV)/node/.ready
 orthanc:
 	test -x /usr/sbin/Orthanc -a -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so || { apt-get update -q && \
 	RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends orthanc orthanc-dicomweb; }
+
+# Debian's nginx for the tests of docs/deploy.md; they start one of their own, so no service of it is.
+nginx:
+	test -x /usr/sbin/nginx || { apt-get update -q && \
+	RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends nginx; }
 
 # Debian's database for the tests of docs/shared.md; they start one of their own, so no service of it is.
 postgres:

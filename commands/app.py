@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from .. import __version__
 from ..imaging.errors import BadCall, OstensorError
+from ..observing.settings import Level, LogFormat, Watching
 from ..tools.desk.desk import Desk
 from . import (
     agents as cli_agents,
@@ -49,12 +50,14 @@ from .options import (
     ToolsetsOption,
     opened_desk,
     used,
+    wants_traces,
 )
 from .sharing import SharedOption
 from .training.bench import bench
 from .training.evaluate import evaluate
 from .training.fit import fit
 from .training.parity import CONFIG, evaluations
+from .watching.top import top
 
 app = typer.Typer(
     name="ostensor",
@@ -68,6 +71,7 @@ app.add_typer(cli_tokens.app, name="tokens")
 app.add_typer(cli_index.app, name="index")
 app.add_typer(engines_app, name="engines")
 app.command()(batch)
+app.command()(top)
 app.command()(fit)
 evaluations.command(CONFIG)(evaluate)
 app.add_typer(evaluations, name="eval")
@@ -125,6 +129,15 @@ def serve(
     archives: ArchivesOption = None,
     shared: SharedOption = None,
     reuse: ReuseOption = True,
+    metrics: Annotated[
+        bool | None, typer.Option(help="Over HTTP: answer /metrics (Prometheus) and /status (docs/observing.md).")
+    ] = None,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="Lines on standard error: 'text', or 'json' for programs.")
+    ] = "text",
+    log_level: Annotated[
+        Level, typer.Option(help="The least that is logged; 'info' has a line for each call.")
+    ] = "warning",
 ) -> None:
     """Serve the tools over MCP."""
     from ..server.http.settings import http_settings
@@ -133,9 +146,13 @@ def serve(
     limits = {
         "device": device, "threads": threads, "memory_mb": memory_mb, "paraphraser": paraphraser, "reuse": reuse,
     }  # fmt: skip
-    web = None if http is None else http_settings(http, http_config, auth=auth, workers=workers)
+    if http is None and metrics:
+        raise BadCall("--metrics needs --http HOST:PORT. A server on stdio is seen with `ostensor top`.")
+    given = {"auth": auth, "workers": workers, "metrics": metrics}
+    web = None if http is None else http_settings(http, http_config, **given)
+    watching = Watching(log_format, log_level, wants_traces())
     with opened_desk(store, root, toolsets, purpose, archives, shared, **limits) as desk, _recorded(desk, record):
-        serve_mcp(desk, web)
+        serve_mcp(desk, web, watching)
 
 
 def _recorded(desk: Desk, path: Path | None) -> AbstractContextManager[object]:
@@ -200,7 +217,7 @@ def view(
 @app.command()
 def doctor(store: StoreOption = None, root: RootOption = None, archives: ArchivesOption = None) -> None:
     """Say what works here, what does not, and what to do about it; exit status 1 when something needs care."""
-    from .doctor import examine
+    from .watching.doctor import examine
 
     findings = examine(opened_desk(store, root, None, "research", archives))
     console = Console()

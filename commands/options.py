@@ -44,6 +44,13 @@ def environment(variable: str) -> str | None:
     return os.environ.get(variable)
 
 
+def wants_traces() -> bool:
+    """Whether the standard variables of OpenTelemetry name a place for spans, and nothing turns them off."""
+    places = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    is_off = (environment("OTEL_SDK_DISABLED") or "").lower() == "true"
+    return any(map(environment, places)) and not is_off and environment("OTEL_TRACES_EXPORTER") in (None, "", "otlp")
+
+
 def opened_desk(
     store: Path | None,
     root: list[Path] | None,

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..imaging.errors import BadCall
+from ..observing.counts import HERE
 from .heartbeat import BEAT_S, STORAGE_ERRORS, Pulse, Silence, beat, database_time, is_gone, this_process
 from .records import FINAL_STATES, JOB_STATES, JobRecord, JobState, beats, jobs, now
 
@@ -202,11 +203,13 @@ class JobsLedger:
 
     def _write(self, job_id: str, values: Mapping[str, Any]) -> None:
         with self.writing() as connection:
-            connection.execute(
+            changed = connection.execute(
                 jobs.update()
                 .where(jobs.c.job_id == job_id, jobs.c.state.not_in(FINAL_STATES))
                 .values(**{"updated": now(), **values})
             )
+        if changed.rowcount and values.get("state") in FINAL_STATES:
+            HERE.add("ostensor_jobs_ended_total", state=values["state"])
 
     def _own(self, job_id: str) -> None:
         self._mine.setdefault(job_id, _Followed())

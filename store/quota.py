@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..imaging.errors import BadCall
+from ..observing.counts import HERE
 
 _FRESH_S = 5.0  # a count is believed so long; what is added meanwhile is added to it
 _MB = 1_000_000
@@ -77,6 +78,7 @@ class Quota:
             self._promised += needed
 
     def _refusal(self, left: int, needed: int) -> NoRoom:
+        HERE.add("ostensor_refusals_total", reason="quota")
         return NoRoom(
             f"There is no room: {(self.most - left) // _MB} MB of the {self.most // _MB} MB you may keep are taken, and "
             f"{-(-needed // _MB)} MB are needed. Delete files or images, then call it again."

@@ -17,21 +17,34 @@ ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "imaging": frozenset(),
     "retrieval": frozenset(),
-    "store": frozenset({"imaging"}),
-    "models": frozenset({"imaging"}),
-    "workers": frozenset({"imaging", "models"}),
+    "observing": frozenset({"imaging"}),
+    "store": frozenset({"imaging", "observing"}),
+    "models": frozenset({"imaging", "observing"}),
+    "workers": frozenset({"imaging", "observing", "models"}),
     "training": frozenset({"imaging", "retrieval", "models"}),
-    "tools": frozenset({"imaging", "retrieval", "store", "models", "workers"}),
-    "server": frozenset({"imaging", "store", "models", "tools"}),
+    "tools": frozenset({"imaging", "retrieval", "observing", "store", "models", "workers"}),
+    "server": frozenset({"imaging", "observing", "store", "models", "tools"}),
     "agents": frozenset({"imaging", "retrieval", "tools", "server"}),
     "benchmarks": frozenset({"imaging", "retrieval", "models", "workers", "training", "tools", "server", "agents"}),
     "commands": frozenset(
-        {"imaging", "retrieval", "store", "models", "training", "tools", "server", "agents", "benchmarks"}
+        {
+            "imaging",
+            "retrieval",
+            "observing",
+            "store",
+            "models",
+            "workers",
+            "training",
+            "tools",
+            "server",
+            "agents",
+            "benchmarks",
+        }
     ),
 }
 MOST = 12  # modules in a folder, without __init__ and __main__
 PROTOCOLS = {"mcp", "mcp_types", "starlette", "uvicorn", "typer", "httpx"}  # no tool knows them
-TORCH_FREE = ("imaging", "retrieval", "store", "workers", "tools", "server", "commands")
+TORCH_FREE = ("imaging", "retrieval", "observing", "store", "workers", "tools", "server", "commands")
 HEAVY = ("torch", "transformers", "monai", "openvino", "faiss", "langchain")
 
 

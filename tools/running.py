@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from ..imaging.errors import BadCall, OstensorError, as_one_of_ours, log_crash
 from ..models.interface import Cancelled
+from ..observing.calls import observed_call
 from ..retrieval.anatomy.structures import UnknownStructure
 from ..store.archives.addresses import without_patients
 from .desk.desk import Answer, Call, Desk
@@ -56,6 +57,11 @@ def run_tool(entry: Tool, desk: Desk, call: Call, arguments: Mapping[str, Any]) 
     Raises:
         OstensorError: BadCall, Unavailable or Failed; an unknown structure is a BadCall.
     """
+    with observed_call(entry.name):
+        return _run(entry, desk, call, arguments)
+
+
+def _run(entry: Tool, desk: Desk, call: Call, arguments: Mapping[str, Any]) -> Answer:
     outcome, answer = "failed", None
     try:
         answer = with_doubts(desk, arguments, entry.function(desk, call, **arguments))

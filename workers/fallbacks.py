@@ -13,11 +13,13 @@ class Way:
         device: as torch says it.
         precision: "auto", or "bf16" where nothing larger fits.
         notice: what is said when it is taken; "" for the first.
+        word: the same for figures: "cleared", "half" or "cpu".
     """
 
     device: str
     precision: str = "auto"
     notice: str = ""
+    word: str = ""
 
 
 def ways_of(device: str) -> tuple[Way, ...]:
@@ -27,9 +29,9 @@ def ways_of(device: str) -> tuple[Way, ...]:
         return (first,)
     return (
         first,
-        Way(device, notice=f"{device} was out of memory: other models and features were dropped"),
-        Way(device, "bf16", f"{device} was out of memory: run in half precision"),
-        Way("cpu", notice=f"{device} was out of memory: run on the CPU"),
+        Way(device, notice=f"{device} was out of memory: other models and features were dropped", word="cleared"),
+        Way(device, "bf16", f"{device} was out of memory: run in half precision", word="half"),
+        Way("cpu", notice=f"{device} was out of memory: run on the CPU", word="cpu"),
     )
 
 

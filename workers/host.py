@@ -27,6 +27,9 @@ from ..imaging.errors import BadCall, Failed, Unavailable
 from ..models.inference.views import VIEWS, seen_as
 from ..models.interface import Cancelled, Decoded, Features, Looks, Predictor, Refers
 from ..models.synthesis.jobs import CLASSICAL
+from ..observing.logs import choose_format, formatter
+from ..observing.spans import carried
+from ..observing.stages import Kept, note, stage, watching, window_done
 from .fallbacks import Way, is_out_of_memory, ways_of
 from .packing import mapped_channels, mapped_image, pack_image, pack_masks
 from .protocol import (
@@ -57,7 +60,9 @@ def main(connection: Connection, options: WorkerOptions) -> None:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     os.dup2(sys.stderr.fileno(), 1)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="worker %(levelname)s %(message)s")
+    choose_format(options.logs)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger().handlers[0].setFormatter(formatter("worker %(levelname)s %(message)s"))
     Host(connection, options).serve()
 
 
@@ -97,9 +102,20 @@ class Host:
             os._exit(1)
 
     def _answer(self, request: SegmentRequest | SynthesisRequest) -> SegmentReply | SynthesisReply | Refused:
+        with watching() as watch, carried(request.trace):
+            answer = self._answered(request)
+        return replace(answer, seen=watch.seen(self._kept()))
+
+    def _kept(self) -> Kept:
+        models = sum(model.card.memory_mb for model in self.models.values()) * 1_000_000
+        features = sum(one.nbytes for one in self.features.values())
+        return Kept(models, features, self.options.models_mb * 1_000_000, self.options.features_mb * 1_000_000)
+
+    def _answered(self, request: SegmentRequest | SynthesisRequest) -> SegmentReply | SynthesisReply | Refused:
         try:
             if isinstance(request, SynthesisRequest):
-                return self._synthesize(request)
+                with stage("network"):
+                    return self._synthesize(request)
             return self._segment_somehow(request)
         except Cancelled:
             return Refused(request.request_id, "cancelled", "The job was cancelled.")
@@ -133,6 +149,7 @@ class Host:
                 log.warning("request %s: %s", request.request_id, way.notice)
             try:
                 answer = self._segment(request, way)
+                note(fallback=way.word)
                 if number > 1:  # what is as large will not fit otherwise either
                     self.first_ways[request.model] = (voxels, number)
                 return answer
@@ -157,15 +174,19 @@ class Host:
         started = time.process_time()
         predictor = self._model(request, way)
         if isinstance(request, ViewsRequest):
-            found, encoded = self._under_views(predictor, request), True
+            with stage("network"):
+                found, encoded = self._under_views(predictor, request), True
         elif isinstance(predictor, Looks):
             found, encoded = self._looked(predictor, request)
         else:
             features, encoded = self._features(predictor, request)
+            note(features_hit=not encoded)
             self._tell(request, 0.9, "drawing masks")
-            found = _found(predictor, features, request)
+            with stage("post"):
+                found = _found(predictor, features, request)
         self._stop_if_called_off(request)
-        block, masks = pack_masks(found)
+        with stage("post"):
+            block, masks = pack_masks(found)
         return SegmentReply(
             request_id=request.request_id,
             block=block,
@@ -217,14 +238,17 @@ class Host:
 
     def _model(self, request: SegmentRequest, way: Way) -> Predictor | Looks:
         self._stop_if_called_off(request)
-        key = (request.model, replace(way, notice=""))  # said or not, it is the same network
+        key = (request.model, replace(way, notice="", word=""))  # said or not, it is the same network
         held = self.models.get(key)
         if isinstance(held, Looks) and not held.is_current():
             _let_go(self.models.pop(key))
         if key not in self.models:
             self._tell(request, 0.02, f"loading {request.model}")
             precision = {} if way.precision == "auto" else {"precision": way.precision}
-            self.models[key] = self.load(request.model, device=way.device, threads=self.options.threads, **precision)
+            with stage("load"):
+                self.models[key] = self.load(
+                    request.model, device=way.device, threads=self.options.threads, **precision
+                )
         self.models.move_to_end(key)
         while len(self.models) > 1 and sum(m.card.memory_mb for m in self.models.values()) > self.options.models_mb:
             dropped, model = self.models.popitem(last=False)
@@ -233,13 +257,16 @@ class Host:
         return self.models[key]
 
     def _looked(self, predictor: Looks, request: SegmentRequest) -> tuple[Sequence[Decoded], bool]:
-        return predictor.look(
-            [mapped_image(request, predictor.card), *mapped_channels(request)],
-            request.image_key,
-            request.structures,
-            progress=lambda share, message: self._tell(request, share, message),
-            cancelled=lambda: request.request_id in self.called_off,
-        )
+        with stage("open"):
+            volumes = [mapped_image(request, predictor.card), *mapped_channels(request)]
+        with stage("network"):
+            return predictor.look(
+                volumes,
+                request.image_key,
+                request.structures,
+                progress=lambda share, message: self._tell(request, share, message),
+                cancelled=lambda: request.request_id in self.called_off,
+            )
 
     def _features(self, predictor: Predictor, request: SegmentRequest) -> tuple[Features, bool]:
         key = (request.model, request.image_key, request.context)
@@ -247,14 +274,18 @@ class Host:
             self.features.move_to_end(key)
             return self.features[key], False
         self._tell(request, 0.05, "reading the image")
-        volume = mapped_image(request, predictor.card)
+        with stage("open"):
+            volume = mapped_image(request, predictor.card)
         context: dict[str, Any] = {"context": request.context} if request.context else {}
-        features = predictor.encode(
-            volume,
-            progress=lambda share: self._tell(request, 0.1 + 0.8 * share, "looking at the image"),
-            cancelled=lambda: request.request_id in self.called_off,
-            **context,
-        )
+
+        def looked(share: float) -> None:
+            window_done()
+            self._tell(request, 0.1 + 0.8 * share, "looking at the image")
+
+        with stage("network"):
+            features = predictor.encode(
+                volume, progress=looked, cancelled=lambda: request.request_id in self.called_off, **context
+            )
         self.features[key] = features
         while len(self.features) > 1 and sum(f.nbytes for f in self.features.values()) > self.options.features_mb * 1e6:
             self.features.popitem(last=False)

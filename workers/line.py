@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from ..imaging.errors import Unavailable
 from ..models.interface import Cancelled
+from ..observing.counts import HERE
 
 _POLL_S = 0.05
 PATIENCE_S = 2.0  # how long a request waits for the worker that has its image's features before it takes another
@@ -114,6 +115,7 @@ class Line:
             self._check_open()
             taken = sum(one.owner == owner for one in (*self._waiting, *self._running.values()))
             if taken >= self.places:
+                HERE.add("ostensor_refusals_total", reason="queue")
                 raise Unavailable(f"{self.places} jobs are waiting already. Wait for one to end, then call again.")
             self._waiting.append(mine)
         try:
@@ -125,6 +127,16 @@ class Line:
                 self._changed.notify_all()
 
     def _await(self, mine: _Waiting, cancelled: threading.Event) -> int:
+        kind = "batch" if mine.is_batch else "people"
+        HERE.add("ostensor_queue_length", kind=kind)
+        try:
+            lane = self._lane_once_free(mine, cancelled)
+        finally:
+            HERE.add("ostensor_queue_length", -1, kind=kind)
+        HERE.observe("ostensor_queue_seconds", time.monotonic() - mine.since, kind=kind)
+        return lane
+
+    def _lane_once_free(self, mine: _Waiting, cancelled: threading.Event) -> int:
         with self._changed:
             while True:
                 if cancelled.is_set():

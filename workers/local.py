@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..models.synthesis.jobs import Synthesized
+from ..observing.spans import span, traceparent
 from .devices import Device
 from .line import Line
 from .placing import Places
@@ -145,7 +146,9 @@ class LocalWorkers:
             process = self._processes[lane]
             before = process.started
             try:
-                reply = process.ask(request, on_progress, cancelled)
+                with span("worker", device=self.devices[lane].name, model=model):
+                    request = replace(request, trace=traceparent())
+                    reply = process.ask(request, on_progress, cancelled)
             finally:
                 with self._noting:
                     if process.started != before and before:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..imaging.errors import Unavailable
+from ..observing.counts import HERE
 from .devices import Device
 
 REMEMBERED = 256  # pairs of model and image
@@ -41,6 +42,7 @@ class Places:
         """
         fitting = [lane for lane, one in enumerate(self.devices) if one.budget_mb is None or memory_mb <= one.budget_mb]
         if not fitting:
+            HERE.add("ostensor_refusals_total", reason="memory")
             told = ", ".join(f"{one.name} {one.budget_mb} MB" for one in self.devices)
             raise Unavailable(
                 f"This needs about {memory_mb} MB, but the worker may use {max(one.budget_mb or 0 for one in self.devices)} MB "
@@ -49,6 +51,8 @@ class Places:
         home = (
             self._held.get((model, image_key)) if image_key else None
         )  # without a key nothing is kept to come back to
+        if image_key:
+            HERE.add("ostensor_cache_lookups_total", cache="home", outcome="hit" if home in fitting else "miss")
         order = sorted(
             fitting, key=lambda lane: (lane != home, model not in self._models[lane], self.devices[lane].name == "cpu")
         )

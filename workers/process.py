@@ -10,12 +10,16 @@ import threading
 import time
 import types
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ..imaging.errors import BadCall, Failed, OstensorError, Unavailable
 from ..models.interface import Cancelled
+from ..observing.counts import HERE
+from ..observing.logs import chosen_format
+from ..observing.seen import count_seen
 from . import host
 from .protocol import (
     Cancel,
@@ -107,9 +111,13 @@ class WorkerProcess:
         if self._process is not None and self._process.is_alive() and self._connection is not None:
             return self._connection
         self.drop()
-        self._process, connection = start_process(host.main, (self.options,), "ostensor-worker")
+        options = replace(self.options, logs=chosen_format())
+        self._process, connection = start_process(host.main, (options,), "ostensor-worker")
         self._connection = connection
         self.started += 1
+        HERE.add("ostensor_worker_starts_total", device=self.options.device)
+        if self.started > 1:
+            HERE.add("ostensor_worker_restarts_total", device=self.options.device)
         return connection
 
     def _wait(
@@ -141,9 +149,11 @@ class WorkerProcess:
             elif isinstance(message, Told):
                 on_progress(message.share, message.message)
             elif isinstance(message, Refused):
+                count_seen(message.seen, self.options.device)
                 raise _ERRORS[message.kind](message.text)
             else:
                 reply: SegmentReply | SynthesisReply = message
+                count_seen(reply.seen, self.options.device)
                 return reply
 
     def drop(self) -> None:

@@ -12,6 +12,8 @@ from typing import Literal
 from ..imaging.volume import Grid, Modality
 from ..models.interface import Pointing
 from ..models.synthesis.jobs import SynthesisJob
+from ..observing.settings import LogFormat
+from ..observing.stages import NOTHING_SEEN, Seen
 
 VERSION = 1
 ErrorKind = Literal["bad_call", "unavailable", "failed", "cancelled"]
@@ -28,6 +30,7 @@ class SegmentRequest:
         image_key: content hash of the image; features are cached under it.
         is_batch: nobody waits for it, so those for whom somebody does come first.
         channel_paths: `.npy` of further images on the grid, for models of several channels.
+        trace: "traceparent" of the span that asks; "" for none.
     """
 
     request_id: str
@@ -42,6 +45,7 @@ class SegmentRequest:
     channel_paths: tuple[str, ...] = ()
     is_batch: bool = False
     version: int = VERSION
+    trace: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class SynthesisRequest:
     job: SynthesisJob
     is_batch: bool = False
     version: int = VERSION
+    trace: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ class SynthesisReply:
     notes: tuple[str, ...]
     weights_sha256: str
     seconds: float
+    seen: Seen = NOTHING_SEEN
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,7 @@ class SegmentReply:
         engine: what ran the network.
         weights_sha256: of the file that was loaded.
         seconds: processor time the worker spent.
+        seen: where its time went.
     """
 
     request_id: str
@@ -128,6 +135,7 @@ class SegmentReply:
     engine: str
     weights_sha256: str
     seconds: float
+    seen: Seen = NOTHING_SEEN
 
 
 @dataclass(frozen=True)
@@ -146,6 +154,7 @@ class Refused:
     request_id: str
     kind: ErrorKind
     text: str
+    seen: Seen = NOTHING_SEEN
 
 
 @dataclass(frozen=True)
@@ -169,6 +178,7 @@ class WorkerOptions:
         threads: of the CPU; None leaves the library's choice.
         models_mb: models are dropped, oldest use first, when their estimates exceed this.
         features_mb: the same for cached image features.
+        logs: how lines of the log are written.
     """
 
     factory: str = "ostensor.models.load:load_predictor"
@@ -176,3 +186,4 @@ class WorkerOptions:
     threads: int | None = None
     models_mb: int = 4000
     features_mb: int = 2000
+    logs: LogFormat = "text"

@@ -16,6 +16,7 @@ from ...imaging.errors import BadCall
 from ...imaging.geometry import Box, crop, reorient_array, resample, respaced_grid
 from ...imaging.hounsfield import check_hu, unit_by_values
 from ...imaging.volume import BoolArray, FloatArray, Grid, Volume
+from ...observing.stages import staged
 
 Intensity = Literal["ct", "mr", "pet"]
 SUV_MOST = 20.0  # brighter than any tumour has to be told apart from
@@ -74,6 +75,7 @@ class Prepared:
     canonical: bool
 
 
+@staged("preprocess")
 def prepare(volume: Volume, how: Preparation) -> Prepared:
     """The scan on the network's grid, with the network's intensities.
 

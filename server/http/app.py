@@ -23,11 +23,17 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ...observing.counts import HERE
+from ...observing.settings import Watching
+from ...observing.snapshots import Server
 from ...store.catalogue.together import Buckets
 from ...tools.desk.desk import Desk
 from ...tools.registry import TOOLS
+from ..snapshots import server_here, snapshots_of
+from ..watching import begin, end
 from . import files as http_files
 from .callers import Caller, Callers
+from .figures import figure_routes
 from .files import sweep_uploads
 from .health import TICK_S, Checkup
 from .limits import RateLimit
@@ -43,13 +49,17 @@ _SHOWN = b"mcp-session-id, www-authenticate, retry-after"
 FileRoute = Callable[[Request, Caller], Awaitable[Response]]
 
 
-def http_app(desk: Desk, http: HttpSettings) -> Starlette:
+def http_app(desk: Desk, http: HttpSettings, server: Server | None = None) -> Starlette:
     """The application of one server process.
 
-    Routes: `/` (says where to go), `/mcp`, `/upload`, `/files/...`, `/images/...`, `/healthz`, and the resource's metadata
-    (RFC 9728) with authentication by OAuth.
+    Routes: `/` (says where to go), `/mcp`, `/upload`, `/files/...`, `/images/...`, `/healthz`, where they are wanted
+    `/metrics` and `/status`, and the resource's metadata (RFC 9728) with authentication by OAuth.
+
+    Args:
+        server: that this process belongs to; None for one of its own.
     """
     gate = Gate(desk, http)
+    snapshots = snapshots_of(desk, server or server_here("http"))
 
     async def healthy(request: Request) -> Response:
         found = await anyio.to_thread.run_sync(gate.checkup.health, limiter=gate.upkeep)
@@ -77,6 +87,7 @@ def http_app(desk: Desk, http: HttpSettings) -> Starlette:
         route("/files/{path:path}", http_files.delete, "DELETE"),
         route("/images/{image_id}", http_files.forget, "DELETE"),
         Route("/healthz", healthy),
+        *(figure_routes(snapshots, gate.upkeep) if http.metrics else ()),
     ]
     middleware = [Middleware(Guard, hosts=http.hosts, origins=http.origins)]
     verifier = verifier_of(desk, http)
@@ -94,8 +105,10 @@ def http_app(desk: Desk, http: HttpSettings) -> Starlette:
         async with anyio.create_task_group() as group:
             gate.callers = Callers(desk, http, group)
             group.start_soon(gate.tidy)
+            await anyio.to_thread.run_sync(snapshots.start, limiter=gate.upkeep)
             yield
             await gate.callers.close()
+            await anyio.to_thread.run_sync(snapshots.stop, limiter=gate.upkeep)
             group.cancel_scope.cancel()
         gate.limit.close()
 
@@ -150,6 +163,7 @@ class Gate:
         who = f"owner {owner_of(token)}" if token is not None else f"address {peer}"
         wait_s = await anyio.to_thread.run_sync(self.limit.wait_s, who, limiter=SIGNING_IN)
         if wait_s > 0:
+            HERE.add("ostensor_refusals_total", reason="rate")
             headers = {"Retry-After": str(int(wait_s) + 1)}
             return JSONResponse({"error": "Too many requests. Wait and try again."}, status_code=429, headers=headers)
         assert self.callers is not None, "the lifespan has begun"
@@ -263,14 +277,14 @@ class AppFactory:
 
     settings: Any
     http: HttpSettings
+    server: Server
+    watching: Watching
 
     def __call__(self) -> Starlette:
         """A desk for this process, and the application over it."""
-        from ..logs import log_to_stderr
-
-        log_to_stderr()
+        begin(self.watching)
         desk = Desk(self.settings)
-        made = http_app(desk, self.http)
+        made = http_app(desk, self.http, self.server)
         inner = made.router.lifespan_context
 
         @asynccontextmanager
@@ -278,6 +292,7 @@ class AppFactory:
             async with inner(app):
                 yield
             await anyio.to_thread.run_sync(desk.close)
+            await anyio.to_thread.run_sync(end)
 
         made.router.lifespan_context = lifespan
         return made

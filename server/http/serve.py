@@ -12,8 +12,10 @@ import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from ...imaging.errors import Unavailable
+from ...observing.settings import Watching
 from ...tools.desk.desk import Desk
-from ..logs import log_to_stderr
+from ..snapshots import server_here
+from ..watching import end
 from .app import HEADERS_BYTES, AppFactory, http_app
 from .lobby import AT_ONCE, LobbyProtocol
 from .settings import HttpSettings
@@ -23,24 +25,28 @@ log = logging.getLogger(__name__)
 _CLOSE_S = 5  # for open answers, before the jobs are asked to end
 
 
-def serve_http(desk: Desk, http: HttpSettings) -> None:
+def serve_http(desk: Desk, http: HttpSettings, watching: Watching) -> None:
     """Serve until the process is asked to stop (SIGINT, SIGTERM).
 
     Raises:
         Unavailable: the address is taken.
     """
-    log_to_stderr()
     for line in desk.store.repairs:
         log.warning("%s", line)
     listening = _listening(http)
     config = serve_config(http)
     say_where(http)
+    server = server_here("http")
     if http.workers == 1:
-        config.app = http_app(desk, http)
+        config.app = http_app(desk, http, server)
         signal.signal(signal.SIGTERM, _leave)
-        uvicorn.Server(config).run(sockets=[listening])
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            end()
         return
-    config.app, config.factory, config.workers = AppFactory(desk.settings, http), True, http.workers
+    factory = AppFactory(desk.settings, http, server, watching)
+    config.app, config.factory, config.workers = factory, True, http.workers
     Multiprocess(config, sockets=[listening]).run()
 
 

@@ -32,6 +32,7 @@ class HttpSettings:
         upload_mb: the largest single upload.
         quota_mb: what one caller may keep in the store.
         drain_s: seconds running jobs get to end when the server is stopped.
+        metrics: answer /metrics and /status, which name no caller and no scan, to whoever reaches the address.
     """
 
     host: str = "127.0.0.1"
@@ -48,6 +49,7 @@ class HttpSettings:
     upload_mb: int = 2048
     quota_mb: int = 20_480
     drain_s: float = 20.0
+    metrics: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be served safely."""
@@ -137,7 +139,7 @@ def http_settings(http: str, config: Path | None, **given: Any) -> HttpSettings:
             values[name] = tuple(str(item) for item in value)
         elif isinstance(default, float) and isinstance(value, int):
             values[name] = float(value)
-        elif not isinstance(value, type(default)) or isinstance(value, bool):
+        elif type(value) is not type(default):
             raise BadCall(f"The HTTP setting {name} must be a {type(default).__name__}, not {type(value).__name__}.")
     return HttpSettings(**values)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from ostensor.commands import doctor
 from ostensor.commands.app import app
 from ostensor.commands.options import opened_desk
+from ostensor.commands.watching import doctor
 from ostensor.imaging.errors import BadCall
 from ostensor.store.archives.nodes import read_nodes
 

@@ -68,7 +68,7 @@ async def listed(desk):
         print(len((await client.list_tools()).tools) > 10)
         print([name for name in {BEFORE_A_CALL!r} if name in sys.modules])
 
-serve.serve = lambda desk, http: anyio.run(listed, desk)
+serve.serve = lambda desk, http, watching: anyio.run(listed, desk)
 sys.argv = ["ostensor", "serve", "--store", {str(tmp_path / "store")!r}, "--root", {str(tmp_path)!r}]
 app.main()
 """

@@ -56,6 +56,7 @@ class Toy:
                     raise Cancelled
                 progress(window / 1000)
                 time.sleep(0.01)
+        progress(1.0)
         return Seen(np.array(volume.array))
 
     def decode(self, features: Seen, structures: Sequence[str]) -> list[Decoded]:

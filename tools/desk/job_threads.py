@@ -14,6 +14,8 @@ from typing import Any
 
 from ...imaging.errors import OstensorError, as_one_of_ours, log_crash
 from ...models.interface import Cancelled
+from ...observing.counts import HERE
+from ...observing.spans import in_this_trace
 from ...store.records import Facts, JobRecord
 from ...store.store import Store
 from .pace import Pace
@@ -62,7 +64,8 @@ class Jobs:
                     return job_id
             job_id = self._expected.pop(key, "") or self.store.create_job(tool, arguments).job_id
             self._live[job_id] = live = _Live(key, tool)
-        threading.Thread(target=self._run, args=(job_id, live, work), daemon=True, name=job_id).start()
+        run = in_this_trace(self._run)
+        threading.Thread(target=run, args=(job_id, live, work), daemon=True, name=job_id).start()
         return job_id
 
     def wait(
@@ -175,6 +178,7 @@ class Jobs:
                 live.written_at = time.monotonic()
                 self.store.note_job(job_id, progress=live.pace.share, message=message)
 
+        HERE.add("ostensor_jobs_running")
         try:
             self.store.follow_job(
                 job_id, told=live.cancelled.set, progress=lambda: (live.pace.share, live.pace.message)
@@ -193,6 +197,7 @@ class Jobs:
             log_crash(log, f"job {job_id}", error)
             self._failed(job_id, as_one_of_ours(error, live.tool))
         finally:
+            HERE.add("ostensor_jobs_running", -1)
             live.done.set()
             with self._lock:
                 del self._live[job_id]

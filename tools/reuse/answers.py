@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ...imaging.errors import BadCall, Failed
+from ...observing.counts import HERE
 from ...store.store import result_key
 from ..desk.desk import Desk
 from ..desk.results import MaskRow, SegmentResult
@@ -46,6 +47,7 @@ def kept_or_made(desk: Desk, image_id: str, about: About | None, make: Callable[
         return make()
     key = _key(desk, image_id, about)
     kept = _kept(desk, key)
+    HERE.add("ostensor_cache_lookups_total", cache="answers", outcome="miss" if kept is None else "hit")
     if kept is not None:
         return kept
     made = make()

@@ -16,6 +16,7 @@ import torch
 from ....imaging.errors import BadCall
 from ....imaging.geometry import Box, reorient_array, resample, respaced_grid
 from ....imaging.volume import Volume
+from ....observing.stages import staged
 from ...card import Card
 from ...inference.preprocess import Prepared, restore
 from ...inference.sliding import cut_window, gaussian, windows_over
@@ -130,6 +131,7 @@ def default_context(modality: str, card: Card) -> str:
     return f"A {modality.upper()} scan of the {card.region[0]}"
 
 
+@staged("preprocess")
 def prepared_scan(
     volume: Volume, window: tuple[int, int, int] = WINDOW, spacing_mm: tuple[float, float, float] = SPACING_MM
 ) -> DuplusScan:

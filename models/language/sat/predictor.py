@@ -18,6 +18,7 @@ from ....imaging.errors import BadCall
 from ....imaging.geometry import Box, reorient_array, resample, respaced_grid
 from ....imaging.hounsfield import check_hu
 from ....imaging.volume import Volume
+from ....observing.stages import staged
 from ...card import Card
 from ...inference.preprocess import Prepared, restore
 from ...inference.sliding import Float, cut_window, gaussian, windows_over
@@ -142,6 +143,7 @@ class SatPredictor:
         return np.asarray(np.log(mean / (1 - mean)), dtype=np.float32)
 
 
+@staged("preprocess")
 def prepared_scan(volume: Volume, window: tuple[int, int, int] = WINDOW) -> SatScan:
     """The scan as SAT was taught, cropped, with the windows that cover it.
 

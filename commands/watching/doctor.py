@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import psutil
 
-from ..imaging.errors import OstensorError
-from ..models import catalogue
-from ..tools.desk.desk import Desk
+from ...imaging.errors import OstensorError
+from ...models import catalogue
+from ...tools.desk.desk import Desk
+from .devices import device_lines
 
 _LEAST_FREE_GB, _LEAST_MEMORY_GB = 2.0, 4.0
 
@@ -29,7 +30,7 @@ class Finding:
 def examine(desk: Desk) -> list[Finding]:
     """Run every check."""
     with desk:
-        return [*_machine(), *_packages(), *_store(desk), *_archives(desk), *_models()]
+        return [*_machine(), *_devices(desk), *_packages(), *_store(desk), *_archives(desk), *_models()]
 
 
 def _machine() -> Iterator[Finding]:
@@ -39,6 +40,11 @@ def _machine() -> Iterator[Finding]:
     yield Finding(
         memory > _LEAST_MEMORY_GB, f"{cores} cores, {memory:.1f} GB free memory ({_LEAST_MEMORY_GB:g} are advised)"
     )
+
+
+def _devices(desk: Desk) -> Iterator[Finding]:
+    for line in device_lines(desk.settings.visible_cards):
+        yield Finding(True, line)
 
 
 def _packages() -> Iterator[Finding]:
@@ -77,8 +83,8 @@ def _archives(desk: Desk) -> Iterator[Finding]:
 
 
 def _models() -> Iterator[Finding]:
-    from ..models.interface import Running
-    from ..models.load import load_card
+    from ...models.interface import Running
+    from ...models.load import load_card
 
     ready = [card for card in catalogue.catalogue() if card.is_ready]
     yield Finding(bool(ready), f"{len(ready)} models ready")
