@@ -6,7 +6,7 @@ import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ _ALLOWED: list[Any] = [
 
 
 Tensors = dict[str, torch.Tensor]
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 def full_precision(path: Path) -> Tensors:
@@ -69,3 +70,30 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise BadCall(f"'{path.name}' holds no state dict of tensors. Give the checkpoint itself.")
     return dict(state)
+
+
+def fill(net: Network, state: Mapping[str, torch.Tensor], whose: str) -> Network:
+    """The network with exactly these weights in float32, in evaluation mode and without gradients.
+
+    Args:
+        net: built on the meta device, so that nothing is allocated twice.
+        whose: what the file should be, for the refusal: "the authors' ScribblePrompt_unet_v1_nf192_res128.pt".
+
+    Raises:
+        BadCall: keys are missing or unexpected, shapes differ, or a value is not finite.
+    """
+    wanted = net.state_dict()
+    missing, extra = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
+    told = [f"{len(k)} {what} (first: {k[0]})" for what, k in (("missing", missing), ("unexpected", extra)) if k]
+    told += [
+        f"'{key}' has the shape {list(state[key].shape)} and not {list(value.shape)}"
+        for key, value in wanted.items()
+        if key in state and state[key].shape != value.shape
+    ][:1]
+    if told:
+        raise BadCall(f"The checkpoint does not fit: {', '.join(told)}. Give {whose}.")
+    for key, value in state.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise BadCall(f"'{key}' of the checkpoint holds values that are not finite. Give {whose}.")
+    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, assign=True)
+    return net.requires_grad_(False).eval()

@@ -55,6 +55,7 @@ SYSTEMS: tuple[System, ...] = (
     System("FLanS", 2, FLANS, "language.flans.weights", ("checkpoint",), "clip", (Against("LongchaoDa/SegmentAsYouWish"),)),
     System("LSMS", 3, LSMS, "language.lsms.weights"),
     System("DuPLUS", 4, DUPLUS, "language.duplus.weights", ("checkpoint",), "clipmd", (Against("BioMedIA-MBZUAI/DuPLUS"),)),
+    System("ScribblePrompt", 14, (), "promptable.scribbleprompt.weights", parity=(Against("halleewong/ScribblePrompt"),)),
     System("seg2med", 26, SEG2MED, "synthesis.runtime"),
     System("PULASki", 31, (), "uncertainty.probunet", parity=(Against("soumickmj/PULASki", ("probunetv2",)),)),
     System("external", 0, (), "external.predictor"),
