@@ -17,6 +17,7 @@ from .language.lsms.card import CARDS as LSMS
 from .language.sat.card import CARDS as SAT
 from .language.satmini.card import CARDS as SATMINI
 from .parity import Against
+from .promptable.scribbleprompt.card import CARDS as SCRIBBLEPROMPT
 from .synthesis.card import CARDS as SEG2MED
 
 
@@ -55,7 +56,8 @@ SYSTEMS: tuple[System, ...] = (
     System("FLanS", 2, FLANS, "language.flans.weights", ("checkpoint",), "clip", (Against("LongchaoDa/SegmentAsYouWish"),)),
     System("LSMS", 3, LSMS, "language.lsms.weights"),
     System("DuPLUS", 4, DUPLUS, "language.duplus.weights", ("checkpoint",), "clipmd", (Against("BioMedIA-MBZUAI/DuPLUS"),)),
-    System("ScribblePrompt", 14, (), "promptable.scribbleprompt.weights", parity=(Against("halleewong/ScribblePrompt"),)),
+    System("ScribblePrompt", 14, SCRIBBLEPROMPT, "promptable.scribbleprompt.weights", ("checkpoint",), "",
+           (Against("halleewong/ScribblePrompt"),)),
     System("seg2med", 26, SEG2MED, "synthesis.runtime"),
     System("PULASki", 31, (), "uncertainty.probunet", parity=(Against("soumickmj/PULASki", ("probunetv2",)),)),
     System("external", 0, (), "external.predictor"),

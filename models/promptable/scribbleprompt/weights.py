@@ -7,13 +7,19 @@ double the resolution), `final_conv.conv.0`. Every size is read from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from ....imaging.errors import BadCall
-from ...checkpoints import Tensors, fill
+from ...card import Card
+from ...checkpoints import Tensors, fill, read_checkpoint
+from ...interface import Running
 from ...parity import Fixture
+from ..flat import FlatPredictor
+from .hand import ScribbleHand
 from .network import CHANNELS, Drawn, ScribbleConfig, ScribbleUnet, channels_of, rescaled
 
 SIDE = 128  # pixels the authors' network was taught at
@@ -36,6 +42,20 @@ def load_scribble(state: Mapping[str, torch.Tensor]) -> ScribbleUnet:
     with torch.device("meta"):
         net = ScribbleUnet(ScribbleConfig(widths, first.dim() - 2))
     return fill(net, state, FILE)
+
+
+def convert(card: Card, files: Sequence[Path]) -> Tensors:
+    """The authors' file as it is, once every weight was checked.
+
+    Raises:
+        BadCall: it is something else.
+    """
+    return load_scribble(read_checkpoint(files[0])).state_dict()
+
+
+def load(card: Card, path: Path, how: Running) -> FlatPredictor:
+    """The network with the user's weights."""
+    return FlatPredictor(ScribbleHand(load_scribble(load_file(path)), SIDE, how.device), card)
 
 
 def reproduce(fixture: Fixture) -> Tensors:
