@@ -30,6 +30,9 @@ class EncoderConfig:
         out: channels of the embedding.
         dims: 2 or 3.
         channels: of the picture.
+        crossed: in 3-D, the terms of the relative positions are added as SAM-Med3D's released code does: each with its distances
+            along the last key axis, the second and third with the query's last place in the key's first and second. Its weights were
+            taught so; it needs cubes.
     """
 
     size: int = 1024
@@ -43,6 +46,7 @@ class EncoderConfig:
     out: int = 256
     dims: int = 2
     channels: int = 3
+    crossed: bool = False
 
     @property
     def grid(self) -> int:
@@ -87,11 +91,21 @@ class Attention(nn.Module):
         sides: tokens the table of each axis is made for; others are interpolated.
         axes: letters of the tables, in the order of the token axes.
         scaled: the positions' terms have a learned factor `lr`.
+        crossed: see `EncoderConfig`.
     """
 
-    def __init__(self, width: int, heads: int, sides: Sequence[int], axes: str, *, scaled: bool = False) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        sides: Sequence[int],
+        axes: str,
+        *,
+        scaled: bool = False,
+        crossed: bool = False,
+    ) -> None:
         super().__init__()
-        self.heads, self._axes = heads, axes
+        self.heads, self._axes, self._crossed = heads, axes, crossed
         self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
         for axis, side in zip(axes, sides, strict=True):
             setattr(self, f"rel_pos_{axis}", nn.Parameter(torch.zeros(2 * side - 1, width // heads)))
@@ -119,9 +133,11 @@ class Attention(nn.Module):
             table = relative(getattr(self, f"rel_pos_{letter}"), side)
             letters = "xyz"[: len(grid)]
             one = torch.einsum(f"bn{letters}c,{letters[axis]}kc->bn{letters}k", placed, table)
-            shape = [1] * len(grid)
-            shape[axis] = side
-            one = one.reshape(b, heads, n, *shape)
+            if self._crossed:
+                shape = [*grid[:2], *([grid[2], 1, 1], [1, grid[2], 1], [1, 1, grid[2]])[axis], side]
+            else:
+                shape = [*grid, *(side if n == axis else 1 for n in range(len(grid)))]
+            one = one.reshape(b, heads, *shape)
             total = one if total is None else total + one
         assert total is not None
         total = total.reshape(b, heads, n, n)
@@ -171,7 +187,7 @@ class Block(nn.Module):
         self.window = window
         self.norm1, self.norm2 = nn.LayerNorm(config.width, EPS), nn.LayerNorm(config.width, EPS)
         sides = [window or config.grid] * config.dims
-        self.attn = Attention(config.width, config.heads, sides, AXES[config.dims])
+        self.attn = Attention(config.width, config.heads, sides, AXES[config.dims], crossed=config.crossed)
         self.mlp = Mlp(config.width, int(config.width * config.mlp_ratio), nn.GELU)
         self.beside = beside
 
