@@ -61,6 +61,7 @@ SYSTEMS: tuple[System, ...] = (
     System("SAM-Med2D", 15, (), "promptable.sammed2d.weights", parity=(Against("OpenGVLab/SAM-Med2D"),)),
     System("SAM-Med3D", 16, (), "promptable.sammed3d.weights", parity=(Against("uni-medical/SAM-Med3D"),)),
     System("SAM-UNet", 17, (), "promptable.samunet.weights", parity=(Against("Hhankyangg/sam-unet"),)),
+    System("3DSAM-adapter", 19, (), "promptable.adapter3d.weights", parity=(Against("med-air/3DSAM-adapter"),)),
     System("seg2med", 26, SEG2MED, "synthesis.runtime"),
     System("PULASki", 31, (), "uncertainty.probunet", parity=(Against("soumickmj/PULASki", ("probunetv2",)),)),
     System("external", 0, (), "external.predictor"),

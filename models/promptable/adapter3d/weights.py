@@ -1,0 +1,59 @@
+"""A 3DSAM-adapter of the authors' code: its layout understood, everything else refused.
+
+Layout: a dict with `encoder_dict`, `decoder_dict` and `feature_dict`; the last is a list of the state dicts of four prompt modules, of which
+only the fourth runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from ....imaging.errors import BadCall
+from ...blocks.sam.sizes import HEADS, count_of, within
+from ...checkpoints import Tensors, fill
+from ...parity import Fixture
+from .encoder import sizes_from
+from .network import Adapter3d, Adapter3dConfig
+
+FILE = "a file of med-air/3DSAM-adapter as downloaded"
+
+
+def load_adapter3d(state: Mapping[str, torch.Tensor], heads: int = HEADS) -> Adapter3d:
+    """The network with these weights, named `encoder.`, `feature.` (the fourth prompt module) and `decoder.`.
+
+    Raises:
+        BadCall: another network.
+    """
+    prompts = within(state, "feature.")
+    try:
+        config = Adapter3dConfig(
+            encoder=sizes_from(within(state, "encoder.")),
+            heads=heads,
+            hidden=prompts["transformer.layers.0.mlp.lin1.weight"].shape[0],
+            depth=count_of(prompts, r"transformer\.layers\.(\d+)\."),
+            queries=prompts["transformer.layers.0.global_query"].shape[1],
+            inner=state["decoder.cls.0.weight"].shape[0],
+            classes=state["decoder.cls.3.weight"].shape[0],
+        )
+    except KeyError as error:
+        raise BadCall(f"This is no 3DSAM-adapter: {error} is missing. Give {FILE}.") from None
+    with torch.device("meta"):
+        net = Adapter3d(config)
+    return fill(net, state, FILE)
+
+
+def reproduce(fixture: Fixture) -> Tensors:
+    """Our outputs on a fixture of the official code."""
+    net, given = load_adapter3d(fixture.state(), fixture.sizes.get("prompt_num_heads", HEADS)), fixture.inputs
+    with torch.no_grad():
+        seen = net.encode(given["image"])
+        prompted = net.clicked(seen, given["points"])
+        return {
+            "logits": net.decode(seen, given["points"]),
+            "prompted_sum": prompted.sum(1),
+            "features_1": seen.features[0],
+            "features_4": seen.features[3],
+            "prompted": prompted,
+        }
