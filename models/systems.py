@@ -62,6 +62,8 @@ SYSTEMS: tuple[System, ...] = (
     System("SAM-Med3D", 16, (), "promptable.sammed3d.weights", parity=(Against("uni-medical/SAM-Med3D"),)),
     System("SAM-UNet", 17, (), "promptable.samunet.weights", parity=(Against("Hhankyangg/sam-unet"),)),
     System("3DSAM-adapter", 19, (), "promptable.adapter3d.weights", parity=(Against("med-air/3DSAM-adapter"),)),
+    System("DD-SAM2", 20, (), "promptable.ddsam2.weights", parity=(Against("apple1986/DD-SAM2"),)),
+    System("IMIS-Net", 8, (), "promptable.imisnet.weights", parity=(Against("uni-medical/IMIS-Bench"),)),
     System("seg2med", 26, SEG2MED, "synthesis.runtime"),
     System("PULASki", 31, (), "uncertainty.probunet", parity=(Against("soumickmj/PULASki", ("probunetv2",)),)),
     System("external", 0, (), "external.predictor"),

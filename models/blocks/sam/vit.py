@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-EPS = 1e-6  # of every norm in here
+EPS = 1e-6  # of every norm over channels, and of those over tokens where a system says nothing else
 AXES = {2: "hw", 3: "dhw"}  # tables of relative positions, in the order of the token axes
 
 
@@ -33,6 +33,7 @@ class EncoderConfig:
         crossed: in 3-D, the terms of the relative positions are added as SAM-Med3D's released code does: each with its distances
             along the last key axis, the second and third with the query's last place in the key's first and second. Its weights were
             taught so; it needs cubes.
+        eps: of the norms over tokens.
     """
 
     size: int = 1024
@@ -47,6 +48,7 @@ class EncoderConfig:
     dims: int = 2
     channels: int = 3
     crossed: bool = False
+    eps: float = EPS
 
     @property
     def grid(self) -> int:
@@ -185,7 +187,7 @@ class Block(nn.Module):
     def __init__(self, config: EncoderConfig, window: int, beside: nn.Module | None = None) -> None:
         super().__init__()
         self.window = window
-        self.norm1, self.norm2 = nn.LayerNorm(config.width, EPS), nn.LayerNorm(config.width, EPS)
+        self.norm1, self.norm2 = (nn.LayerNorm(config.width, config.eps) for _ in range(2))
         sides = [window or config.grid] * config.dims
         self.attn = Attention(config.width, config.heads, sides, AXES[config.dims], crossed=config.crossed)
         self.mlp = Mlp(config.width, int(config.width * config.mlp_ratio), nn.GELU)
