@@ -116,9 +116,7 @@ class Encoder(nn.Module):
         side = POOLED * config.grid
         self.pos_embed = nn.Parameter(torch.zeros(1, side, side, width))
         self.depth_embed = nn.Parameter(torch.ones(1, config.grid, width))
-        self.blocks = nn.ModuleList(
-            Block(config, table, shifted=n % 2 == 0) for n, table in enumerate(config.tables)
-        )
+        self.blocks = nn.ModuleList(Block(config, table, shifted=n % 2 == 0) for n, table in enumerate(config.tables))
         self.neck_3d = nn.ModuleList(neck(3, width, config.out) for _ in range(4))
 
     def forward(self, crop: torch.Tensor) -> list[torch.Tensor]:
@@ -128,7 +126,9 @@ class Encoder(nn.Module):
             ValueError: the crop is no cube of the configured size.
         """
         if tuple(crop.shape[1:]) != (3, *[self.config.crop] * 3):
-            raise ValueError(f"the encoder takes crops of {self.config.crop} voxels per side, got {tuple(crop.shape[1:])}")
+            raise ValueError(
+                f"the encoder takes crops of {self.config.crop} voxels per side, got {tuple(crop.shape[1:])}"
+            )
         x = self._tokens(crop) + self._places()
         each = len(self.blocks) // len(self.neck_3d)
         found = []
@@ -176,7 +176,7 @@ def sizes_from(state: dict[str, torch.Tensor]) -> EncoderConfig:
 
 
 def _cube_root(count: int) -> int:
-    return round(count ** (1 / 3))
+    return round(float(count) ** (1 / 3))
 
 
 def stacked(parts: Sequence[torch.Tensor]) -> int:

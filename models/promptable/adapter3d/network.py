@@ -11,7 +11,7 @@ Left out: training. The position code of the clicks is in the weights, but the r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +35,7 @@ class Adapter3dConfig:
         classes: background and what is meant.
     """
 
-    encoder: EncoderConfig = EncoderConfig()
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
     heads: int = 8
     hidden: int = 2048
     depth: int = 2
@@ -93,7 +93,8 @@ class Clicked(nn.Module):
         image = features.flatten(2).transpose(1, 2)
         for layer in self.transformer.layers:
             image, clicks = layer(image, clicks)
-        return image.transpose(1, 2).unflatten(2, features.shape[2:])
+        known: torch.Tensor = image.transpose(1, 2).unflatten(2, features.shape[2:])
+        return known
 
 
 def _twice(inside: int, outside: int) -> nn.Sequential:

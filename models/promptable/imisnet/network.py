@@ -11,7 +11,7 @@ Left out: training; the categories' vectors, which come as a pickle of four obje
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -31,8 +31,8 @@ class ImisConfig:
         semantic: widths of the head that says what was drawn, from the token's on.
     """
 
-    encoder: EncoderConfig = EncoderConfig(out=768)
-    decoder: DecoderConfig = DecoderConfig(width=768)
+    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(out=768))
+    decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(width=768))
     text: int = 512
     semantic: tuple[int, ...] = (768, 256, 512)
 

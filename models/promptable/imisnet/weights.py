@@ -6,16 +6,24 @@ Layout: `image_encoder.sam_encoder.*` under timm's names for SAM's encoder, whos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from ....imaging.errors import BadCall
 from ...blocks.sam.resizing import for_size
 from ...blocks.sam.sam import PARTS, Given
 from ...blocks.sam.sizes import HEADS, State, decoder_config, encoder_config, within
-from ...checkpoints import Tensors, fill
+from ...card import Card
+from ...checkpoints import Tensors, fill, read_checkpoint
+from ...interface import Running
 from ...parity import Fixture
+from ..colours import ColourHand, Habits
+from ..flat import FlatPredictor
+from ..places import stretched
 from .network import ImisConfig, ImisNet
 
 FILE = "the authors' IMISNet-B.pth"
@@ -32,7 +40,9 @@ def renamed(state: State) -> dict[str, torch.Tensor]:
         name = key.removeprefix("module.")
         if name.startswith(_ASIDE):
             continue
-        name = name.replace(_TIMM, "image_encoder.").replace(".mlp.fc1.", ".mlp.lin1.").replace(".mlp.fc2.", ".mlp.lin2.")
+        name = (
+            name.replace(_TIMM, "image_encoder.").replace(".mlp.fc1.", ".mlp.lin1.").replace(".mlp.fc2.", ".mlp.lin2.")
+        )
         found[name] = value
     return found
 
@@ -71,6 +81,42 @@ def _widths(decoder: State) -> tuple[int, ...]:
     return weights[0].shape[1], *(value.shape[0] for value in weights)
 
 
+def convert(card: Card, files: Sequence[Path]) -> Tensors:
+    """The authors' file under SAM's names, at the size it was taught; the CLIP tower inside is set aside.
+
+    Raises:
+        BadCall: it is something else.
+    """
+    return load_imisnet(read_checkpoint(files[0])).state_dict()
+
+
+class PointedImis:
+    """The network without names, as `colours.PictureNet`: the best of three masks."""
+
+    def __init__(self, net: ImisNet) -> None:
+        self._net = net
+
+    def encode(self, picture: torch.Tensor) -> torch.Tensor:
+        """See `ImisNet.encode`."""
+        return self._net.encode(picture)
+
+    def decode(
+        self, features: torch.Tensor, given: Given, *, ambiguous: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """All three masks, whatever is asked: the authors always choose among them."""
+        found = self._net.decode(features, given)
+        return found.logits, found.iou
+
+
+def load(card: Card, path: Path, how: Running) -> FlatPredictor:
+    """The network with the user's weights."""
+    net = load_imisnet(load_file(path)).to(how.device)
+    size, tokens = net.config.encoder.size, net.config.encoder.grid
+    takes = frozenset({"point", "-point", "box", "mask"})
+    habits = Habits(size, tokens, stretched, takes, nearest=True, masks="three")
+    return FlatPredictor(ColourHand(PointedImis(net), habits, how.device), card)
+
+
 def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code: by points, box, name, and all of them with a mask."""
     sizes, given = fixture.sizes, fixture.inputs
@@ -86,6 +132,10 @@ def reproduce(fixture: Fixture) -> Tensors:
             ("all", Given(points, labels, boxes, given["mask_input"]), pooled),
         ):
             best = net.decode(embedding, prompts, text).best()
-            found[f"low_res_{name}"], found[f"iou_{name}"], found[f"semantic_{name}"] = best.logits, best.iou, best.semantic
+            found[f"low_res_{name}"], found[f"iou_{name}"], found[f"semantic_{name}"] = (
+                best.logits,
+                best.iou,
+                best.semantic,
+            )
         found["text"] = net.text_out_dim(pooled)
     return found | {"embedding": embedding}

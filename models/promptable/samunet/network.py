@@ -11,7 +11,7 @@ Left out: training.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -50,9 +50,9 @@ class ResNetConfig:
 class SamUnetConfig:
     """Sizes of the whole; defaults as published."""
 
-    encoder: EncoderConfig = EncoderConfig(size=256)
-    decoder: DecoderConfig = DecoderConfig()
-    resnet: ResNetConfig = ResNetConfig()
+    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(size=256))
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    resnet: ResNetConfig = field(default_factory=ResNetConfig)
 
 
 class _Residual(nn.Module):
@@ -229,7 +229,9 @@ class SamUnet(nn.Module):
         prompts, side = self.prompt_encoder, self.config.encoder.grid
         sparse = prompts.sparse(given.points, given.labels, given.boxes)
         dense = prompts.dense(given.batch, side, given.mask)
-        logits: torch.Tensor = self.mask_decoder(seen.embedding, prompts.pe_layer.of_grid(side), sparse, dense, seen.scales)
+        logits: torch.Tensor = self.mask_decoder(
+            seen.embedding, prompts.pe_layer.of_grid(side), sparse, dense, seen.scales
+        )
         return logits
 
 
