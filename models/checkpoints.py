@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -15,11 +16,13 @@ from safetensors.torch import load_file
 
 from ..imaging.errors import BadCall
 
-# The optimiser state of SAT Nano holds numpy scalars, under their old or new home; nothing else is allowed.
+# The optimiser state of SAT Nano holds numpy scalars, under their old or new home; SAM-Med3D's file the arguments of its run, which are
+# plain values on an object without code of its own. Nothing else is allowed.
 _SCALAR: Any = np.float64(0).__reduce__()[0]
 _ALLOWED: list[Any] = [
     (_SCALAR, "numpy.core.multiarray.scalar"),
     (_SCALAR, "numpy._core.multiarray.scalar"),
+    argparse.Namespace,
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64")),
 ]
@@ -49,6 +52,24 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         BadCall: no such file, not a checkpoint, or one that would run code when opened.
     """
+    content = _content(path)
+    state = content.get("model_state_dict", content) if isinstance(content, Mapping) else None
+    if isinstance(state, Mapping) and isinstance(state.get("model"), Mapping):  # as FLanS saves it
+        state = state["model"]
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise BadCall(f"'{path.name}' holds no state dict of tensors. Give the checkpoint itself.")
+    return dict(state)
+
+
+def read_parts(path: Path) -> dict[str, Any]:
+    """What a file holds under its names, where that is not one state dict; refusals as of `read_checkpoint`."""
+    content = _content(path)
+    if not isinstance(content, Mapping):
+        raise BadCall(f"'{path.name}' holds nothing under names. Give the checkpoint itself.")
+    return dict(content)
+
+
+def _content(path: Path) -> object:
     if not path.is_file():
         raise BadCall(f"There is no file '{path.name}'. Give the checkpoint as it was downloaded.")
     try:
@@ -57,19 +78,14 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
         if start[8:] == b"{":  # eight bytes of length, then JSON
             return dict(load_file(path))
         with torch.serialization.safe_globals(_ALLOWED):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content: object = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise BadCall(
             f"'{path.name}' holds more than tensors and might run code when opened, so it is not. Use the authors' original."
         ) from error
     except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, SafetensorError, ValueError, KeyError) as error:
         raise BadCall(f"'{path.name}' is not a checkpoint, or is truncated. Download it again.") from error
-    state = content.get("model_state_dict", content) if isinstance(content, Mapping) else None
-    if isinstance(state, Mapping) and isinstance(state.get("model"), Mapping):  # as FLanS saves it
-        state = state["model"]
-    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise BadCall(f"'{path.name}' holds no state dict of tensors. Give the checkpoint itself.")
-    return dict(state)
+    return content
 
 
 def fill(net: Network, state: Mapping[str, torch.Tensor], whose: str) -> Network:

@@ -5,6 +5,7 @@ Part of 3DSAM-adapter (network.py).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -176,7 +177,7 @@ def sizes_from(state: dict[str, torch.Tensor]) -> EncoderConfig:
 
 
 def _cube_root(count: int) -> int:
-    return round(float(count) ** (1 / 3))
+    return round(math.pow(count, 1 / 3))
 
 
 def stacked(parts: Sequence[torch.Tensor]) -> int:

@@ -6,15 +6,21 @@ only the fourth runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from ....imaging.errors import BadCall
 from ...blocks.sam.sizes import HEADS, count_of, within
-from ...checkpoints import Tensors, fill
+from ...card import Card
+from ...checkpoints import Tensors, fill, read_parts
+from ...interface import Running
 from ...parity import Fixture
+from ..deep import DeepPredictor
 from .encoder import sizes_from
+from .hand import AdapterHand
 from .network import Adapter3d, Adapter3dConfig
 
 FILE = "a file of med-air/3DSAM-adapter as downloaded"
@@ -42,6 +48,26 @@ def load_adapter3d(state: Mapping[str, torch.Tensor], heads: int = HEADS) -> Ada
     with torch.device("meta"):
         net = Adapter3d(config)
     return fill(net, state, FILE)
+
+
+def convert(card: Card, files: Sequence[Path]) -> Tensors:
+    """The authors' file as one state dict; the three prompt modules that never run are set aside.
+
+    Raises:
+        BadCall: it is something else.
+    """
+    parts = read_parts(files[0])
+    modules = parts.get("feature_dict")
+    if not isinstance(modules, list) or not modules or not {"encoder_dict", "decoder_dict"} <= set(parts):
+        raise BadCall(f"'{files[0].name}' does not hold encoder_dict, feature_dict and decoder_dict. Give {FILE}.")
+    named = (("encoder.", parts["encoder_dict"]), ("feature.", modules[-1]), ("decoder.", parts["decoder_dict"]))
+    state = {f"{prefix}{key.removeprefix('module.')}": value for prefix, part in named for key, value in part.items()}
+    return {key: value.contiguous() for key, value in load_adapter3d(state).state_dict().items()}
+
+
+def load(card: Card, path: Path, how: Running) -> DeepPredictor:
+    """The network with the user's weights."""
+    return DeepPredictor(AdapterHand(load_adapter3d(load_file(path)), how.device), card)
 
 
 def reproduce(fixture: Fixture) -> Tensors:

@@ -6,16 +6,23 @@ run, which are no tensors (`checkpoints.read_checkpoint` reads the file without 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors.torch import load_file
 
 from ....imaging.errors import BadCall
 from ...blocks.sam.sam import Given, Sam, configs_of
 from ...blocks.sam.sizes import HEADS, State
-from ...checkpoints import Tensors, fill
+from ...card import Card
+from ...checkpoints import Tensors, fill, read_checkpoint
+from ...interface import Running
 from ...parity import Fixture
+from ..deep import DeepPredictor
+from .hand import MedHand
 
 FILE = "the authors' sam_med3d_turbo.pth"
 
@@ -40,6 +47,20 @@ def load_sammed3d(state: State, heads: int = HEADS, *, mode: Literal["released",
     with torch.device("meta"):
         net = Sam(replace(encoder, crossed=mode == "released"), decoder)
     return fill(net, state, FILE)
+
+
+def convert(card: Card, files: Sequence[Path]) -> Tensors:
+    """The authors' file as it is, once every weight was checked.
+
+    Raises:
+        BadCall: it is something else.
+    """
+    return load_sammed3d(read_checkpoint(files[0])).state_dict()
+
+
+def load(card: Card, path: Path, how: Running) -> DeepPredictor:
+    """The network with the user's weights."""
+    return DeepPredictor(MedHand(load_sammed3d(load_file(path)), how.device), card)
 
 
 def reproduce(fixture: Fixture) -> Tensors:
