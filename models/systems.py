@@ -20,6 +20,7 @@ from .parity import Against
 from .promptable.adapter3d.card import CARDS as ADAPTER3D
 from .promptable.imisnet.card import CARDS as IMISNET
 from .promptable.sam.card import CARDS as SAM
+from .promptable.sam2.card import CARDS as SAM2
 from .promptable.sammed2d.card import CARDS as SAMMED2D
 from .promptable.sammed3d.card import CARDS as SAMMED3D
 from .promptable.scribbleprompt.card import CARDS as SCRIBBLEPROMPT
@@ -64,6 +65,7 @@ SYSTEMS: tuple[System, ...] = (
     System("ScribblePrompt", 14, SCRIBBLEPROMPT, "promptable.scribbleprompt.weights", ("checkpoint",), "",
            (Against("halleewong/ScribblePrompt"),)),
     System("SAM", 0, SAM, "promptable.sam.weights", ("checkpoint",)),
+    System("SAM 2.1", 0, SAM2, "promptable.sam2.weights", ("checkpoint",)),
     System("SAM-Med2D", 15, SAMMED2D, "promptable.sammed2d.weights", ("checkpoint",), "", (Against("OpenGVLab/SAM-Med2D"),)),
     System("SAM-Med3D", 16, SAMMED3D, "promptable.sammed3d.weights", ("checkpoint",), "", (Against("uni-medical/SAM-Med3D"),)),
     System("SAM-UNet", 17, (), "promptable.samunet.weights", parity=(Against("Hhankyangg/sam-unet"),)),

@@ -113,7 +113,7 @@ class FlatPredictor:
         if not isinstance(features, FlatScan):
             raise TypeError(f"features of another model: {type(features).__name__}")
         check_prompts(prompts, features.grid, self.takes, self.card.name)
-        pages = _Pages(prompts, features)
+        pages = Pages(prompts, features)
         before = previous if isinstance(previous, dict) else {}
         slices, rows, columns = features.pictures.shape
         shown = np.zeros((slices, rows, columns), np.bool_)
@@ -141,7 +141,7 @@ class FlatPredictor:
         return found
 
 
-class _Pages:
+class Pages:
     """Prompts by displayed slice."""
 
     def __init__(self, prompts: Sequence[Prompt], scan: FlatScan) -> None:
