@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import torch
+import torch.nn.functional as F
 
 from ...imaging.errors import BadCall
 from ..blocks.sam.sam import Given
@@ -15,6 +16,7 @@ from .places import Placing
 
 MEAN = (123.675, 116.28, 103.53)  # of colours from 0 to 255. Source: facebookresearch/segment-anything, Apache-2.0
 SPREAD = (58.395, 57.12, 57.375)
+STROKE = 0.25  # of a pixel that a scribble must cover to become a click; ours
 
 
 class PictureNet(Protocol):
@@ -39,6 +41,7 @@ class Habits:
         values: "normalised" takes SAM's mean off colours from 0 to 255; "unit" leaves them from 0 to 1, stretched to fill that range.
         nearest: the slice is brought to size without smoothing.
         feedback: what the last answer is handed back as.
+        strokes: pixels per side at which every pixel of a scribble becomes a click; 0 where scribbles are not taken.
         masks: "ambiguous" asks for three masks where one click begins, and takes the best; "three" always does; "one" never does.
     """
 
@@ -49,6 +52,7 @@ class Habits:
     values: Literal["normalised", "unit"] = "normalised"
     nearest: bool = False
     feedback: Literal["logits", "probabilities"] = "logits"
+    strokes: int = 0
     masks: Literal["ambiguous", "three", "one"] = "ambiguous"
 
 
@@ -112,10 +116,19 @@ class ColourHand:
         mask = None if previous is None or not goes_on else resized(previous.to(self.device), 4 * self._habits.tokens)
         if mask is not None and self._habits.feedback == "probabilities":
             mask = mask.sigmoid()
-        has_points = len(marks.points) > 0
-        return Given(
-            marks.points.flip(-1)[None].to(self.device) if has_points else None,
-            marks.labels[None].to(self.device) if has_points else None,
-            boxes,
-            mask,
-        )
+        points, labels = self._clicks(marks)
+        if not len(points):
+            return Given(boxes=boxes, mask=mask)
+        return Given(points.flip(-1)[None].to(self.device), labels[None].to(self.device), boxes, mask)
+
+    def _clicks(self, marks: Marks) -> tuple[torch.Tensor, torch.Tensor]:
+        """Clicks, then the pixels of scribbles at their own size."""
+        places, labels = [marks.points], [marks.labels]
+        if marks.scribbles is not None:
+            side = self._habits.strokes
+            small = F.interpolate(marks.scribbles[None], size=(side, side), mode="area")[0]
+            for row, label in ((0, 1), (1, 0)):
+                at = (small[row] >= STROKE).nonzero()
+                places.append((at + 0.5) * self.size / side - 0.5)
+                labels.append(torch.full((len(at),), label))
+        return torch.cat(places), torch.cat(labels)

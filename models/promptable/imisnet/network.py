@@ -45,6 +45,10 @@ class Drawn:
     iou: torch.Tensor
     semantic: torch.Tensor
 
+    def likeness(self, categories: torch.Tensor) -> torch.Tensor:
+        """How alike each mask is to categories (b 3 k), whose vectors are the columns of (semantic k); as published, ours alone are normalised."""
+        return torch.nn.functional.normalize(self.semantic, dim=-1) @ categories
+
     def best(self) -> Drawn:
         """The one of the greatest guessed IoU, with its own vector."""
         rows, at = torch.arange(len(self.iou), device=self.iou.device), self.iou.argmax(1)

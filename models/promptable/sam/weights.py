@@ -85,4 +85,7 @@ def habits_of(name: str, net: Sam) -> Habits:
     size, tokens = net.encoder.size, net.encoder.grid
     if name == "medsam":  # Source: bowang-lab/MedSAM, Apache-2.0: boxes only, pictures stretched and scaled from 0 to 1
         return Habits(size, tokens, stretched, frozenset({"box"}), values="unit", masks="one")
+    if name == "scribbleprompt-sam":  # Source: halleewong/ScribblePrompt, Apache-2.0
+        takes = frozenset({"point", "-point", "box", "scribble", "-scribble", "mask"})
+        return Habits(size, tokens, stretched, takes, strokes=128, masks="three")
     return Habits(size, tokens, fitted, frozenset({"point", "-point", "box", "mask"}))

@@ -1,5 +1,6 @@
 """3DSAM-adapter: its published size, its shifted windows by brute force, clicks as the features they lie on, its file."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,15 @@ from ostensor.imaging.volume import Grid, Volume
 from ostensor.models import catalogue, importing
 from ostensor.models.interface import Prompt, Running
 from ostensor.models.load import load_card
+from ostensor.models.parity import Fixture
 from ostensor.models.promptable.adapter3d.encoder import APART, EncoderConfig, mask_of
 from ostensor.models.promptable.adapter3d.hand import AdapterHand
 from ostensor.models.promptable.adapter3d.network import Adapter3d, Adapter3dConfig
 from ostensor.models.promptable.adapter3d.weights import load_adapter3d
 from ostensor.models.promptable.deep import DeepMarks
 
+PARITY = Path(os.environ.get("OSTENSOR_PARITY", Path(__file__).resolve().parents[5] / "shared" / "parity"))
+OFFICIAL = PARITY / "sam3d_adapter"
 SMALL = Adapter3dConfig(
     EncoderConfig(8, 4, 4, 12, 3, 24, 6, 4, 16, (3, 8, 3, 8)), heads=8, hidden=20, depth=2, queries=5, inner=4
 )
@@ -55,6 +59,14 @@ def test_tokens_that_a_shift_brought_together_do_not_see_each_other() -> None:
                 apart = ((inside[:, None] - inside[None]).abs() >= window).any(-1)
                 assert torch.equal(found[number] == APART, apart)
                 number += 1
+
+
+@pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the fixtures of the official code are not here")
+def test_the_mask_of_windows_is_the_official_one() -> None:
+    state = Fixture(OFFICIAL).state()
+    config = load_adapter3d(state).config.encoder
+    ours = mask_of(config.grid, config.window, config.window // 2)
+    assert torch.equal(ours, state["encoder.blocks.0.attn_mask"])
 
 
 def test_a_click_enters_by_the_features_it_lies_on_and_its_first_place_is_the_slice() -> None:

@@ -89,6 +89,15 @@ def test_the_best_mask_comes_with_its_own_iou_and_meaning() -> None:
     assert best.semantic.flatten().tolist() == [1, 5]
 
 
+def test_a_vector_is_most_like_its_own_category() -> None:
+    """With orthonormal categories the index is recovered, whatever the vector's length."""
+    categories = torch.linalg.qr(torch.randn(18, 5, generator=torch.Generator().manual_seed(0)))[0]
+    semantic = torch.stack([7 * categories[:, 3], 0.01 * categories[:, 0], categories[:, 4]])[None]
+    found = Drawn(torch.zeros(1, 3, 1, 1), torch.zeros(1, 3), semantic).likeness(categories)
+    assert found.argmax(-1).tolist() == [[3, 0, 4]]
+    assert torch.allclose(found.amax(-1), torch.ones(1, 3), atol=1e-5)
+
+
 def test_a_frozen_encoder_learns_nothing_and_projection_and_decoder_do() -> None:
     net = _net()
     embedding = net.encode(torch.randn(1, 3, 64, 64)).detach()

@@ -1,5 +1,6 @@
 """SAM: the published sizes, the same answers as transformers' network from its own names, and what is refused."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -114,12 +115,27 @@ def test_prompts_are_columns_before_rows_and_boxes_end_in_their_last_pixel(their
         hand.given(Marks(marks.points, marks.labels, marks.boxes.repeat(2, 1, 1)), None)
 
 
+def test_every_pixel_of_a_scribble_is_a_click(theirs: SamModel) -> None:
+    """ScribblePrompt's SAM: at 128 pixels, whose middles lie in the network's square."""
+    net = load_sam(theirs.state_dict(), HEADS)
+    habits = dataclasses.replace(habits_of("scribbleprompt-sam", net), strokes=16)
+    scribbles = torch.zeros(2, 64, 64)
+    scribbles[0, 8:12, 20:28] = 1  # one row, two columns of four pixels each
+    scribbles[1, 40:44, 0:4] = 1
+    marks = Marks(torch.tensor([[3.0, 9.0]]), torch.tensor([0]), torch.zeros(0, 2, 2), scribbles)
+    given = ColourHand(net, habits).given(marks, None)
+    assert given.points is not None
+    assert given.labels is not None
+    assert given.points.tolist() == [[[9.0, 3.0], [21.5, 9.5], [25.5, 9.5], [1.5, 41.5]]]
+    assert given.labels.tolist() == [[0, 1, 1, 0]]
+
+
 def test_from_a_file_to_masks_of_a_scan(theirs: SamModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue, "USER_FOLDER", tmp_path)
     torch.save(theirs.state_dict(), tmp_path / "sam.pth")
     monkeypatch.setattr("ostensor.models.promptable.sam.weights.load_sam.__defaults__", (HEADS,))
     try:
-        for name in ("sam", "medsam"):
+        for name in ("sam", "medsam", "scribbleprompt-sam"):
             importing.import_weights(name, [tmp_path / "sam.pth"], accept_licence=True, folder=tmp_path)
             made = load_card(catalogue.card(name), Running())
             assert isinstance(made, Promptable)
@@ -131,7 +147,7 @@ def test_from_a_file_to_masks_of_a_scan(theirs: SamModel, tmp_path: Path, monkey
             assert found.array.shape == (31, 37, 3)
             assert not found.array[:, :, 0].any(), "nothing was pointed at there"
             again = made.decode(seen, [box], found.logits)
-            assert (again.iou != found.iou) == (name == "sam"), (
+            assert (again.iou != found.iou) == (name != "medsam"), (
                 "SAM goes on from its last answer, MedSAM was not taught to"
             )
             click = Prompt("point", at=(9, 9, 1))
