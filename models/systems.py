@@ -71,6 +71,7 @@ SYSTEMS: tuple[System, ...] = (
     System("SAM-UNet", 17, (), "promptable.samunet.weights", parity=(Against("Hhankyangg/sam-unet"),)),
     System("3DSAM-adapter", 19, ADAPTER3D, "promptable.adapter3d.weights", ("checkpoint",), "", (Against("med-air/3DSAM-adapter"),)),
     System("DD-SAM2", 20, (), "promptable.ddsam2.weights", parity=(Against("apple1986/DD-SAM2"),)),
+    System("FluoroSAM", 7, (), "promptable.fluorosam.weights", parity=(Against("arcadelab/fluorosam"),)),
     System("IMIS-Net", 8, IMISNET, "promptable.imisnet.weights", ("checkpoint",), "", (Against("uni-medical/IMIS-Bench"),)),
     System("seg2med", 26, SEG2MED, "synthesis.runtime"),
     System("PULASki", 31, (), "uncertainty.probunet", parity=(Against("soumickmj/PULASki", ("probunetv2",)),)),
