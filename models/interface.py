@@ -180,6 +180,59 @@ class Prompt:
             object.__setattr__(self, "digest", content)
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """The answer to prompts.
+
+    Attributes:
+        array: boolean on the scan's own grid; False in slices a 2-D network was not asked about.
+        logits: of the network, on a grid of its own; opaque, to be handed back as `previous`.
+        iou: how much the network thinks its mask overlaps the truth, 0 to 1; None where it tells none.
+        notes: what the asker should know, one sentence each.
+    """
+
+    array: BoolArray
+    logits: object = field(repr=False, compare=False)
+    iou: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Promptable(Protocol):
+    """A network that draws one structure from what a person points at: encode a scan once, decode as many prompts as you like.
+
+    Coordinates are voxel indices of the scan's own array, in its axis order (x y z of `Volume.array`, no turning, no spacing). Whole
+    numbers are the middles of voxels, so voxel i covers i - 0.5 to i + 0.5; a box's (first, last + 1) covers whole voxels. Where a
+    network was taught other conventions (column before row, corners of pixels, another grid), it changes them inside.
+
+    Attributes:
+        takes: kinds of prompts it understands; "-point" and the like mean that negative ones are understood, too.
+    """
+
+    card: Card
+    engine: str
+    takes: frozenset[str]
+
+    def encode(self, volume: Volume, *, progress: Progress, cancelled: Callable[[], bool]) -> Features:
+        """The expensive step, once per scan; what depends on where one points is looked at on first use and kept in the features.
+
+        Raises:
+            BadCall: the scan is not of the kind the network takes.
+            Cancelled: `cancelled` answered True.
+        """
+
+    def decode(self, features: Features, prompts: Sequence[Prompt], previous: object = None) -> Drawing:
+        """One mask of all prompts so far, in their order; the same prompts give the same mask.
+
+        Args:
+            prompts: all of them, not only the new ones.
+            previous: `logits` of the answer these prompts go on from; None to begin.
+
+        Raises:
+            BadCall: nothing was pointed at, a prompt lies outside the scan, or is of a kind the network does not take.
+        """
+
+
 @runtime_checkable
 class Clicks(Protocol):
     """A model that draws one structure from what a person points at."""

@@ -17,6 +17,13 @@ from .language.lsms.card import CARDS as LSMS
 from .language.sat.card import CARDS as SAT
 from .language.satmini.card import CARDS as SATMINI
 from .parity import Against
+from .promptable.adapter3d.card import CARDS as ADAPTER3D
+from .promptable.imisnet.card import CARDS as IMISNET
+from .promptable.sam.card import CARDS as SAM
+from .promptable.sam2.card import CARDS as SAM2
+from .promptable.sammed2d.card import CARDS as SAMMED2D
+from .promptable.sammed3d.card import CARDS as SAMMED3D
+from .promptable.scribbleprompt.card import CARDS as SCRIBBLEPROMPT
 from .synthesis.card import CARDS as SEG2MED
 
 
@@ -55,6 +62,17 @@ SYSTEMS: tuple[System, ...] = (
     System("FLanS", 2, FLANS, "language.flans.weights", ("checkpoint",), "clip", (Against("LongchaoDa/SegmentAsYouWish"),)),
     System("LSMS", 3, LSMS, "language.lsms.weights"),
     System("DuPLUS", 4, DUPLUS, "language.duplus.weights", ("checkpoint",), "clipmd", (Against("BioMedIA-MBZUAI/DuPLUS"),)),
+    System("ScribblePrompt", 14, SCRIBBLEPROMPT, "promptable.scribbleprompt.weights", ("checkpoint",), "",
+           (Against("halleewong/ScribblePrompt"),)),
+    System("SAM", 0, SAM, "promptable.sam.weights", ("checkpoint",)),
+    System("SAM 2.1", 0, SAM2, "promptable.sam2.weights", ("checkpoint",)),
+    System("SAM-Med2D", 15, SAMMED2D, "promptable.sammed2d.weights", ("checkpoint",), "", (Against("OpenGVLab/SAM-Med2D"),)),
+    System("SAM-Med3D", 16, SAMMED3D, "promptable.sammed3d.weights", ("checkpoint",), "", (Against("uni-medical/SAM-Med3D"),)),
+    System("SAM-UNet", 17, (), "promptable.samunet.weights", parity=(Against("Hhankyangg/sam-unet"),)),
+    System("3DSAM-adapter", 19, ADAPTER3D, "promptable.adapter3d.weights", ("checkpoint",), "", (Against("med-air/3DSAM-adapter"),)),
+    System("DD-SAM2", 20, (), "promptable.ddsam2.weights", parity=(Against("apple1986/DD-SAM2"),)),
+    System("FluoroSAM", 7, (), "promptable.fluorosam.weights", parity=(Against("arcadelab/fluorosam"),)),
+    System("IMIS-Net", 8, IMISNET, "promptable.imisnet.weights", ("checkpoint",), "", (Against("uni-medical/IMIS-Bench"),)),
     System("seg2med", 26, SEG2MED, "synthesis.runtime"),
     System("PULASki", 31, (), "uncertainty.probunet", parity=(Against("soumickmj/PULASki", ("probunetv2",)),)),
     System("external", 0, (), "external.predictor"),

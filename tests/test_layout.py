@@ -113,14 +113,16 @@ def test_tools_know_no_protocol() -> None:
     assert {file: names for file, names in wrong.items() if names} == {}
 
 
-def test_a_system_imports_no_other_system() -> None:
-    """Siblings meet in `blocks`, `text`, `inference` and, for referring ones, in `referring`."""
-    homes = [folder for folder in (ROOT / "models" / "language").iterdir() if folder.is_dir()]
-    systems = {folder.name for folder in homes if (folder / "card.py").exists()}
+@pytest.mark.parametrize(("family", "shared"), [("language", "card.py"), ("promptable", "__init__.py")])
+def test_a_system_imports_no_other_system(family: str, shared: str) -> None:
+    """Siblings meet in `blocks`, `text`, `inference`, for referring ones in `referring`, for promptable ones in the files beside them."""
+    homes = [folder for folder in (ROOT / "models" / family).iterdir() if folder.is_dir()]
+    systems = {folder.name for folder in homes if (folder / shared).exists()}
+    assert systems
     crossing = [
         (str(one), str(other))
         for one, other in arrows()
-        if one.parts[:2] == other.parts[:2] == ("models", "language")
+        if one.parts[:2] == other.parts[:2] == ("models", family)
         and one.parts[2] != other.parts[2]
         and other.parts[2] in systems
     ]

@@ -37,6 +37,8 @@ def _knows(card: Card) -> str:
     """Its structures with their Dice; names alone where nothing was measured here."""
     if card.open_text:
         return "any term"
+    if card.task == "refine":
+        return "what one points at"
     scores = (f"{name} {card.measured[name].dice:.2f}" if name in card.measured else name for name in card.claimed)
     known = ", ".join(scores)
     if card.task == "translate":

@@ -98,6 +98,15 @@ def shown_index(grid: Grid, index: int) -> int:
     return index if codes[axis] == "S" else grid.shape[axis] - 1 - index
 
 
+def shown_place(grid: Grid, at: Sequence[float]) -> tuple[float, float, float]:
+    """Where a voxel index (x y z) of the scan is among the displayed slices: slice, row, column."""
+    turned = []
+    for letter, opposite in ("SI", "PA", "LR"):
+        axis = next(n for n, code in enumerate(grid.axis_codes) if code in (letter, opposite))
+        turned.append(at[axis] if grid.axis_codes[axis] == letter else grid.shape[axis] - 1 - at[axis])
+    return turned[0], turned[1], turned[2]
+
+
 def frame_of(picture: Float) -> Frame:
     """The square around the body, which is the largest bright part; the whole picture when there is none."""
     rows, columns = picture.shape

@@ -37,9 +37,9 @@ def test_every_entry_keeps_the_contract(entry: Card) -> None:
     assert entry.licence
     assert entry.region
     assert entry.text_encoder
-    assert entry.task in ("segment", "refer", "synthesize", "translate")
+    assert entry.task in ("segment", "refer", "refine", "synthesize", "translate")
     assert entry.name == entry.name.lower().replace(" ", "-")
-    assert entry.open_text or entry.weights == "none" or entry.vocabulary or entry.task == "translate"
+    assert entry.open_text or entry.weights == "none" or entry.vocabulary or entry.task in ("refine", "translate")
     assert set(entry.measured) <= set(entry.vocabulary)
     if entry.weights == "bundled":
         stored = (WEIGHTS_FOLDER / entry.weights_file).read_bytes()

@@ -15,6 +15,7 @@ import numpy as np
 from ....imaging.errors import BadCall, OstensorError
 from ....imaging.volume import BoolArray, Volume
 from ...card import Card
+from ...inference.prompts import check_prompt
 from ...interface import Cancelled, Prompt
 from ..engine import Engine
 from ..refusals import refusal
@@ -92,7 +93,7 @@ class Client:
         if not prompts:
             raise BadCall("Nothing was pointed at. Give at least one point, box, scribble, lasso or mask.")
         for prompt in prompts:
-            check_prompt(prompt, volume)
+            check_prompt(prompt, volume.grid)
             self._check_kind(prompt)
         if float(np.ptp(volume.array)) == 0:
             raise BadCall("The scan holds one value only, so there is nothing to click at.")
@@ -220,25 +221,3 @@ class Client:
 
     def _forget(self) -> None:
         self._lease, self._key, self._sent, self._mask, self._can_undo, self._is_sure = "", "", [], None, False, True
-
-
-def check_prompt(prompt: Prompt, volume: Volume) -> None:
-    """Refuse a prompt that does not lie on the scan.
-
-    Raises:
-        BadCall: it does not.
-    """
-    shape = volume.grid.shape
-    if prompt.kind == "point":
-        if len(prompt.at) != 3 or any(not 0 <= one < edge for one, edge in zip(prompt.at, shape, strict=True)):
-            raise BadCall(f"The point {prompt.at} lies outside the scan of {shape} voxels. Indices start at 0.")
-    elif prompt.kind == "box":
-        fits = len(prompt.box) == 3 and all(
-            0 <= low < high <= edge for (low, high), edge in zip(prompt.box, shape, strict=True)
-        )
-        if not fits:
-            raise BadCall(
-                f"The box {prompt.box} lies outside the scan of {shape} voxels, or is empty. Give (first, last + 1) for each axis."
-            )
-    elif prompt.array is None or prompt.array.shape != shape or not prompt.array.any():
-        raise BadCall(f"A {prompt.kind} must be a mask on the scan's grid of {shape} voxels that is not empty.")

@@ -16,8 +16,9 @@ import torch
 from safetensors.torch import load_file
 
 from ....imaging.errors import BadCall
+from ...blocks.sam.sizes import decoder_config, encoder_config, within
 from ...card import Card
-from ...checkpoints import Tensors, full_precision, read_checkpoint
+from ...checkpoints import Tensors, fill, full_precision, read_checkpoint
 from ...interface import Running
 from ...parity import Fixture
 from ...text.sentences import SentenceEncoder
@@ -69,8 +70,12 @@ def flans_config(state: Mapping[str, torch.Tensor], like: FlansConfig = OFFICIAL
     """
     try:
         config = FlansConfig(
-            encoder=_encoder_config(state),
-            decoder=_decoder_config(state, like.decoder),
+            encoder=EncoderConfig(**vars(encoder_config(within(state, "image_encoder.")))),
+            decoder=DecoderConfig(
+                **vars(
+                    decoder_config(within(state, "mask_decoder."), within(state, "prompt_encoder."), like.decoder.heads)
+                )
+            ),
             tower=_tower_config(state, like.tower or TowerConfig()),
             text=state["prompt_encoder.text_encoder_head.weight"].shape[1],
             tokens=state[f"{_TOWER}text_model.embeddings.position_embedding.weight"].shape[0],
@@ -88,41 +93,6 @@ def flans_config(state: Mapping[str, torch.Tensor], like: FlansConfig = OFFICIAL
             "replace it. Give the authors' original file."
         )
     return config
-
-
-def _encoder_config(state: Mapping[str, torch.Tensor]) -> EncoderConfig:
-    width, _three, patch, _ = state["image_encoder.patch_embed.proj.weight"].shape
-    grid = state["image_encoder.pos_embed"].shape[1]
-    depth = sum(key.endswith("attn.qkv.weight") and key.startswith("image_encoder.") for key in state)
-    tables = [state[f"image_encoder.blocks.{n}.attn.rel_pos_h"].shape for n in range(depth)]
-    sides = [(rows + 1) // 2 for rows, _head in tables]
-    windows = [side for side in sides if side != grid]
-    return EncoderConfig(
-        size=grid * patch,
-        patch=patch,
-        width=width,
-        depth=depth,
-        heads=width // tables[0][1],
-        mlp_ratio=state["image_encoder.blocks.0.mlp.lin1.weight"].shape[0] / width,
-        global_blocks=tuple(n for n, side in enumerate(sides) if side == grid),
-        window=windows[0] if windows else grid,
-        out=state["image_encoder.neck.0.weight"].shape[0],
-    )
-
-
-def _decoder_config(state: Mapping[str, torch.Tensor], like: DecoderConfig) -> DecoderConfig:
-    layers = [
-        key for key in state if key.startswith("mask_decoder.transformer.layers.") and key.endswith("mlp.lin1.weight")
-    ]
-    return replace(
-        like,
-        width=state["mask_decoder.iou_token.weight"].shape[1],
-        depth=len(layers),
-        hidden=state["mask_decoder.transformer.layers.0.mlp.lin1.weight"].shape[0],
-        iou_hidden=state["mask_decoder.iou_prediction_head.layers.0.weight"].shape[0],
-        mask_channels=state["prompt_encoder.mask_downscaling.3.weight"].shape[0],
-        fine=(),
-    )
 
 
 def _tower_config(state: Mapping[str, torch.Tensor], like: TowerConfig) -> TowerConfig:
@@ -149,20 +119,7 @@ def load_flans(state: Mapping[str, torch.Tensor], like: FlansConfig = OFFICIAL) 
     config = flans_config(kept, like)
     with torch.device("meta"):
         net = Flans(config)
-    missing, extra = sorted(set(net.state_dict()) - set(kept)), sorted(set(kept) - set(net.state_dict()))
-    if missing or extra:
-        told = [
-            f"{len(keys)} {what} (first: {keys[0]})"
-            for what, keys in (("missing", missing), ("unexpected", extra))
-            if keys
-        ]
-        raise BadCall(f"The checkpoint does not fit: {', '.join(told)}. Give the authors' original file.")
-    try:
-        net.load_state_dict(kept, assign=True)
-    except RuntimeError as error:
-        raise BadCall(f"The checkpoint does not fit the network: {str(error).splitlines()[-1].strip()}") from None
-    net.requires_grad_(False)
-    return LoadedFlans(net.eval(), len(clean) - len(kept))
+    return LoadedFlans(fill(net, kept, "the authors' original file"), len(clean) - len(kept))
 
 
 def convert(card: Card, files: Sequence[Path]) -> Tensors:

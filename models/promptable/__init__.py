@@ -1,0 +1,1 @@
+"""Networks that draw what a person points at."""

@@ -1,0 +1,1 @@
+"""3DSAM-adapter."""

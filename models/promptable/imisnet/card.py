@@ -1,0 +1,32 @@
+"""Card of IMIS-Net. Torch-free."""
+
+from __future__ import annotations
+
+from ...card import Card
+
+CARDS = (
+    Card(
+        name="imis-net",
+        title="IMIS-Net: clicks, a box and a name in any slice, published weights brought by the user",
+        system="IMIS-Net",
+        paper="Cheng et al. 2025, Interactive Medical Image Segmentation: A Benchmark Dataset and Baseline, CVPR 2025, arXiv 2411.12814",
+        task="refine",
+        modalities=("ct", "mr", "pet", "us"),
+        dimensions=(2, 3),
+        memory_mb=8_000,
+        licence="not stated by the authors (the SAM code inside is Apache-2.0)",
+        purpose="research-only",
+        weights="user-file",
+        weights_file="IMISNet-B.pth",
+        fidelity="parity",
+        text_encoder="CLIP ViT-B/32, set aside when the file is imported",
+        intensity="percentile",
+        region=("head", "neck", "thorax", "abdomen", "pelvis", "limbs"),
+        deviations=(
+            "Slices are axial ones as displayed, three equal colours, CT in the window of soft tissue.",
+            "Names enter at the network (`ImisNet.decode`), not here: prompts that people draw have no words.",
+            "The categories' vectors, a pickle of four objects, are not read, so it does not say what it drew.",
+        ),
+        notes="Slices are stretched to a square by nearest, as it was taught.",
+    ),
+)

@@ -1,0 +1,31 @@
+"""Card of SAM-Med2D. Torch-free."""
+
+from __future__ import annotations
+
+from ...card import Card
+
+CARDS = (
+    Card(
+        name="sam-med2d",
+        title="SAM-Med2D: clicks and a box in any slice, published weights brought by the user",
+        system="SAM-Med2D",
+        paper="Cheng et al. 2023, SAM-Med2D, arXiv 2308.16184",
+        task="refine",
+        modalities=("ct", "mr", "pet", "us"),
+        dimensions=(2, 3),
+        memory_mb=3_000,
+        licence="Apache-2.0",
+        purpose="any",
+        weights="user-file",
+        weights_file="sam-med2d_b.pth",
+        fidelity="parity",
+        text_encoder="none; it is pointed at",
+        intensity="percentile",
+        region=("head", "neck", "thorax", "abdomen", "pelvis", "limbs"),
+        deviations=(
+            "Slices are axial ones as displayed, three equal colours, CT in the window of soft tissue.",
+            "Of three masks the one of the greatest guessed IoU is taken where a single click begins; later answers are single masks.",
+        ),
+        notes="Slices of 256 pixels and more are stretched to 256 by nearest, as it was taught. Its adapters weigh more than the SAM in it.",
+    ),
+)
