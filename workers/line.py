@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from ..imaging.errors import Unavailable
 from ..models.interface import Cancelled
@@ -21,13 +21,14 @@ BATCH_EVERY = 8  # while people wait, every so many turns are a batch's, so that
 
 
 @dataclass(frozen=True)
-class _Waiting:
+class Waiting:
     """A request in line.
 
     Attributes:
         lanes: workers that may take it, the best first.
         is_batch: nobody waits for it.
         is_at_home: the best of its lanes has what it needs already.
+        since: when it came.
     """
 
     owner: str
@@ -35,7 +36,7 @@ class _Waiting:
     lanes: tuple[int, ...] = (0,)
     is_batch: bool = False
     is_at_home: bool = False
-    since: float = field(default_factory=time.monotonic)
+    since: float = 0.0
 
 
 class Line:
@@ -44,12 +45,13 @@ class Line:
     Args:
         places: how many of one owner; more are refused.
         lanes: how many workers there are.
+        clock: seconds; a simulation has its own.
     """
 
-    def __init__(self, places: int, lanes: int = 1) -> None:
-        self.places, self.lanes = places, lanes
-        self._running: dict[int, _Waiting] = {}
-        self._waiting: list[_Waiting] = []
+    def __init__(self, places: int, lanes: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+        self.places, self.lanes, self.clock = places, lanes, clock
+        self._running: dict[int, Waiting] = {}
+        self._waiting: list[Waiting] = []
         self._turns: dict[str, int] = {}  # when each owner was last served, in turns
         self._number = 0
         self._since_batch = 0
@@ -110,43 +112,36 @@ class Line:
             Cancelled: `cancelled` was set while it waited.
             Unavailable: the owner has all its places taken, or the workers are shut down.
         """
-        mine = _Waiting(owner, request_id, tuple(lanes), is_batch, is_at_home)
+        mine = self.join(Waiting(owner, request_id, tuple(lanes), is_batch, is_at_home))
+        try:
+            yield self._await(mine, cancelled)
+        finally:
+            self.leave(mine)
+
+    def join(self, asked: Waiting) -> Waiting:
+        """Come into the line; what is answered stands for the request from then on.
+
+        Raises:
+            Unavailable: the owner has all its places taken, or the workers are shut down.
+        """
+        mine = replace(asked, since=self.clock())
         with self._changed:
             self._check_open()
-            taken = sum(one.owner == owner for one in (*self._waiting, *self._running.values()))
+            taken = sum(one.owner == mine.owner for one in (*self._waiting, *self._running.values()))
             if taken >= self.places:
                 HERE.add("ostensor_refusals_total", reason="queue")
                 raise Unavailable(f"{self.places} jobs are waiting already. Wait for one to end, then call again.")
             self._waiting.append(mine)
-        try:
-            yield self._await(mine, cancelled)
-        finally:
-            with self._changed:
-                self._running = {lane: one for lane, one in self._running.items() if one is not mine}
-                self._waiting = [one for one in self._waiting if one is not mine]
-                self._changed.notify_all()
+        return mine
 
-    def _await(self, mine: _Waiting, cancelled: threading.Event) -> int:
-        kind = "batch" if mine.is_batch else "people"
-        HERE.add("ostensor_queue_length", kind=kind)
-        try:
-            lane = self._lane_once_free(mine, cancelled)
-        finally:
-            HERE.add("ostensor_queue_length", -1, kind=kind)
-        HERE.observe("ostensor_queue_seconds", time.monotonic() - mine.since, kind=kind)
-        return lane
-
-    def _lane_once_free(self, mine: _Waiting, cancelled: threading.Event) -> int:
+    def take(self, mine: Waiting) -> int | None:
+        """The worker that is this request's from now on; None while it must wait."""
         with self._changed:
-            while True:
-                if cancelled.is_set():
-                    raise Cancelled
-                self._check_open()  # also when its turn has come: a line that is closed serves nobody more
-                lane = self._lane_of(mine)
-                if lane is not None:
-                    break
-                self._changed.wait(timeout=_POLL_S)
-            self._waiting.remove(mine)
+            self._check_open()  # also when its turn has come: a line that is closed serves nobody more
+            lane = self._lane_of(mine)
+            if lane is None:
+                return None
+            self._waiting = [one for one in self._waiting if one is not mine]
             self._running[lane] = mine
             self._number += 1
             self._since_batch = 0 if mine.is_batch else self._since_batch + 1
@@ -157,10 +152,37 @@ class Line:
             self._changed.notify_all()
             return lane
 
-    def _lane_of(self, mine: _Waiting) -> int | None:
+    def leave(self, mine: Waiting) -> None:
+        """It is answered, or waits no more."""
+        with self._changed:
+            self._running = {lane: one for lane, one in self._running.items() if one is not mine}
+            self._waiting = [one for one in self._waiting if one is not mine]
+            self._changed.notify_all()
+
+    def _await(self, mine: Waiting, cancelled: threading.Event) -> int:
+        kind = "batch" if mine.is_batch else "people"
+        HERE.add("ostensor_queue_length", kind=kind)
+        try:
+            lane = self._lane_once_free(mine, cancelled)
+        finally:
+            HERE.add("ostensor_queue_length", -1, kind=kind)
+        HERE.observe("ostensor_queue_seconds", self.clock() - mine.since, kind=kind)
+        return lane
+
+    def _lane_once_free(self, mine: Waiting, cancelled: threading.Event) -> int:
+        with self._changed:
+            while True:
+                if cancelled.is_set():
+                    raise Cancelled
+                lane = self.take(mine)
+                if lane is not None:
+                    return lane
+                self._changed.wait(timeout=_POLL_S)
+
+    def _lane_of(self, mine: Waiting) -> int | None:
         """The worker that is this request's now: those before it in line choose first."""
         free = set(range(self.lanes)) - set(self._running)
-        now = time.monotonic()
+        now = self.clock()
         for one in self._in_order():
             if not free:
                 return None
@@ -176,10 +198,10 @@ class Line:
         if self._closed:
             raise Unavailable("The worker is shut down. Start the server again.")
 
-    def _in_order(self) -> list[_Waiting]:
+    def _in_order(self) -> list[Waiting]:
         """As they will be served: people before batches, but for every `BATCH_EVERY`th turn; among equals, the owner who was
         served longest ago comes next, with its oldest request."""
-        turns, number, left, order = dict(self._turns), self._number, list(self._waiting), list[_Waiting]()
+        turns, number, left, order = dict(self._turns), self._number, list(self._waiting), list[Waiting]()
         since_batch = self._since_batch
         while left:
             batches, people = [one for one in left if one.is_batch], [one for one in left if not one.is_batch]

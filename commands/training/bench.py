@@ -22,7 +22,7 @@ def bench_segment(
     out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
 ) -> None:
     """Our path against MONAI's sliding window with the same network, trained first."""
-    from ...benchmarks.speed.segment import run
+    from ...benchmarks.against_monai.compare import run
 
     _show(lambda: run(rounds=rounds, weights=weights), out)
 
@@ -34,7 +34,7 @@ def bench_organ(
     out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
 ) -> None:
     """One organ of a head, found coarsely and drawn in its box, against the same network slid over the head by MONAI."""
-    from ...benchmarks.speed.segment import run_organ
+    from ...benchmarks.against_monai.compare import run_organ
 
     _show(lambda: run_organ(rounds=rounds, data=data), out)
 

@@ -10,9 +10,10 @@ import nibabel
 import numpy as np
 import pytest
 
+from ostensor.benchmarks.against_monai import compare, made_network
+from ostensor.benchmarks.against_monai.tasks import SHAPE, SPACING_MM, Task, body, head
 from ostensor.benchmarks.machine import described
-from ostensor.benchmarks.speed import encoders, made_network, segment, start, words
-from ostensor.benchmarks.speed.segment_tasks import SHAPE, SPACING_MM, Task, body, head
+from ostensor.benchmarks.speed import encoders, start, words
 from ostensor.imaging.errors import Unavailable
 
 
@@ -60,20 +61,20 @@ def _rows(times: list[float], dice: float = 0.9) -> list[dict[str, object]]:
 
 
 def test_the_table_holds_medians_and_the_smallest_ratio() -> None:
-    results = {(side, 1): _rows([30.0, 10.0, 20.0]) for side in segment.WINDOWS}
+    results = {(side, 1): _rows([30.0, 10.0, 20.0]) for side in compare.WINDOWS}
     results["monai-128-0.5-fp32", 1] = _rows([16.0, 17.0, 18.0])
     results["ours-bf16", 1] = _rows([1.0, 2.0, 9.0])
-    text = segment.table(results, [1])
+    text = compare.table(results, [1])
     assert "| MONAI, windows of 96, overlap 0.25, fp32 | 20.00 | 20.00 | 1.000 | 1000 | 0.9000 |" in text
     assert "| ours, bf16 | 8.5x (MONAI, windows of 128, overlap 0.5, fp32) | 8.5x" in text
     assert "60 GFLOP/s on one thread, 75% of a product" in text
 
 
 def test_masks_that_are_worse_are_not_the_same_work() -> None:
-    results = {(side, 1): _rows([20.0]) for side in segment.WINDOWS} | {("ours-fp32", 1): _rows([2.0], dice=0.89)}
-    assert "not the same work" in segment.table(results, [1])
+    results = {(side, 1): _rows([20.0]) for side in compare.WINDOWS} | {("ours-fp32", 1): _rows([2.0], dice=0.89)}
+    assert "not the same work" in compare.table(results, [1])
     results["ours-fp32", 1] = _rows([2.0], dice=0.899)
-    assert "not the same work" not in segment.table(results, [1])
+    assert "not the same work" not in compare.table(results, [1])
 
 
 def test_the_network_of_the_benchmark_learns_and_is_kept(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_the_network_of_the_benchmark_learns_and_is_kept(tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_one_round_of_each_benchmark_loses_no_dice() -> None:
-    text = segment.run(rounds=1)
+    text = compare.run(rounds=1)
     assert "not the same work" not in text
     ratios = [float(part) for part in re.findall(r"([0-9.]+)x", text)]
     assert len(ratios) >= 3

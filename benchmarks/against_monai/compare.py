@@ -45,7 +45,7 @@ def run(
         found,
         "",
         f"A U-Net of 5.7 million parameters at {SPACING_MM:g} mm, trained for {STEPS} steps on made bodies "
-        f"(benchmarks/speed/made_network.py, seed 0); {len(NAMES)} structures of another made body, 256 x 256 x 160 voxels; "
+        f"(benchmarks/against_monai/made_network.py, seed 0); {len(NAMES)} structures of another made body, 256 x 256 x 160 voxels; "
         f"{rounds} interleaved rounds in fresh processes, medians. {described()}.",
     ])  # fmt: skip
 
@@ -89,7 +89,7 @@ def _measured(task: str, given: str, rounds: int, report: Callable[[float, str],
 
 
 def _once(task: str, side: str, threads: int, given: str, folder: Path) -> dict[str, Any]:
-    words = [sys.executable, "-m", "ostensor.benchmarks.speed.segment_side", task, side, str(threads), given]
+    words = [sys.executable, "-m", "ostensor.benchmarks.against_monai.side", task, side, str(threads), given]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(
         [*words, str(folder / f"{side}.npz")], env=environment, capture_output=True, text=True, check=True

@@ -1,6 +1,6 @@
 """One side of `bench segment` or `bench organ` in a process of its own: prints one line of JSON.
 
-`python -m ostensor.benchmarks.speed.segment_side TASK SIDE THREADS GIVEN MASKS.npz`. TASK is `body` (GIVEN: weights of the
+`python -m ostensor.benchmarks.against_monai.side TASK SIDE THREADS GIVEN MASKS.npz`. TASK is `body` (GIVEN: weights of the
 made network) or `head` (GIVEN: folder of the data, or `-` for the template head). SIDE is `ours-bf16`, `ours-fp32` or
 `monai-ROI-OVERLAP-fp32|bf16`.
 """
@@ -29,7 +29,7 @@ from ...models.language.satmini.engine import build_engine
 from ...models.language.satmini.network import SatMini
 from ...models.text.encoders import known_vectors
 from ..machine import peak_mb
-from .segment_tasks import Task, body, head
+from .tasks import Task, body, head
 
 Masks = npt.NDArray[np.bool_]
 Steps = tuple[Callable[[], Any], Callable[[Any, list[str]], Masks]]

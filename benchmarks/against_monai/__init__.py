@@ -1,0 +1,1 @@
+"""Our path against MONAI's sliding window."""
