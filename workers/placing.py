@@ -33,6 +33,8 @@ class Places:
         self.devices = tuple(devices)
         self._held: OrderedDict[tuple[str, str], int] = OrderedDict()  # model and image -> lane
         self._models: list[set[str]] = [set() for _ in devices]
+        self._used = [0] * len(self.devices)  # when each last looked at something, in looks
+        self._looks = 0
 
     def place(self, model: str, image_key: str, memory_mb: int) -> Placed:
         """The workers for a request of this size.
@@ -53,13 +55,23 @@ class Places:
         )  # without a key nothing is kept to come back to
         if image_key:
             HERE.add("ostensor_cache_lookups_total", cache="home", outcome="hit" if home in fitting else "miss")
+        # Of equals the one used longest ago: were it always the first, new images would push out the features of others
+        # there while the rest stood idle (docs/scale.md).
         order = sorted(
-            fitting, key=lambda lane: (lane != home, model not in self._models[lane], self.devices[lane].name == "cpu")
+            fitting,
+            key=lambda lane: (
+                lane != home,
+                self.devices[lane].name == "cpu",
+                model not in self._models[lane] and bool(self._models[lane]),
+                self._used[lane],
+            ),
         )
         return Placed(tuple(order), home in fitting)
 
     def note(self, lane: int, model: str, image_key: str) -> None:
         """A worker has looked at an image with a model."""
+        self._looks += 1
+        self._used[lane] = self._looks
         if image_key:
             self._held[(model, image_key)] = lane
             self._held.move_to_end((model, image_key))
@@ -71,3 +83,4 @@ class Places:
         """A worker was started anew and holds nothing."""
         self._held = OrderedDict((key, where) for key, where in self._held.items() if where != lane)
         self._models[lane].clear()
+        self._used[lane] = 0

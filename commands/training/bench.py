@@ -39,6 +39,22 @@ def bench_organ(
     _show(lambda: run_organ(rounds=rounds, data=data), out)
 
 
+@bench.command("scale")
+def bench_scale(
+    users: Annotated[int, typer.Option(help="People.", min=1)] = 1000,
+    scans: Annotated[int, typer.Option(help="Of the whole day.", min=1)] = 10_000,
+    costs: Annotated[
+        Path | None, typer.Option(help="Costs measured before; measured and written here if not there.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the page here, too.")] = None,
+) -> None:
+    """What a day of many people takes: stage costs measured here, a simulated day before more or fewer workers."""
+    from ...benchmarks.scale.day import Day
+    from ...benchmarks.scale.page import run
+
+    _show(lambda: run(day=Day(users=users, scans=scans), costs=costs), out)
+
+
 @bench.command("start")
 def bench_start(
     rounds: Annotated[int, typer.Option(help="How often.", min=1)] = 5,

@@ -1,0 +1,23 @@
+"""Which worker a request is offered to first."""
+
+from ostensor.workers.devices import Device
+from ostensor.workers.placing import Places
+
+
+def test_new_images_are_spread_and_old_ones_go_home() -> None:
+    """With the first free worker always foremost, four images of two workers would end in one worker's cache."""
+    places = Places([Device("cuda:0", 8000), Device("cuda:1", 8000), Device("cpu", 8000)])
+    for image in ("a", "b", "c", "d"):
+        places.note(places.place("net", image, 100).lanes[0], "net", image)
+    homes = [places.place("net", image, 100).lanes[0] for image in ("a", "b", "c", "d")]
+    assert homes == [0, 1, 0, 1], "cards in turn; the processor only when they are taken"
+    assert places.place("net", "e", 100).lanes[-1] == 2
+
+
+def test_a_worker_that_has_the_model_comes_before_one_that_has_only_others() -> None:
+    places = Places([Device("cuda:0", 8000), Device("cuda:1", 8000)])
+    places.note(0, "net", "a")
+    places.note(1, "other", "a")
+    places.note(0, "net", "b")
+    assert places.place("net", "c", 100).lanes == (0, 1)
+    assert places.place("other", "c", 100).lanes == (1, 0)
