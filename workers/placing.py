@@ -61,8 +61,8 @@ class Places:
             fitting,
             key=lambda lane: (
                 lane != home,
+                model not in self._models[lane],
                 self.devices[lane].name == "cpu",
-                model not in self._models[lane] and bool(self._models[lane]),
                 self._used[lane],
             ),
         )

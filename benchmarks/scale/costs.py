@@ -88,11 +88,8 @@ def _one(desk: Desk, name: str) -> tuple[list[float], list[str]]:
     found = []
     asked: list[float] = []
     for structure in STRUCTURES:
-        took, answer = _timed(
-            lambda structure=structure: use(
-                desk, "segment", image_id=image.image_id, structures=[structure], wait_s=600
-            )
-        )
+        words = {"image_id": image.image_id, "structures": [structure], "wait_s": 600}
+        took, answer = _timed(partial(use, desk, "segment", **words))
         asked.append(took)
         found += [row.mask_id for row in answer.result.masks if row.mask_id]
     one = {"mask_ids": found[:1]}

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from ...imaging.errors import BadCall
 from ..blocks.sam.sam import Given
-from .flat import Marks, Sketch, resized
+from .flat import Marks, Sketch, resize_logits
 from .places import Placing
 
 MEAN = (123.675, 116.28, 103.53)  # of colours from 0 to 255. Source: facebookresearch/segment-anything, Apache-2.0
@@ -87,7 +87,7 @@ class ColourHand:
         else:
             mean, spread = (torch.tensor(one, device=picture.device).view(3, 1, 1) for one in (MEAN, SPREAD))
             colours = (255 * picture - mean) / spread
-        return Embedded(self._net.encode(placing.done(colours, nearest=self._habits.nearest)[None]))
+        return Embedded(self._net.encode(placing.lay(colours, nearest=self._habits.nearest)[None]))
 
     def draw(self, features: Embedded, marks: Marks, previous: torch.Tensor | None) -> Sketch:
         """The mask of these marks, or of three the one of the greatest guessed IoU."""
@@ -113,7 +113,11 @@ class ColourHand:
             low, high = marks.boxes[0] + torch.tensor([[0.5], [-0.5]])
             boxes = torch.cat([low.flip(0), high.flip(0)])[None].to(self.device)
         goes_on = previous is not None and "mask" in self.takes  # others were never taught to go on from an answer
-        mask = None if previous is None or not goes_on else resized(previous.to(self.device), 4 * self._habits.tokens)
+        mask = (
+            None
+            if previous is None or not goes_on
+            else resize_logits(previous.to(self.device), 4 * self._habits.tokens)
+        )
         if mask is not None and self._habits.feedback == "probabilities":
             mask = mask.sigmoid()
         points, labels = self._clicks(marks)

@@ -126,7 +126,7 @@ class FlatPredictor:
                 start = pages.start(number, placing)
                 found = self._hand.draw(seen, pages.marks(number, placing), before.get(number, start))
                 logits[number] = found.logits
-                shown[number] = placing.undone(found.logits).cpu().numpy() > 0
+                shown[number] = placing.lift(found.logits).cpu().numpy() > 0
                 sure += [found.iou] if found.iou is not None else []
         return Drawing(undisplayed(shown, features.grid), logits, float(np.mean(sure)) if sure else None)
 
@@ -173,9 +173,9 @@ class Pages:
         boxes = [np.stack([low[1:] - 0.5, high[1:] + 0.5]) for low, high in self._boxes if low[0] <= number <= high[0]]
         corners = torch.from_numpy(np.array(boxes, dtype=np.float32).reshape(-1, 2, 2))
         return Marks(
-            placing.moved(places),
+            placing.move(places),
             torch.tensor([label for _, label in points], dtype=torch.int64),
-            placing.moved(corners),
+            placing.move(corners),
             self._scribbles(number, placing),
         )
 
@@ -183,7 +183,7 @@ class Pages:
         """Logits (size size) of the newest mask to start from that has something on a slice."""
         for area, prompt in reversed(self._areas):
             if prompt.kind == "mask" and area[number].any():
-                return SURE * (2 * placing.done(torch.from_numpy(area[number]).float(), nearest=True) - 1)
+                return SURE * (2 * placing.lay(torch.from_numpy(area[number]).float(), nearest=True) - 1)
         return None
 
     def _scribbles(self, number: int, placing: Placing) -> torch.Tensor | None:
@@ -192,13 +192,13 @@ class Pages:
             return None
         both = torch.zeros(2, placing.size, placing.size)
         for area, positive in drawn:
-            one = placing.done(torch.from_numpy(area).float())
+            one = placing.lay(torch.from_numpy(area).float())
             row = 0 if positive else 1
             both[row] = torch.maximum(both[row], one)
         return both
 
 
-def resized(logits: torch.Tensor, side: int) -> torch.Tensor:
+def resize_logits(logits: torch.Tensor, side: int) -> torch.Tensor:
     """Logits (1 1 side side) of logits (n n)."""
     found = logits[None, None]
     if found.shape[-1] == side:

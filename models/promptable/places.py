@@ -24,12 +24,12 @@ class Placing:
     start: tuple[int, int]
     size: int
 
-    def moved(self, places: torch.Tensor) -> torch.Tensor:
+    def move(self, places: torch.Tensor) -> torch.Tensor:
         """Places (... 2) of the slice, rows and columns, in the square; whole numbers are the middles of pixels."""
         share = torch.tensor([new / old for new, old in zip(self.sides, self.shape, strict=True)])
         return (places + 0.5) * share + torch.tensor(self.start) - 0.5
 
-    def done(self, picture: torch.Tensor, *, nearest: bool = False) -> torch.Tensor:
+    def lay(self, picture: torch.Tensor, *, nearest: bool = False) -> torch.Tensor:
         """The square (... size size) with the slice (... rows columns) in it, smoothed where it shrinks."""
         lead, flat = picture.shape[:-2], picture.reshape(1, -1, *self.shape)
         if nearest:
@@ -40,7 +40,7 @@ class Placing:
         square[..., self._rows(), self._columns()] = fitted
         return square.reshape(*lead, self.size, self.size)
 
-    def undone(self, logits: torch.Tensor) -> torch.Tensor:
+    def lift(self, logits: torch.Tensor) -> torch.Tensor:
         """Logits (side side) of the square, of any side, on the slice (rows columns)."""
         whole = logits[None, None]
         if whole.shape[-1] != self.size:
@@ -55,20 +55,20 @@ class Placing:
         return slice(self.start[1], self.start[1] + self.sides[1])
 
 
-def stretched(shape: tuple[int, int], size: int) -> Placing:
+def stretch(shape: tuple[int, int], size: int) -> Placing:
     """Both axes fill the square; the ratio of the sides is lost."""
     return Placing(shape, (size, size), (0, 0), size)
 
 
-def fitted(shape: tuple[int, int], size: int) -> Placing:
+def fit_longest(shape: tuple[int, int], size: int) -> Placing:
     """The longer axis fills the square, the slice lies top left. Source: facebookresearch/segment-anything, ResizeLongestSide."""
     share = size / max(shape)
     rows, columns = (max(1, int(side * share + 0.5)) for side in shape)
     return Placing(shape, (rows, columns), (0, 0), size)
 
 
-def centred_or_stretched(shape: tuple[int, int], size: int) -> Placing:
+def centre_or_stretch(shape: tuple[int, int], size: int) -> Placing:
     """In the middle as it is where both sides are smaller than the square, else stretched. Source: OpenGVLab/SAM-Med2D, Apache-2.0."""
     if max(shape) >= size:
-        return stretched(shape, size)
+        return stretch(shape, size)
     return Placing(shape, shape, ((size - shape[0]) // 2, (size - shape[1]) // 2), size)

@@ -5,13 +5,14 @@ from ostensor.workers.placing import Places
 
 
 def test_new_images_are_spread_and_old_ones_go_home() -> None:
-    """With the first free worker always foremost, four images of two workers would end in one worker's cache."""
+    """With the first free worker always foremost, all images would end in one worker's cache while another stood idle."""
     places = Places([Device("cuda:0", 8000), Device("cuda:1", 8000), Device("cpu", 8000)])
-    for image in ("a", "b", "c", "d"):
+    places.note(0, "net", "a")
+    places.note(1, "net", "b")  # while the first was busy
+    for image in ("c", "d", "e", "f"):
         places.note(places.place("net", image, 100).lanes[0], "net", image)
-    homes = [places.place("net", image, 100).lanes[0] for image in ("a", "b", "c", "d")]
-    assert homes == [0, 1, 0, 1], "cards in turn; the processor only when they are taken"
-    assert places.place("net", "e", 100).lanes[-1] == 2
+    homes = [places.place("net", image, 100).lanes[0] for image in ("a", "b", "c", "d", "e", "f")]
+    assert homes == [0, 1, 0, 1, 0, 1]
 
 
 def test_a_worker_that_has_the_model_comes_before_one_that_has_only_others() -> None:

@@ -122,7 +122,7 @@ class Layers(nn.Module):
         return result
 
 
-def upscaling(config: DecoderConfig) -> nn.Sequential:
+def build_upscaling(config: DecoderConfig) -> nn.Sequential:
     """The map grows to four times its sides, with an eighth of the channels."""
     grow = nn.ConvTranspose2d if config.dims == 2 else nn.ConvTranspose3d
     width = config.width
@@ -166,7 +166,7 @@ class MaskDecoder(nn.Module):
         width = config.width
         self.transformer = TwoWay(config)
         self.iou_token, self.mask_tokens = nn.Embedding(1, width), nn.Embedding(MASKS, width)
-        self.output_upscaling = upscaling(config)
+        self.output_upscaling = build_upscaling(config)
         self.output_hypernetworks_mlps = nn.ModuleList(Layers(width, width, width, width // 8) for _ in range(MASKS))
         self.iou_prediction_head = Layers(width, config.iou_hidden, config.iou_hidden, MASKS)
 

@@ -12,7 +12,7 @@ from .sizes import State
 Way = Literal["bicubic", "bilinear"]
 
 
-def for_size(state: State, size: int, way: Way = "bicubic") -> dict[str, torch.Tensor]:
+def resize_tables(state: State, size: int, way: Way = "bicubic") -> dict[str, torch.Tensor]:
     """The image encoder's entries with its table of places and those of the blocks that attend globally made for `size` pixels per side.
 
     Args:

@@ -13,7 +13,7 @@ from torch import nn
 
 from .decoder import DecoderConfig, MaskDecoder
 from .prompts import PromptEncoder
-from .sizes import HEADS, State, decoder_config, encoder_config, within
+from .sizes import HEADS, State, read_decoder_config, read_encoder_config, select_part
 from .vit import EncoderConfig, ImageEncoder
 
 PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
@@ -75,11 +75,11 @@ class Sam(nn.Module):
         return found
 
 
-def configs_of(state: State, heads: int = HEADS) -> tuple[EncoderConfig, DecoderConfig]:
+def read_configs(state: State, heads: int = HEADS) -> tuple[EncoderConfig, DecoderConfig]:
     """Sizes of a SAM's weights.
 
     Raises:
         KeyError: one that tells a size is missing.
     """
-    encoder, prompts, decoder = (within(state, part) for part in PARTS)
-    return encoder_config(encoder), decoder_config(decoder, prompts, heads)
+    encoder, prompts, decoder = (select_part(state, part) for part in PARTS)
+    return read_encoder_config(encoder), read_decoder_config(decoder, prompts, heads)

@@ -14,17 +14,17 @@ State = Mapping[str, torch.Tensor]
 HEADS = 8  # of every published decoder; weights do not tell
 
 
-def within(state: State, prefix: str) -> dict[str, torch.Tensor]:
+def select_part(state: State, prefix: str) -> dict[str, torch.Tensor]:
     """The entries below a prefix, without it."""
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
-def count_of(state: State, pattern: str) -> int:
+def count_numbers(state: State, pattern: str) -> int:
     """How many different numbers the first group of a pattern finds among the keys."""
     return len({found[1] for key in state if (found := re.match(pattern, key))})
 
 
-def encoder_config(state: State) -> EncoderConfig:
+def read_encoder_config(state: State) -> EncoderConfig:
     """Of the image encoder's entries, without their prefix.
 
     Raises:
@@ -32,7 +32,7 @@ def encoder_config(state: State) -> EncoderConfig:
     """
     width, channels, patch, *rest = state["patch_embed.proj.weight"].shape
     dims, grid = 1 + len(rest), state["pos_embed"].shape[1]
-    depth = count_of(state, r"blocks\.(\d+)\.attn\.qkv\.weight")
+    depth = count_numbers(state, r"blocks\.(\d+)\.attn\.qkv\.weight")
     tables = [state[f"blocks.{n}.attn.rel_pos_{AXES[dims][0]}"].shape for n in range(depth)]
     sides = [(rows + 1) // 2 for rows, _head in tables]
     windows = [side for side in sides if side != grid]
@@ -51,7 +51,7 @@ def encoder_config(state: State) -> EncoderConfig:
     )
 
 
-def decoder_config(decoder: State, prompts: State, heads: int = HEADS) -> DecoderConfig:
+def read_decoder_config(decoder: State, prompts: State, heads: int = HEADS) -> DecoderConfig:
     """Of the mask decoder's and the prompt encoder's entries, without their prefixes; where a head of it is missing, SAM's size.
 
     Raises:
@@ -61,7 +61,7 @@ def decoder_config(decoder: State, prompts: State, heads: int = HEADS) -> Decode
     iou = decoder.get("iou_prediction_head.layers.0.weight")
     return DecoderConfig(
         width=prompts["no_mask_embed.weight"].shape[1],
-        depth=count_of(decoder, r"transformer\.layers\.(\d+)\.mlp\.lin1\.weight"),
+        depth=count_numbers(decoder, r"transformer\.layers\.(\d+)\.mlp\.lin1\.weight"),
         heads=heads,
         hidden=decoder["transformer.layers.0.mlp.lin1.weight"].shape[0],
         iou_hidden=usual.iou_hidden if iou is None else iou.shape[0],

@@ -132,7 +132,7 @@ class Attention(nn.Module):
         placed = q.unflatten(2, list(grid))
         total: torch.Tensor | None = None
         for axis, (letter, side) in enumerate(zip(self._axes, grid, strict=True)):
-            table = relative(getattr(self, f"rel_pos_{letter}"), side)
+            table = pick_relative(getattr(self, f"rel_pos_{letter}"), side)
             letters = "xyz"[: len(grid)]
             one = torch.einsum(f"bn{letters}c,{letters[axis]}kc->bn{letters}k", placed, table)
             if self._crossed:
@@ -146,7 +146,7 @@ class Attention(nn.Module):
         return self.lr * total if self._scaled else total
 
 
-def relative(table: torch.Tensor, side: int) -> torch.Tensor:
+def pick_relative(table: torch.Tensor, side: int) -> torch.Tensor:
     """Rows (side side c) of the table by signed distance, from -(side - 1) on; a table of another length is interpolated."""
     wanted = 2 * side - 1
     if len(table) != wanted:
@@ -166,7 +166,7 @@ def cut_in_windows(x: torch.Tensor, side: int) -> tuple[torch.Tensor, list[int]]
     return x.permute(order).reshape(-1, *[side] * dims, x.shape[-1]), counts
 
 
-def joined_windows(x: torch.Tensor, counts: Sequence[int], grid: Sequence[int]) -> torch.Tensor:
+def join_windows(x: torch.Tensor, counts: Sequence[int], grid: Sequence[int]) -> torch.Tensor:
     """The tokens (b ... c) that were cut, without what was filled up."""
     dims, side = len(counts), x.shape[1]
     x = x.reshape(-1, *counts, *[side] * dims, x.shape[-1])
@@ -198,7 +198,7 @@ class Block(nn.Module):
         attended = self.norm1(x)
         if self.window:
             windows, counts = cut_in_windows(attended, self.window)
-            attended = joined_windows(self.attn(windows), counts, x.shape[1:-1])
+            attended = join_windows(self.attn(windows), counts, x.shape[1:-1])
         else:
             attended = self.attn(attended)
         x = x + attended
@@ -221,7 +221,7 @@ class Patches(nn.Module):
         return tokens
 
 
-def neck(dims: int, width: int, out: int) -> nn.Sequential:
+def build_neck(dims: int, width: int, out: int) -> nn.Sequential:
     """From tokens to the embedding: two convolutions without bias, a norm after each."""
     conv = nn.Conv2d if dims == 2 else nn.Conv3d
     return nn.Sequential(
@@ -252,7 +252,7 @@ class ImageEncoder(nn.Module):
             Block(config, 0 if n in config.global_blocks else config.window, beside and beside())
             for n in range(config.depth)
         )
-        self.neck = neck(config.dims, config.width, config.out)
+        self.neck = build_neck(config.dims, config.width, config.out)
 
     def check(self, picture: torch.Tensor) -> None:
         """Refuse a picture of another size.

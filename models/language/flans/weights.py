@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from ....imaging.errors import BadCall
-from ...blocks.sam.sizes import decoder_config, encoder_config, within
+from ...blocks.sam.sizes import read_decoder_config, read_encoder_config, select_part
 from ...card import Card
 from ...checkpoints import Tensors, fill, full_precision, read_checkpoint
 from ...interface import Running
@@ -70,10 +70,12 @@ def flans_config(state: Mapping[str, torch.Tensor], like: FlansConfig = OFFICIAL
     """
     try:
         config = FlansConfig(
-            encoder=EncoderConfig(**vars(encoder_config(within(state, "image_encoder.")))),
+            encoder=EncoderConfig(**vars(read_encoder_config(select_part(state, "image_encoder.")))),
             decoder=DecoderConfig(
                 **vars(
-                    decoder_config(within(state, "mask_decoder."), within(state, "prompt_encoder."), like.decoder.heads)
+                    read_decoder_config(
+                        select_part(state, "mask_decoder."), select_part(state, "prompt_encoder."), like.decoder.heads
+                    )
                 )
             ),
             tower=_tower_config(state, like.tower or TowerConfig()),

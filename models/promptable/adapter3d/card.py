@@ -13,7 +13,7 @@ CARDS = (
         task="refine",
         modalities=("ct",),
         dimensions=(3,),
-        memory_mb=16_000,
+        memory_mb=7_500,
         licence="not stated by the authors (the SAM code inside is Apache-2.0)",
         purpose="research-only",
         weights="user-file",
@@ -27,6 +27,6 @@ CARDS = (
             "The view is centred on what was pointed at, at the scan's own voxel size.",
             "Clicks carry no label, as published; those that say what is not meant are refused.",
         ),
-        notes="One file for each tumour (kidney, pancreas, liver, colon). The released class for testing, in which depths start at 1, is the one here.",
+        notes="One file for each tumour (kidney, pancreas, liver, colon). One look takes minutes on a CPU. The released class for testing, in which depths start at 1, is the one here.",
     ),
 )

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...blocks.sam.vit import EPS, Attention, Mlp, Patches, cut_in_windows, joined_windows, neck
+from ...blocks.sam.vit import EPS, Attention, Mlp, Patches, build_neck, cut_in_windows, join_windows
 from ...blocks.sam.vit import EncoderConfig as FlatConfig
 
 AXES = "hwd"  # rows, columns, slices
@@ -83,7 +83,7 @@ class Block(nn.Module):
         self.attn = Attention(width, config.heads, [table] * len(AXES), AXES, scaled=True)
         self.mlp = Mlp(width, config.hidden, nn.GELU)
         self.adapter = Adapter(width, config.inner)
-        self.register_buffer("attn_mask", mask_of(config.grid, config.window, self.shift) if shifted else None)
+        self.register_buffer("attn_mask", mask_windows(config.grid, config.window, self.shift) if shifted else None)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Same shape (b h w d c)."""
@@ -91,13 +91,13 @@ class Block(nn.Module):
         read = torch.roll(self.norm1(x), [-self.shift] * 3, (1, 2, 3))
         windows, counts = cut_in_windows(read, self.window)
         mask = None if self.attn_mask is None else self.attn_mask.repeat(len(x), 1, 1)
-        read = joined_windows(self.attn(windows, mask), counts, x.shape[1:-1])
+        read = join_windows(self.attn(windows, mask), counts, x.shape[1:-1])
         x = x + torch.roll(read, [self.shift] * 3, (1, 2, 3))
         result: torch.Tensor = x + self.mlp(self.norm2(x))
         return result
 
 
-def mask_of(grid: int, window: int, shift: int) -> torch.Tensor:
+def mask_windows(grid: int, window: int, shift: int) -> torch.Tensor:
     """What is added to the attention of each window (windows n n): tokens from opposite ends of the cube do not see each other."""
     parts = torch.zeros(grid)
     parts[grid - window : grid - shift], parts[grid - shift :] = 1, 2
@@ -118,7 +118,7 @@ class Encoder(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, side, side, width))
         self.depth_embed = nn.Parameter(torch.ones(1, config.grid, width))
         self.blocks = nn.ModuleList(Block(config, table, shifted=n % 2 == 0) for n, table in enumerate(config.tables))
-        self.neck_3d = nn.ModuleList(neck(3, width, config.out) for _ in range(4))
+        self.neck_3d = nn.ModuleList(build_neck(3, width, config.out) for _ in range(4))
 
     def forward(self, crop: torch.Tensor) -> list[torch.Tensor]:
         """The features after each quarter of the blocks.
@@ -152,7 +152,7 @@ class Encoder(nn.Module):
         return plane[:, :, :, None] + self.depth_embed[:, None, None]
 
 
-def sizes_from(state: dict[str, torch.Tensor]) -> EncoderConfig:
+def read_sizes(state: dict[str, torch.Tensor]) -> EncoderConfig:
     """Sizes of the encoder's weights.
 
     Raises:
@@ -180,6 +180,6 @@ def _cube_root(count: int) -> int:
     return round(math.pow(count, 1 / 3))
 
 
-def stacked(parts: Sequence[torch.Tensor]) -> int:
+def count_bytes(parts: Sequence[torch.Tensor]) -> int:
     """Memory some tensors hold."""
     return sum(one.numel() * one.element_size() for one in parts)

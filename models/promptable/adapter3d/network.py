@@ -19,7 +19,7 @@ from torch import nn
 
 from ...blocks.sam.decoder import ShrunkAttention
 from ...blocks.sam.vit import Mlp
-from .encoder import Encoder, EncoderConfig, stacked
+from .encoder import Encoder, EncoderConfig, count_bytes
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Seen:
     @property
     def nbytes(self) -> int:
         """Memory it holds."""
-        return stacked([*self.features, self.picture])
+        return count_bytes([*self.features, self.picture])
 
 
 class Adapter3d(nn.Module):

@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import load_file
 
 from ....imaging.errors import BadCall
-from ...blocks.sam.sizes import HEADS, count_of, within
+from ...blocks.sam.sizes import HEADS, count_numbers, select_part
 from ...card import Card
 from ...checkpoints import Tensors, fill, read_parts
 from ...interface import Running
 from ...parity import Fixture
 from ..deep import DeepPredictor
-from .encoder import sizes_from
+from .encoder import read_sizes
 from .hand import AdapterHand
 from .network import Adapter3d, Adapter3dConfig
 
@@ -32,13 +32,13 @@ def load_adapter3d(state: Mapping[str, torch.Tensor], heads: int = HEADS) -> Ada
     Raises:
         BadCall: another network.
     """
-    prompts = within(state, "feature.")
+    prompts = select_part(state, "feature.")
     try:
         config = Adapter3dConfig(
-            encoder=sizes_from(within(state, "encoder.")),
+            encoder=read_sizes(select_part(state, "encoder.")),
             heads=heads,
             hidden=prompts["transformer.layers.0.mlp.lin1.weight"].shape[0],
-            depth=count_of(prompts, r"transformer\.layers\.(\d+)\."),
+            depth=count_numbers(prompts, r"transformer\.layers\.(\d+)\."),
             queries=prompts["transformer.layers.0.global_query"].shape[1],
             inner=state["decoder.cls.0.weight"].shape[0],
             classes=state["decoder.cls.3.weight"].shape[0],

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from ....imaging.errors import BadCall
-from ...blocks.sam.sizes import State, within
+from ...blocks.sam.sizes import State, select_part
 from ...checkpoints import Tensors, fill
 from ...parity import Fixture
 from .adapters import ChainedDilatedAdapter, DilatedAdapter
@@ -43,8 +43,8 @@ def load_adapter(state: State, rates: Sequence[int] | None = None) -> DilatedAda
 def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code: both kinds on the same tokens."""
     state, tokens = fixture.state(), fixture.inputs["tokens"]
-    plain = load_adapter(within(state, "dd."), fixture.sizes.get("dilation_rate"))
-    chained = load_adapter(within(state, "other."), fixture.sizes.get("other_dilation_rate"))
+    plain = load_adapter(select_part(state, "dd."), fixture.sizes.get("dilation_rate"))
+    chained = load_adapter(select_part(state, "other."), fixture.sizes.get("other_dilation_rate"))
     with torch.no_grad():
         pw1 = plain.pw1(tokens.movedim(-1, 1))
         return {"correction": plain(tokens), "correction_other_rate": chained(tokens), "pw1": pw1}

@@ -8,7 +8,7 @@ import torch
 
 from ....imaging.errors import BadCall
 from ...blocks.sam.sam import Given
-from ...blocks.sam.sizes import HEADS, State, decoder_config, within
+from ...blocks.sam.sizes import HEADS, State, read_decoder_config, select_part
 from ...checkpoints import Tensors, fill
 from ...parity import Fixture
 from .network import FluoroConfig, FluoroSam
@@ -30,14 +30,14 @@ def load_fluorosam(state: State, like: FluoroConfig | None = None, heads: int = 
         name = key.removeprefix("sam.").replace(".mask_output_hypernetworks_mlps.", ".output_hypernetworks_mlps.")
         if name.startswith(("prompt_encoder.", "mask_decoder.")):
             own[name] = value
-    prompts, decoder = within(own, "prompt_encoder."), within(own, "mask_decoder.")
+    prompts, decoder = select_part(own, "prompt_encoder."), select_part(own, "mask_decoder.")
     book = prompts.get("vq._codebook.embed")
     if book is None:
         raise BadCall(f"This is no FluoroSAM: it has no codebook. Give {FILE}.")
     try:
         config = replace(
             like or FluoroConfig(),
-            decoder=decoder_config(decoder, prompts, heads),
+            decoder=read_decoder_config(decoder, prompts, heads),
             text=prompts["clip_mlp.layers.0.weight"].shape[1],
             codes=book.shape[1],
         )

@@ -54,7 +54,7 @@ class SpectrumAdapter(nn.Module):
         return added
 
 
-def spectrum(picture: torch.Tensor) -> torch.Tensor:
+def compute_spectrum(picture: torch.Tensor) -> torch.Tensor:
     """How strong each frequency of the first colour is, lowest in the middle, from 0 to 1 in each picture (b 3 h w); the lowest dominates."""
     strength = torch.fft.fftshift(torch.fft.fft2(picture[:, :1]).abs(), dim=(-2, -1))
     low, high = strength.amin((-2, -1), keepdim=True), strength.amax((-2, -1), keepdim=True)
@@ -76,7 +76,7 @@ class SpectralEncoder(ImageEncoder):
 
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
         """The embedding."""
-        x, f = self.tokens(picture), self.tokens(spectrum(picture))
+        x, f = self.tokens(picture), self.tokens(compute_spectrum(picture))
         for block, adapter in zip(self.blocks, self.frequency, strict=True):
             f = adapter(f)
             x = block(x) + SHARE * f

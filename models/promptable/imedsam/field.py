@@ -50,7 +50,7 @@ class Answer:
     refined: torch.Tensor
 
 
-def fourier(places: torch.Tensor, share: float = 1.0) -> torch.Tensor:
+def encode_fourier(places: torch.Tensor, share: float = 1.0) -> torch.Tensor:
     """Codes (... 63) of places (... 2) from -1 to 1; of `share` below 1 only the first channels, the rest 0 (coarse to fine)."""
     three = torch.cat([places, torch.zeros_like(places[..., :1])], dim=-1)
     scales = 2 ** torch.linspace(0, FREQUENCIES, FREQUENCIES, device=places.device)

@@ -22,7 +22,7 @@ from ...blocks.sam.prompts import PromptEncoder
 from ...blocks.sam.sam import Given
 from ...blocks.sam.vit import EncoderConfig
 from .encoder import RANK, SpectralEncoder
-from .field import Answer, Field, FieldConfig, fourier
+from .field import Answer, Field, FieldConfig, encode_fourier
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class ImplicitSam(nn.Module):
         dense = prompts.dense(given.batch, side, given.mask)
         _, seen = attend(self.mask_decoder.transformer, own, embedding, prompts.pe_layer.of_grid(side), sparse, dense)
         upscaled = self.mask_decoder.output_upscaling(seen)
-        places = places_of(shape).to(upscaled)  # column, row
+        places = lay_out_places(shape).to(upscaled)  # column, row
         sampled = F.grid_sample(upscaled, places[None].expand(len(upscaled), -1, -1, -1), align_corners=False)
-        code = torch.cat([prompts.pe_layer((places + 1) / 2), fourier(places, share)], dim=-1)
+        code = torch.cat([prompts.pe_layer((places + 1) / 2), encode_fourier(places, share)], dim=-1)
         known = torch.cat([sampled.movedim(1, -1), code[None].expand(len(upscaled), -1, -1, -1)], dim=-1)
         answer: Answer = self.field(known.flatten(1, 2), legacy=legacy)
         return answer
@@ -89,7 +89,7 @@ class ImplicitSam(nn.Module):
         return logits
 
 
-def places_of(shape: tuple[int, int]) -> torch.Tensor:
+def lay_out_places(shape: tuple[int, int]) -> torch.Tensor:
     """Middles of pixels (rows columns 2) as column, row from -1 to 1."""
     rows, columns = ((torch.arange(n) + 0.5) * 2 / n - 1 for n in shape)
     y, x = torch.meshgrid(rows, columns, indexing="ij")

@@ -14,16 +14,16 @@ import torch
 from safetensors.torch import load_file
 
 from ....imaging.errors import BadCall
-from ...blocks.sam.resizing import for_size
+from ...blocks.sam.resizing import resize_tables
 from ...blocks.sam.sam import PARTS, Given
-from ...blocks.sam.sizes import HEADS, State, decoder_config, encoder_config, within
+from ...blocks.sam.sizes import HEADS, State, read_decoder_config, read_encoder_config, select_part
 from ...card import Card
 from ...checkpoints import Tensors, fill, read_checkpoint
 from ...interface import Running
 from ...parity import Fixture
 from ..colours import ColourHand, Habits
 from ..flat import FlatPredictor
-from ..places import stretched
+from ..places import stretch
 from .network import ImisConfig, ImisNet
 
 FILE = "the authors' IMISNet-B.pth"
@@ -33,7 +33,7 @@ _TIMM = "image_encoder.sam_encoder."
 _ASIDE = (f"{_TIMM}neck.", "text_model.", "image_encoder.pixel_", "pixel_")
 
 
-def renamed(state: State) -> dict[str, torch.Tensor]:
+def rename_weights(state: State) -> dict[str, torch.Tensor]:
     """Under SAM's own names, without CLIP and the neck that is not used."""
     found = {}
     for key, value in state.items():
@@ -51,20 +51,20 @@ def load_imisnet(state: State, size: int = SIZE, heads: int = HEADS) -> ImisNet:
     """The network with these weights, for pictures of `size` pixels per side.
 
     Args:
-        state: under the authors' names or those of `renamed`.
+        state: under the authors' names or those of `rename_weights`.
 
     Raises:
         BadCall: another network, a plain SAM among them.
     """
-    own = renamed(state)
-    encoder, prompts, decoder = (within(own, part) for part in PARTS)
+    own = rename_weights(state)
+    encoder, prompts, decoder = (select_part(own, part) for part in PARTS)
     if "semantic_tokens.weight" not in decoder:
         raise BadCall(f"This is no IMIS-Net: its decoder has no semantic tokens. Give {FILE}.")
     try:
-        encoder = for_size(encoder, size)
+        encoder = resize_tables(encoder, size)
         config = ImisConfig(
-            replace(encoder_config(encoder), eps=EPS),
-            decoder_config(decoder, prompts, heads),
+            replace(read_encoder_config(encoder), eps=EPS),
+            read_decoder_config(decoder, prompts, heads),
             own["text_out_dim.weight"].shape[1],
             _widths(decoder),
         )
@@ -113,7 +113,7 @@ def load(card: Card, path: Path, how: Running) -> FlatPredictor:
     net = load_imisnet(load_file(path)).to(how.device)
     size, tokens = net.config.encoder.size, net.config.encoder.grid
     takes = frozenset({"point", "-point", "box", "mask"})
-    habits = Habits(size, tokens, stretched, takes, nearest=True, masks="three")
+    habits = Habits(size, tokens, stretch, takes, nearest=True, masks="three")
     return FlatPredictor(ColourHand(PointedImis(net), habits, how.device), card)
 
 

@@ -35,7 +35,7 @@ _SHARED = "shared_image_embedding.positional_embedding"
 _CODE = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
 
 
-def original_names(state: State) -> dict[str, torch.Tensor]:
+def rename_as_original(state: State) -> dict[str, torch.Tensor]:
     """The same weights under the original names; a state that has them already is left as it is, without the colours' mean."""
     found = {key: value for key, value in state.items() if key not in ("pixel_mean", "pixel_std")}
     if not any(key.startswith("vision_encoder.") for key in found):

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from ....imaging.errors import BadCall
 from ...blocks.sam.decoder import DecoderConfig
-from ...blocks.sam.sam import Sam, configs_of
+from ...blocks.sam.sam import Sam, read_configs
 from ...blocks.sam.sizes import HEADS, State
 from ...blocks.sam.vit import EncoderConfig
 from ...card import Card
@@ -22,8 +22,8 @@ from ...checkpoints import Tensors, fill, read_checkpoint
 from ...interface import Running
 from ..colours import ColourHand, Habits
 from ..flat import FlatPredictor
-from ..places import fitted, stretched
-from .names import original_names
+from ..places import fit_longest, stretch
+from .names import rename_as_original
 
 FILE = "a SAM as its authors or transformers give it"
 # Source: facebookresearch/segment-anything, Apache-2.0.
@@ -40,7 +40,7 @@ def load_sam(state: State, heads: int = HEADS) -> Sam:
     Raises:
         BadCall: another network; a SAM with adapters, in three dimensions, or SAM 2 among them.
     """
-    own = original_names(state)
+    own = rename_as_original(state)
     for word, said in (
         (".Adapter.", "adapters: import it as 'sam-med2d'"),
         ("memory_encoder.", "a memory: import it as 'sam2'"),
@@ -51,7 +51,7 @@ def load_sam(state: State, heads: int = HEADS) -> Sam:
     if first is None or first.dim() != 4:
         raise BadCall(f"This is no SAM of pictures: it has no patches of one. Give {FILE}.")
     try:
-        encoder, decoder = configs_of(own, heads)
+        encoder, decoder = read_configs(own, heads)
     except KeyError as error:
         raise BadCall(f"This is no SAM checkpoint: {error} is missing. Give {FILE}.") from None
     with torch.device("meta"):
@@ -77,15 +77,15 @@ def convert(card: Card, files: Sequence[Path]) -> Tensors:
 def load(card: Card, path: Path, how: Running) -> FlatPredictor:
     """The network with the user's weights and its own habits."""
     net = load_sam(load_file(path)).to(how.device)
-    return FlatPredictor(ColourHand(net, habits_of(card.name, net), how.device), card)
+    return FlatPredictor(ColourHand(net, choose_habits(card.name, net), how.device), card)
 
 
-def habits_of(name: str, net: Sam) -> Habits:
+def choose_habits(name: str, net: Sam) -> Habits:
     """How the card's network was taught to be asked."""
     size, tokens = net.encoder.size, net.encoder.grid
     if name == "medsam":  # Source: bowang-lab/MedSAM, Apache-2.0: boxes only, pictures stretched and scaled from 0 to 1
-        return Habits(size, tokens, stretched, frozenset({"box"}), values="unit", masks="one")
+        return Habits(size, tokens, stretch, frozenset({"box"}), values="unit", masks="one")
     if name == "scribbleprompt-sam":  # Source: halleewong/ScribblePrompt, Apache-2.0
         takes = frozenset({"point", "-point", "box", "scribble", "-scribble", "mask"})
-        return Habits(size, tokens, stretched, takes, strokes=128, masks="three")
-    return Habits(size, tokens, fitted, frozenset({"point", "-point", "box", "mask"}))
+        return Habits(size, tokens, stretch, takes, strokes=128, masks="three")
+    return Habits(size, tokens, fit_longest, frozenset({"point", "-point", "box", "mask"}))

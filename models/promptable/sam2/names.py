@@ -51,7 +51,7 @@ _CODE = "prompt_encoder.shared_embedding.positional_embedding"
 _SHARED = "shared_image_embedding.positional_embedding"
 
 
-def transformers_names(state: State) -> dict[str, torch.Tensor]:
+def rename_as_transformers(state: State) -> dict[str, torch.Tensor]:
     """The same weights under transformers' names; a state that has them already is left as it is.
 
     Raises:
@@ -90,7 +90,7 @@ def _renamed(key: str) -> str:
     return f"{head[1]}{_MLP[int(head[2])]}.{head[3]}" if head else key
 
 
-def with_last_downsampling(state: State) -> dict[str, torch.Tensor]:
+def name_last_downsampling(state: State) -> dict[str, torch.Tensor]:
     """The memory encoder's last convolution, which has a size of one, under its own name."""
     prefix = "memory_encoder.mask_downsampler."
     found = {}

@@ -21,7 +21,7 @@ from ...inference.prompts import check_prompts
 from ...interface import Cancelled, Drawing, Features, Progress, Prompt
 from ..colours import MEAN, SPREAD
 from ..flat import FlatScan, Marks, Pages
-from ..places import Placing, stretched
+from ..places import Placing, stretch
 
 GONE = 2  # slices without the structure after which it is not followed further
 ONE = 1  # number of the one structure
@@ -37,7 +37,7 @@ class _Frames(Mapping[int, torch.Tensor]):
     def __getitem__(self, number: int) -> torch.Tensor:
         colours = torch.from_numpy(self._scan.pictures[number]).expand(3, -1, -1) * 255
         mean, spread = (torch.tensor(one).view(3, 1, 1) for one in (MEAN, SPREAD))
-        return self._placing.done((colours - mean) / spread)
+        return self._placing.lay((colours - mean) / spread)
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(len(self._scan.pictures)))
@@ -90,12 +90,12 @@ class StackPredictor:
                 logits = self._followed(features, pages, reverse=reverse) | logits
         shown = np.zeros(features.pictures.shape, np.bool_)
         for number, found in logits.items():
-            shown[number] = placing.undone(found).cpu().numpy() > 0
+            shown[number] = placing.lift(found).cpu().numpy() > 0
         return Drawing(undisplayed(_largest(shown) if self._largest else shown, features.grid), logits)
 
     def _placing(self, scan: FlatScan) -> Placing:
         _, rows, columns = scan.pictures.shape
-        return stretched((rows, columns), self.size)
+        return stretch((rows, columns), self.size)
 
     def _session(self, scan: FlatScan) -> Any:
         from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
@@ -134,7 +134,7 @@ class StackPredictor:
         placing = session.processed_frames._placing
         marks, start = pages.marks(number, placing), pages.start(number, placing)
         structure = session.obj_id_to_idx(ONE)
-        points, labels = prompts_of(marks)
+        points, labels = make_points(marks)
         if len(points):
             session.add_point_inputs(
                 structure, number, {"point_coords": points[None, None], "point_labels": labels[None, None]}
@@ -146,7 +146,7 @@ class StackPredictor:
         return logits
 
 
-def prompts_of(marks: Marks) -> tuple[torch.Tensor, torch.Tensor]:
+def make_points(marks: Marks) -> tuple[torch.Tensor, torch.Tensor]:
     """Points (n 2), column before row, with labels (n): a box is two points labelled 2 and 3, before the others.
 
     Raises:

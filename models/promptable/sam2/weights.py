@@ -14,11 +14,11 @@ from typing import Any
 from safetensors.torch import load_file
 
 from ....imaging.errors import BadCall
-from ...blocks.sam.sizes import State, count_of
+from ...blocks.sam.sizes import State, count_numbers
 from ...card import Card
 from ...checkpoints import Tensors, fill, read_checkpoint
 from ...interface import Running
-from .names import transformers_names, with_last_downsampling
+from .names import name_last_downsampling, rename_as_transformers
 from .stack import StackPredictor
 
 FILE = "a SAM 2.1 of Meta or a MedSAM2 as downloaded"
@@ -50,7 +50,7 @@ SIZES: dict[tuple[int, int], Size] = {  # by width of the first stage and number
 }
 
 
-def config_of(state: State, size: int, like: Size | None = None) -> Any:
+def make_config(state: State, size: int, like: Size | None = None) -> Any:
     """transformers' configuration of weights under its names, for pictures of `size` pixels per side.
 
     Raises:
@@ -62,7 +62,7 @@ def config_of(state: State, size: int, like: Size | None = None) -> Any:
         state["vision_encoder.backbone.patch_embed.projection.weight"].shape[0],
         state["vision_encoder.backbone.pos_embed"].shape,
     )
-    depth = count_of(state, r"vision_encoder\.backbone\.blocks\.(\d+)\.")
+    depth = count_numbers(state, r"vision_encoder\.backbone\.blocks\.(\d+)\.")
     like = like or SIZES.get((width, depth))
     if like is None:
         known = "; ".join(f"{a} wide with {b} blocks" for a, b in SIZES)
@@ -91,7 +91,7 @@ def config_of(state: State, size: int, like: Size | None = None) -> Any:
         prompt_encoder_config={"image_size": size},
         image_size=size,
         memory_attention_rope_feat_sizes=[size // 16, size // 16],
-        memory_attention_num_layers=count_of(state, r"memory_attention\.layers\.(\d+)\."),
+        memory_attention_num_layers=count_numbers(state, r"memory_attention\.layers\.(\d+)\."),
     )
 
 
@@ -107,13 +107,13 @@ def load_sam2(state: State, size: int = 1024, like: Size | None = None) -> Any:
     """
     from transformers import Sam2VideoModel
 
-    own = with_last_downsampling(transformers_names(state))
+    own = name_last_downsampling(rename_as_transformers(state))
     if "vision_encoder.backbone.pos_embed" not in own:
         raise BadCall(f"This is no SAM 2.1: it has no hierarchical encoder. Give {FILE}.")
     if "occlusion_spatial_embedding_parameter" not in own:
         raise BadCall(f"This is SAM 2.0, which knows no vector for what is hidden. Give {FILE}.")
     try:
-        config = config_of(own, size, like)
+        config = make_config(own, size, like)
     except KeyError as error:
         raise BadCall(f"This is no SAM 2.1 checkpoint: {error} is missing. Give {FILE}.") from None
     return fill(Sam2VideoModel(config), own, FILE)
@@ -125,15 +125,15 @@ def convert(card: Card, files: Sequence[Path]) -> Tensors:
     Raises:
         BadCall: it is something else.
     """
-    net = load_sam2(read_checkpoint(files[0]), size_of(card))
+    net = load_sam2(read_checkpoint(files[0]), choose_size(card))
     return {key: value.clone().contiguous() for key, value in net.state_dict().items()}
 
 
 def load(card: Card, path: Path, how: Running) -> StackPredictor:
     """The network with the user's weights."""
-    return StackPredictor(load_sam2(load_file(path), size_of(card)), card, how.device)
+    return StackPredictor(load_sam2(load_file(path), choose_size(card)), card, how.device)
 
 
-def size_of(card: Card) -> int:
+def choose_size(card: Card) -> int:
     """Pixels per side the card's network was taught at."""
     return MEDSAM2_SIZE if card.name == "medsam2" else 1024

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from ....imaging.errors import BadCall
-from ...blocks.sam.sam import Given, Sam, configs_of
+from ...blocks.sam.sam import Given, Sam, read_configs
 from ...blocks.sam.sizes import HEADS, State
 from ...card import Card
 from ...checkpoints import Tensors, fill, read_checkpoint
@@ -21,7 +21,7 @@ from ...interface import Running
 from ...parity import Fixture
 from ..colours import ColourHand, Habits
 from ..flat import FlatPredictor
-from ..places import centred_or_stretched
+from ..places import centre_or_stretch
 from .network import build
 
 FILE = "the authors' sam-med2d_b.pth"
@@ -40,7 +40,7 @@ def load_sammed2d(state: State, heads: int = HEADS) -> Sam:
             f"This is no SAM-Med2D: its blocks have no adapters. Give {FILE}, or import a plain SAM as 'sam'."
         )
     try:
-        encoder, decoder = configs_of(own, heads)
+        encoder, decoder = read_configs(own, heads)
     except KeyError as error:
         raise BadCall(f"This is no SAM-Med2D checkpoint: {error} is missing. Give {FILE}.") from None
     with torch.device("meta"):
@@ -60,14 +60,14 @@ def convert(card: Card, files: Sequence[Path]) -> Tensors:
 def load(card: Card, path: Path, how: Running) -> FlatPredictor:
     """The network with the user's weights."""
     net = load_sammed2d(load_file(path)).to(how.device)
-    return FlatPredictor(ColourHand(net, habits_of(net), how.device), card)
+    return FlatPredictor(ColourHand(net, choose_habits(net), how.device), card)
 
 
-def habits_of(net: Sam) -> Habits:
+def choose_habits(net: Sam) -> Habits:
     """Padded where both sides are smaller than its square, else stretched by nearest; the last mask comes back as probabilities."""
     takes = frozenset({"point", "-point", "box", "mask"})
     size, tokens = net.encoder.size, net.encoder.grid
-    return Habits(size, tokens, centred_or_stretched, takes, nearest=True, feedback="probabilities")
+    return Habits(size, tokens, centre_or_stretch, takes, nearest=True, feedback="probabilities")
 
 
 def reproduce(fixture: Fixture) -> Tensors:

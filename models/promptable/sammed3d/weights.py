@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from ....imaging.errors import BadCall
-from ...blocks.sam.sam import Given, Sam, configs_of
+from ...blocks.sam.sam import Given, Sam, read_configs
 from ...blocks.sam.sizes import HEADS, State
 from ...card import Card
 from ...checkpoints import Tensors, fill, read_checkpoint
@@ -41,7 +41,7 @@ def load_sammed3d(state: State, heads: int = HEADS, *, mode: Literal["released",
     if first is None or first.dim() != 5:
         raise BadCall(f"This is no SAM-Med3D: its patches are no cubes. Give {FILE}.")
     try:
-        encoder, decoder = configs_of(state, heads)
+        encoder, decoder = read_configs(state, heads)
     except KeyError as error:
         raise BadCall(f"This is no SAM-Med3D checkpoint: {error} is missing. Give {FILE}.") from None
     with torch.device("meta"):

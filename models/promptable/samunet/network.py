@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...blocks.sam.decoder import DecoderConfig, Layers, TwoWay, attend, upscaling
+from ...blocks.sam.decoder import DecoderConfig, Layers, TwoWay, attend, build_upscaling
 from ...blocks.sam.prompts import PromptEncoder
 from ...blocks.sam.sam import Given
 from ...blocks.sam.vit import ChannelNorm, EncoderConfig, ImageEncoder
@@ -137,7 +137,7 @@ class Reshaper(nn.Module):
         return tokens
 
 
-def bridge(inside: int, middle: int, outside: int) -> nn.Sequential:
+def build_bridge(inside: int, middle: int, outside: int) -> nn.Sequential:
     """A map grows to four times its sides; it ends without activation."""
     return nn.Sequential(
         nn.ConvTranspose2d(inside, middle, 2, stride=2),
@@ -153,7 +153,7 @@ class TokenDecoder(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         width, fine = config.width, config.width // 8
-        self.transformer, self.output_upscaling = TwoWay(config), upscaling(config)
+        self.transformer, self.output_upscaling = TwoWay(config), build_upscaling(config)
         self.med_token = nn.Embedding(1, width)
         self.hf_mlp = Layers(width, width, width, fine)
         self.embedding_maskfeature = nn.Sequential(
@@ -205,8 +205,10 @@ class SamUnet(nn.Module):
             Reshaper(channels, encoder.size // (4 * 2**n), encoder.width, encoder.grid)
             for n, channels in enumerate(config.resnet.widths)
         )
-        self.adapters_bridge = nn.ModuleList(bridge(encoder.width, width, width // 8) for _ in range(QUARTERS - 1))
-        self.embedding_encoder = bridge(width, width // 4, width // 8)
+        self.adapters_bridge = nn.ModuleList(
+            build_bridge(encoder.width, width, width // 8) for _ in range(QUARTERS - 1)
+        )
+        self.embedding_encoder = build_bridge(width, width // 4, width // 8)
 
     def encode(self, picture: torch.Tensor) -> Seen:
         """Of pictures (b 3 size size); the ResNet sees what pads them, too."""

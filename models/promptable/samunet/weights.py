@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from ....imaging.errors import BadCall
 from ...blocks.sam.sam import PARTS, Given
-from ...blocks.sam.sizes import HEADS, State, count_of, decoder_config, encoder_config, within
+from ...blocks.sam.sizes import HEADS, State, count_numbers, read_decoder_config, read_encoder_config, select_part
 from ...checkpoints import Tensors, fill
 from ...parity import Fixture
 from .network import ResNetConfig, SamUnet, SamUnetConfig
@@ -43,18 +43,18 @@ def load_samunet(state: State, heads: int = HEADS) -> SamUnet:
 
 
 def _config(state: State, heads: int) -> SamUnetConfig:
-    encoder, prompts, decoder = (within(state, part) for part in PARTS)
-    stages = [within(state, f"resnet.stage{n}.") for n in range(1, 5)]
+    encoder, prompts, decoder = (select_part(state, part) for part in PARTS)
+    stages = [select_part(state, f"resnet.stage{n}.") for n in range(1, 5)]
     resnet = ResNetConfig(
         stem=state["resnet.stage0.0.weight"].shape[0],
         planes=tuple(stage["0.conv1.weight"].shape[0] for stage in stages),
-        blocks=tuple(count_of(stage, r"(\d+)\.conv1\.weight") for stage in stages),
+        blocks=tuple(count_numbers(stage, r"(\d+)\.conv1\.weight") for stage in stages),
         bottleneck="0.conv3.weight" in stages[0],
     )
-    return SamUnetConfig(encoder_config(encoder), decoder_config(decoder, prompts, heads), resnet)
+    return SamUnetConfig(read_encoder_config(encoder), read_decoder_config(decoder, prompts, heads), resnet)
 
 
-def normalised(picture: torch.Tensor, size: int) -> torch.Tensor:
+def normalise(picture: torch.Tensor, size: int) -> torch.Tensor:
     """Colours (b 3 h w) in 0 to 255 as both branches take them, black below and to the right up to the square."""
     mean, spread = (torch.tensor(one).view(3, 1, 1).to(picture) for one in (MEAN, SPREAD))
     scaled = (picture - mean) / spread
@@ -65,7 +65,7 @@ def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code: boxes picture by picture, then points on the first."""
     net, given = load_samunet(fixture.state(), fixture.sizes.get("decoder_num_heads", HEADS)), fixture.inputs
     size = net.config.encoder.size
-    pictures = normalised(given["image"], size)
+    pictures = normalise(given["image"], size)
     with torch.no_grad():
         seen = [net.encode(one[None]) for one in pictures]
         logits = torch.stack([net.decode(one, Given(boxes=box)) for one, box in zip(seen, given["boxes"], strict=True)])

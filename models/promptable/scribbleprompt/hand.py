@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..flat import Marks, Sketch, resized
-from ..places import Placing, stretched
+from ..flat import Marks, Sketch, resize_logits
+from ..places import Placing, stretch
 from .network import Drawn, ScribbleUnet, channels_of
 
 
@@ -33,11 +33,11 @@ class ScribbleHand:
 
     def place(self, shape: tuple[int, int]) -> Placing:
         """Stretched, as the authors do."""
-        return stretched(shape, self.size)
+        return stretch(shape, self.size)
 
     def embed(self, picture: torch.Tensor, placing: Placing) -> Square:
         """The slice in the square, its values from 0 to 1."""
-        square = placing.done(picture)[None, None]
+        square = placing.lay(picture)[None, None]
         low, high = square.amin(), square.amax()
         return Square((square - low) / (high - low).clamp(min=1e-6))
 
@@ -49,6 +49,6 @@ class ScribbleHand:
             labels=marks.labels[None].to(self.device),
             boxes=(marks.boxes + 0.5).round().clamp(0, self.size)[None],
             scribbles=None if marks.scribbles is None else marks.scribbles[None].to(self.device),
-            previous=None if previous is None else resized(previous.to(self.device), self.size),
+            previous=None if previous is None else resize_logits(previous.to(self.device), self.size),
         )
         return Sketch(self._net(channels_of(features.picture, drawn))[0, 0])

@@ -10,7 +10,7 @@ from ostensor.imaging.volume import Grid, Volume
 from ostensor.models import catalogue
 from ostensor.models.interface import Cancelled, Drawing, Prompt, Promptable
 from ostensor.models.promptable.flat import FlatPredictor, Marks, Sketch
-from ostensor.models.promptable.places import Placing, centred_or_stretched, fitted, stretched
+from ostensor.models.promptable.places import Placing, centre_or_stretch, fit_longest, stretch
 
 SHAPE = (11, 13, 5)
 ORDERS = ["LPS", "RAS", "SAL", "PIR"]
@@ -136,10 +136,10 @@ def test_what_cannot_be_drawn_from_is_refused() -> None:
 @pytest.mark.parametrize(
     ("placing", "sides", "start"),
     [
-        (fitted((300, 500), 448), (269, 448), (0, 0)),
-        (stretched((300, 500), 256), (256, 256), (0, 0)),
-        (centred_or_stretched((200, 200), 256), (200, 200), (28, 28)),
-        (centred_or_stretched((300, 200), 256), (256, 256), (0, 0)),
+        (fit_longest((300, 500), 448), (269, 448), (0, 0)),
+        (stretch((300, 500), 256), (256, 256), (0, 0)),
+        (centre_or_stretch((200, 200), 256), (200, 200), (28, 28)),
+        (centre_or_stretch((300, 200), 256), (256, 256), (0, 0)),
     ],
 )
 def test_slices_lie_in_the_square_as_published(
@@ -149,14 +149,14 @@ def test_slices_lie_in_the_square_as_published(
     assert (placing.sides, placing.start) == (sides, start)
 
 
-@pytest.mark.parametrize("make", [fitted, stretched, centred_or_stretched])
+@pytest.mark.parametrize("make", [fit_longest, stretch, centre_or_stretch])
 def test_places_and_masks_go_there_and_back_within_a_pixel(make: object) -> None:
     """A blob's middle in the square is where its middle moved to, and its mask comes back."""
     placing = make((30, 50), 64)  # type: ignore[operator]  # one of three functions
     blob = torch.zeros(30, 50)
     blob[8:15, 20:33] = 1
-    square = placing.done(blob)
+    square = placing.lay(blob)
     at = (square[..., None] * torch.stack(torch.meshgrid(*[torch.arange(64.0)] * 2, indexing="ij"), -1)).sum((0, 1))
-    assert torch.allclose(at / square.sum(), placing.moved(torch.tensor([11.0, 26.0])), atol=0.5)
-    back = placing.undone(2 * square - 1) > 0
+    assert torch.allclose(at / square.sum(), placing.move(torch.tensor([11.0, 26.0])), atol=0.5)
+    back = placing.lift(2 * square - 1) > 0
     assert int((back != (blob > 0)).sum()) <= 20, "at most half of its edge"

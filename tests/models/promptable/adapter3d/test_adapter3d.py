@@ -13,7 +13,7 @@ from ostensor.models import catalogue, importing
 from ostensor.models.interface import Prompt, Running
 from ostensor.models.load import load_card
 from ostensor.models.parity import Fixture
-from ostensor.models.promptable.adapter3d.encoder import APART, EncoderConfig, mask_of
+from ostensor.models.promptable.adapter3d.encoder import APART, EncoderConfig, mask_windows
 from ostensor.models.promptable.adapter3d.hand import AdapterHand
 from ostensor.models.promptable.adapter3d.network import Adapter3d, Adapter3dConfig
 from ostensor.models.promptable.adapter3d.weights import load_adapter3d
@@ -48,7 +48,7 @@ def test_the_published_cube_is_128_voxels_of_32_tokens() -> None:
 def test_tokens_that_a_shift_brought_together_do_not_see_each_other() -> None:
     """By rolling the tokens' numbers: two see each other where they are neighbours within a window's reach without the wrap."""
     grid, window, shift = 6, 3, 1
-    found = mask_of(grid, window, shift)
+    found = mask_windows(grid, window, shift)
     places = torch.stack(torch.meshgrid(*[torch.arange(grid)] * 3, indexing="ij"), -1)
     rolled = torch.roll(places, [-shift] * 3, (0, 1, 2))
     number = 0
@@ -65,7 +65,7 @@ def test_tokens_that_a_shift_brought_together_do_not_see_each_other() -> None:
 def test_the_mask_of_windows_is_the_official_one() -> None:
     state = Fixture(OFFICIAL).state()
     config = load_adapter3d(state).config.encoder
-    ours = mask_of(config.grid, config.window, config.window // 2)
+    ours = mask_windows(config.grid, config.window, config.window // 2)
     assert torch.equal(ours, state["encoder.blocks.0.attn_mask"])
 
 

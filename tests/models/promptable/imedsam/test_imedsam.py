@@ -8,9 +8,9 @@ import torch
 from ostensor.models.blocks.sam.decoder import DecoderConfig
 from ostensor.models.blocks.sam.sam import Given
 from ostensor.models.blocks.sam.vit import EncoderConfig, ImageEncoder
-from ostensor.models.promptable.imedsam.encoder import SHARE, SpectralEncoder, spectrum
-from ostensor.models.promptable.imedsam.field import FOURIER, Field, FieldConfig, fourier
-from ostensor.models.promptable.imedsam.network import ImplicitConfig, ImplicitSam, places_of
+from ostensor.models.promptable.imedsam.encoder import SHARE, SpectralEncoder, compute_spectrum
+from ostensor.models.promptable.imedsam.field import FOURIER, Field, FieldConfig, encode_fourier
+from ostensor.models.promptable.imedsam.network import ImplicitConfig, ImplicitSam, lay_out_places
 
 ENCODER = EncoderConfig(48, 8, 24, 2, 3, 2.0, (1,), 3, 16)
 SMALL = ImplicitConfig(ENCODER, DecoderConfig(16, 2, 8, 20, 12, 8), FieldConfig(2, 16, (12, 8), (8, 8, 4), 6), 2)
@@ -44,7 +44,7 @@ def test_lora_starts_as_nothing_and_only_the_spectrum_is_added() -> None:
     plain.load_state_dict({key: value for key, value in state.items() if key in plain.state_dict()})
     picture = torch.randn(1, 3, 48, 48)
     with torch.no_grad():
-        x, f = plain.tokens(picture), plain.tokens(spectrum(picture))
+        x, f = plain.tokens(picture), plain.tokens(compute_spectrum(picture))
         for block, adapter in zip(plain.blocks, ours.frequency, strict=True):
             f = adapter(f)
             x = block(x) + SHARE * f
@@ -68,20 +68,20 @@ def test_the_gate_has_no_bounds() -> None:
 def test_a_moved_picture_has_the_same_spectrum() -> None:
     """Fourier's shift law, and the lowest frequency is the strongest and in the middle."""
     picture = torch.rand(1, 3, 12, 14)
-    found = spectrum(picture)
-    assert torch.allclose(found, spectrum(picture.roll((3, 5), (2, 3))), atol=1e-5)
+    found = compute_spectrum(picture)
+    assert torch.allclose(found, compute_spectrum(picture.roll((3, 5), (2, 3))), atol=1e-5)
     assert float(found[0, 0, 6, 7]) == 1
     assert torch.equal(found[:, 0], found[:, 2])
 
 
 def test_the_fourier_code_by_hand_and_coarse_to_fine() -> None:
-    code = fourier(torch.tensor([0.25, -0.5]))
+    code = encode_fourier(torch.tensor([0.25, -0.5]))
     assert code[:3].tolist() == [0.25, -0.5, 0.0]
     assert float(code[3]) == pytest.approx(math.sin(0.25), abs=1e-6)
     assert float(code[6]) == pytest.approx(math.cos(0.25), abs=1e-6)
     last = 2**10 * 0.25
     assert float(code[-6]) == pytest.approx(math.sin(last), abs=1e-4)
-    half = fourier(torch.tensor([0.25, -0.5]), 0.5)
+    half = encode_fourier(torch.tensor([0.25, -0.5]), 0.5)
     assert torch.equal(half[: 31 + 3], code[: 31 + 3])
     assert not half[31 + 3 :].any()
 
@@ -112,7 +112,7 @@ def test_a_mask_can_be_asked_at_any_size_and_places_agree() -> None:
         small = net.ask(embedding, BOX, (7, 5), legacy=True).rough.view(7, 5)
         large = net.ask(embedding, BOX, (21, 15), legacy=True).rough.view(21, 15)
     assert torch.allclose(small, large[1::3, 1::3], atol=1e-4)
-    assert places_of((2, 4))[0, 3].tolist() == [0.75, -0.5]
+    assert lay_out_places((2, 4))[0, 3].tolist() == [0.75, -0.5]
 
 
 def test_what_is_frozen_gets_no_gradient() -> None:

@@ -16,7 +16,7 @@ from ostensor.models.interface import Prompt, Promptable, Running
 from ostensor.models.load import load_card
 from ostensor.models.promptable.colours import ColourHand
 from ostensor.models.promptable.flat import Marks
-from ostensor.models.promptable.sam.weights import build, habits_of, load_sam
+from ostensor.models.promptable.sam.weights import build, choose_habits, load_sam
 
 HEADS = 4
 
@@ -104,7 +104,7 @@ def test_other_networks_are_refused(theirs: SamModel) -> None:
 
 def test_prompts_are_columns_before_rows_and_boxes_end_in_their_last_pixel(theirs: SamModel) -> None:
     net = load_sam(theirs.state_dict(), HEADS)
-    hand = ColourHand(net, habits_of("sam", net))
+    hand = ColourHand(net, choose_habits("sam", net))
     marks = Marks(torch.tensor([[3.0, 9.0]]), torch.tensor([1]), torch.tensor([[[4.5, 10.5], [20.5, 30.5]]]))
     given = hand.given(marks, torch.zeros(32, 32))
     assert given.points is not None
@@ -118,7 +118,7 @@ def test_prompts_are_columns_before_rows_and_boxes_end_in_their_last_pixel(their
 def test_every_pixel_of_a_scribble_is_a_click(theirs: SamModel) -> None:
     """ScribblePrompt's SAM: at 128 pixels, whose middles lie in the network's square."""
     net = load_sam(theirs.state_dict(), HEADS)
-    habits = dataclasses.replace(habits_of("scribbleprompt-sam", net), strokes=16)
+    habits = dataclasses.replace(choose_habits("scribbleprompt-sam", net), strokes=16)
     scribbles = torch.zeros(2, 64, 64)
     scribbles[0, 8:12, 20:28] = 1  # one row, two columns of four pixels each
     scribbles[1, 40:44, 0:4] = 1

@@ -13,9 +13,9 @@ from ostensor.models import catalogue
 from ostensor.models.interface import Prompt, Promptable
 from ostensor.models.promptable.ddsam2.hooks import attach
 from ostensor.models.promptable.flat import Marks
-from ostensor.models.promptable.sam2.names import transformers_names, with_last_downsampling
-from ostensor.models.promptable.sam2.stack import StackPredictor, prompts_of
-from ostensor.models.promptable.sam2.weights import SIZES, Size, config_of, load_sam2
+from ostensor.models.promptable.sam2.names import name_last_downsampling, rename_as_transformers
+from ostensor.models.promptable.sam2.stack import StackPredictor, make_points
+from ostensor.models.promptable.sam2.weights import SIZES, Size, load_sam2, make_config
 
 LIKE = Size((1, 1, 2, 1), 1, (4, 2, 4, 2), (3,))
 SIDE = 64
@@ -110,7 +110,7 @@ def _small() -> torch.nn.Module:
         "vision_encoder.neck.convs.0.weight": torch.zeros(256, 64, 1, 1),
         "memory_attention.layers.0.x": torch.zeros(1),
     }
-    net = Sam2VideoModel(config_of(state, SIDE, LIKE))
+    net = Sam2VideoModel(make_config(state, SIDE, LIKE))
     for value in net.parameters():
         torch.nn.init.normal_(value, std=0.05)
     torch.nn.init.constant_(net.mask_decoder.pred_obj_score_head.proj_out.bias, 9.0)  # the structure is in every slice
@@ -124,7 +124,7 @@ def net() -> torch.nn.Module:
 
 
 def test_metas_names_are_transformers_names(net: torch.nn.Module) -> None:
-    renamed = with_last_downsampling(transformers_names(dict(_published(net))))
+    renamed = name_last_downsampling(rename_as_transformers(dict(_published(net))))
     wanted = net.state_dict()
     assert set(renamed) == set(wanted)
     assert all(torch.equal(value, wanted[key]) for key, value in renamed.items())
@@ -145,7 +145,7 @@ def test_the_published_sizes(size: tuple[int, int], millions: float) -> None:
         **{f"memory_attention.layers.{n}.x": torch.zeros(1) for n in range(4)},
     }
     with torch.device("meta"):
-        made = Sam2VideoModel(config_of(state, 1024))
+        made = Sam2VideoModel(make_config(state, 1024))
     assert sum(value.numel() for value in made.parameters()) / 1e6 == pytest.approx(millions, abs=0.15)
 
 
@@ -166,11 +166,11 @@ def test_other_networks_are_refused(net: torch.nn.Module) -> None:
 
 def test_a_box_is_two_points_before_the_others() -> None:
     marks = Marks(torch.tensor([[3.0, 9.0]]), torch.tensor([0]), torch.tensor([[[4.5, 10.5], [20.5, 30.5]]]))
-    points, labels = prompts_of(marks)
+    points, labels = make_points(marks)
     assert points.tolist() == [[11.0, 5.0], [31.0, 21.0], [9.5, 3.5]]
     assert labels.tolist() == [2, 3, 0]
     with pytest.raises(BadCall, match="one box for each slice"):
-        prompts_of(Marks(marks.points, marks.labels, marks.boxes.repeat(2, 1, 1)))
+        make_points(Marks(marks.points, marks.labels, marks.boxes.repeat(2, 1, 1)))
 
 
 def test_what_is_drawn_in_a_slice_is_followed_through_the_others(net: torch.nn.Module) -> None:

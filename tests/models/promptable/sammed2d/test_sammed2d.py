@@ -10,7 +10,7 @@ from ostensor.models.blocks.sam.vit import EncoderConfig
 from ostensor.models.promptable.colours import ColourHand
 from ostensor.models.promptable.flat import Marks
 from ostensor.models.promptable.sammed2d.network import build
-from ostensor.models.promptable.sammed2d.weights import habits_of, load_sammed2d
+from ostensor.models.promptable.sammed2d.weights import choose_habits, load_sammed2d
 
 ENCODER = EncoderConfig(64, 16, 24, 2, 3, 2.0, (1,), 3, 16)
 DECODER = DecoderConfig(16, 2, 8, 20, 12, 8)
@@ -49,7 +49,7 @@ def test_the_published_adapters_weigh_more_than_the_sam_they_sit_in() -> None:
 
 def test_the_last_answer_comes_back_as_probabilities_at_four_times_the_tokens() -> None:
     net = _net()
-    hand = ColourHand(net, habits_of(net))
+    hand = ColourHand(net, choose_habits(net))
     marks = Marks(torch.zeros(1, 2), torch.ones(1, dtype=torch.int64), torch.zeros(0, 2, 2))
     given = hand.given(marks, torch.full((64, 64), -2.0))
     assert given.mask is not None

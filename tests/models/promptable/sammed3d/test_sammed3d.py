@@ -13,7 +13,7 @@ from ostensor.models import catalogue
 from ostensor.models.blocks.sam.decoder import DecoderConfig
 from ostensor.models.blocks.sam.prompts import PositionCode
 from ostensor.models.blocks.sam.sam import Given, Sam
-from ostensor.models.blocks.sam.vit import Attention, EncoderConfig, cut_in_windows, joined_windows
+from ostensor.models.blocks.sam.vit import Attention, EncoderConfig, cut_in_windows, join_windows
 from ostensor.models.checkpoints import read_checkpoint
 from ostensor.models.interface import Prompt
 from ostensor.models.promptable.deep import DeepMarks, DeepPredictor
@@ -66,7 +66,7 @@ def test_windows_are_the_slices_they_stand_for(grid: tuple[int, ...]) -> None:
         for at in np.ndindex(*counts):
             assert torch.equal(windows[number], full[(row, *(slice(3 * n, 3 * n + 3) for n in at))])
             number += 1
-    assert torch.equal(joined_windows(windows, counts, grid), x)
+    assert torch.equal(join_windows(windows, counts, grid), x)
 
 
 @pytest.mark.parametrize("crossed", [False, True])

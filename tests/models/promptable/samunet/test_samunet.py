@@ -10,7 +10,7 @@ from ostensor.models.blocks.sam.decoder import DecoderConfig
 from ostensor.models.blocks.sam.sam import Given
 from ostensor.models.blocks.sam.vit import EncoderConfig
 from ostensor.models.promptable.samunet.network import ResNetConfig, SamUnet, SamUnetConfig
-from ostensor.models.promptable.samunet.weights import load_samunet, normalised
+from ostensor.models.promptable.samunet.weights import load_samunet, normalise
 
 SMALL = SamUnetConfig(
     EncoderConfig(64, 8, 24, 4, 3, 2.0, (3,), 3, 16),
@@ -86,7 +86,7 @@ def test_every_level_of_the_branch_enters() -> None:
 
 
 def test_padding_is_black_after_normalising() -> None:
-    found = normalised(torch.full((1, 3, 5, 7), 123.675), 8)
+    found = normalise(torch.full((1, 3, 5, 7), 123.675), 8)
     assert found.shape == (1, 3, 8, 8)
     assert float(found[0, 0, :5, :7].abs().max()) == 0
     assert float(found[:, :, 5:].abs().max() + found[:, :, :, 7:].abs().max()) == 0
