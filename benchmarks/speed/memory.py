@@ -14,8 +14,8 @@ from ...imaging.phantoms import torso_ct
 from ...imaging.volume import Grid
 from ...models import catalogue
 from ...models.card import Card
-from ...models.inference.memory import request_mb
 from ...models.interface import Pointing
+from ...models.memory import request_mb
 from ...workers.local import LocalWorkers
 from ...workers.protocol import ReferRequest, SegmentRequest, WorkerOptions
 from ..machine import described

@@ -9,7 +9,7 @@ import pytest
 
 from ostensor.imaging.volume import Grid
 from ostensor.models.catalogue import card
-from ostensor.models.inference.memory import request_mb
+from ostensor.models.memory import request_mb
 
 _MEASURE = """
 import sys

@@ -8,8 +8,8 @@ from ... import __version__
 from ...imaging.region import largest_parts
 from ...imaging.volume import BoolArray, Grid, Mask
 from ...models.card import Card
-from ...models.inference.memory import request_mb
 from ...models.interface import Pointing
+from ...models.memory import request_mb
 from ...retrieval.descriptions.description import Description
 from ...workers.protocol import ReferRequest
 from ..desk.results import Provenance, Verdict

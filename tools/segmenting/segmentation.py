@@ -14,7 +14,7 @@ from ...imaging.volume import Mask, Volume
 from ...models import catalogue
 from ...models.card import Card
 from ...models.inference.calibration import METHOD, Calibration, calibration_of
-from ...models.inference.memory import request_mb
+from ...models.memory import request_mb
 from ...retrieval.anatomy.structures import StructureTable
 from ...workers.local import Segmented, SegmentedMask
 from ...workers.protocol import SegmentRequest

@@ -24,7 +24,7 @@ def _bundled(name: str, *, weights_of: str = "", **facts: Any) -> Card:
     )
 
 
-# memory_mb: interpreter, torch and the network of a process that has not seen an image; models/inference/memory.py adds the image.
+# memory_mb: interpreter, torch and the network of a process that has not seen an image; models/memory.py adds the image.
 CARDS: tuple[Card, ...] = (
     _bundled(
         "sat-mini-hippocampus",

@@ -11,11 +11,11 @@ import math
 
 import numpy as np
 
-from ...imaging.geometry import reorient_array
-from ...imaging.volume import Grid
-from ..card import Card
-from .preprocess import Preparation, working_grid
-from .windows import MAX_TILE_VOXELS
+from ..imaging.geometry import reorient_array
+from ..imaging.volume import Grid
+from .card import Card
+from .inference.preprocess import Preparation, working_grid
+from .inference.windows import MAX_TILE_VOXELS
 
 SCAN_BYTES = 8  # of a voxel of the scan: a copy in float32, and the same in the normal order or resampled
 PLAIN_BYTES = 90  # of a voxel of the scan where nothing is known of the network: features, copies and masks, rounded up
