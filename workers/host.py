@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ..imaging.errors import BadCall, Failed, Unavailable
+from ..imaging.volume import Grid
 from ..models.inference.views import VIEWS, seen_as
 from ..models.interface import Cancelled, Decoded, Features, Looks, Predictor, Refers
 from ..models.synthesis.jobs import CLASSICAL
@@ -77,7 +78,7 @@ class Host:
         self.ways = ways_of(options.device)
         self.first_ways: dict[str, tuple[int, int]] = {}  # model -> voxels from which this way is the first to try
         self.features: OrderedDict[tuple[str, str, str], Features] = OrderedDict()
-        self.networks: dict[str, Any] = {}
+        self.networks: dict[tuple[str, str], Any] = {}
         module, _, function = options.factory.partition(":")
         self.load: Callable[..., Predictor] = getattr(importlib.import_module(module), function)
 
@@ -114,9 +115,12 @@ class Host:
     def _answered(self, request: SegmentRequest | SynthesisRequest) -> SegmentReply | SynthesisReply | Refused:
         try:
             if isinstance(request, SynthesisRequest):
+                job = request.job
                 with stage("network"):
-                    return self._synthesize(request)
-            return self._segment_somehow(request)
+                    return self._somehow(
+                        request, job.engine, job.grid, lambda way: self._synthesize(request, way), in_half=False
+                    )
+            return self._somehow(request, request.model, request.grid, lambda way: self._segment(request, way))
         except Cancelled:
             return Refused(request.request_id, "cancelled", "The job was cancelled.")
         except (BadCall, Unavailable, Failed) as error:
@@ -138,20 +142,34 @@ class Host:
         finally:
             self.called_off.discard(request.request_id)
 
-    def _segment_somehow(self, request: SegmentRequest) -> SegmentReply:
-        """As asked, or by the first way for which there is enough memory; the answer's engine says which."""
-        voxels = math.prod(request.grid.shape)
-        least, first = self.first_ways.get(request.model, (0, 0))
+    def _somehow(
+        self,
+        request: SegmentRequest | SynthesisRequest,
+        model: str,
+        grid: Grid,
+        attempt: Callable[[Way], SegmentReply | SynthesisReply],
+        *,
+        in_half: bool = True,
+    ) -> SegmentReply | SynthesisReply:
+        """As asked, or by the first way for which there is enough memory.
+
+        Args:
+            in_half: the model can be run in half precision.
+        """
+        voxels = math.prod(grid.shape)
+        least, first = self.first_ways.get(model, (0, 0))
         for number, way in enumerate(self.ways[first if voxels >= least else 0 :], first if voxels >= least else 0):
+            if way.precision == "bf16" and not in_half:
+                continue
             if way.notice:
                 self._make_room()
                 self._tell(request, 0.02, way.notice)
                 log.warning("request %s: %s", request.request_id, way.notice)
             try:
-                answer = self._segment(request, way)
+                answer = attempt(way)
                 note(fallback=way.word)
                 if number > 1:  # what is as large will not fit otherwise either
-                    self.first_ways[request.model] = (voxels, number)
+                    self.first_ways[model] = (voxels, number)
                 return answer
             except Exception as error:
                 if not is_out_of_memory(error) or way is self.ways[-1]:
@@ -197,7 +215,7 @@ class Host:
             seconds=time.process_time() - started,
         )
 
-    def _synthesize(self, request: SynthesisRequest) -> SynthesisReply:
+    def _synthesize(self, request: SynthesisRequest, way: Way) -> SynthesisReply:
         started = time.process_time()
 
         def tell(share: float, message: str) -> None:
@@ -220,6 +238,7 @@ class Host:
                 progress=tell,
                 cancelled=is_off,
                 loaded=self.networks,
+                device=way.device,
             )
         self._stop_if_called_off(request)
         array = synthesized.array
@@ -231,7 +250,9 @@ class Host:
             dtype=array.dtype.str,
             shape=(x, y, z),
             by_prior=synthesized.by_prior,
-            notes=synthesized.notes,
+            notes=(*synthesized.notes, f"{way.notice[:1].upper()}{way.notice[1:]}.")
+            if way.notice
+            else synthesized.notes,
             weights_sha256=synthesized.weights_sha256,
             seconds=time.process_time() - started,
         )

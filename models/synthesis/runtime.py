@@ -31,7 +31,7 @@ from .scales import Float, from_unit, to_unit
 from .without_network import Progress, kept_voxels, pasted, source_of, with_priors
 
 BATCH = 8  # slices denoised together
-Tasks = dict[str, DiffusionTask]
+Tasks = dict[tuple[str, str], DiffusionTask]
 
 
 def synthesize(
@@ -41,12 +41,14 @@ def synthesize(
     progress: Progress,
     cancelled: Callable[[], bool],
     loaded: Tasks | None = None,
+    device: str = "cpu",
 ) -> Synthesized:
     """The image of a job, made by the network `one`.
 
     Args:
         progress: hears the share done at every denoising step of every batch of slices.
-        loaded: networks that are in memory already, by name; a new one is added.
+        loaded: networks that are in memory already, by name and device; a new one is added.
+        device: as torch says it; noise is drawn on the host, so that a seed means the same image everywhere.
 
     Raises:
         Cancelled: `cancelled` answered True before a denoising step.
@@ -57,13 +59,14 @@ def synthesize(
     if (one.task == "translate") != (job.task == "translate"):
         raise BadCall(f"'{one.name}' cannot {job.task}. It was made to {one.task}. Use engine='auto'.")
     kept = loaded if loaded is not None else {}
-    if one.name not in kept:
+    key = (one.name, device)
+    if key not in kept:
         progress(0.02, f"loading {one.name}")
-        kept[one.name] = load_task(one)
-    return _learned(job, one, kept[one.name], progress, cancelled)
+        kept[key] = load_task(one, device)
+    return _learned(job, one, kept[key], progress, cancelled, torch.device(device))
 
 
-def load_task(one: SynthesisNetwork) -> DiffusionTask:
+def load_task(one: SynthesisNetwork, device: str = "cpu") -> DiffusionTask:
     """A synthesis network, ready to sample.
 
     Raises:
@@ -73,16 +76,21 @@ def load_task(one: SynthesisNetwork) -> DiffusionTask:
         raise Failed(f"The weights of '{one.name}' are damaged: another sha256. Install the package again.")
     net = Denoiser(NetworkConfig.from_json(one.facts["network"]))
     net.load_state_dict({key: value.float() for key, value in load_file(one.path).items()})
-    return DiffusionTask(net.eval(), Sampler(one.facts["sampler"]))
+    return DiffusionTask(net.eval().to(device), Sampler(one.facts["sampler"]), f"torch {device} fp32")
 
 
 def load(card: Card, path: Path, how: Running) -> DiffusionTask:
     """The network of a card, ready to sample."""
-    return load_task(of_card(card, path.parent))
+    return load_task(of_card(card, path.parent), how.device)
 
 
 def _learned(
-    job: SynthesisJob, one: SynthesisNetwork, task: DiffusionTask, progress: Progress, cancelled: Callable[[], bool]
+    job: SynthesisJob,
+    one: SynthesisNetwork,
+    task: DiffusionTask,
+    progress: Progress,
+    cancelled: Callable[[], bool],
+    device: torch.device,
 ) -> Synthesized:
     maps, known, keep, target = _inputs(job, one)
     generator = torch.Generator().manual_seed(job.seed)
@@ -100,14 +108,15 @@ def _learned(
             progress(0.05 + 0.9 * share, f"denoising step {done} of {total}, slices {before * BATCH + 1} of {slices}")
 
         run = Run(job.steps, on_step=told, cancelled=cancelled)
-        given = _padded(maps[part], sides, UNLABELLED)
-        noise = base.expand(given.shape[0], -1, -1, -1).clone()
+        given = _padded(maps[part], sides, UNLABELLED).to(device)
+        noise = base.expand(given.shape[0], -1, -1, -1).clone().to(device)
         if known is None or keep is None:
             out = task.sample(noise, given, generator, run)
         else:
-            image, hold = _padded(known[part][:, None], sides, -1.0), _padded(keep[part][:, None], sides, 0.0)
+            image = _padded(known[part][:, None], sides, -1.0).to(device)
+            hold = _padded(keep[part][:, None], sides, 0.0).to(device)
             out = task.sample_inpaint(image, hold, given, noise, generator, run)
-        made[part] = out[:, 0, : maps.shape[2], : maps.shape[3]].clamp(-1, 1).numpy()
+        made[part] = out[:, 0, : maps.shape[2], : maps.shape[3]].clamp(-1, 1).cpu().numpy()
     back = _on_job_grid(made.transpose(1, 2, 0), target, job, one)
     values = from_unit(back, job.modality).astype(np.float32)
     untaught = [name for name in job.names.values() if name not in one.vocabulary]

@@ -64,7 +64,7 @@ class DiffusionTask:
             drop: share of the samples whose condition is emptied, for guidance and unconditional use.
         """
         if maps is not None and drop > 0:
-            emptied = torch.rand(maps.shape[0], generator=generator) < drop
+            emptied = (torch.rand(maps.shape[0], generator=generator) < drop).to(maps.device)
             maps = torch.where(emptied.view(-1, *[1] * (maps.dim() - 1)), torch.full_like(maps, EMPTY), maps)
         times = self.sampler.draw_times(clean.shape[0], generator)
         noise = torch.randn(clean.shape, generator=generator).to(clean.device)
@@ -133,7 +133,7 @@ class DiffusionTask:
             raise Cancelled
         times = torch.full((noisy.shape[0],), time, device=noisy.device)
         if maps is None and self.denoiser.config.condition != "none":
-            maps = torch.full((noisy.shape[0], self.denoiser.config.maps, *noisy.shape[2:]), EMPTY)
+            maps = torch.full((noisy.shape[0], self.denoiser.config.maps, *noisy.shape[2:]), EMPTY, device=noisy.device)
         if maps is None or run.guidance == 1:
             out: torch.Tensor = self.denoiser(noisy, times, maps)
             return out
