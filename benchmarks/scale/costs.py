@@ -88,7 +88,7 @@ def _one(desk: Desk, name: str) -> tuple[list[float], list[str]]:
     found = []
     asked: list[float] = []
     for structure in STRUCTURES:
-        words = {"image_id": image.image_id, "structures": [structure], "wait_s": 600}
+        words = {"image_id": image.image_id, "structures": [structure], "wait_s": 300}
         took, answer = _timed(partial(use, desk, "segment", **words))
         asked.append(took)
         found += [row.mask_id for row in answer.result.masks if row.mask_id]
