@@ -47,6 +47,7 @@ from .options import (
     RootOption,
     StoreOption,
     ToolsetsOption,
+    WorkersOption,
     opened_desk,
     used,
 )
@@ -118,7 +119,8 @@ def serve(
     auth: Annotated[
         str | None, typer.Option(help="Over HTTP: 'none' (this machine only), 'tokens' or 'oauth'.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Over HTTP: server processes.", min=1)] = None,
+    processes: Annotated[int | None, typer.Option(help="Over HTTP: server processes.", min=1)] = None,
+    workers: WorkersOption = "local",
     http_config: Annotated[Path | None, typer.Option(help="TOML file with the other HTTP settings.")] = None,
     record: Annotated[Path | None, typer.Option(help="Record the calls into a cassette, written at the end.")] = None,
     paraphraser: ParaphraserOption = "",
@@ -131,9 +133,10 @@ def serve(
     from ..server.serve import serve as serve_mcp
 
     limits = {
-        "device": device, "threads": threads, "memory_mb": memory_mb, "paraphraser": paraphraser, "reuse": reuse,
+        "device": device, "threads": threads, "memory_mb": memory_mb, "workers": workers, "paraphraser": paraphraser,
+        "reuse": reuse,
     }  # fmt: skip
-    web = None if http is None else http_settings(http, http_config, auth=auth, workers=workers)
+    web = None if http is None else http_settings(http, http_config, auth=auth, workers=processes)
     with opened_desk(store, root, toolsets, purpose, archives, shared, **limits) as desk, _recorded(desk, record):
         serve_mcp(desk, web)
 
@@ -160,6 +163,7 @@ def call(
     archives: ArchivesOption = None,
     shared: SharedOption = None,
     reuse: ReuseOption = True,
+    workers: WorkersOption = "local",
 ) -> None:
     """Call one tool and print its answer; exit status 1 on an error."""
     try:
@@ -168,7 +172,8 @@ def call(
         raise BadCall(f'--args is not JSON: {error}. Write e.g. --args \'{{"path": "ct.nii.gz"}}\'.') from None
     if not isinstance(arguments, dict):
         raise BadCall('--args must be a JSON object, e.g. \'{"path": "ct.nii.gz"}\'.')
-    with opened_desk(store, root, "all", purpose, archives, shared, paraphraser=paraphraser, reuse=reuse) as desk:
+    more = {"paraphraser": paraphraser, "reuse": reuse, "workers": workers}
+    with opened_desk(store, root, "all", purpose, archives, shared, **more) as desk:
         answer = used(desk, tool, arguments)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)

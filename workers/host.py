@@ -23,6 +23,8 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy.typing as npt
+
 from ..imaging.errors import BadCall, Failed, Unavailable
 from ..models.inference.views import VIEWS, seen_as
 from ..models.interface import Cancelled, Decoded, Features, Looks, Predictor, Refers
@@ -49,16 +51,21 @@ log = logging.getLogger(__name__)
 
 def main(connection: Connection, options: WorkerOptions) -> None:
     """Serve requests from `connection` until told to stop or left alone."""
+    set_environment(options)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    os.dup2(sys.stderr.fileno(), 1)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="worker %(levelname)s %(message)s")
+    Host(connection, options).serve()
+
+
+def set_environment(options: WorkerOptions) -> None:
+    """What libraries read when they are loaded: how they wait, how cards are numbered, how many threads there are."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning barriers cost 1.7 to 5 times on a shared box
     os.environ.setdefault(
         "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
     )  # cuda:N is then the card whose memory `devices.cards` read
     if options.threads:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    os.dup2(sys.stderr.fileno(), 1)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="worker %(levelname)s %(message)s")
-    Host(connection, options).serve()
 
 
 class Host:
@@ -73,6 +80,7 @@ class Host:
         self.first_ways: dict[str, tuple[int, int]] = {}  # model -> voxels from which this way is the first to try
         self.features: OrderedDict[tuple[str, str, str], Features] = OrderedDict()
         self.networks: dict[str, Any] = {}
+        self.lent: dict[str, npt.NDArray[Any]] = {}  # path -> voxels that were brought, which no file here holds
         module, _, function = options.factory.partition(":")
         self.load: Callable[..., Predictor] = getattr(importlib.import_module(module), function)
 
@@ -80,7 +88,7 @@ class Host:
         """Answer requests in the order they come."""
         threading.Thread(target=self._listen, daemon=True).start()
         while not isinstance(request := self.waiting.get(), Stop):
-            self.connection.send(self._answer(request))
+            self.connection.send(self.answer(request))
         for model in self.models.values():
             _let_go(model)
         os._exit(0)  # the listening thread may still be reading
@@ -96,7 +104,8 @@ class Host:
         except (EOFError, OSError):  # the parent is gone
             os._exit(1)
 
-    def _answer(self, request: SegmentRequest | SynthesisRequest) -> SegmentReply | SynthesisReply | Refused:
+    def answer(self, request: SegmentRequest | SynthesisRequest) -> SegmentReply | SynthesisReply | Refused:
+        """What comes of a request; whatever goes wrong is a refusal."""
         try:
             if isinstance(request, SynthesisRequest):
                 return self._synthesize(request)
@@ -234,7 +243,7 @@ class Host:
 
     def _looked(self, predictor: Looks, request: SegmentRequest) -> tuple[Sequence[Decoded], bool]:
         return predictor.look(
-            [mapped_image(request, predictor.card), *mapped_channels(request)],
+            [mapped_image(request, predictor.card, self.lent), *mapped_channels(request, self.lent)],
             request.image_key,
             request.structures,
             progress=lambda share, message: self._tell(request, share, message),
@@ -247,7 +256,7 @@ class Host:
             self.features.move_to_end(key)
             return self.features[key], False
         self._tell(request, 0.05, "reading the image")
-        volume = mapped_image(request, predictor.card)
+        volume = mapped_image(request, predictor.card, self.lent)
         context: dict[str, Any] = {"context": request.context} if request.context else {}
         features = predictor.encode(
             volume,
@@ -261,7 +270,7 @@ class Host:
         return features, True
 
     def _under_views(self, predictor: Predictor | Looks, request: ViewsRequest) -> Sequence[Decoded]:
-        volume = mapped_image(request, predictor.card)
+        volume = mapped_image(request, predictor.card, self.lent)
         found = []
         for number, view in enumerate(VIEWS):
             self._tell(request, number / len(VIEWS), f"looking at the image, {view.name}")

@@ -1,10 +1,12 @@
 """The workers of this machine: one process for each device, one client for all.
 
-Torch-free. Requests wait in one line, where owners take turns and people come before batches.
+Torch-free. Requests wait in one line, where owners take turns and people come before batches. What `Workers` holds is
+the same for those of a cluster (`cluster/client.py`).
 """
 
 from __future__ import annotations
 
+import abc
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,40 +19,22 @@ from .process import WorkerProcess
 from .protocol import SegmentReply, SegmentRequest, SynthesisReply, SynthesisRequest, WorkerOptions
 from .received import Segmented, SegmentedMask, take_image, take_masks
 
-__all__ = ["LocalWorkers", "Segmented", "SegmentedMask"]
+__all__ = ["LocalWorkers", "Segmented", "SegmentedMask", "Workers"]
 
 Reply = SegmentReply | SynthesisReply
 
 
-class LocalWorkers:
-    """The worker processes of this machine, behind a queue.
+class Workers(abc.ABC):
+    """Workers behind a line; a subclass knows what they are."""
 
-    Args:
-        options: of every worker; the device is set for each.
-        devices: one worker for each; default: the options' own device.
-        budget_mb: what a request may need on that device; more is refused.
-        places: how many requests of one owner may wait or run at once.
-    """
-
-    def __init__(
-        self,
-        options: WorkerOptions | None = None,
-        *,
-        devices: Sequence[Device] = (),
-        budget_mb: int | None = None,
-        places: int = 16,
-    ) -> None:
-        self.options = options or WorkerOptions()
-        self.devices = tuple(devices) or (Device(self.options.device, budget_mb),)
-        self._line = Line(places, len(self.devices))
-        self._places = Places(self.devices)
-        self._processes = [WorkerProcess(replace(self.options, device=one.name)) for one in self.devices]
-        self._noting = threading.Lock()
+    options: WorkerOptions
+    devices: tuple[Device, ...]
+    _line: Line
 
     @property
+    @abc.abstractmethod
     def pids(self) -> tuple[int | None, ...]:
-        """Process number of each device's worker, or None while there is none."""
-        return tuple(one.pid for one in self._processes)
+        """Process number of each worker, or None while there is none."""
 
     @property
     def pid(self) -> int | None:
@@ -71,7 +55,7 @@ class LocalWorkers:
         """How many requests are before this one: 0 is running, None is not in line."""
         return self._line.place(request_id)
 
-    def seen_by(self, owner: str) -> LocalWorkers:
+    def seen_by(self, owner: str) -> Workers:
         """The same workers for one of several who share them: each has places of its own, and they take turns."""
         return _OwnersWorkers(self, owner)
 
@@ -108,6 +92,56 @@ class LocalWorkers:
         reply = self._ask(request, on_progress, cancelled, memory_mb)
         assert isinstance(reply, SynthesisReply)
         return take_image(reply)
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Start what the first request would otherwise wait for."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """End what was started; waiting requests are refused."""
+
+    @abc.abstractmethod
+    def _ask(
+        self,
+        request: SegmentRequest | SynthesisRequest,
+        on_progress: Callable[[float, str], None],
+        cancelled: threading.Event,
+        memory_mb: int,
+        owner: str = "",
+    ) -> Reply:
+        """Wait in line in an owner's name, then for the answer, whose block lies in this machine's shared memory."""
+
+
+class LocalWorkers(Workers):
+    """The worker processes of this machine, behind a queue.
+
+    Args:
+        options: of every worker; the device is set for each.
+        devices: one worker for each; default: the options' own device.
+        budget_mb: what a request may need on that device; more is refused.
+        places: how many requests of one owner may wait or run at once.
+    """
+
+    def __init__(
+        self,
+        options: WorkerOptions | None = None,
+        *,
+        devices: Sequence[Device] = (),
+        budget_mb: int | None = None,
+        places: int = 16,
+    ) -> None:
+        self.options = options or WorkerOptions()
+        self.devices = tuple(devices) or (Device(self.options.device, budget_mb),)
+        self._line = Line(places, len(self.devices))
+        self._places = Places(self.devices)
+        self._processes = [WorkerProcess(replace(self.options, device=one.name)) for one in self.devices]
+        self._noting = threading.Lock()
+
+    @property
+    def pids(self) -> tuple[int | None, ...]:
+        """Process number of each device's worker, or None while there is none."""
+        return tuple(one.pid for one in self._processes)
 
     def start(self) -> None:
         """Start the processes now, so that the first request does not wait for one."""
@@ -155,13 +189,17 @@ class LocalWorkers:
             return reply
 
 
-class _OwnersWorkers(LocalWorkers):
+class _OwnersWorkers(Workers):
     """The workers of somebody else, used in one owner's name; whoever owns them closes them."""
 
-    def __init__(self, shared: LocalWorkers, owner: str) -> None:
+    def __init__(self, shared: Workers, owner: str) -> None:
         self.shared, self.owner = shared, owner
         self.options, self.devices, self._line = shared.options, shared.devices, shared._line
-        self._processes = shared._processes
+
+    @property
+    def pids(self) -> tuple[int | None, ...]:
+        """Of the shared ones."""
+        return self.shared.pids
 
     def start(self) -> None:
         """Start the shared processes now."""
