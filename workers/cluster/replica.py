@@ -27,7 +27,7 @@ from .messages import Message, home_of, paths_of, taken
 log = logging.getLogger(__name__)
 
 _TOLD_S = (
-    0.03  # progress is told no more often, and not at all where the answer is there sooner: each message costs 1 ms
+    0.2  # progress is told no more often, and not at all where the answer is there sooner: a message costs some ms
 )
 
 

@@ -48,7 +48,7 @@ class Head:
 
 @contextlib.contextmanager
 def ray_head(folder: Path) -> Iterator[Head]:
-    """Start a node with two processors and little memory; end everything it started."""
+    """Start a node with two processors, a card that is none, and little memory; end everything it started."""
     port, client_port = _free_port(), _free_port()
     environment = {
         "RAY_ADDRESS": f"127.0.0.1:{port}",
@@ -58,14 +58,17 @@ def ray_head(folder: Path) -> Iterator[Head]:
         "PYTHONPATH": os.pathsep.join([str(HERE.parent), *sys.path]),
         "TOY_GATE": str(folder / "gate"),
     }
+    driver = folder / "nvidia-smi"  # tells of a card that is none; Ray only counts it
+    driver.write_text("#!/bin/sh\necho '0, 16000, GPU-1'\n", encoding="ascii")
+    driver.chmod(0o755)
     words = [
-        "--head", "--block", "--num-cpus=2", "--include-dashboard=false", f"--port={port}", "--node-ip-address=127.0.0.1",
+        "--head", "--block", "--num-cpus=2", "--num-gpus=1", "--include-dashboard=false", f"--port={port}", "--node-ip-address=127.0.0.1",
         f"--ray-client-server-port={client_port}", f"--object-store-memory={100_000_000}",
     ]  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as short:  # sockets have short names
         started = subprocess.Popen(
             [sys.executable, "-m", "ray.scripts.scripts", "start", *words, f"--temp-dir={short}"],
-            env={**os.environ, **environment}, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, **environment, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         process = psutil.Process(started.pid)
         try:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -13,12 +14,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 
 from ostensor.imaging.errors import BadCall, Failed, Unavailable
+from ostensor.imaging.formats.nifti import write_nifti
+from ostensor.imaging.phantoms import torso_ct
 from ostensor.imaging.volume import Grid
 from ostensor.models.interface import Cancelled
 from ostensor.models.synthesis.jobs import SynthesisJob
@@ -244,6 +248,29 @@ def test_each_image_goes_back_to_the_replica_that_has_its_features(
     assert not any(run(workers, request(image, model="gated", key=key)).encoded for key in "ef" * 8)
 
 
+def test_models_share_a_card_by_what_they_are_thought_to_need(workers: ClusterWorkers, image: Path) -> None:
+    """Of 14,400 MB that may be reckoned with, an eighth holds 1,000 and a quarter 3,000; the node's card is only counted."""
+    run(workers, request(image))  # this process is connected, and the second joins the same
+    ray: Any = sys.modules["ray"]
+    before = ray.available_resources().get("GPU")
+    cards = ClusterWorkers(ClusterAddress("auto"), OPTIONS, device="cuda")
+    try:
+        for model, memory_mb in (("toy", 1000), ("other", 3000)):
+            found = cards.run(
+                request(image, model=model),
+                on_progress=lambda s, t: None,
+                cancelled=threading.Event(),
+                memory_mb=memory_mb,
+            )
+            np.testing.assert_array_equal(found.masks[0].array, np.load(image) > 0)
+        assert before == 1.0
+        wait_for(lambda: ray.available_resources().get("GPU") == 0.625)
+        with pytest.raises(Unavailable, match="about 20000 MB, but the worker may use 14400 MB"):
+            cards.run(request(image), on_progress=lambda s, t: None, cancelled=threading.Event(), memory_mb=20000)
+    finally:
+        cards.close()
+
+
 def test_an_image_is_made_by_a_replica_from_labels_it_has_no_file_of(workers: ClusterWorkers, tmp_path: Path) -> None:
     labels = np.zeros(SHAPE, np.uint8)
     labels[1:3, 2:6, 3:9] = 1
@@ -325,6 +352,48 @@ def test_addresses_where_no_cluster_answers_say_what_to_do(workers: ClusterWorke
     nobody.close()
     with pytest.raises(Unavailable, match="shut down"):
         run(nobody, request(image))
+
+
+def test_a_command_starts_ray_here_says_nothing_else_and_leaves_nothing_running(head: Head, tmp_path: Path) -> None:
+    """Standard output is a server's protocol, so Ray must not talk there; the catalogue's own network answers."""
+    torso = torso_ct(seed=0).volume
+    coarse = np.asarray(torso.array)[::2, ::2, ::2]
+    grid = Grid(coarse.shape, torso.grid.affine @ np.diag([2.0, 2.0, 2.0, 1.0]))
+    write_nifti(tmp_path / "torso.nii.gz", coarse, grid)
+    before = _rays()
+
+    def call(tool: str, **arguments: object) -> dict[str, Any]:
+        words = [
+            "call",
+            tool,
+            "--json",
+            "--root",
+            str(tmp_path),
+            "--store",
+            str(tmp_path / "store"),
+            "--args",
+            json.dumps(arguments),
+        ]
+        words += ["--workers", "ray?replicas=1&store_mb=100"]
+        done = subprocess.run(
+            [sys.executable, "-m", "ostensor.commands", *words],
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+    opened = call("open_image", path=str(tmp_path / "torso.nii.gz"), modality="ct")
+    found = call("segment", image_id=opened["image_id"], structures=["liver"], wait_s=200)
+    assert [one["structure"] for one in found["masks"]] == ["liver"], found
+    wait_for(lambda: _rays() == before)
+
+
+def _rays() -> int:
+    """How many clusters run on this machine."""
+    return sum("gcs_server" in one.info["name"] for one in psutil.process_iter(["name"]))
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, image: Path) -> None:
