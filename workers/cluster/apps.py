@@ -65,6 +65,10 @@ class Apps:
                 self._handles[name] = await asyncio.to_thread(self._bring_up, name, room)
         return self._handles[name]
 
+    def forget(self, name: str) -> None:
+        """Look again, when it is asked for, whether an application is there."""
+        self._handles.pop(name, None)
+
     def _bring_up(self, name: str, room: Room) -> DeploymentHandle[Any]:
         known = serve.status().applications.get(name)
         if known is None or known.status.value not in ("RUNNING", "DEPLOYING"):

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
 from ray import serve
 from ray.exceptions import RayActorError, RayError
-from ray.serve.exceptions import RayServeException, RequestCancelledError
+from ray.serve.exceptions import DeploymentUnavailableError, RayServeException, RequestCancelledError
 
 from ... import __version__
 from ...imaging.errors import BadCall, Failed, Unavailable
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 2.0  # at an application that has not begun to answer
 _PROBE_S = 60.0
+_FORGET_S = 60.0
+_BACK_S, _AGAIN_S = 30.0, 0.2
 _FETCH_S = 1.0  # how long a server's question for news stays open
 
 
@@ -97,6 +100,9 @@ class Gateway:
         job = self._jobs.get(request_id)
         if job is not None and job.task is not None:
             job.task.cancel()
+            asyncio.get_running_loop().call_later(
+                _FORGET_S, self._jobs.pop, request_id, None
+            )  # if nobody fetches its end
 
     async def replicas(self) -> dict[str, int]:
         """How many replicas of each of this server's applications run."""
@@ -112,7 +118,7 @@ class Gateway:
     ) -> None:
         watch = asyncio.create_task(self._watch(apps, job, request.request_id))
         try:
-            job.news.put_nowait(await self._answered(apps, job, request, voxels, room))
+            job.news.put_nowait(await self._answered_in_the_end(apps, job, request, voxels, room))
         except asyncio.CancelledError:
             if watch.done() and not watch.cancelled() and (error := watch.exception()) is not None:
                 job.news.put_nowait(_refusal(request.request_id, error))
@@ -122,6 +128,20 @@ class Gateway:
             job.news.put_nowait(_refusal(request.request_id, error))
         finally:
             watch.cancel()
+
+    async def _answered_in_the_end(
+        self, apps: Apps, job: _Job, request: SegmentRequest | SynthesisRequest, voxels: list[Any], room: Room
+    ) -> Message:
+        """As `_answered`; a model that was taken down for room is brought up again, of which Serve hears a little late."""
+        until = time.monotonic() + _BACK_S
+        while True:
+            try:
+                return await self._answered(apps, job, request, voxels, room)
+            except DeploymentUnavailableError:
+                if job.has_begun or time.monotonic() > until:
+                    raise
+                apps.forget(job.app)
+                await asyncio.sleep(_AGAIN_S)
 
     async def _answered(
         self, apps: Apps, job: _Job, request: SegmentRequest | SynthesisRequest, voxels: list[Any], room: Room

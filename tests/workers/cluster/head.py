@@ -62,7 +62,8 @@ def ray_head(folder: Path) -> Iterator[Head]:
     driver.write_text("#!/bin/sh\necho '0, 16000, GPU-1'\n", encoding="ascii")
     driver.chmod(0o755)
     words = [
-        "--head", "--block", "--num-cpus=2", "--num-gpus=1", "--include-dashboard=false", f"--port={port}", "--node-ip-address=127.0.0.1",
+        "--head", "--block", "--num-cpus=2", "--num-gpus=1", f"--memory={8_000_000_000}",
+        "--include-dashboard=false", f"--port={port}", "--node-ip-address=127.0.0.1",
         f"--ray-client-server-port={client_port}", f"--object-store-memory={100_000_000}",
     ]  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as short:  # sockets have short names

@@ -59,7 +59,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
 @pytest.fixture(scope="module")
 def workers(head: Head) -> Iterator[ClusterWorkers]:
     """Two places: the node has two processors, and a replica works with one."""
-    made = ClusterWorkers(ClusterAddress("auto"), OPTIONS, budget_mb=900)
+    made = ClusterWorkers(ClusterAddress("auto"), OPTIONS, budget_mb=8000)
     yield made
     made.close()
 
@@ -126,8 +126,27 @@ def test_errors_cross_with_their_kind_and_the_replica_lives_on(
 
 
 def test_what_needs_more_than_allowed_or_than_any_node_has_is_refused(workers: ClusterWorkers, image: Path) -> None:
-    with pytest.raises(Unavailable, match="1000 MB, but the worker may use 900 MB"):
-        workers.run(request(image), on_progress=lambda s, t: None, cancelled=threading.Event(), memory_mb=1000)
+    with pytest.raises(Unavailable, match="9000 MB, but the worker may use 8000 MB"):
+        workers.run(request(image), on_progress=lambda s, t: None, cancelled=threading.Event(), memory_mb=9000)
+    with pytest.raises(Unavailable, match="worker of 8192 MB, but the cluster's largest node has 8000 MB"):
+        workers.run(request(image), on_progress=lambda s, t: None, cancelled=threading.Event(), memory_mb=7000)
+
+
+def test_a_model_for_which_there_is_no_room_takes_that_of_one_used_longest_ago(
+    workers: ClusterWorkers, head: Head, image: Path
+) -> None:
+    """The node's memory is counted as 8,000 MB, in which there is no room for 4,096 twice."""
+    told: list[str] = []
+    for model, memory_mb in (("old", 4000), ("young", 500), ("large", 4000)):
+        found = workers.run(
+            request(image, model=model), on_progress=lambda s, text: told.append(text), cancelled=threading.Event(),
+            memory_mb=memory_mb,
+        )  # fmt: skip
+        np.testing.assert_array_equal(found.masks[0].array, np.load(image) > 0)
+    assert "making room in the cluster" in told
+    wait_for(lambda: not head.replicas("old"))
+    assert head.replicas("young"), "no more is taken than needed"
+    assert run(workers, request(image)).encoded, "what was taken down comes back when it is asked"
 
 
 def test_cancelling_reaches_the_window_and_frees_a_replica_that_does_not_listen(
