@@ -21,7 +21,7 @@ from .received import Segmented, SegmentedMask, take_image, take_masks
 
 __all__ = ["LocalWorkers", "Segmented", "SegmentedMask", "Workers"]
 
-Reply = SegmentReply | SynthesisReply
+Found = Segmented | Synthesized
 
 
 class Workers(abc.ABC):
@@ -76,9 +76,9 @@ class Workers(abc.ABC):
             Cancelled: `cancelled` was set; a running worker has stopped, or was killed after 2 s.
             BadCall, Unavailable, Failed: as the worker says; Failed also when it crashed.
         """
-        reply = self._ask(request, on_progress, cancelled, memory_mb)
-        assert isinstance(reply, SegmentReply)
-        return take_masks(reply, request)
+        found = self._ask(request, on_progress, cancelled, memory_mb)
+        assert isinstance(found, Segmented)
+        return found
 
     def synthesize(
         self,
@@ -89,9 +89,9 @@ class Workers(abc.ABC):
         memory_mb: int = 0,
     ) -> Synthesized:
         """Wait in line, then wait for the image; refusals as of `run`."""
-        reply = self._ask(request, on_progress, cancelled, memory_mb)
-        assert isinstance(reply, SynthesisReply)
-        return take_image(reply)
+        made = self._ask(request, on_progress, cancelled, memory_mb)
+        assert isinstance(made, Synthesized)
+        return made
 
     @abc.abstractmethod
     def start(self) -> None:
@@ -109,8 +109,8 @@ class Workers(abc.ABC):
         cancelled: threading.Event,
         memory_mb: int,
         owner: str = "",
-    ) -> Reply:
-        """Wait in line in an owner's name, then for the answer, whose block lies in this machine's shared memory."""
+    ) -> Found:
+        """Wait in line in an owner's name, then for the answer."""
 
 
 class LocalWorkers(Workers):
@@ -162,7 +162,7 @@ class LocalWorkers(Workers):
         cancelled: threading.Event,
         memory_mb: int,
         owner: str = "",
-    ) -> Reply:
+    ) -> Found:
         model, key = (
             (request.model, request.image_key) if isinstance(request, SegmentRequest) else (request.job.engine, "")
         )
@@ -186,7 +186,11 @@ class LocalWorkers(Workers):
                         self._places.forget(lane)
             with self._noting:
                 self._places.note(lane, model, key)
-            return reply
+        if isinstance(request, SynthesisRequest):
+            assert isinstance(reply, SynthesisReply)
+            return take_image(reply)
+        assert isinstance(reply, SegmentReply)
+        return take_masks(reply, request)
 
 
 class _OwnersWorkers(Workers):
@@ -215,5 +219,5 @@ class _OwnersWorkers(Workers):
         cancelled: threading.Event,
         memory_mb: int,
         owner: str = "",
-    ) -> Reply:
+    ) -> Found:
         return self.shared._ask(request, on_progress, cancelled, memory_mb, owner or self.owner)

@@ -10,14 +10,14 @@ from typing import Any
 
 from ...models.interface import Cancelled
 from ..line import Line
-from ..local import Reply, Workers
+from ..local import Found, Workers
 from ..placing import Places
 from ..process import ERRORS, KILL_AFTER_S, crashed
 from ..protocol import Refused, SegmentRequest, SynthesisRequest, Told, WorkerOptions
 from .address import ClusterAddress
 from .door import Door, Opened
 from .lending import LentImages
-from .messages import Message, landed, model_of, paths_of
+from .messages import Delivered, Message, model_of, paths_of, unpacked
 from .rooms import room_of, slots_of, threads_of
 
 _POLL_S = 0.05
@@ -88,15 +88,17 @@ class ClusterWorkers(Workers):
         cancelled: threading.Event,
         memory_mb: int,
         owner: str = "",
-    ) -> Reply:
+    ) -> Found:
         opened = self._door.open(on_progress, cancelled)
         lanes = self._places.place(model_of(request), "", memory_mb).lanes
         with self._line.turn(owner, request.request_id, cancelled, lanes=lanes, is_batch=request.is_batch):
             try:
-                return _Asking(opened, request, on_progress, cancelled).answer(self._begun(opened, request, memory_mb))
+                begun = self._begun(opened, request, memory_mb)
+                delivered = _Asking(opened, request, on_progress, cancelled).answer(begun)
             except (opened.ray.exceptions.RayError, ConnectionError) as error:
                 self._door.lose(opened)
                 raise (Cancelled() if cancelled.is_set() else crashed()) from error
+        return unpacked(delivered, request)
 
     def _begun(self, opened: Opened, request: SegmentRequest | SynthesisRequest, memory_mb: int) -> Any:
         """A reference to the first news of a request that is on its way."""
@@ -118,7 +120,7 @@ class _Asking:
         self.opened, self.request, self.on_progress, self.cancelled = opened, request, on_progress, cancelled
         self._asked_to_stop: float | None = None
 
-    def answer(self, reference: Any) -> Reply:
+    def answer(self, reference: Any) -> Delivered:
         """Wait for the end.
 
         Raises:
@@ -131,7 +133,7 @@ class _Asking:
                 elif isinstance(message, Refused):
                     raise ERRORS[message.kind](message.text)
                 else:
-                    return landed(message)
+                    return message
             reference = self.opened.gateway.fetch.remote(self.request.request_id)
 
     def _news(self, reference: Any) -> list[Message]:

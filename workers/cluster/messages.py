@@ -1,19 +1,21 @@
 """What server, gateway and replicas say to each other beyond the workers' protocol. Knows neither Ray nor torch.
 
 Voxels travel through Ray's object store, named by a reference; masks come back as the bytes of the block that a worker
-packed, and are laid into a block of this machine.
+packed.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
 
 import blosc2
 import numpy as np
 
+from ...models.synthesis.jobs import Synthesized
 from ..protocol import Refused, SegmentReply, SegmentRequest, SynthesisReply, SynthesisRequest, Told
+from ..received import Segmented, unpack_image, unpack_masks
 
 Reply = SegmentReply | SynthesisReply
 
@@ -86,15 +88,15 @@ def taken(reply: Reply) -> Delivered:
         block.unlink()
 
 
-def landed(delivered: Delivered) -> Reply:
-    """The reply, its bytes in a block of this machine; whoever reads it frees it."""
-    block = SharedMemory(create=True, size=delivered.nbytes)
-    data = np.ndarray((delivered.nbytes,), np.uint8, block.buf)
+def unpacked(delivered: Delivered, request: SegmentRequest | SynthesisRequest) -> Segmented | Synthesized:
+    """What a reply holds."""
+    data = np.empty(delivered.nbytes, np.uint8)
     blosc2.decompress2(delivered.packed, dst=data, nthreads=1)
-    del data
-    name = block.name
-    block.close()
-    return replace(delivered.reply, block=name)
+    if isinstance(request, SynthesisRequest):
+        assert isinstance(delivered.reply, SynthesisReply)
+        return unpack_image(delivered.reply, data)
+    assert isinstance(delivered.reply, SegmentReply)
+    return unpack_masks(delivered.reply, request, data)
 
 
 def paths_of(request: SegmentRequest | SynthesisRequest) -> tuple[str, ...]:
