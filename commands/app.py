@@ -48,6 +48,7 @@ from .options import (
     RootOption,
     StoreOption,
     ToolsetsOption,
+    WorkersOption,
     opened_desk,
     used,
     wants_traces,
@@ -122,7 +123,8 @@ def serve(
     auth: Annotated[
         str | None, typer.Option(help="Over HTTP: 'none' (this machine only), 'tokens' or 'oauth'.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Over HTTP: server processes.", min=1)] = None,
+    processes: Annotated[int | None, typer.Option(help="Over HTTP: server processes.", min=1)] = None,
+    workers: WorkersOption = "local",
     http_config: Annotated[Path | None, typer.Option(help="TOML file with the other HTTP settings.")] = None,
     record: Annotated[Path | None, typer.Option(help="Record the calls into a cassette, written at the end.")] = None,
     paraphraser: ParaphraserOption = "",
@@ -144,11 +146,12 @@ def serve(
     from ..server.serve import serve as serve_mcp
 
     limits = {
-        "device": device, "threads": threads, "memory_mb": memory_mb, "paraphraser": paraphraser, "reuse": reuse,
+        "device": device, "threads": threads, "memory_mb": memory_mb, "workers": workers, "paraphraser": paraphraser,
+        "reuse": reuse,
     }  # fmt: skip
     if http is None and metrics:
         raise BadCall("--metrics needs --http HOST:PORT. A server on stdio is seen with `ostensor top`.")
-    given = {"auth": auth, "workers": workers, "metrics": metrics}
+    given = {"auth": auth, "workers": processes, "metrics": metrics}
     web = None if http is None else http_settings(http, http_config, **given)
     watching = Watching(log_format, log_level, wants_traces())
     with opened_desk(store, root, toolsets, purpose, archives, shared, **limits) as desk, _recorded(desk, record):
@@ -177,6 +180,7 @@ def call(
     archives: ArchivesOption = None,
     shared: SharedOption = None,
     reuse: ReuseOption = True,
+    workers: WorkersOption = "local",
 ) -> None:
     """Call one tool and print its answer; exit status 1 on an error."""
     try:
@@ -185,7 +189,8 @@ def call(
         raise BadCall(f'--args is not JSON: {error}. Write e.g. --args \'{{"path": "ct.nii.gz"}}\'.') from None
     if not isinstance(arguments, dict):
         raise BadCall('--args must be a JSON object, e.g. \'{"path": "ct.nii.gz"}\'.')
-    with opened_desk(store, root, "all", purpose, archives, shared, paraphraser=paraphraser, reuse=reuse) as desk:
+    more = {"paraphraser": paraphraser, "reuse": reuse, "workers": workers}
+    with opened_desk(store, root, "all", purpose, archives, shared, **more) as desk:
         answer = used(desk, tool, arguments)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..imaging.errors import BadCall
-from .options import PurposeOption, RootOption, StoreOption, opened_desk, shown_progress
+from .options import PurposeOption, RootOption, StoreOption, WorkersOption, opened_desk, shown_progress
 
 if TYPE_CHECKING:
     from ..tools.cohorts.results import BatchResult
@@ -37,12 +37,13 @@ def batch(
     store: StoreOption = None,
     root: RootOption = None,
     purpose: PurposeOption = "research",
+    workers: WorkersOption = "local",
 ) -> None:
     """Segment and measure many scans; interrupted, the same command goes on. Exit status 1 when a scan failed."""
     from ..tools.desk.desk import Call
     from ..tools.running import run_named
 
-    with opened_desk(store, root, "all", purpose) as desk:
+    with opened_desk(store, root, "all", purpose, workers=workers) as desk:
         folder = desk.roots.inside(out, must_exist=False)
         folder.mkdir(parents=True, exist_ok=True)
         arguments: dict[str, Any] = {

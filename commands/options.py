@@ -31,6 +31,13 @@ ParaphraserOption = Annotated[
     ),
 ]
 
+WorkersOption = Annotated[
+    str,
+    typer.Option(
+        help="Where models run: local, ray (Ray, started here), ray://auto or ray://HOST:PORT (a cluster; docs/cluster.md)."
+    ),
+]
+
 ReuseOption = Annotated[
     bool, typer.Option(help="Answer from the store what the same weights saw in the same image, or look again.")
 ]

@@ -146,8 +146,9 @@ def test_what_must_start_fast_loads_no_heavy_library(wing: str) -> None:
 
 
 def runs_in_a_worker(file: Path) -> bool:
-    """`host` and `encoding_host` are the programs of the worker processes."""
-    return file.parts[0] == "workers" and file.stem in ("host", "encoding_host")
+    """`host` and `encoding_host` are the programs of the worker processes; the others run on a cluster and import Ray."""
+    on_a_cluster = file.parent.name == "cluster" and file.stem in ("gateway", "apps", "routing", "replica")
+    return file.parts[0] == "workers" and (on_a_cluster or file.stem in ("host", "encoding_host"))
 
 
 def test_every_package_folder_is_listed_in_pyproject() -> None:

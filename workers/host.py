@@ -23,6 +23,8 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy.typing as npt
+
 from ..imaging.errors import BadCall, Failed, Unavailable
 from ..imaging.volume import Grid
 from ..models.inference.views import VIEWS, seen_as
@@ -53,18 +55,23 @@ log = logging.getLogger(__name__)
 
 def main(connection: Connection, options: WorkerOptions) -> None:
     """Serve requests from `connection` until told to stop or left alone."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning barriers cost 1.7 to 5 times on a shared box
-    os.environ.setdefault(
-        "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
-    )  # cuda:N is then the card whose memory `devices.cards` read
-    if options.threads:
-        os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    set_environment(options)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     os.dup2(sys.stderr.fileno(), 1)
     choose_format(options.logs)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     logging.getLogger().handlers[0].setFormatter(formatter("worker %(levelname)s %(message)s"))
     Host(connection, options).serve()
+
+
+def set_environment(options: WorkerOptions) -> None:
+    """What libraries read when they are loaded: how they wait, how cards are numbered, how many threads there are."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning barriers cost 1.7 to 5 times on a shared box
+    os.environ.setdefault(
+        "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
+    )  # cuda:N is then the card whose memory `devices.cards` read
+    if options.threads:
+        os.environ["OMP_NUM_THREADS"] = str(options.threads)
 
 
 class Host:
@@ -79,6 +86,7 @@ class Host:
         self.first_ways: dict[str, tuple[int, int]] = {}  # model -> voxels from which this way is the first to try
         self.features: OrderedDict[tuple[str, str, str], Features] = OrderedDict()
         self.networks: dict[tuple[str, str], Any] = {}
+        self.lent: dict[str, npt.NDArray[Any]] = {}  # path -> voxels that were brought, which no file here holds
         module, _, function = options.factory.partition(":")
         self.load: Callable[..., Predictor] = getattr(importlib.import_module(module), function)
 
@@ -86,7 +94,7 @@ class Host:
         """Answer requests in the order they come."""
         threading.Thread(target=self._listen, daemon=True).start()
         while not isinstance(request := self.waiting.get(), Stop):
-            self.connection.send(self._answer(request))
+            self.connection.send(self.answer(request))
         for model in self.models.values():
             _let_go(model)
         os._exit(0)  # the listening thread may still be reading
@@ -102,7 +110,8 @@ class Host:
         except (EOFError, OSError):  # the parent is gone
             os._exit(1)
 
-    def _answer(self, request: SegmentRequest | SynthesisRequest) -> SegmentReply | SynthesisReply | Refused:
+    def answer(self, request: SegmentRequest | SynthesisRequest) -> SegmentReply | SynthesisReply | Refused:
+        """What comes of a request; whatever goes wrong is a refusal."""
         with watching() as watch, carried(request.trace):
             answer = self._answered(request)
         return replace(answer, seen=watch.seen(self._kept()))
@@ -279,7 +288,7 @@ class Host:
 
     def _looked(self, predictor: Looks, request: SegmentRequest) -> tuple[Sequence[Decoded], bool]:
         with stage("open"):
-            volumes = [mapped_image(request, predictor.card), *mapped_channels(request)]
+            volumes = [mapped_image(request, predictor.card, self.lent), *mapped_channels(request, self.lent)]
         with stage("network"):
             return predictor.look(
                 volumes,
@@ -296,7 +305,7 @@ class Host:
             return self.features[key], False
         self._tell(request, 0.05, "reading the image")
         with stage("open"):
-            volume = mapped_image(request, predictor.card)
+            volume = mapped_image(request, predictor.card, self.lent)
         context: dict[str, Any] = {"context": request.context} if request.context else {}
 
         def looked(share: float) -> None:
@@ -313,7 +322,7 @@ class Host:
         return features, True
 
     def _under_views(self, predictor: Predictor | Looks, request: ViewsRequest) -> Sequence[Decoded]:
-        volume = mapped_image(request, predictor.card)
+        volume = mapped_image(request, predictor.card, self.lent)
         found = []
         for number, view in enumerate(VIEWS):
             self._tell(request, number / len(VIEWS), f"looking at the image, {view.name}")

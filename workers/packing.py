@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.shared_memory import SharedMemory
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,20 +17,26 @@ from ..models.card import Card
 from ..models.interface import Decoded, Referred
 from .protocol import MaskReply, SegmentRequest
 
+Lent = Mapping[str, npt.NDArray[Any]]  # voxels by the path that names them, where they lie in no file of this machine
 
-def mapped_image(request: SegmentRequest, card: Card) -> Volume:
+
+def mapped_image(request: SegmentRequest, card: Card, lent: Lent = MappingProxyType({})) -> Volume:
     """The image a request is about, mapped; a CT that is not in HU is refused for a model that needs them."""
-    array: Any = np.load(request.array_path, mmap_mode="r", allow_pickle=False)
+    array = _mapped(request.array_path, lent)
     volume = Volume(array, request.grid, request.modality, request.synthetic)
     if card.intensity == "ct-hu":
         check_hu(volume, card.name)
     return volume
 
 
-def mapped_channels(request: SegmentRequest) -> list[Volume]:
+def mapped_channels(request: SegmentRequest, lent: Lent = MappingProxyType({})) -> list[Volume]:
     """Further images on the grid."""
-    arrays = [np.load(path, mmap_mode="r", allow_pickle=False) for path in request.channel_paths]
+    arrays = [_mapped(path, lent) for path in request.channel_paths]
     return [Volume(array, request.grid, request.modality, request.synthetic) for array in arrays]
+
+
+def _mapped(path: str, lent: Lent) -> Any:
+    return lent[path] if path in lent else np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def pack_masks(found: Sequence[Decoded]) -> tuple[str, tuple[MaskReply, ...]]:

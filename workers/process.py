@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 KILL_AFTER_S = 1.5  # a worker that does not stop by itself in this time is killed: 2 s with the time to notice
 _POLL_S = 0.05
 _MAIN = threading.Lock()
-_ERRORS: dict[str, type[Exception]] = {
+ERRORS: dict[str, type[Exception]] = {
     "bad_call": BadCall,
     "unavailable": Unavailable,
     "failed": Failed,
@@ -81,7 +81,7 @@ class WorkerProcess:
             connection.send(request)
         except OSError as error:
             self.drop()
-            raise _crash() from error
+            raise crashed() from error
         return self._wait(connection, request, on_progress, cancelled)
 
     def stop(self) -> None:
@@ -143,14 +143,14 @@ class WorkerProcess:
                 message = connection.recv()
             except (EOFError, OSError) as error:
                 self.drop()
-                raise (Cancelled() if asked_to_stop else _crash()) from error
+                raise (Cancelled() if asked_to_stop else crashed()) from error
             if message.request_id != request.request_id:
                 free_block(message)  # the late answer of a request nobody waits for
             elif isinstance(message, Told):
                 on_progress(message.share, message.message)
             elif isinstance(message, Refused):
                 count_seen(message.seen, self.options.device)
-                raise _ERRORS[message.kind](message.text)
+                raise ERRORS[message.kind](message.text)
             else:
                 reply: SegmentReply | SynthesisReply = message
                 count_seen(reply.seen, self.options.device)
@@ -163,7 +163,8 @@ class WorkerProcess:
         end_process(process, connection)
 
 
-def _crash() -> OstensorError:
+def crashed() -> OstensorError:
+    """What is said of a job whose process ended."""
     return Failed(
         "The worker process ended in the middle of the job (killed, crashed, or out of memory). "
         "It starts again by itself: call the tool once more; if it ends again, use a smaller image."

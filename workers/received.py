@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
+import numpy.typing as npt
 
 from ..imaging.volume import BoolArray
 from ..models.synthesis.jobs import Synthesized
 from .protocol import SegmentReply, SegmentRequest, SynthesisReply
+
+Bytes = memoryview | npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -42,40 +45,52 @@ class Segmented:
 def take_masks(reply: SegmentReply, request: SegmentRequest) -> Segmented:
     """Every mask of a reply; its block is freed."""
     block = SharedMemory(name=reply.block)
-    count = int(np.prod(request.grid.shape))
+    assert block.buf is not None  # it is, until it is closed
     try:
-        masks = []
-        for one in reply.masks:
-            packed = np.ndarray((-(-count // 8),), np.uint8, block.buf, one.offset)
-            bits: BoolArray = np.unpackbits(packed, count=count).view(np.bool_).reshape(request.grid.shape)
-            masks.append(
-                SegmentedMask(
-                    one.structure,
-                    bits,
-                    one.confidence,
-                    one.peak,
-                    one.family,
-                    one.element,
-                    one.notes,
-                    one.signs,
-                    one.traces,
-                )
-            )
-            del packed
+        return unpack_masks(reply, request, block.buf)
     finally:
         block.close()
         block.unlink()
+
+
+def unpack_masks(reply: SegmentReply, request: SegmentRequest, data: Bytes) -> Segmented:
+    """Every mask of a reply whose block holds these bytes."""
+    count = int(np.prod(request.grid.shape))
+    masks = []
+    for one in reply.masks:
+        packed = np.ndarray((-(-count // 8),), np.uint8, data, one.offset)
+        bits: BoolArray = np.unpackbits(packed, count=count).view(np.bool_).reshape(request.grid.shape)
+        masks.append(
+            SegmentedMask(
+                one.structure,
+                bits,
+                one.confidence,
+                one.peak,
+                one.family,
+                one.element,
+                one.notes,
+                one.signs,
+                one.traces,
+            )
+        )
+        del packed
     return Segmented(tuple(masks), reply.encoded, reply.engine, reply.weights_sha256, reply.seconds)
 
 
 def take_image(reply: SynthesisReply) -> Synthesized:
     """The image of a reply; its block is freed."""
     block = SharedMemory(name=reply.block)
+    assert block.buf is not None  # it is, until it is closed
     try:
-        array = np.ndarray(reply.shape, np.dtype(reply.dtype), block.buf).copy()
+        return unpack_image(reply, block.buf)
     finally:
         block.close()
         block.unlink()
+
+
+def unpack_image(reply: SynthesisReply, data: Bytes) -> Synthesized:
+    """The image of a reply whose block holds these bytes."""
+    array = np.ndarray(reply.shape, np.dtype(reply.dtype), data).copy()
     return Synthesized(array, reply.by_prior, reply.notes, reply.weights_sha256)
 
 

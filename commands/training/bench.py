@@ -89,6 +89,18 @@ def bench_memory(out: Annotated[Path | None, typer.Option(help="Write the table 
     _show(run, out)
 
 
+@bench.command("cluster")
+def bench_cluster(
+    workers: Annotated[str, typer.Option(help="As of `ostensor serve`: ray, ray://auto or ray://HOST:PORT.")] = "ray",
+    calls: Annotated[int, typer.Option(help="Warm calls of each, in turn.", min=10)] = 200,
+    out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """What a Ray cluster adds to a warm call, beside a local worker that answers the same."""
+    from ...benchmarks.speed.cluster import run
+
+    _show(lambda: run(workers, calls=calls), out)
+
+
 @bench.command("mcp")
 def bench_mcp(
     calls: Annotated[int, typer.Option(help="Per transport and side.", min=1)] = 200,

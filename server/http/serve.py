@@ -11,7 +11,7 @@ from types import FrameType
 import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess
 
-from ...imaging.errors import Unavailable
+from ...imaging.errors import BadCall, Unavailable
 from ...observing.settings import Watching
 from ...tools.desk.desk import Desk
 from ..snapshots import server_here
@@ -31,6 +31,11 @@ def serve_http(desk: Desk, http: HttpSettings, watching: Watching) -> None:
     Raises:
         Unavailable: the address is taken.
     """
+    if http.workers > 1 and desk.settings.starts_ray:
+        raise BadCall(
+            f"--workers {desk.settings.workers} would start Ray in each of {http.workers} processes. Start one with "
+            "`ray start --head` and use --workers ray://auto."
+        )
     for line in desk.store.repairs:
         log.warning("%s", line)
     listening = _listening(http)

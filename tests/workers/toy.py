@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,12 @@ class Toy:
                     raise Cancelled
                 progress(window / 100_000)
                 time.sleep(0.001)
+        if self.card.name == "gated":  # at work until a file is there
+            while not Path(os.environ["TOY_GATE"]).exists():
+                if cancelled():
+                    raise Cancelled
+                progress(0.5)
+                time.sleep(0.01)
         if self.card.name == "stuck":
             progress(0.5)
             while True:

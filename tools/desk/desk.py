@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # a server lists its tools before it needs any of these
     from ...retrieval.anatomy.structures import StructureTable
     from ...store.archives.archives import Archives
     from ...store.store import Store
-    from ...workers.local import LocalWorkers
+    from ...workers.local import Workers
     from .job_threads import Jobs
     from .knowledge import Knowledge
     from .paraphrasing import Paraphrase
@@ -87,7 +87,7 @@ class Desk:
         self.recorder: CallRecorder | None = None
         self._opened: _Opened | None = None
         self._opening = threading.Lock()
-        self._workers: LocalWorkers | None = None
+        self._workers: Workers | None = None
         self._hiring = threading.Lock()
 
     @property
@@ -123,8 +123,8 @@ class Desk:
             return self._opened
 
     @property
-    def workers(self) -> LocalWorkers:
-        """The worker processes of this machine; the same ones however many ask at once."""
+    def workers(self) -> Workers:
+        """The workers of this machine, or of the cluster; the same ones however many ask at once."""
         with self._hiring:
             if self._workers is None:
                 self._workers = self._hired()
@@ -135,14 +135,19 @@ class Desk:
         """Whether somebody has asked for workers yet."""
         return self._workers is not None
 
-    def _hired(self) -> LocalWorkers:
+    def _hired(self) -> Workers:
         if self.host is not None:
             return self.host.workers.seen_by(str(self.settings.store))
+        from ...workers.cluster.address import cluster_of
         from ...workers.devices import cards, devices_of
         from ...workers.local import LocalWorkers
         from ...workers.protocol import WorkerOptions
 
         options = WorkerOptions(factory=self.settings.factory, threads=self.settings.threads)
+        if (address := cluster_of(self.settings.workers)) is not None:
+            from ...workers.cluster.client import ClusterWorkers
+
+            return ClusterWorkers(address, options, device=self.settings.device, budget_mb=self.settings.memory_mb)
         known = () if self.settings.device == "cpu" else cards(self.settings.visible_cards)
         return LocalWorkers(options, devices=devices_of(self.settings.device, self.settings.memory_mb, known))
 

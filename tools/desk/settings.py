@@ -11,6 +11,7 @@ import platformdirs
 from ...imaging.errors import BadCall
 from ...store.archives.nodes import NO_ARCHIVES, ArchiveAccess
 from ...store.shared import ALONE, Shared
+from ...workers.cluster.address import cluster_of
 
 Purpose = Literal["research", "commercial"]
 TOOLSETS = ("core", "clinical", "language", "interactive", "examples", "synthesis", "viewer")
@@ -31,6 +32,7 @@ class Settings:
         device: where workers run, one for each: cpu, cuda, auto, or names with commas.
         visible_cards: what `CUDA_VISIBLE_DEVICES` says; None where it is not set.
         threads: of the worker; None leaves the library's choice.
+        workers: "local" for processes of this machine, or a Ray cluster (`workers.cluster.address`).
         memory_mb: what one job may need, by estimate; None does not limit it.
         factory: what loads a model in the worker, "module:function".
         paraphraser: chat model that says prompts in other words, "provider:name"; "" for none.
@@ -46,6 +48,7 @@ class Settings:
     device: str = "cpu"
     visible_cards: str | None = None
     threads: int | None = None
+    workers: str = "local"
     memory_mb: int | None = None
     factory: str = "ostensor.models.load:load_predictor"
     paraphraser: str = ""
@@ -54,12 +57,19 @@ class Settings:
     reuse: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse unknown toolsets and purposes."""
+        """Refuse unknown toolsets, purposes and workers."""
         unknown = set(self.toolsets) - set(TOOLSETS) - {"all"}
         if unknown:
             raise BadCall(f"Unknown toolsets {sorted(unknown)}. Allowed: all, {', '.join(TOOLSETS)}.")
         if self.purpose not in ("research", "commercial"):
             raise BadCall(f"Unknown purpose '{self.purpose}'. Allowed: research, commercial.")
+        cluster_of(self.workers)
+
+    @property
+    def starts_ray(self) -> bool:
+        """Whether each process with these settings starts a Ray of its own."""
+        address = cluster_of(self.workers)
+        return address is not None and not address.host
 
 
 def default_store() -> Path:

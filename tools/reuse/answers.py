@@ -67,6 +67,8 @@ def _key(desk: Desk, image_id: str, about: About) -> str:
     image = desk.store.image(image_id)
     seen = [image_id, image.content_hash, image.modality, image.synthetic]
     how = [desk.settings.purpose, desk.settings.device, desk.settings.factory, program_key()]
+    if desk.settings.workers != "local":  # other processors, whose sums may differ in the last bit
+        how.append(desk.settings.workers)
     asked = [about.asked, sorted(about.weights.items())]
     return result_key(image_id, json.dumps([seen, how, asked], sort_keys=True))
 

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from ostensor.imaging.errors import BadCall
+from ostensor.server.http.serve import serve_http
 from ostensor.server.http.settings import HttpSettings, address, http_settings
+from ostensor.tools.desk.desk import Desk
+from ostensor.tools.desk.settings import Settings
 
 
 @pytest.mark.parametrize("wrong", ["8080", "127.0.0.1:", "127.0.0.1:99999", "host:port"])
@@ -26,6 +29,12 @@ def test_an_address_others_can_reach_needs_tokens(host: str) -> None:
     with pytest.raises(BadCall, match="password"):
         HttpSettings(host=host)
     assert HttpSettings(host=host, auth="tokens").auth == "tokens"
+
+
+def test_several_processes_do_not_each_start_a_ray_of_their_own(tmp_path: Path) -> None:
+    desk = Desk(Settings(tmp_path / "store", (tmp_path,), workers="ray"))
+    with desk, pytest.raises(BadCall, match=r"in each of 2 processes.*ray://auto"):
+        serve_http(desk, HttpSettings(workers=2))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "127.0.0.1"])
