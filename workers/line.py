@@ -152,6 +152,11 @@ class Line:
             self._changed.notify_all()
             return lane
 
+    def next_up(self) -> Waiting | None:
+        """The foremost request that has a worker now; None when all must wait."""
+        with self._changed:
+            return next((one for one, lane in self._offers() if lane is not None), None)
+
     def leave(self, mine: Waiting) -> None:
         """It is answered, or waits no more."""
         with self._changed:
@@ -181,35 +186,36 @@ class Line:
 
     def _lane_of(self, mine: Waiting) -> int | None:
         """The worker that is this request's now: those before it in line choose first."""
+        return next((lane for one, lane in self._offers() if one is mine), None)
+
+    def _offers(self) -> Iterator[tuple[Waiting, int | None]]:
+        """Requests in the order they are served, each with the worker it would get now, until no worker is free."""
         free = set(range(self.lanes)) - set(self._running)
         now = self.clock()
-        for one in self._in_order():
+        for one in self._in_order() if free else ():
             if not free:
-                return None
+                return
             open_to_it = one.lanes[:1] if one.is_at_home and now - one.since < PATIENCE_S else one.lanes
             lane = next((lane for lane in open_to_it if lane in free), None)
-            if one is mine:
-                return lane
+            yield one, lane
             if lane is not None:
                 free.discard(lane)
-        return None
 
     def _check_open(self) -> None:
         if self._closed:
             raise Unavailable("The worker is shut down. Start the server again.")
 
-    def _in_order(self) -> list[Waiting]:
+    def _in_order(self) -> Iterator[Waiting]:
         """As they will be served: people before batches, but for every `BATCH_EVERY`th turn; among equals, the owner who was
         served longest ago comes next, with its oldest request."""
-        turns, number, left, order = dict(self._turns), self._number, list(self._waiting), list[Waiting]()
-        since_batch = self._since_batch
-        while left:
-            batches, people = [one for one in left if one.is_batch], [one for one in left if not one.is_batch]
+        turns, number, since_batch = dict(self._turns), self._number, self._since_batch
+        people = [one for one in self._waiting if not one.is_batch]
+        batches = [one for one in self._waiting if one.is_batch]
+        while people or batches:
             pool = batches if not people or (batches and since_batch >= BATCH_EVERY) else people
             chosen = min(pool, key=lambda one: turns.get(one.owner, 0))  # the earliest of those that are equal
-            left.remove(chosen)
-            order.append(chosen)
+            pool.remove(chosen)
+            yield chosen
             number += 1
             since_batch = 0 if chosen.is_batch else since_batch + 1
             turns[chosen.owner] = number
-        return order

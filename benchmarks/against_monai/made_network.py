@@ -27,7 +27,7 @@ SPACING_MM = 2.0
 CONFIG = SatMiniConfig(dims=3, features=(16, 32, 64, 128, 256))
 HOW = Preparation(3, (SPACING_MM, SPACING_MM, SPACING_MM), "ct")
 NAMES = tuple(TORSO)
-STEPS, PATCH, BATCH = 800, 64, 2
+STEPS, PATCH, BATCH = 300, 64, 2
 _BODIES = 6
 _FIELD = ((-190.0, 190.0), (-140.0, 140.0), (-230.0, 250.0))
 

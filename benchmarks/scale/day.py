@@ -84,6 +84,7 @@ class Seen:
 
 class _Queue(Protocol):
     def join(self, asked: Waiting) -> Waiting: ...
+    def next_up(self) -> Waiting | None: ...
     def take(self, mine: Waiting) -> int | None: ...
     def leave(self, mine: Waiting) -> None: ...
 
@@ -97,6 +98,9 @@ class _FirstCome:
     def join(self, asked: Waiting) -> Waiting:
         self._waiting.append(asked)
         return asked
+
+    def next_up(self) -> Waiting | None:
+        return self._waiting[0] if self._free and self._waiting else None
 
     def take(self, mine: Waiting) -> int | None:
         if not self._free or self._waiting[0] is not mine:
@@ -121,22 +125,21 @@ class _Farm:
         self.held: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(workers)]
         self.used = [0] * workers  # when each last got a question, in questions
         self.home: dict[int, int] = {}
-        self.waiting: dict[int, tuple[Waiting, Any]] = {}
+        self.waiting: dict[str, Any] = {}
         self.numbers = itertools.count()
 
     def ask(self, owner: str, scan: int, *, is_batch: bool) -> Generator[Any, Any, None]:
         """A question, from coming into line to its answer; a SimPy process."""
         home = self.home.get(scan)
         order = sorted(range(self.workers), key=lambda lane: (lane != home, self.used[lane]))
-        number = next(self.numbers)
-        asked = Waiting(owner, str(number), tuple(order), is_batch, home is not None)
+        asked = Waiting(owner, str(next(self.numbers)), tuple(order), is_batch, home is not None)
         try:
             mine = self.line.join(asked)
         except Unavailable:
             self.seen.refused += 1
             return
         turn = self.env.event()
-        self.waiting[number] = (mine, turn)
+        self.waiting[mine.request_id] = turn
         self._wake()
         if not turn.triggered and asked.is_at_home and self.policy == "ours":
             self.env.process(self._patience())
@@ -164,11 +167,9 @@ class _Farm:
         return self.serving.first_s
 
     def _wake(self) -> None:
-        for number, (mine, turn) in list(self.waiting.items()):
+        while (mine := self.line.next_up()) is not None:
             lane = self.line.take(mine)
-            if lane is not None:
-                del self.waiting[number]
-                turn.succeed(lane)
+            self.waiting.pop(mine.request_id).succeed(lane)
 
     def _patience(self) -> Generator[Any, Any, None]:
         yield self.env.timeout(PATIENCE_S + 0.001)

@@ -24,6 +24,7 @@ from .routing import HomeFirst
 
 IDLE_S = 600.0  # after which a model's last replica ends; the next call pays for loading it
 _SPARE_S = 60.0  # after which replicas end that nobody needs beside the first
+_RECKONED_S = 3.0  # until Ray counts what ended applications held as free
 _PREFIX = "ostensor"
 
 
@@ -43,6 +44,7 @@ class Apps:
         self._used: dict[str, float] = {}  # application -> when it was last needed
         self._rooms: dict[str, Room] = {}
         self._deploying = asyncio.Lock()
+        self._leaving: dict[str, float] = {}  # application that makes room -> when it was last seen
 
     def name_of(self, model: str, room: Room) -> str:
         """The application's name."""
@@ -127,13 +129,26 @@ class Apps:
         if states.get("RUNNING"):
             return ""
         if not _has_room(self._rooms[name]) or "to be scheduled" in message:
+            if self._is_room_coming():
+                return "waiting for room in the cluster"
             idle = sorted((one for one in self._handles if one != name and one not in busy), key=self._used.__getitem__)
             if not idle:
                 return "waiting for room in the cluster"
             self._handles.pop(idle[0])
+            self._leaving[idle[0]] = time.monotonic()
             serve.delete(idle[0], _blocking=False)
             return "making room in the cluster"
         return "starting a worker in the cluster"
+
+    def _is_room_coming(self) -> bool:
+        """Whether what was taken down still ends, or Ray has not reckoned with its end yet; more is taken only after that."""
+        there, now = serve.status().applications, time.monotonic()
+        self._leaving = {
+            name: now if name in there and name not in self._handles else seen
+            for name, seen in self._leaving.items()
+            if now - seen < _RECKONED_S
+        }
+        return bool(self._leaving)
 
 
 def _check_fits(room: Room) -> None:
