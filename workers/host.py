@@ -268,7 +268,7 @@ class Host:
         with stage("open"):
             volume = mapped_image(request, predictor.card)
         start = None if request.start is None else request.start.on(request.grid.shape)
-        about = (request.image_key, request.model, predictor.card.sha256, request.start)
+        about = (request.image_key, request.model, predictor.card.sha256, request.start, request.replay)
         asked = Asked(volume, hashlib.sha256(repr(about).encode()).hexdigest(), start, request.steps)
         encoded = isinstance(predictor, Clicks)
 

@@ -72,10 +72,12 @@ class PromptRequest(SegmentRequest):
     Attributes:
         start: the mask to start from; None for none.
         steps: all of them, the last one new; a worker that knows those before draws only that one.
+        replay: names a run through steps that were drawn before, which shares nothing with the first; "" for none.
     """
 
     start: Bits | None = None
     steps: tuple[Step, ...] = ()
+    replay: str = ""
 
 
 @dataclass(frozen=True)

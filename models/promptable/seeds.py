@@ -88,17 +88,18 @@ class SeedGrower:
                 base |= one.array
         marks = [_voxels(one, base.shape) for one in prompts if one.kind != "mask"]
         meant = _joined([at for at, one in marks if one == "meant"])
+        areas = _joined([at for at, one in marks if one == "area"])
         boxes = [at for at, one in marks if one == "box"]
         apart = _joined([at for at, one in marks if one == "not meant"])
-        if not base.any() and not len(meant) and not boxes:
+        if not base.any() and not len(meant) and not len(areas) and not boxes:
             raise BadCall(
                 "Only what is not meant was pointed at, and there is no mask to take it from. Point at the structure."
             )
-        places = np.concatenate([one for one in (meant, apart, *boxes) if len(one)])
-        window = _window(volume, places, bool(boxes) and not len(meant))
+        places = np.concatenate([one for one in (meant, areas, apart, *boxes) if len(one)])
+        window = _window(volume, places, bool(boxes) and not len(meant) and not len(areas))
         part = _Part(np.asarray(volume.array[window], np.float32), _spacing(volume), [s.start for s in window])
         array = base.copy()
-        array[window] = part.drawn(base[window], meant, apart, boxes)
+        array[window] = part.drawn(base[window], meant, areas, apart, boxes)
         return Drawing(array, None, None, (NOTE,))
 
 
@@ -109,6 +110,8 @@ def _voxels(prompt: Prompt, shape: Sequence[int]) -> tuple[npt.NDArray[np.int_],
     if prompt.kind == "box":
         return np.array([[low for low, _ in prompt.box], [high - 1 for _, high in prompt.box]]), "box"
     assert prompt.array is not None
+    if prompt.kind == "lasso" and prompt.positive:
+        return np.argwhere(prompt.array), "area"
     return np.argwhere(prompt.array), "meant" if prompt.positive else "not meant"
 
 
@@ -143,6 +146,7 @@ class _Part:
         self,
         base: BoolArray,
         meant: npt.NDArray[np.int_],
+        areas: npt.NDArray[np.int_],
         apart: npt.NDArray[np.int_],
         boxes: Sequence[npt.NDArray[np.int_]],
     ) -> BoolArray:
@@ -150,12 +154,24 @@ class _Part:
         found = base.copy()
         for box in boxes:
             found |= self._of_box(box - self.start)
-        inside = self._at(meant)
+        inside, outlined = self._at(meant), self._at(areas)
         if inside.any():
             found |= self._alike(inside) | inside
+        found |= self._through(outlined)
         if len(apart):
-            found &= ~self._taken(found, inside, self._at(apart))
-        return found | inside
+            found &= ~self._taken(found, inside | outlined, self._at(apart))
+        return found | inside | outlined
+
+    def _through(self, outlined: BoolArray) -> BoolArray:
+        """Outlined areas, and what is like them straight above and below."""
+        found = outlined.copy()
+        parts, count = ndimage.label(outlined)
+        for number, where in enumerate(ndimage.find_objects(parts), start=1):
+            flat = [axis for axis in range(3) if where[axis].stop - where[axis].start == 1]
+            if count and flat:
+                area = parts == number
+                found |= self._alike(area) & area.any(axis=flat[-1], keepdims=True)
+        return found
 
     def _at(self, places: npt.NDArray[np.int_]) -> BoolArray:
         array: BoolArray = np.zeros(self.grey.shape, np.bool_)

@@ -104,7 +104,6 @@ def expose(entry: Tool, desk: Desk) -> ExposedTool:
     described.__annotations__ = {"ctx": Context, **{p.name: p.annotation for p in visible}, "return": returns}
     made = ExposedTool.from_function(
         described,
-        title=entry.title,
         description=unwrapped(inspect.cleandoc(entry.function.__doc__ or "")),
         annotations=ToolAnnotations(
             read_only_hint=entry.read_only,

@@ -63,7 +63,7 @@ def segment_described(
         int | None, Field(description="Axial slice counted from the feet, from 0; for scope='slice'.", ge=0)
     ] = None,
     max_candidates: Annotated[int, Field(description="At most so many candidates.", ge=1, le=10)] = 3,
-    wait_s: Annotated[float, Field(description="Seconds until a job_id comes instead.", ge=0, le=300)] = 20.0,
+    wait_s: Annotated[float, Field(description="Seconds, then a job_id comes.", ge=0, le=300)] = 20.0,
 ) -> Answer:
     """Segment what a sentence points at by place, side, size, density, count, relation or function.
 
@@ -71,7 +71,7 @@ def segment_described(
     names use segment. Candidates list which claims hold. 'present' needs every word used and every claim true. Areas in organs are
     'unsure'. If `ambiguous`, ask which is meant. Left and right are the patient's unless 'in the picture'.
     No candidate: read reason.
-    Example: segment_described(image_id="img_0123456789ab", description="the kidney on the left")
+    Example: segment_described(image_id="img_...", description="the kidney on the left")
     """
     image = desk.store.image(image_id)
     wanted = Wanted(image_id, read(desk, description), model, _slice(image.grid.is_2d, scope, slice), max_candidates)

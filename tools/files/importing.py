@@ -47,7 +47,7 @@ def import_mask(
     NIfTI, NRRD (Slicer .seg.nrrd), MHA, MGZ, PNG, DICOM SEG, RTSTRUCT, TotalSegmentator folders, nnU-Net (dataset.json).
     On another grid it is refused unless resample; losses stand in warnings. Objects of another patient, study or
     frame of reference are refused. Verdict "imported": somebody drew it, nothing was judged.
-    Example: import_mask(path="seg.nii.gz", image_id="img_0123456789ab")
+    Example: import_mask(path="seg.nii.gz", image_id="img_...")
     """
     with masks_at(desk, call, path) as local:
         return _imported(desk, call, local, image_id, labels or {}, resample=resample)

@@ -11,6 +11,7 @@ from ...imaging.pictures.render import MOST_SLICES
 from ...imaging.pictures.render import render as draw
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import RenderResult
+from .seen_pictures import keep_picture
 
 WIDE, NARROW = 900, 640  # pixels
 
@@ -42,7 +43,7 @@ def render(
     """Draw slices, a projection or a 3-D surface with masks, side letters, mm ticks and a legend, as a PNG.
 
     To show findings or to check a mask by eye; for numbers use measure. The patient's right is on the left of axial
-    and coronal pictures. Example: render(image_id="img_0123456789ab", view="montage")
+    and coronal pictures. Example: render(image_id="img_...", view="montage")
     """
     del call
     volume = desk.store.volume(image_id)
@@ -67,7 +68,9 @@ def render(
         zoom=zoom,
         width=WIDE if view == "montage" or count > 1 else NARROW,
     )
+    picture_id = keep_picture(desk, image_id, found.spots)
     result = RenderResult(
+        picture_id=picture_id,
         image_id=image_id,
         mask_ids=list(mask_ids or []),
         view=view,
@@ -80,4 +83,6 @@ def render(
     where = f", slice {', '.join(map(str, found.shown))} of {found.slices}" if found.shown else ""
     what = {"slice": "view", "mip": "projection (MIP)", "surface": "surface view"}[kind]
     text = f"{view.capitalize()} {what} of {image_id}{where}, showing {', '.join(masks) or 'no masks'}."
+    if picture_id is not None:
+        text += f" Its pixels can be pointed at as {picture_id}."
     return Answer(text, result, (found.png,))

@@ -57,7 +57,7 @@ def edit_mask(
 ) -> Answer:
     """Make a new mask from masks of one image; the old ones stay.
 
-    largest_part drops specks, grow adds a margin. Example: edit_mask(operation="grow", mask_ids=["msk_0123456789ab"], amount_mm=5)
+    largest_part drops specks, grow adds a margin. Example: edit_mask(operation="grow", mask_ids=["msk_..."], amount_mm=5)
     """
     del call
     records = [desk.store.mask_record(mask_id) for mask_id in mask_ids or ()]

@@ -49,7 +49,7 @@ def export(
     """Write masks to files on their image's grid, each read back and compared (Dice, centroid offset in mm).
 
     Only when the user wants files. A file of the same masks is replaced. stl: surface in mm, LPS. dicom_seg, rtstruct
-    and stl need a scan with known voxel size. Example: export(mask_ids=["msk_0123456789ab"], format="dicom_seg")
+    and stl need a scan with known voxel size. Example: export(mask_ids=["msk_..."], format="dicom_seg")
     """
     target = None if is_address(folder) else _folder(desk, folder)
     records = [desk.store.mask_record(mask_id) for mask_id in dict.fromkeys(mask_ids)]

@@ -48,7 +48,7 @@ def measure(
     anteroposterior_mm: along the body. Unconnected `parts` are measured each for itself; diameters are the largest's.
     `across`: widths of vessels and airways. truncated_at: the scan cuts the mask, numbers are of the part inside.
     What cannot be given is null, with the reason.
-    Example: measure(mask_ids=["msk_0123456789ab"])
+    Example: measure(mask_ids=["msk_..."])
     """
     task = _Task(desk, frozenset(what or USUAL), level_mask_id, allow_synthetic)
     rows = []
@@ -180,7 +180,7 @@ def compare_masks(
     """Compare two masks on one grid: Dice, IoU, NSD, HD95, ASSD (mm), volume difference (ml), lesion F1.
 
     For two models or readers, or before and after an edit; more masks: merge_masks. volume_difference_ml is a minus b.
-    Example: compare_masks(mask_a="msk_0123456789ab", mask_b="msk_ba9876543210", tolerance_mm=2)
+    Example: compare_masks(mask_a="msk_...", mask_b="msk_...", tolerance_mm=2)
     """
     del call
     found = compare(desk.store.region(mask_a), desk.store.region(mask_b), tolerance_mm=tolerance_mm)

@@ -55,7 +55,7 @@ def compare_studies(
 
     Sizes are measured in each scan as it is. Two patients are refused. Category "cannot be compared": the scans do
     not match or show different parts; never call it a response.
-    Example: compare_studies(before_mask_ids=["msk_0123456789ab"], after_mask_ids=["msk_ba9876543210"])
+    Example: compare_studies(before_mask_ids=["msk_..."], after_mask_ids=["msk_..."])
     """
     before, after = _image(desk, before_mask_ids, None), _image(desk, after_mask_ids, after_image_id)
     if len({desk.store.image(image_id).content_hash for image_id in (before, after)}) == 1:

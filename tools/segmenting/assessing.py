@@ -65,7 +65,7 @@ def assess_mask(
     """Look for reasons to doubt a mask: volume, side, place, overlap, parts, holes, intensity, symmetry, border, another model.
 
     Segment neighbours first: they make it sharper. A failed check says what is odd, not what is true.
-    Example: assess_mask(mask_id="msk_0123456789ab")
+    Example: assess_mask(mask_id="msk_...")
     """
     case = _case(desk, call, mask_id, structure)
     seen = [METHODS[method](case) for method in dict.fromkeys(methods or USUAL)]
