@@ -55,7 +55,7 @@ def draw_slices(
     changes = {z: hand.draw(z) for z in touched}
     notes = [_ALONE] if hand.alone else []
     if slab is None and before.shape[hand.axis] > 1:
-        carried = sorted({z for z in touched for step in (1, -1) for z in hand.carry(z, step, changes[z])})
+        carried = sorted({next_z for z in touched for step in (1, -1) for next_z in hand.carry(z, step, changes[z])})
         ends = [shown_index(volume.grid, z) for z in carried]
         notes += [_CARRIED.format(low=min(ends), high=max(ends))] if ends else [_STAYED]
     iou = float(np.mean(hand.ious)) if hand.ious else None
