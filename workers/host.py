@@ -195,7 +195,7 @@ class Host:
         predictor = self._model(request, way)
         if isinstance(request, PromptRequest):
             found, encoded = self._drawn(predictor, request)
-        elif isinstance(predictor, Clicks):
+        elif isinstance(predictor, Clicks | Promptable):
             raise BadCall(f"'{request.model}' draws from clicks, not from names. Call refine_mask.")
         elif isinstance(request, ViewsRequest):
             with stage("network"):

@@ -141,7 +141,7 @@ class _Hand:
         if not change[0].any() or not greys.size:
             return True
         mean = float(self._slice(self.volume.array, z)[change[0]].mean())
-        return abs(mean - greys.mean()) <= MOST_SDS * float(greys.std()) + 1e-6
+        return abs(mean - float(greys.mean())) <= MOST_SDS * float(greys.std()) + 1e-6
 
     def _slice(self, array: npt.NDArray[Any], z: int) -> npt.NDArray[Any]:
         return array[tuple(z if n == self.axis else slice(None) for n in range(3))]

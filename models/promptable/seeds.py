@@ -218,7 +218,8 @@ class _Part:
         if not meant.any():
             alike = ndimage.binary_closing(self._alike(apart) & found) & found
             if 2 * alike.sum() < found.sum():
-                return alike | apart
+                smaller: BoolArray = alike | apart
+                return smaller
             core = found & ~near
         seeds = np.where(apart, 2, np.where(core, 1, 0)).astype(np.int32)
         flooded = skimage.segmentation.watershed(self.steep, seeds, mask=found | apart)

@@ -71,6 +71,7 @@ class ListedTool(McpTool):
         made = cls(
             fn=_never,
             name=entry.name,
+            title=None,
             description=entry.description,
             parameters=entry.parameters,
             fn_metadata=metadata,

@@ -123,7 +123,7 @@ def _box(at: Sequence[Sequence[float]], frame: Frame) -> list[list[int]]:
             low, high = np.append(low, 0.0), np.append(high, 1.0)
         if low.shape != (3,) or high.shape != (3,) or not (high > low).all():
             raise BadCall(f"The box {list(map(list, at))} is empty. Write [[from x, y, z], [to]], ends left out.")
-        corners = np.array([frame.index(one) for one in (low, high - 1)])
+        corners = np.array([frame.index(one.tolist()) for one in (low, high - 1)])
         first, last = np.round(corners.min(0)), np.round(corners.max(0))
     else:
         corners = np.array([frame.index(one) for one in at])
