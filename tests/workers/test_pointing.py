@@ -40,7 +40,7 @@ def workers(request: pytest.FixtureRequest) -> Iterator[LocalWorkers]:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    array = np.zeros(SHAPE, np.int16)
+    array = np.full(SHAPE, -1000, np.int16)
     array[4:12, 3:14, 4:13] = 100
     np.save(tmp_path / "a.npy", array)
     return tmp_path / "a.npy"

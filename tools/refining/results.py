@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from ..desk.results import Geometry, ImageAnswer, Provenance
 
 
@@ -35,7 +37,7 @@ class RefineResult(ImageAnswer):
     added_ml: float | None = None
     removed_ml: float | None = None
     changed_voxels: int = 0
-    notes: list[str] = []
+    notes: list[str] = Field(default_factory=list)
     geometry: Geometry | None = None
     provenance: DrawnProvenance | None = None
     job_id: str | None = None
