@@ -180,6 +180,8 @@ def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
 def _empty(key: str, value: Any, output: bool) -> bool:
     if key == "title":
         return isinstance(value, str)
+    if key == "default" and value is False:  # what else would be the default of yes or no
+        return True
     if output and key == "required":
         return isinstance(value, list)
     return output and key in ("default", "additionalProperties") and not isinstance(value, dict)

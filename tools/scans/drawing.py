@@ -26,7 +26,7 @@ def render(
     ] = "axial",
     kind: Annotated[
         Literal["slice", "mip", "surface"],
-        Field(description="mip: the brightest along each line of sight. surface: masks as solid bodies."),
+        Field(description="mip: brightest along each line of sight. surface: masks as solids."),
     ] = "slice",
     window: Annotated[
         Literal["auto", "soft_tissue", "lung", "bone", "brain", "liver"] | list[float],
@@ -34,16 +34,15 @@ def render(
     ] = "auto",
     slice_index: Annotated[
         int | None,
-        Field(description="Counted from the patient's feet, back or left; default: where the masks are largest.", ge=0),
+        Field(description="From the patient's feet, back or left; default: where masks are largest.", ge=0),
     ] = None,
     count: Annotated[int, Field(description="So many slices through the masks.", ge=1, le=MOST_SLICES)] = 1,
     zoom: Annotated[bool, Field(description="Only the masks and 15 mm around.")] = False,
     style: Annotated[Literal["both", "contour", "fill"], Field(description="How masks are drawn.")] = "both",
 ) -> Answer:
-    """Draw slices, a projection or a 3-D surface with masks, side letters, mm ticks and a legend, as a PNG.
+    """Draw slices, a projection or a 3-D surface with masks, side letters, mm ticks, legend: a PNG.
 
-    To show findings or to check a mask by eye; for numbers use measure. The patient's right is on the left of axial
-    and coronal pictures. Example: render(image_id="img_...", view="montage")
+    To show findings or check a mask by eye; numbers: measure. Axial and coronal pictures have the patient's right on the left. Example: render(image_id="img_...", view="montage")
     """
     del call
     volume = desk.store.volume(image_id)
