@@ -12,6 +12,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from ..imaging.errors import BadCall
 from ..imaging.volume import BoolArray, Volume
 from .card import Card
 
@@ -40,6 +41,10 @@ class Running:
 
 class Cancelled(Exception):
     """The caller asked to stop; nothing is wrong."""
+
+
+class NotUnderstood(BadCall):
+    """The model was not taught this way of pointing; another one may be."""
 
 
 class Features(Protocol):
@@ -189,12 +194,14 @@ class Drawing:
         logits: of the network, on a grid of its own; opaque, to be handed back as `previous`.
         iou: how much the network thinks its mask overlaps the truth, 0 to 1; None where it tells none.
         notes: what the asker should know, one sentence each.
+        seen: (first, last + 1) for each axis of the scan: what the network looked at, where that is a part; () for all of it.
     """
 
     array: BoolArray
     logits: object = field(repr=False, compare=False)
     iou: float | None = None
     notes: tuple[str, ...] = ()
+    seen: tuple[tuple[int, int], ...] = ()
 
 
 @runtime_checkable

@@ -72,6 +72,18 @@ beats = sa.Table(
     sa.Column("owner", sa.String(128), primary_key=True),
     sa.Column("at", sa.Double, nullable=False),
 )
+refinements = sa.Table(  # the log of clicks: rows are added, never changed
+    "refinements",
+    metadata,
+    sa.Column("refinement_id", sa.String(16), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("image_id", sa.String(16), sa.ForeignKey("images.image_id", ondelete="CASCADE"), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("facts", sa.JSON, nullable=False),
+    sa.Column("mask_id", sa.String(16)),
+    sa.Column("created", sa.String(32), nullable=False),
+    sa.Index("refinements_of_image", "image_id"),
+)
 
 # Of a catalogue that servers share: calls, requests counted for each caller, and keys; empty in a folder's own.
 events = sa.Table(
@@ -165,6 +177,26 @@ class JobRecord:
     def is_final(self) -> bool:
         """True once the state can no longer change."""
         return self.state in FINAL_STATES
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One line of a refinement's log.
+
+    Attributes:
+        number: its place in the log; 0 begins it.
+        kind: "begin", "add" or "undo".
+        facts: what was pointed at and how it was drawn, or how many steps were taken back, JSON.
+        mask_id: the mask as this line leaves it; None for none yet.
+    """
+
+    refinement_id: str
+    number: int
+    image_id: str
+    kind: str
+    facts: Facts
+    mask_id: str | None
+    created: str
 
 
 def now() -> str:

@@ -22,6 +22,7 @@ from ..imaging.guards.private import make_private_folder
 from ..imaging.region import Region
 from ..imaging.volume import Mask, Volume
 from .catalogue.engines import engine_of, put_row
+from .catalogue.refinements import RefinementLog
 from .catalogue.upgrading import change, schemas
 from .checksums import is_whole
 from .folder import StoreFolder
@@ -36,6 +37,7 @@ from .records import (
     masks,
     metadata,
     now,
+    refinements,
     results,
 )
 from .shared import ALONE, Shared
@@ -71,10 +73,12 @@ class Store(StoreFolder):
 
     Attributes:
         repairs: what start-up had to put right, one sentence each.
+        refinements: what people pointed at, step by step.
     """
 
     def __init__(self, folder: Path, *, shared: Shared = ALONE) -> None:
         super().__init__(folder, shared=shared)
+        self.refinements = RefinementLog(self.engine, self.writing)
         try:
             self.repairs = self.repair()
         except STORAGE_ERRORS as error:
@@ -244,6 +248,7 @@ class Store(StoreFolder):
         self.image(image_id)
         with self.writing() as connection:
             connection.execute(masks.delete().where(masks.c.image_id == image_id))
+            connection.execute(refinements.delete().where(refinements.c.image_id == image_id))
             connection.execute(results.delete().where(results.c.result_key.startswith(image_id.removeprefix("img_"))))
             connection.execute(images.delete().where(images.c.image_id == image_id))
         self.sources.forget(image_id)

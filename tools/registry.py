@@ -21,6 +21,8 @@ from .files.importing import import_mask
 from .files.listing import list_files
 from .prognosis import results as prognosis_results
 from .prognosis.predicting import predict_prognosis
+from .refining.refining import branch_refinement, refine_mask, undo_refinement
+from .refining.results import RefineResult
 from .reports import results as report_results
 from .reports.reporting import check_report
 from .scans.browsing import find_structures, list_models
@@ -47,6 +49,9 @@ TOOLS: tuple[Tool, ...] = (
     Tool(measure, results.MeasureResult),
     Tool(compare_masks, results.CompareResult),
     Tool(edit_mask, results.EditResult, read_only=False),
+    Tool(refine_mask, RefineResult, read_only=False),
+    Tool(undo_refinement, RefineResult, toolset="interactive", read_only=False),
+    Tool(branch_refinement, RefineResult, toolset="interactive", read_only=False),
     Tool(render, results.RenderResult, ui=("model", "app")),
     Tool(derive, DerivedResult),
     Tool(export, results.ExportResult, read_only=False, destructive=True, open_world=True, asks=would_replace),

@@ -18,10 +18,10 @@ def get_job(
     job_id: Annotated[str, Field(description="From a tool's answer.")],
     wait_s: Annotated[float, Field(description="Seconds to wait for the end.", ge=0, le=300)] = 20.0,
 ) -> Answer:
-    """Wait for a job: its state, progress (0 to 1), place in the queue, result or error.
+    """Wait for a job: state, progress (0 to 1), queue place, result or error.
 
     States: queued, running (call again), done, failed, cancelled, lost (its server ended; call the tool again).
-    Example: get_job(job_id="job_0123456789abcdef", wait_s=30)
+    Example: get_job(job_id="job_...")
     """
     record = desk.jobs.wait(job_id, wait_s, on_progress=call.report)
     return _answer(desk, record)
@@ -34,7 +34,7 @@ def cancel_job(
 ) -> Answer:
     """Stop a job. A finished job stays as it is.
 
-    Example: cancel_job(job_id="job_0123456789abcdef")
+    Example: cancel_job(job_id="job_...")
     """
     del call
     return _answer(desk, desk.jobs.cancel(job_id))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
 import importlib
 import logging
 import math
@@ -28,7 +29,19 @@ import numpy.typing as npt
 from ..imaging.errors import BadCall, Failed, Unavailable
 from ..imaging.volume import Grid
 from ..models.inference.views import VIEWS, seen_as
-from ..models.interface import Cancelled, Decoded, Features, Looks, Predictor, Refers
+from ..models.interface import (
+    Cancelled,
+    Clicks,
+    Decoded,
+    Features,
+    Looks,
+    NotUnderstood,
+    Predictor,
+    Promptable,
+    Referred,
+    Refers,
+)
+from ..models.promptable.steps import SEEDS
 from ..models.synthesis.jobs import CLASSICAL
 from ..observing.logs import choose_format, formatter
 from ..observing.spans import carried
@@ -38,6 +51,7 @@ from .packing import mapped_channels, mapped_image, pack_image, pack_masks
 from .protocol import (
     Cancel,
     ErrorKind,
+    PromptRequest,
     ReferRequest,
     Refused,
     SegmentReply,
@@ -51,6 +65,8 @@ from .protocol import (
 )
 
 log = logging.getLogger(__name__)
+
+Model = Predictor | Looks | Promptable | Clicks
 
 
 def main(connection: Connection, options: WorkerOptions) -> None:
@@ -81,7 +97,10 @@ class Host:
         self.connection, self.options = connection, options
         self.waiting: queue.Queue[SegmentRequest | SynthesisRequest | Stop] = queue.Queue()
         self.called_off: set[str] = set()
-        self.models: OrderedDict[tuple[str, Way], Predictor | Looks] = OrderedDict()
+        self.models: OrderedDict[tuple[str, Way], Model] = OrderedDict()
+        from ..models.promptable.studio import Studio  # the server, which imports this file, draws nothing
+
+        self.studio = Studio()
         self.ways = ways_of(options.device)
         self.first_ways: dict[str, tuple[int, int]] = {}  # model -> voxels from which this way is the first to try
         self.features: OrderedDict[tuple[str, str, str], Features] = OrderedDict()
@@ -188,6 +207,7 @@ class Host:
     def _make_room(self) -> None:
         """Drop every model and all features, on the device too."""
         self.features.clear()
+        self.studio.clear()
         for model in self.models.values():
             _let_go(model)
         self.models.clear()
@@ -200,7 +220,11 @@ class Host:
     def _segment(self, request: SegmentRequest, way: Way) -> SegmentReply:
         started = time.process_time()
         predictor = self._model(request, way)
-        if isinstance(request, ViewsRequest):
+        if isinstance(request, PromptRequest):
+            found, encoded = self._drawn(predictor, request)
+        elif isinstance(predictor, Clicks | Promptable):
+            raise BadCall(f"'{request.model}' draws from clicks, not from names. Call refine_mask.")
+        elif isinstance(request, ViewsRequest):
             with stage("network"):
                 found, encoded = self._under_views(predictor, request), True
         elif isinstance(predictor, Looks):
@@ -266,18 +290,47 @@ class Host:
             seconds=time.process_time() - started,
         )
 
-    def _model(self, request: SegmentRequest, way: Way) -> Predictor | Looks:
+    def _drawn(self, predictor: Model, request: PromptRequest) -> tuple[Sequence[Decoded], bool]:
+        """One mask of what was pointed at, and whether the model had to look at the scan."""
+
+        from ..models.promptable.drawing import Asked
+
+        with stage("open"):
+            volume = mapped_image(request, predictor.card)
+        start = None if request.start is None else request.start.on(request.grid.shape)
+        about = (request.image_key, request.model, predictor.card.sha256, request.start, request.replay)
+        asked = Asked(volume, hashlib.sha256(repr(about).encode()).hexdigest(), start, request.steps)
+        encoded = isinstance(predictor, Clicks)
+
+        def looking(network: Promptable) -> Features:
+            nonlocal encoded
+            features, encoded = self._features(network, request)
+            note(features_hit=not encoded)
+            return features
+
+        found = self.studio.drawn_by(
+            predictor,
+            asked,
+            looking,
+            progress=lambda share: self._tell(request, 0.9 * share, "drawing what was pointed at"),
+            cancelled=lambda: request.request_id in self.called_off,
+        )
+        return [Referred("", found.array, found.iou, None, notes=found.notes)], encoded
+
+    def _model(self, request: SegmentRequest, way: Way) -> Model:
         self._stop_if_called_off(request)
         key = (request.model, replace(way, notice="", word=""))  # said or not, it is the same network
         held = self.models.get(key)
-        if isinstance(held, Looks) and not held.is_current():
+        if isinstance(held, Looks | Clicks) and not held.is_current():
             _let_go(self.models.pop(key))
         if key not in self.models:
             self._tell(request, 0.02, f"loading {request.model}")
             precision = {} if way.precision == "auto" else {"precision": way.precision}
             with stage("load"):
-                self.models[key] = self.load(
-                    request.model, device=way.device, threads=self.options.threads, **precision
+                self.models[key] = (
+                    _seed_grower()
+                    if request.model == SEEDS
+                    else self.load(request.model, device=way.device, threads=self.options.threads, **precision)
                 )
         self.models.move_to_end(key)
         while len(self.models) > 1 and sum(m.card.memory_mb for m in self.models.values()) > self.options.models_mb:
@@ -298,7 +351,7 @@ class Host:
                 cancelled=lambda: request.request_id in self.called_off,
             )
 
-    def _features(self, predictor: Predictor, request: SegmentRequest) -> tuple[Features, bool]:
+    def _features(self, predictor: Predictor | Promptable, request: SegmentRequest) -> tuple[Features, bool]:
         key = (request.model, request.image_key, request.context)
         if key in self.features:
             self.features.move_to_end(key)
@@ -354,15 +407,23 @@ class Host:
 
 
 def kind_of(error: BadCall | Unavailable | Failed) -> ErrorKind:
-    """Which of the three kinds an error is, its subclasses too."""
+    """Which of the kinds an error is, its subclasses too."""
+    if isinstance(error, NotUnderstood):
+        return "not_understood"
     if isinstance(error, BadCall):
         return "bad_call"
     return "unavailable" if isinstance(error, Unavailable) else "failed"
 
 
-def _let_go(model: Predictor | Looks) -> None:
+def _seed_grower() -> Promptable:
+    from ..models.promptable.seeds import SeedGrower
+
+    return SeedGrower()
+
+
+def _let_go(model: Model) -> None:
     """End what a model that is dropped has started."""
-    if isinstance(model, Looks):
+    if isinstance(model, Looks | Clicks):
         model.close()
 
 

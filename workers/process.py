@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ..imaging.errors import BadCall, Failed, OstensorError, Unavailable
-from ..models.interface import Cancelled
+from ..models.interface import Cancelled, NotUnderstood
 from ..observing.counts import HERE
 from ..observing.logs import chosen_format
 from ..observing.seen import count_seen
@@ -41,6 +41,7 @@ _POLL_S = 0.05
 _MAIN = threading.Lock()
 ERRORS: dict[str, type[Exception]] = {
     "bad_call": BadCall,
+    "not_understood": NotUnderstood,
     "unavailable": Unavailable,
     "failed": Failed,
     "cancelled": Cancelled,

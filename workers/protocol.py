@@ -11,12 +11,13 @@ from typing import Literal
 
 from ..imaging.volume import Grid, Modality
 from ..models.interface import Pointing
+from ..models.promptable.steps import Bits, Step
 from ..models.synthesis.jobs import SynthesisJob
 from ..observing.settings import LogFormat
 from ..observing.stages import NOTHING_SEEN, Seen
 
 VERSION = 1
-ErrorKind = Literal["bad_call", "unavailable", "failed", "cancelled"]
+ErrorKind = Literal["bad_call", "not_understood", "unavailable", "failed", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,21 @@ class ReferRequest(SegmentRequest):
 @dataclass(frozen=True)
 class ViewsRequest(SegmentRequest):
     """Find one structure under every view of `models.views`; the reply holds a mask for each, moved back."""
+
+
+@dataclass(frozen=True)
+class PromptRequest(SegmentRequest):
+    """Draw what was pointed at; `structures` is empty, the reply holds one mask with its notes, `confidence` the IoU expected.
+
+    Attributes:
+        start: the mask to start from; None for none.
+        steps: all of them, the last one new; a worker that knows those before draws only that one.
+        replay: names a run through steps that were drawn before, which shares nothing with the first; "" for none.
+    """
+
+    start: Bits | None = None
+    steps: tuple[Step, ...] = ()
+    replay: str = ""
 
 
 @dataclass(frozen=True)

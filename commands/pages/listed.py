@@ -22,7 +22,7 @@ def listed_text() -> str:
             tool = expose(entry, desk)
             assert tool.annotations is not None
             entries.append({
-                "name": tool.name, "title": tool.title, "description": tool.description, "toolset": entry.toolset,
+                "name": tool.name, "description": tool.description, "toolset": entry.toolset,
                 "is_long": entry.is_long, "ui": list(entry.ui), "annotations": tool.annotations.model_dump(exclude_none=True),
                 "parameters": tool.parameters, "output_schema": tool.fn_metadata.output_schema,
             })  # fmt: skip

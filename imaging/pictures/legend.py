@@ -46,20 +46,16 @@ def put_together(
     panels: Sequence[Image.Image], names: Sequence[str], *, columns: int, notes: Sequence[str] = ()
 ) -> Image.Image:
     """Panels in rows of `columns`, and under them a legend of names, in the order of `COLOURS`, and notes."""
-    rows = [panels[first : first + columns] for first in range(0, len(panels), columns)]
+    rows = _rows(panels, columns)
     width = max(sum(panel.width for panel in row) for row in rows)
     heights = [max(panel.height for panel in row) for row in rows]
     lines = [*names, *notes]
     across = max(1, width // _COLUMN)
     under = -(-len(lines) // across) * _LINE + 6 if lines else 0
     canvas = Image.new("RGB", (width, sum(heights) + under), (0, 0, 0))
-    top = 0
-    for row, height in zip(rows, heights, strict=True):
-        left = 0
-        for panel in row:
-            canvas.paste(panel, (left, top + (height - panel.height) // 2))
-            left += panel.width
-        top += height
+    for panel, place in zip(panels, corners(panels, columns=columns), strict=True):
+        canvas.paste(panel, place)
+    top = sum(heights)
     draw = ImageDraw.Draw(canvas)
     for number, line in enumerate(lines):
         x, y = 8 + (number % across) * _COLUMN, top + (number // across) * _LINE
@@ -67,6 +63,22 @@ def put_together(
             draw.rectangle([x, y + 4, x + 10, y + 13], fill=COLOURS[number % len(COLOURS)])
         write(draw, (x + 16, y + 9), line[:_LONGEST], 12)
     return canvas
+
+
+def corners(panels: Sequence[Image.Image], *, columns: int) -> list[tuple[int, int]]:
+    """Where `put_together` lays each panel: its left and its top, in pixels."""
+    found, top = [], 0
+    for row in _rows(panels, columns):
+        height, left = max(panel.height for panel in row), 0
+        for panel in row:
+            found.append((left, top + (height - panel.height) // 2))
+            left += panel.width
+        top += height
+    return found
+
+
+def _rows(panels: Sequence[Image.Image], columns: int) -> list[Sequence[Image.Image]]:
+    return [panels[first : first + columns] for first in range(0, len(panels), columns)]
 
 
 def encoded(picture: Image.Image, *, synthetic: bool) -> bytes:

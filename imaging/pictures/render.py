@@ -17,9 +17,10 @@ from PIL import Image
 from ..errors import BadCall
 from ..geometry import Box, reorient_array
 from ..volume import BoolArray, Grid, Mask, Volume
-from .legend import encoded, put_together
-from .panels import Style, panel
+from .legend import corners, encoded, put_together
+from .panels import MARGIN, Style, panel
 from .planes import PLANES, Plane, cut
+from .spots import Spot
 from .surfaces import solid_bodies, surface
 from .windows import window_of
 
@@ -39,6 +40,7 @@ class Rendering:
         shown: slices along the scan's RAS axis of the view, of a montage its axial one; () for projections.
         slices: how many the scan has.
         window: centre and width used, in the image's unit.
+        spots: where slices lie in the picture; () for projections and bodies, whose pixels are no places.
     """
 
     png: bytes
@@ -47,6 +49,7 @@ class Rendering:
     slices: int
     window: tuple[float, float]
     size: tuple[int, int]
+    spots: tuple[Spot, ...] = ()
 
 
 def render(
@@ -85,6 +88,7 @@ def render(
     names = planes if view == "montage" else (view,)
     axis = PLANES[names[0]].axis
     shown: tuple[int, ...] = ()
+    cuts: list[tuple[str, int]] = []
     if kind == "surface":
         views = (*names, "oblique") if view == "montage" else names
         columns = 2 if len(views) == 4 else 1
@@ -96,6 +100,7 @@ def render(
             name: _places(overlays, PLANES[name], box, asked, count) if kind == "slice" else (WHOLE,) for name in names
         }
         shown = places[names[0]] if kind == "slice" else ()
+        cuts = [(name, index) for name, indices in places.items() for index in indices if index != WHOLE]
         total = sum(len(one) for one in places.values())
         columns = min(total, 3 if len(names) > 1 or total in (5, 6, 9) else 4)
         drawn = [
@@ -116,7 +121,32 @@ def render(
         ]
     notes = ["synthetic image"] if volume.synthetic else []
     picture = put_together(drawn, list(masks), columns=columns, notes=notes)
-    return Rendering(encoded(picture, synthetic=volume.synthetic), view, shown, scan.shape[axis], chosen, picture.size)
+    png = encoded(picture, synthetic=volume.synthetic)
+    spots = _spots(drawn, cuts, columns, box, png_width(png) / picture.width) if cuts else ()
+    return Rendering(png, view, shown, scan.shape[axis], chosen, picture.size, spots)
+
+
+def png_width(png: bytes) -> int:
+    """Pixels across a PNG, which may have been made smaller to fit."""
+    return int.from_bytes(png[16:20], "big")
+
+
+def _spots(
+    panels: Sequence[Image.Image], cuts: Sequence[tuple[str, int]], columns: int, box: Box, scale: float
+) -> tuple[Spot, ...]:
+    return tuple(
+        Spot(
+            name,
+            index,
+            (left + MARGIN) * scale,
+            (top + MARGIN) * scale,
+            (panel.width - 2 * MARGIN) * scale,
+            (panel.height - 2 * MARGIN) * scale,
+            (box.start[PLANES[name].across], box.stop[PLANES[name].across]),
+            (box.start[PLANES[name].down], box.stop[PLANES[name].down]),
+        )
+        for panel, (left, top), (name, index) in zip(panels, corners(panels, columns=columns), cuts, strict=True)
+    )
 
 
 def _check(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...imaging.errors import BadCall
 from ...imaging.volume import Grid
-from ..interface import Prompt
+from ..interface import NotUnderstood, Prompt
 
 
 def check_prompt(prompt: Prompt, grid: Grid) -> None:
@@ -38,7 +38,7 @@ def check_prompts(prompts: Sequence[Prompt], grid: Grid, takes: frozenset[str], 
         takes: see `Promptable.takes`.
 
     Raises:
-        BadCall: one of these.
+        BadCall: one of these; NotUnderstood for a kind.
     """
     if not prompts:
         raise BadCall(
@@ -48,7 +48,7 @@ def check_prompts(prompts: Sequence[Prompt], grid: Grid, takes: frozenset[str], 
         kind = prompt.kind if prompt.positive else f"-{prompt.kind}"
         if kind not in takes:
             said = f"a {prompt.kind}" if prompt.positive else f"a {prompt.kind} that says what is not meant"
-            raise BadCall(
+            raise NotUnderstood(
                 f"'{model}' does not understand {said}. It takes {', '.join(sorted(takes))} (- means: not meant)."
             )
         check_prompt(prompt, grid)

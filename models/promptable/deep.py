@@ -138,7 +138,7 @@ class DeepPredictor:
             found = self._hand.draw(self._seen(features, box), marks.inside(box), start)
             whole = F.interpolate(found.logits[None, None].float(), size=[self._hand.size] * 3, mode="trilinear")[0, 0]
         array = restore(whole.cpu().numpy(), features.prepared, box)
-        return Drawing(array, _Last(box.start, found.logits), found.iou, tuple(notes))
+        return Drawing(array, _Last(box.start, found.logits), found.iou, tuple(notes), _seen(box, features.prepared))
 
     def _seen(self, scan: DeepScan, box: Box) -> Any:
         found = scan.kept.pop(box.start, None)
@@ -149,6 +149,17 @@ class DeepPredictor:
         while len(scan.kept) > KEPT:
             del scan.kept[next(iter(scan.kept))]
         return found
+
+
+def _seen(box: Box, prepared: Prepared) -> tuple[tuple[int, int], ...]:
+    """The scan's voxels that a view holds."""
+    to = np.linalg.inv(prepared.source.affine) @ prepared.grid.affine
+    ends = np.array([[box.start[n], box.stop[n]] for n in range(3)], dtype=float) - 0.5
+    corners = np.stack([to[:3, :3] @ ends[:, n] + to[:3, 3] for n in (0, 1)])
+    low, high = np.ceil(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int)
+    return tuple(
+        (max(0, int(a)), max(0, min(int(b), n))) for a, b, n in zip(low, high, prepared.source.shape, strict=True)
+    )
 
 
 class _Marks:

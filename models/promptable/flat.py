@@ -96,6 +96,8 @@ class FlatScan:
 class FlatPredictor:
     """A loaded network that draws in pictures; see `interface.Promptable`."""
 
+    by_slices = True  # what it draws in a slice says nothing of the next one
+
     def __init__(self, hand: Hand, card: Card) -> None:
         self.card, self._hand, self.takes = card, hand, hand.takes
         self.engine = f"torch {hand.device.type} fp32"

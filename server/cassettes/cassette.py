@@ -29,7 +29,7 @@ from ...tools.registry import tool
 
 MAGIC, VERSION = "ostensor-cassette", 1
 PATHS = ("path", "folder", "ehr_path")
-MASK, _IMAGE, JOB = (re.compile(rf"{kind}_[0-9a-f]{{12,16}}") for kind in ("msk", "img", "job"))
+MASK, _IMAGE, JOB, LOG = (re.compile(rf"{kind}_[0-9a-f]{{12,16}}") for kind in ("msk", "img", "job", "ref"))
 # What identifies people in reports: labelled fields, dates, phone and record numbers.
 _PRIVATE = re.compile(
     r"(?P<label>\b(?:patient(?: name)?|name|mrn|dob|date of birth|accession(?: number)?|referring physician|dr\.?|mr\.|mrs\.|ms\.)\s*[:#]?\s*)"

@@ -19,7 +19,7 @@ from ...tools.desk.desk import Desk
 from ...tools.registry import TOOLS, tool
 from ...tools.running import checked
 from ..mcp.wire import short
-from .cassette import JOB, MASK, Cassette, call_key, crossed_out, path_key, stale, unpacked
+from .cassette import JOB, LOG, MASK, Cassette, call_key, crossed_out, path_key, stale, unpacked
 
 RELATIVE, ABSOLUTE, DICE = 1e-3, 1e-3, 0.999
 """How far a number may be off (share, or absolute near 0), and how far a mask; bf16 engines differ by less."""
@@ -189,7 +189,7 @@ class Live:
         if MASK.fullmatch(old) and MASK.fullmatch(new):
             self._handles[old] = new
             return old == new or self._same_mask(number, name, where, old, new)
-        if JOB.fullmatch(old) and JOB.fullmatch(new):
+        if any(kind.fullmatch(old) and kind.fullmatch(new) for kind in (JOB, LOG)):
             self._handles[old] = new
             return True
         if where.endswith("path"):
@@ -217,7 +217,7 @@ def _is_number(value: Any) -> bool:
 
 def _texts_agree(old: str, new: str) -> bool:
     """The same words, and numbers and handles that are compared elsewhere."""
-    plain = [MASK.sub("msk", JOB.sub("job", crossed_out(text))).split() for text in (old, new)]
+    plain = [LOG.sub("ref", MASK.sub("msk", JOB.sub("job", crossed_out(text)))).split() for text in (old, new)]
     if len(plain[0]) != len(plain[1]):
         return False
     for a, b in zip(*plain, strict=True):

@@ -104,7 +104,6 @@ def expose(entry: Tool, desk: Desk) -> ExposedTool:
     described.__annotations__ = {"ctx": Context, **{p.name: p.annotation for p in visible}, "return": returns}
     made = ExposedTool.from_function(
         described,
-        title=entry.title,
         description=unwrapped(inspect.cleandoc(entry.function.__doc__ or "")),
         annotations=ToolAnnotations(
             read_only_hint=entry.read_only,
@@ -181,6 +180,8 @@ def lean(schema: dict[str, Any], *, output: bool = False) -> dict[str, Any]:
 def _empty(key: str, value: Any, output: bool) -> bool:
     if key == "title":
         return isinstance(value, str)
+    if key == "default" and value is False:  # what else would be the default of yes or no
+        return True
     if output and key == "required":
         return isinstance(value, list)
     return output and key in ("default", "additionalProperties") and not isinstance(value, dict)

@@ -37,7 +37,6 @@ class Listed:
     """What a tool says of itself; `tool.Tool` says what the words mean."""
 
     name: str
-    title: str
     description: str
     toolset: str
     is_long: bool
@@ -72,7 +71,7 @@ class ListedTool(McpTool):
         made = cls(
             fn=_never,
             name=entry.name,
-            title=entry.title,
+            title=None,
             description=entry.description,
             parameters=entry.parameters,
             fn_metadata=metadata,

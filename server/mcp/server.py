@@ -46,7 +46,8 @@ _LONGEST = 50_000  # characters of an argument; the longest reports have some 10
 class OurServer(MCPServer[Any]):
     """An MCP server that says what is wrong with the arguments of a prompt, where the library calls it an internal error.
 
-    Tools that only the viewer's page calls are listed to hosts that show pages (MCP Apps), so that others do not read of them.
+    Tools that only the viewer's page calls are listed to hosts that show pages (MCP Apps), so that others do not read of them,
+    nor of the page.
 
     Attributes:
         listed: set with the first list of tools; until then a host waits, and nothing else should use the processor.
@@ -63,7 +64,8 @@ class OurServer(MCPServer[Any]):
         self.listed.set()
         if client_supports_apps(ctx):
             return every
-        return ListToolsResult(tools=[tool for tool in every.tools if not is_for_pages_only(tool.meta)])
+        for_models = [tool for tool in every.tools if not is_for_pages_only(tool.meta)]
+        return ListToolsResult(tools=[tool.model_copy(update={"meta": None}) for tool in for_models])
 
     async def get_prompt(
         self, name: str, arguments: dict[str, Any] | None = None, context: Any = None

@@ -20,7 +20,7 @@ from .. import migrations
 
 log = logging.getLogger(__name__)
 
-HEAD = "5"
+HEAD = "6"
 _STAMP = "alembic_version"
 _TABLES_OF = (("beats", "2"), ("results", "3"))  # an unstamped catalogue that lacks this table is of this version
 

@@ -48,7 +48,7 @@ def merge_masks(
 
     vote: more than half mark it. staple: estimates each mask's sensitivity and specificity (3+ masks). Read `trust`:
     agreement is no proof.
-    Example: merge_masks(mask_ids=["msk_0123456789ab", "msk_ba9876543210"])
+    Example: merge_masks(mask_ids=["msk_...", "msk_..."])
     """
     records = [desk.store.mask_record(mask_id) for mask_id in mask_ids]
     image = desk.store.image(_one_image(records))

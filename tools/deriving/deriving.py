@@ -61,7 +61,7 @@ def derive(
     """Derive numbers from masks, each with formula, inputs, 90 % interval, and warnings to quote.
 
     suv: max, peak, mean, MTV, TLG; edit_mask makes iso-contours. Masks may lie on several images of one patient.
-    Example: derive(quantity="ratio", mask_ids=["msk_0123456789ab", "msk_ba9876543210"])
+    Example: derive(quantity="ratio", mask_ids=["msk_...", "msk_..."])
     """
     del call
     asked = Asked(

@@ -59,19 +59,16 @@ def segment_described(
     scope: Annotated[
         Literal["volume", "slice"], Field(description="Compare in the whole scan or in one slice.")
     ] = "volume",
-    slice: Annotated[
-        int | None, Field(description="Axial slice counted from the feet, from 0; for scope='slice'.", ge=0)
-    ] = None,
+    slice: Annotated[int | None, Field(description="For scope='slice': axial, from the feet, from 0.", ge=0)] = None,
     max_candidates: Annotated[int, Field(description="At most so many candidates.", ge=1, le=10)] = 3,
-    wait_s: Annotated[float, Field(description="Seconds until a job_id comes instead.", ge=0, le=300)] = 20.0,
+    wait_s: Annotated[float, Field(description="Seconds; then job_id: call get_job.", ge=0, le=300)] = 20.0,
 ) -> Answer:
     """Segment what a sentence points at by place, side, size, density, count, relation or function.
 
     E.g. 'the larger of two dark areas near the top of the liver' or 'the organ that stores bile'; for plain
     names use segment. Candidates list which claims hold. 'present' needs every word used and every claim true. Areas in organs are
     'unsure'. If `ambiguous`, ask which is meant. Left and right are the patient's unless 'in the picture'.
-    No candidate: read reason.
-    Example: segment_described(image_id="img_0123456789ab", description="the kidney on the left")
+    Example: segment_described(image_id="img_...", description="the kidney on the left")
     """
     image = desk.store.image(image_id)
     wanted = Wanted(image_id, read(desk, description), model, _slice(image.grid.is_2d, scope, slice), max_candidates)

@@ -59,7 +59,7 @@ def write_prompts(
     Facts come from the mask and from what else was found on the scan. Each prompt was read back and proven
     to fit this mask and nothing else found there; `evidence` has the numbers, `sources` where words come from.
     Fewer than n come back where little singles the mask out. Not a report.
-    Example: write_prompts(mask_id="msk_0123456789ab", kinds=["position"], audience="lay")
+    Example: write_prompts(mask_id="msk_...", kinds=["position"], audience="lay")
     """
     wanted = Ask(mask_id, image_id, structure, tuple(dict.fromkeys(kinds)), audience, n, seed)
     check(desk, wanted)

@@ -69,7 +69,7 @@ def stress_description(
     Paraphrases must keep the mask (Dice at least 0.8). A swapped side or place must be followed: another mask that
     fits the new words, none, or one marked as not fitting. Negations and sentences about other things must give no mask. Shares are over the
     sentences of a kind, null when none could be made. Use it before trusting a wording in a study.
-    Example: stress_description(image_id="img_0123456789ab", description="the left kidney")
+    Example: stress_description(image_id="img_...", description="the left kidney")
     """
     desk.store.image(image_id)
     wanted = Wanted(image_id, read(desk, description), "auto", None, 3)

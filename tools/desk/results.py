@@ -330,9 +330,10 @@ class EditResult(ImageAnswer):
 
 
 class RenderResult(ImageAnswer):
-    """What the picture shows; the picture itself is image content."""
+    """What the picture shows; the picture itself is image content. Pixels of `picture_id` can be pointed at in refine_mask."""
 
     image_id: str
+    picture_id: str | None = None
     mask_ids: list[str]
     view: str
     kind: str

@@ -72,11 +72,6 @@ class Tool:
         return "wait_s" in self.arguments.model_fields and self.name != "get_job"
 
     @property
-    def title(self) -> str:
-        """For people: "open_image" -> "Open image"."""
-        return self.name.replace("_", " ").capitalize()
-
-    @property
     def summary(self) -> str:
         """First line of its description."""
         return (self.function.__doc__ or "").strip().splitlines()[0]

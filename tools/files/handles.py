@@ -22,14 +22,14 @@ def list_handles(
     desk: Desk,
     call: Call,
     kind: Annotated[Kind | None, Field(description="Only these; default: all.")] = None,
-    image_id: Annotated[str | None, Field(description="Only what belongs to this image.")] = None,
+    image_id: Annotated[str | None, Field(description="Only of this image.")] = None,
     structure: Annotated[str | None, Field(description="Only masks of this structure.")] = None,
     pattern: Annotated[str | None, Field(description="Part of an alias or handle, or a pattern: 'ct*'.")] = None,
     limit: Annotated[int, Field(description="At most so many rows.", ge=1, le=500)] = 30,
 ) -> Answer:
-    """List images, masks and jobs already here, newest first, each with a readable alias, to go on with earlier work.
+    """List images, masks and jobs here, newest first, with aliases, to go on with earlier work.
 
-    Example: list_handles(kind="masks", structure="liver")
+    Example: list_handles(structure="liver")
     """
     del call
     if image_id is not None:

@@ -33,10 +33,8 @@ _SHOWN, _NOTES = 8, 6
 def import_mask(
     desk: Desk,
     call: Call,
-    path: Annotated[
-        str, Field(description="Label file, DICOM SEG or RTSTRUCT, or folder with one file per structure.")
-    ],
-    image_id: Annotated[str, Field(description="The scan the masks belong to.")],
+    path: Annotated[str, Field(description="Label file, DICOM SEG, RTSTRUCT, or folder with a file per structure.")],
+    image_id: Annotated[str, Field(description="Scan of the masks.")],
     labels: Annotated[
         dict[str, str] | None, Field(description="Names, by number or the file's name: {'1': 'liver'}.")
     ] = None,
@@ -45,9 +43,9 @@ def import_mask(
     """Import masks made elsewhere as msk_ handles on an image.
 
     NIfTI, NRRD (Slicer .seg.nrrd), MHA, MGZ, PNG, DICOM SEG, RTSTRUCT, TotalSegmentator folders, nnU-Net (dataset.json).
-    On another grid it is refused unless resample; losses stand in warnings. Objects of another patient, study or
-    frame of reference are refused. Verdict "imported": somebody drew it, nothing was judged.
-    Example: import_mask(path="seg.nii.gz", image_id="img_0123456789ab")
+    Another grid is refused unless resample; losses stand in warnings. Another patient, study or frame of reference is
+    refused. Verdict "imported": somebody drew it, nothing was judged.
+    Example: import_mask(path="seg.nii.gz", image_id="img_...")
     """
     with masks_at(desk, call, path) as local:
         return _imported(desk, call, local, image_id, labels or {}, resample=resample)

@@ -34,9 +34,9 @@ def list_files(
     pattern: Annotated[str | None, Field(description="Part of a path, or a pattern: '*.nii.gz'.")] = None,
     limit: Annotated[int, Field(description="At most so many rows.", ge=1, le=500)] = 50,
 ) -> Answer:
-    """List what can be opened in the allowed folders: paths, sizes, DICOM series, label files. Headers only.
+    """List what can be opened in the allowed folders: paths, sizes, series, label files.
 
-    Rows with use="import_mask" hold masks; the others are for open_image (with `series`, where given).
+    use="import_mask": masks; the others are for open_image (with `series`, if given).
     Example: list_files(pattern="*ct*")
     """
     if root and is_address(root):

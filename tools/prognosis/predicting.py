@@ -50,17 +50,15 @@ def predict_prognosis(
     horizon: Annotated[
         float | None, Field(description="Days after the cohort's day 0; default: the longest it knows.", gt=0)
     ] = None,
-    image_id: Annotated[str | None, Field(description="The patient's scan; needs a tumour in mask_ids.")] = None,
-    mask_ids: Annotated[
-        list[str] | None, Field(description="Masks of the tumour (and its organ) on that scan.", max_length=20)
-    ] = None,
-    allow_synthetic: Annotated[bool, Field(description="Also answer for a synthetic scan.")] = False,
+    image_id: Annotated[str | None, Field(description="Their scan; needs a tumour in mask_ids.")] = None,
+    mask_ids: Annotated[list[str] | None, Field(description="Its tumour (and organ).", max_length=20)] = None,
+    allow_synthetic: Annotated[bool, Field(description="As in measure.")] = False,
 ) -> Answer:
     """Predict survival of one cancer patient from the record, and the tumour's mask if given. Research only.
 
     Answers risk (higher is worse), survival over days with interval, what moved it, the cohort, what was missing.
     `refused`: the patient is unlike the cohort, too much is missing or the scan shows no tumour. Never state it as
-    certain; name cohort and C-index. Example: predict_prognosis(ehr={"disease": "lung cancer", "age_years": 66, "overall_stage": "II"})
+    certain; name cohort and C-index. Example: predict_prognosis(ehr={"disease": "lung cancer", "age_years": 66})
     """
     read = read_record(_record(desk, call, ehr))
     inputs = [*([image_id] if image_id else []), *(mask_ids or [])]

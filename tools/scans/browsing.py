@@ -22,17 +22,17 @@ def find_structures(
     query: Annotated[
         str,
         Field(
-            description="Any word for a structure: 'kidneys', 'lt femur', 'A. renalis', 'belly'.",
+            description="Any word: 'kidneys', 'lt femur', 'A. renalis', 'belly'.",
             min_length=1,
             max_length=200,
         ),
     ],
-    image_id: Annotated[str | None, Field(description="Limits `models` to those that take this image.")] = None,
+    image_id: Annotated[str | None, Field(description="Only `models` that take this image.")] = None,
 ) -> Answer:
-    """Find the canonical name of a body structure and which models can segment it.
+    """Find a structure's canonical name and the models that segment it.
 
-    Use it when a name was refused. Understands abbreviations, Latin, lay words, side words and misspellings, not
-    descriptions. No `models`: segment will answer 'unsupported'; no rows: no anatomy known here. Score 1 is an exact term. Example: find_structures(query="bladder")
+    For refused names. Understands abbreviations, Latin, lay words, sides, misspellings, not descriptions. No `models`: segment
+    answers 'unsupported'; no rows: no anatomy known here. Score 1: exact term. Example: find_structures(query="bladder")
     """
     del call
     image = desk.store.image(image_id) if image_id else None
@@ -77,16 +77,13 @@ def _row(row: Structure, score: float, models: list[str]) -> StructureRow:
 def list_models(
     desk: Desk,
     call: Call,
-    structure: Annotated[
-        str | None, Field(description="Only models that would answer segment for this structure.")
-    ] = None,
+    structure: Annotated[str | None, Field(description="Only those that segment this.")] = None,
     task: Annotated[ModelTask | None, Field(description="Only models of this task.")] = None,
 ) -> Answer:
-    """List models: what each takes, which structures it claims, its measured Dice, licence and memory.
+    """List models: what each takes and claims, measured Dice, licence, memory.
 
-    model='auto' is usually right for segment. `dice` was measured by us on held-out
-    scans. `fidelity`: parity (the official outputs), structural (built as published), reconstruction (parts unpublished),
-    library, own, external (your engine). Example: list_models(structure="liver")
+    segment's 'auto' is usually right. `dice`: ours, on held-out scans. `fidelity`: parity (official outputs), structural (as
+    published), reconstruction (parts unpublished), library, own, external (your engine). Example: list_models(structure="liver")
     """
     del call
     cards = list(catalogue.catalogue())

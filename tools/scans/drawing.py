@@ -11,6 +11,7 @@ from ...imaging.pictures.render import MOST_SLICES
 from ...imaging.pictures.render import render as draw
 from ..desk.desk import Answer, Call, Desk
 from ..desk.results import RenderResult
+from .seen_pictures import keep_picture
 
 WIDE, NARROW = 900, 640  # pixels
 
@@ -25,7 +26,7 @@ def render(
     ] = "axial",
     kind: Annotated[
         Literal["slice", "mip", "surface"],
-        Field(description="mip: the brightest along each line of sight. surface: masks as solid bodies."),
+        Field(description="mip: brightest along each line of sight. surface: masks as solids."),
     ] = "slice",
     window: Annotated[
         Literal["auto", "soft_tissue", "lung", "bone", "brain", "liver"] | list[float],
@@ -33,16 +34,15 @@ def render(
     ] = "auto",
     slice_index: Annotated[
         int | None,
-        Field(description="Counted from the patient's feet, back or left; default: where the masks are largest.", ge=0),
+        Field(description="From the patient's feet, back or left; default: where masks are largest.", ge=0),
     ] = None,
     count: Annotated[int, Field(description="So many slices through the masks.", ge=1, le=MOST_SLICES)] = 1,
     zoom: Annotated[bool, Field(description="Only the masks and 15 mm around.")] = False,
     style: Annotated[Literal["both", "contour", "fill"], Field(description="How masks are drawn.")] = "both",
 ) -> Answer:
-    """Draw slices, a projection or a 3-D surface with masks, side letters, mm ticks and a legend, as a PNG.
+    """Draw slices, a projection or a 3-D surface with masks, side letters, mm ticks, legend: a PNG.
 
-    To show findings or to check a mask by eye; for numbers use measure. The patient's right is on the left of axial
-    and coronal pictures. Example: render(image_id="img_0123456789ab", view="montage")
+    To show findings or check a mask by eye; numbers: measure. Axial and coronal pictures have the patient's right on the left. Example: render(image_id="img_...", view="montage")
     """
     del call
     volume = desk.store.volume(image_id)
@@ -67,7 +67,9 @@ def render(
         zoom=zoom,
         width=WIDE if view == "montage" or count > 1 else NARROW,
     )
+    picture_id = keep_picture(desk, image_id, found.spots)
     result = RenderResult(
+        picture_id=picture_id,
         image_id=image_id,
         mask_ids=list(mask_ids or []),
         view=view,
@@ -80,4 +82,6 @@ def render(
     where = f", slice {', '.join(map(str, found.shown))} of {found.slices}" if found.shown else ""
     what = {"slice": "view", "mip": "projection (MIP)", "surface": "surface view"}[kind]
     text = f"{view.capitalize()} {what} of {image_id}{where}, showing {', '.join(masks) or 'no masks'}."
+    if picture_id is not None:
+        text += f" Its pixels can be pointed at as {picture_id}."
     return Answer(text, result, (found.png,))

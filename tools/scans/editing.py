@@ -36,13 +36,13 @@ def edit_mask(
             "iso_contour",
         ],
         Field(
-            description="subtract takes all later masks from the first; snap_to_edges moves the border to the strongest edge; "
-            "threshold, iso_contour (around the brightest voxel) look into one mask, or a box of image_id."
+            description="subtract: later masks from the first; snap_to_edges: border to the strongest edge; "
+            "threshold, iso_contour (around the brightest voxel): in one mask, or a box of image_id."
         ),
     ],
     mask_ids: Annotated[
         list[str] | None,
-        Field(description="Two or more for union, intersect, subtract; one for the others.", max_length=50),
+        Field(description="Two or more for union, intersect, subtract; else one.", max_length=50),
     ] = None,
     amount_mm: Annotated[
         float | None, Field(description="For grow, shrink, snap_to_edges: millimetres.", gt=0, le=100)
@@ -57,7 +57,7 @@ def edit_mask(
 ) -> Answer:
     """Make a new mask from masks of one image; the old ones stay.
 
-    largest_part drops specks, grow adds a margin. Example: edit_mask(operation="grow", mask_ids=["msk_0123456789ab"], amount_mm=5)
+    largest_part drops specks, grow adds a margin. Example: edit_mask(operation="grow", mask_ids=["msk_..."], amount_mm=5)
     """
     del call
     records = [desk.store.mask_record(mask_id) for mask_id in mask_ids or ()]

@@ -46,10 +46,9 @@ def export(
         ),
     ] = "nifti",
 ) -> Answer:
-    """Write masks to files on their image's grid, each read back and compared (Dice, centroid offset in mm).
+    """Write masks to files on their image's grid, read back and compared.
 
-    Only when the user wants files. A file of the same masks is replaced. stl: surface in mm, LPS. dicom_seg, rtstruct
-    and stl need a scan with known voxel size. Example: export(mask_ids=["msk_0123456789ab"], format="dicom_seg")
+    Only when the user wants files. A file of the same masks is replaced. stl: surface in mm, LPS. dicom_seg, rtstruct, stl need a known voxel size. Example: export(mask_ids=["msk_..."])
     """
     target = None if is_address(folder) else _folder(desk, folder)
     records = [desk.store.mask_record(mask_id) for mask_id in dict.fromkeys(mask_ids)]

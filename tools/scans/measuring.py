@@ -34,21 +34,19 @@ def measure(
     desk: Desk,
     call: Call,
     mask_ids: Annotated[list[str], Field(description="Masks to measure.", min_length=1, max_length=100)],
-    what: Annotated[
-        list[What] | None, Field(description="Default: all but radiomics (some 170 features, IBSI tags).")
-    ] = None,
+    what: Annotated[list[What] | None, Field(description="Default: all but radiomics (170 IBSI features).")] = None,
     level_mask_id: Annotated[
-        str | None, Field(description="A vertebra's mask: adds each mask's area (cm2) in the slice through its middle.")
+        str | None, Field(description="A vertebra: adds each mask's area (cm2) in the slice through its middle.")
     ] = None,
     allow_synthetic: Annotated[bool, Field(description="Synthetic images, too.")] = False,
 ) -> Answer:
     """Measure masks: volume (ml), diameters (mm), intensity (HU for CT), parts, centre, side, radiomics.
 
     longest_axial_mm, perpendicular_mm: RECIST 1.1, in one axial slice; craniocaudal_mm, transverse_mm,
-    anteroposterior_mm: along the body. Unconnected `parts` are measured each for itself; diameters are the largest's.
+    anteroposterior_mm: along the body. Unconnected `parts` are measured apart; diameters are the largest's.
     `across`: widths of vessels and airways. truncated_at: the scan cuts the mask, numbers are of the part inside.
-    What cannot be given is null, with the reason.
-    Example: measure(mask_ids=["msk_0123456789ab"])
+    What is null has its reason.
+    Example: measure(mask_ids=["msk_..."])
     """
     task = _Task(desk, frozenset(what or USUAL), level_mask_id, allow_synthetic)
     rows = []
@@ -174,13 +172,13 @@ def compare_masks(
     desk: Desk,
     call: Call,
     mask_a: Annotated[str, Field(description="First mask handle.")],
-    mask_b: Annotated[str, Field(description="Second one, same grid; the truth if there is one.")],
+    mask_b: Annotated[str, Field(description="Second, same grid; the truth, if any.")],
     tolerance_mm: Annotated[float, Field(description="Band for NSD, mm; 1 to 3 is usual.", gt=0, le=100)] = 1.0,
 ) -> Answer:
     """Compare two masks on one grid: Dice, IoU, NSD, HD95, ASSD (mm), volume difference (ml), lesion F1.
 
-    For two models or readers, or before and after an edit; more masks: merge_masks. volume_difference_ml is a minus b.
-    Example: compare_masks(mask_a="msk_0123456789ab", mask_b="msk_ba9876543210", tolerance_mm=2)
+    For two models, readers or edits; more: merge_masks. volume_difference_ml is a minus b.
+    Example: compare_masks(mask_a="msk_...", mask_b="msk_...")
     """
     del call
     found = compare(desk.store.region(mask_a), desk.store.region(mask_b), tolerance_mm=tolerance_mm)

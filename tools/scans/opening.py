@@ -33,21 +33,18 @@ def open_image(
     ],
     modality: Annotated[
         Literal["auto", "ct", "mr", "pet", "us", "xr", "photo"],
-        Field(description="'auto' reads the DICOM header or recognises CT by its values; say 'mr' for MR NIfTI files."),
+        Field(description="'auto': by DICOM header or CT's values; say 'mr' for MR NIfTI files."),
     ] = "auto",
-    series: Annotated[str | None, Field(description="Alias of one DICOM series, from an earlier answer.")] = None,
+    series: Annotated[str | None, Field(description="A DICOM series, from an earlier answer.")] = None,
     spacing_mm: Annotated[
         list[Annotated[float, Field(gt=0, le=1000)]] | None,
-        Field(
-            description="Voxel size in mm along x, y(, z), only where the file has none.", min_length=2, max_length=3
-        ),
+        Field(description="mm along x, y(, z), only where the file has none.", min_length=2, max_length=3),
     ] = None,
 ) -> Answer:
-    """Open a scan and get the image_id every other tool needs.
+    """Open a scan: its image_id is what other tools need.
 
-    Takes NIfTI, NRRD, MHA, MGZ, DICOM (folder, file, zip), PNG, JPEG, TIFF; one 3-D grey volume or 2-D slice.
-    If image_id is null, `series` or `files` lists what the folder holds: call again with one. Read `warnings`
-    before you trust sizes. Masks: import_mask.
+    NIfTI, NRRD, MHA, MGZ, DICOM (folder, file, zip), PNG, JPEG, TIFF; one 3-D grey volume or 2-D slice. image_id null:
+    call again with one of `series` or `files`. Read `warnings` before you trust sizes. Masks: import_mask.
     Example: open_image(path="ct.nii.gz")
     """
     if is_address(path):

@@ -41,21 +41,19 @@ Masks = list[str]
 def compare_studies(
     desk: Desk,
     call: Call,
-    before_mask_ids: Annotated[
-        Masks, Field(description="Lesion masks, earlier image; each connected part is one lesion.", min_length=1)
-    ],
-    after_mask_ids: Annotated[Masks, Field(description="Lesion masks, later image.")],
-    after_image_id: Annotated[str | None, Field(description="Needed when the later image has no lesion.")] = None,
-    allow_synthetic: Annotated[bool, Field(description="Compare synthetic images, too.")] = False,
+    before_mask_ids: Annotated[Masks, Field(description="Earlier lesions; each connected part is one.", min_length=1)],
+    after_mask_ids: Annotated[Masks, Field(description="Later lesions.")],
+    after_image_id: Annotated[str | None, Field(description="If the later image has no lesion.")] = None,
+    allow_synthetic: Annotated[bool, Field(description="As in measure.")] = False,
     allow_different_ids: Annotated[
-        bool, Field(description="Only if the user says that headers naming two patients mean one person.")
+        bool, Field(description="Only if the user says that the two named patients are one.")
     ] = False,
 ) -> Answer:
     """Follow lesions from an earlier to a later scan: match, new, gone, sizes (mm, ml), RECIST 1.1 category.
 
     Sizes are measured in each scan as it is. Two patients are refused. Category "cannot be compared": the scans do
     not match or show different parts; never call it a response.
-    Example: compare_studies(before_mask_ids=["msk_0123456789ab"], after_mask_ids=["msk_ba9876543210"])
+    Example: compare_studies(before_mask_ids=["msk_..."], after_mask_ids=["msk_..."])
     """
     before, after = _image(desk, before_mask_ids, None), _image(desk, after_mask_ids, after_image_id)
     if len({desk.store.image(image_id).content_hash for image_id in (before, after)}) == 1:

@@ -34,6 +34,12 @@ def usable(desk: Desk, model: str, image: ImageRecord) -> Card:
         )
     if card.task not in ("segment", "refer"):
         raise BadCall(f"'{model}' makes images; it does not segment. Use model='auto', or one that list_models shows.")
+    return taking(desk, card, image)
+
+
+def taking(desk: Desk, card: Card, image: ImageRecord) -> Card:
+    """The card, when its model takes an image and may be used here; refusals as of `usable`."""
+    model = card.name
     dims = 2 if image.grid.is_2d else 3
     if dims not in card.dimensions:
         kind = "a 2-D image (one slice)" if dims == 2 else "a 3-D scan"

@@ -56,16 +56,16 @@ def assess_mask(
     methods: Annotated[
         list[Method] | None,
         Field(
-            description="Default: plausibility; second_opinion: a calibrated model's own mask, if there is one. "
+            description="Default: plausibility; second_opinion: a calibrated model's own mask. "
             "second_engine: any other model's. agreement: of six slightly changed views, with an entropy map."
         ),
     ] = None,
-    structure: Annotated[str | None, Field(description="Judge it as this; default: what it was segmented as.")] = None,
+    structure: Annotated[str | None, Field(description="Judge it as this; default: as segmented.")] = None,
 ) -> Answer:
     """Look for reasons to doubt a mask: volume, side, place, overlap, parts, holes, intensity, symmetry, border, another model.
 
     Segment neighbours first: they make it sharper. A failed check says what is odd, not what is true.
-    Example: assess_mask(mask_id="msk_0123456789ab")
+    Example: assess_mask(mask_id="msk_...")
     """
     case = _case(desk, call, mask_id, structure)
     seen = [METHODS[method](case) for method in dict.fromkeys(methods or USUAL)]

@@ -45,15 +45,15 @@ def segment(
         str, Field(description="For models that take one: modality and region in words.", max_length=300)
     ] = "",
     channels: Annotated[list[str] | None, Field(description="For models of several: the other images.")] = None,
-    wait_s: Annotated[float, Field(description="Seconds until a job_id comes instead.", ge=0, le=300)] = 20.0,
+    wait_s: Annotated[float, Field(description="Seconds; then job_id: call get_job.", ge=0, le=300)] = 20.0,
 ) -> Answer:
-    """Segment body structures by name in a 3-D scan or slice; one verdict and mask per structure.
+    """Segment structures by name in a 3-D scan or slice; a verdict and mask for each.
 
-    Verdicts: present; unsure (do not rely on it, with or without a mask); absent (looked for, not there);
-    outside_view (the scan seems to show another region); unsupported (no model for it here).
+    Verdicts: present; unsure (do not rely on it, mask or not); absent (looked for, not there); outside_view (the scan seems
+    to show another region); unsupported (no model here).
     truncated_at: the scan cuts it, volume_ml is of the part inside. volume_90_ml holds nine of ten true volumes.
-    Left and right are the patient's. If job_id is set, call get_job. Not for lesions or free descriptions.
-    Example: segment(image_id="img_0123456789ab", structures=["liver", "spleen"])
+    Left and right are the patient's. Not for lesions or free descriptions.
+    Example: segment(image_id="img_...", structures=["liver", "spleen"])
     """
     further = tuple(channels or ())
     wishes = plan(desk, image_id, structures, model, context=context, channels=further)

@@ -54,7 +54,7 @@ def synthesize_image(
     The image is synthetic for life: measure, check_report and predict_prognosis refuse it. Structures
     the network was never taught get their tissue's usual value. What is not labelled is invented. For
     training, testing and teaching, never as a patient's scan.
-    Example: synthesize_image(modality="ct", mask_ids=["msk_0123456789ab"], engine="classical")
+    Example: synthesize_image(modality="ct", mask_ids=["msk_..."], engine="classical")
     """
     masks = named_masks(desk, mask_ids, structures, label_image_id, label_names)
     wanted = Wanted(
@@ -85,7 +85,7 @@ def translate_image(
     """Make an MR-like image of a CT or a CT-like image of an MR, on the same grid.
 
     Learned from pictures of a phantom, not from patients. The grey values are no measurements: never
-    use them for dose or density. Example: translate_image(image_id="img_0123456789ab", modality="mr")
+    use them for dose or density. Example: translate_image(image_id="img_...", modality="mr")
     """
     image = desk.store.image(image_id)
     source = made_modality(image.modality, "translate")
@@ -127,7 +127,7 @@ def inpaint_image(
 
     Gives new training images whose masks still hold (AugPaint's idea). The masks come along onto the
     new image, which is synthetic for life. Read seam_ratio before use.
-    Example: inpaint_image(image_id="img_0123456789ab", mask_ids=["msk_0123456789ab"], seed=1)
+    Example: inpaint_image(image_id="img_...", mask_ids=["msk_..."], seed=1)
     """
     image = desk.store.image(image_id)
     modality = made_modality(image.modality, "inpaint")

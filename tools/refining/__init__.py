@@ -1,0 +1,1 @@
+"""Masks corrected by pointing: marks, the log of steps, and the three tools."""
