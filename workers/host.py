@@ -296,7 +296,7 @@ class Host:
         from ..models.promptable.drawing import Asked
 
         with stage("open"):
-            volume = mapped_image(request, predictor.card)
+            volume = mapped_image(request, predictor.card, self.lent)
         start = None if request.start is None else request.start.on(request.grid.shape)
         about = (request.image_key, request.model, predictor.card.sha256, request.start, request.replay)
         asked = Asked(volume, hashlib.sha256(repr(about).encode()).hexdigest(), start, request.steps)

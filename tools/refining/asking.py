@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...imaging.errors import BadCall, Unavailable
 from ...models import catalogue
 from ...models.card import Card
-from ...models.inference.memory import request_mb
+from ...models.memory import request_mb
 from ...models.interface import NotUnderstood
 from ...models.promptable.seeds import CARD as SEEDS_CARD
 from ...models.promptable.steps import SEEDS, Bits, Step
