@@ -16,7 +16,9 @@ from ..models.interface import Cancelled
 from ..observing.counts import HERE
 
 _POLL_S = 0.05
-PATIENCE_S = 2.0  # how long a request waits for the worker that has its image's features before it takes another
+PATIENCE_S = (
+    2.0  # how long a request waits, at least, for the worker that has its image's features before it takes another
+)
 BATCH_EVERY = 8  # while people wait, every so many turns are a batch's, so that none stands still for ever
 
 
@@ -28,6 +30,7 @@ class Waiting:
         lanes: workers that may take it, the best first.
         is_batch: nobody waits for it.
         is_at_home: the best of its lanes has what it needs already.
+        patience_s: how long it waits for that lane before it takes another.
         since: when it came.
     """
 
@@ -36,6 +39,7 @@ class Waiting:
     lanes: tuple[int, ...] = (0,)
     is_batch: bool = False
     is_at_home: bool = False
+    patience_s: float = PATIENCE_S
     since: float = 0.0
 
 
@@ -100,19 +104,21 @@ class Line:
         lanes: Sequence[int] = (0,),
         is_batch: bool = False,
         is_at_home: bool = False,
+        patience_s: float = PATIENCE_S,
     ) -> Iterator[int]:
         """Wait in line; the worker of the lane that is answered is this request's while the block runs.
 
         Args:
             lanes: workers that may take it, the best first.
             is_batch: nobody waits for it, so it comes after those for whom somebody does.
-            is_at_home: the first lane has its image's features; others are taken only after `PATIENCE_S`.
+            is_at_home: the first lane has its image's features; others are taken only after
+                `patience_s`.
 
         Raises:
             Cancelled: `cancelled` was set while it waited.
             Unavailable: the owner has all its places taken, or the workers are shut down.
         """
-        mine = self.join(Waiting(owner, request_id, tuple(lanes), is_batch, is_at_home))
+        mine = self.join(Waiting(owner, request_id, tuple(lanes), is_batch, is_at_home, patience_s))
         try:
             yield self._await(mine, cancelled)
         finally:
@@ -189,14 +195,25 @@ class Line:
         return next((lane for one, lane in self._offers() if one is mine), None)
 
     def _offers(self) -> Iterator[tuple[Waiting, int | None]]:
-        """Requests in the order they are served, each with the worker it would get now, until no worker is free."""
+        """Requests in the order they are served, each with the worker it would get now, until no worker is free.
+
+        A person's question about an image that a free worker has looked at comes before a new look: it is short, and sent
+        elsewhere it would be a look, too. Without this a busy day ends in nothing but looks (docs/scale.md).
+        """
         free = set(range(self.lanes)) - set(self._running)
-        now = self.clock()
-        for one in self._in_order() if free else ():
+        if not free:
+            return
+        now, order = self.clock(), list(self._in_order())
+        for one in [one for one in order if one.is_at_home and not one.is_batch]:
+            if one.lanes[0] in free:
+                yield one, one.lanes[0]
+                free.discard(one.lanes[0])
+                order.remove(one)
+        for one in order:
             if not free:
                 return
-            open_to_it = one.lanes[:1] if one.is_at_home and now - one.since < PATIENCE_S else one.lanes
-            lane = next((lane for lane in open_to_it if lane in free), None)
+            waits = one.is_at_home and now - one.since < one.patience_s
+            lane = next((lane for lane in (one.lanes[:1] if waits else one.lanes) if lane in free), None)
             yield one, lane
             if lane is not None:
                 free.discard(lane)

@@ -176,6 +176,7 @@ class LocalWorkers(Workers):
             lanes=placed.lanes,
             is_batch=request.is_batch,
             is_at_home=placed.is_at_home,
+            patience_s=placed.patience_s,
         ) as lane:
             process = self._processes[lane]
             before = process.started
@@ -188,7 +189,8 @@ class LocalWorkers(Workers):
                     if process.started != before and before:
                         self._places.forget(lane)
             with self._noting:
-                self._places.note(lane, model, key)
+                looked = isinstance(reply, SegmentReply) and reply.encoded
+                self._places.note(lane, model, key, reply.seconds if looked else 0.0)
         if isinstance(request, SynthesisRequest):
             assert isinstance(reply, SynthesisReply)
             return take_image(reply)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from ..imaging.errors import Unavailable
 from ..observing.counts import HERE
 from .devices import Device
+from .line import PATIENCE_S
 
+MOST_PATIENCE_S = 60.0
 REMEMBERED = 256  # pairs of model and image
 
 
@@ -20,10 +22,12 @@ class Placed:
     Attributes:
         lanes: the best first.
         is_at_home: the first has the image's features.
+        patience_s: how long it is worth waiting for that one: as long as another look would take.
     """
 
     lanes: tuple[int, ...]
     is_at_home: bool
+    patience_s: float = PATIENCE_S
 
 
 class Places:
@@ -35,6 +39,7 @@ class Places:
         self._models: list[set[str]] = [set() for _ in devices]
         self._used = [0] * len(self.devices)  # when each last looked at something, in looks
         self._looks = 0
+        self._looks_s: dict[str, float] = {}  # model -> seconds of its last look at an image
 
     def place(self, model: str, image_key: str, memory_mb: int) -> Placed:
         """The workers for a request of this size.
@@ -66,10 +71,16 @@ class Places:
                 self._used[lane],
             ),
         )
-        return Placed(tuple(order), home in fitting)
+        return Placed(tuple(order), home in fitting, self._looks_s.get(model, PATIENCE_S))
 
-    def note(self, lane: int, model: str, image_key: str) -> None:
-        """A worker has looked at an image with a model."""
+    def note(self, lane: int, model: str, image_key: str, look_s: float = 0.0) -> None:
+        """A worker has looked at an image with a model.
+
+        Args:
+            look_s: how long that took; 0 when it had looked before.
+        """
+        if look_s:
+            self._looks_s[model] = min(max(look_s, PATIENCE_S), MOST_PATIENCE_S)
         self._looks += 1
         self._used[lane] = self._looks
         if image_key:

@@ -2,14 +2,14 @@
 
 "first come": one line, and the next free worker takes what is foremost. "ours": the line that servers really use
 (`workers.line.Line`), with its clock replaced: owners take turns, people come before batches, and a question about a scan
-waits up to two seconds for the worker that has looked at it.
+waits for the worker that has looked at it as long as another look would take.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -132,7 +132,14 @@ class _Farm:
         """A question, from coming into line to its answer; a SimPy process."""
         home = self.home.get(scan)
         order = sorted(range(self.workers), key=lambda lane: (lane != home, self.used[lane]))
-        asked = Waiting(owner, str(next(self.numbers)), tuple(order), is_batch, home is not None)
+        asked = Waiting(
+            owner,
+            str(next(self.numbers)),
+            tuple(order),
+            is_batch,
+            home is not None,
+            max(PATIENCE_S, self.serving.first_s),
+        )
         try:
             mine = self.line.join(asked)
         except Unavailable:
@@ -172,7 +179,7 @@ class _Farm:
             self.waiting.pop(mine.request_id).succeed(lane)
 
     def _patience(self) -> Generator[Any, Any, None]:
-        yield self.env.timeout(PATIENCE_S + 0.001)
+        yield self.env.timeout(max(PATIENCE_S, self.serving.first_s) + 0.001)
         self._wake()
 
 
@@ -184,14 +191,14 @@ def simulate(day: Day, serving: Serving, workers: int, policy: Policy, *, seed: 
     farm = _Farm(env, workers, serving, policy, seen)
     scans = itertools.count()
 
-    def person(start: float, owner: str) -> Generator[Any, Any, None]:
+    def person(start: float, owner: str, thinking: Sequence[float]) -> Generator[Any, Any, None]:
         yield env.timeout(start)
         scan = next(scans)
         for number in range(1 + day.words):
             asked = env.now
             yield env.process(farm.ask(owner, scan, is_batch=False))
             (seen.first if number == 0 else seen.further).append(env.now - asked)
-            yield env.timeout(thinking[owner_of[owner]][number])
+            yield env.timeout(float(thinking[number]))
 
     def batch(start: float, owner: str, count: int) -> Generator[Any, Any, None]:
         yield env.timeout(start)
@@ -208,11 +215,8 @@ def simulate(day: Day, serving: Serving, workers: int, policy: Policy, *, seed: 
     people = round(day.scans * (1 - day.batch_share))
     starts = _over_the_day(people, day.peak, rng)
     thinking = rng.exponential(day.think_s, (people, 1 + day.words))
-    owner_of: dict[str, int] = {}
     for number, start in enumerate(starts):
-        owner = f"user{number % day.users}-{number // day.users}"
-        owner_of[owner] = number
-        env.process(person(start, owner))
+        env.process(person(start, f"user{number % day.users}", thinking[number]))
     each = (day.scans - people) // max(1, day.batches)
     for number in range(day.batches):
         env.process(batch(number * _DAY_S / day.batches, f"batch{number}", each))

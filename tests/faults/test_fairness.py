@@ -16,7 +16,7 @@ from ostensor.store.quota import NoRoom, Quota, bytes_kept
 from ostensor.tools.desk import job_threads
 from ostensor.tools.desk.desk import Desk
 from ostensor.tools.running import use
-from ostensor.workers.line import Line
+from ostensor.workers.line import Line, Waiting
 
 from ..tools.desk.test_jobs import until
 from ..toys.http_toys import scan_bytes, served
@@ -179,3 +179,30 @@ def test_a_finished_job_leaves_nothing_in_memory(desk: Desk, live_before: int) -
     assert isinstance(desk.jobs.error_of(job), BadCall)
     assert len(desk.jobs._errors) <= 64
     assert desk.store._mine == {}
+
+
+def test_a_question_about_an_image_that_was_looked_at_comes_before_new_looks() -> None:
+    """A clock of the test's own; lane 1 is free, lane 0 knows the image."""
+    now = [0.0]
+    line = Line(16, 2, clock=lambda: now[0])
+    busy = line.join(Waiting("x", "busy", (0,)))
+    assert line.take(busy) == 0
+    home = line.join(Waiting("late", "home", (0, 1), is_at_home=True, patience_s=25.0))
+    new = line.join(Waiting("early", "new", (0, 1)))
+    assert line.take(home) is None, "it waits for the worker that knows its image"
+    assert line.take(new) == 1
+    other = line.join(Waiting("early", "other", (0, 1)))
+    batch = line.join(Waiting("b", "batch", (0, 1), is_batch=True, is_at_home=True))
+    line.leave(busy)
+    assert line.next_up() is home
+    assert line.take(other) is None, "lane 0 is for whom it knows"
+    assert line.take(home) == 0
+    now[0] = 30.0
+    again = line.join(Waiting("late", "again", (0, 1), is_at_home=True, patience_s=25.0))
+    line.leave(new)
+    now[0] = 60.0
+    assert line.take(again) is None, "it may go elsewhere by now, but others were there before"
+    assert line.take(other) == 1
+    line.leave(other)
+    assert line.take(again) == 1, "after its patience another worker will do"
+    assert line.take(batch) is None

@@ -22,3 +22,13 @@ def test_a_worker_that_has_the_model_comes_before_one_that_has_only_others() -> 
     places.note(0, "net", "b")
     assert places.place("net", "c", 100).lanes == (0, 1)
     assert places.place("other", "c", 100).lanes == (1, 0)
+
+
+def test_it_is_worth_waiting_at_home_for_as_long_as_another_look_takes() -> None:
+    places = Places([Device("cuda:0", 8000), Device("cuda:1", 8000)])
+    assert places.place("net", "a", 100).patience_s == 2.0
+    places.note(0, "net", "a", 25.0)
+    places.note(0, "net", "a")
+    assert places.place("net", "a", 100).patience_s == 25.0
+    places.note(0, "net", "b", 900.0)
+    assert places.place("net", "b", 100).patience_s == 60.0

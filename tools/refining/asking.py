@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ...imaging.errors import BadCall, Unavailable
 from ...models import catalogue
 from ...models.card import Card
-from ...models.memory import request_mb
 from ...models.interface import NotUnderstood
+from ...models.memory import request_mb
 from ...models.promptable.seeds import CARD as SEEDS_CARD
 from ...models.promptable.steps import SEEDS, Bits, Step
 from ...store.records import ImageRecord
