@@ -58,5 +58,9 @@ def test_the_session_replays_without_a_model_or_a_scan(cassette: Callable[[str],
 
 def test_the_recording_holds_masks_that_say_who_drew_them() -> None:
     made = Cassette.load(PATH).calls[2].result
-    assert (made["verdict"], made["confidence"], made["provenance"]["drawn_by"]) == ("drawn by a person", None, "a person")
+    assert (made["verdict"], made["confidence"], made["provenance"]["drawn_by"]) == (
+        "drawn by a person",
+        None,
+        "a person",
+    )
     assert made["mask_id"] in Cassette.load(PATH).masks
