@@ -69,7 +69,10 @@ def draw_with(predictor: Promptable, features: Features, asked: Asked) -> Draw:
         else:
             given = prompts_of(told, asked.volume.grid.shape)
             given = given if asked.start is None else [Prompt("mask", array=asked.start), *given]
-            drawing = predictor.decode(features, given, before.logits)
+            # Where a step was kept to a slice, so is what goes on from it.
+            going_on = getattr(predictor, "going_on", None)
+            last = before.logits if going_on is None else going_on(before.logits, before.array)
+            drawing = predictor.decode(features, given, last)
         array = _inside(before.array, drawing.array, drawing.seen)
         array = _within(before.array, array, steps[-1])
         return Drawn(array, drawing.logits, drawing.iou, (*notes, *drawing.notes))

@@ -7,7 +7,8 @@ flood the part that is nearer to them, over the picture's edges. Every constant 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ REACH_MM = 40.0  # from the marks
 SDS = 2.5  # of the greys about the marks, that the rest may lie apart
 LEAST_SHARE = 0.02  # of the scan's range of greys (1st to 99th percentile), that it may at least
 TAKEN_MM = 8.0  # how far a mark of what is not meant reaches
+MOST_FLOODED = 400_000  # voxels of a flood; a larger part is flooded in blocks
 CORE = 0.25  # of a box's side, left free at each end: the middle half is meant
 
 CARD = Card(
@@ -61,8 +63,16 @@ class Seen:
         return 1
 
 
+@dataclass(frozen=True)
+class _Last:
+    """What was drawn, and of which marks."""
+
+    prompts: tuple[Prompt, ...]
+    array: BoolArray
+
+
 class SeedGrower:
-    """See `interface.Promptable`; `previous` is the last mask."""
+    """See `interface.Promptable`; further marks change the last mask within their reach only."""
 
     takes = frozenset({"point", "-point", "box", "scribble", "-scribble", "lasso", "-lasso", "mask"})
 
@@ -76,34 +86,74 @@ class SeedGrower:
         progress(1.0)
         return Seen(volume)
 
+    def going_on(self, previous: object, array: BoolArray) -> object:
+        """The last answer as it was kept, so that what was left out of it does not come back."""
+        return replace(previous, array=array) if isinstance(previous, _Last) else previous
+
     def decode(self, features: Features, prompts: Sequence[Prompt], previous: object = None) -> Drawing:
         """The start and what the marks add, less what the marks of what is not meant take."""
         if not isinstance(features, Seen):
             raise TypeError(f"features of another model: {type(features).__name__}")
-        volume = features.volume
-        check_prompts(prompts, volume.grid, self.takes, SEEDS)
+        volume, every = features.volume, tuple(prompts)
+        check_prompts(every, volume.grid, self.takes, SEEDS)
+        goes_on = isinstance(previous, _Last) and every[: len(previous.prompts)] == previous.prompts
         base: BoolArray = np.zeros(volume.grid.shape, np.bool_)
-        for one in prompts:
+        fresh = every
+        if goes_on and isinstance(previous, _Last):
+            base, fresh = previous.array.copy(), every[len(previous.prompts) :]
+        for one in fresh:
             if one.kind == "mask" and one.array is not None:
                 base |= one.array
-        marks = [_voxels(one, base.shape) for one in prompts if one.kind != "mask"]
-        meant = _joined([at for at, one in marks if one == "meant"])
-        areas = _joined([at for at, one in marks if one == "area"])
-        boxes = [at for at, one in marks if one == "box"]
-        apart = _joined([at for at, one in marks if one == "not meant"])
-        if not base.any() and not len(meant) and not len(areas) and not boxes:
+        marks = _Marks(fresh)
+        if not base.any() and marks.are_all_apart:
             raise BadCall(
                 "Only what is not meant was pointed at, and there is no mask to take it from. Point at the structure."
             )
-        places = np.concatenate([one for one in (meant, areas, apart, *boxes) if len(one)])
-        window = _window(volume, places, bool(boxes) and not len(meant) and not len(areas))
-        part = _Part(np.asarray(volume.array[window], np.float32), _spacing(volume), [s.start for s in window])
-        array = base.copy()
-        array[window] = part.drawn(base[window], meant, areas, apart, boxes)
-        return Drawing(array, None, None, (NOTE,))
+        if len(places := marks.places):
+            window = _window(volume, places, marks.are_boxes)
+            start = np.array([one.start for one in window])
+            known = _Marks(every).inside(start, [one.stop for one in window])
+            part = _Part(np.asarray(volume.array[window], np.float32), _spacing(volume), start)
+            base[window] = part.drawn(base[window], marks, known)
+        return Drawing(base, _Last(every, base), None, (NOTE,))
 
 
-def _voxels(prompt: Prompt, shape: Sequence[int]) -> tuple[npt.NDArray[np.int_], str]:
+class _Marks:
+    """What prompts say, as indices (n 3)."""
+
+    def __init__(self, prompts: Sequence[Prompt]) -> None:
+        marks = [_voxels(one) for one in prompts if one.kind != "mask"]
+        self.boxes = [at for at, one in marks if one == "box"]
+        self.meant, self.areas, self.apart = (
+            _joined([at for at, one in marks if one == word]) for word in ("meant", "area", "not meant")
+        )
+
+    @property
+    def places(self) -> npt.NDArray[np.int_]:
+        """All of them."""
+        return _joined([one for one in (self.meant, self.areas, self.apart, *self.boxes) if len(one)])
+
+    @property
+    def are_all_apart(self) -> bool:
+        """Whether nothing is meant."""
+        return not len(self.meant) and not len(self.areas) and not self.boxes
+
+    @property
+    def are_boxes(self) -> bool:
+        """Whether something is meant, and by boxes alone."""
+        return bool(self.boxes) and not len(self.meant) and not len(self.areas)
+
+    def inside(
+        self, start: npt.NDArray[np.int_], stop: Sequence[int]
+    ) -> tuple[npt.NDArray[np.int_], npt.NDArray[np.int_]]:
+        """What is meant by points, lines and areas, and what is not, inside a window."""
+        found = []
+        for places in (_joined([one for one in (self.meant, self.areas) if len(one)]), self.apart):
+            found.append(places[((places >= start) & (places < np.array(stop))).all(axis=1)])
+        return found[0], found[1]
+
+
+def _voxels(prompt: Prompt) -> tuple[npt.NDArray[np.int_], str]:
     """Indices (n 3) of a mark, of a box its two corner voxels; and what it says."""
     if prompt.kind == "point":
         return np.array([prompt.at]), "meant" if prompt.positive else "not meant"
@@ -135,31 +185,34 @@ def _window(volume: Volume, places: npt.NDArray[np.int_], only_boxes: bool) -> t
 class _Part:
     """The part of a scan that is looked at."""
 
-    def __init__(self, grey: npt.NDArray[np.float32], spacing: npt.NDArray[np.float64], start: Sequence[int]) -> None:
-        self.grey, self.spacing, self.start = grey, spacing, np.array(start)
+    def __init__(
+        self, grey: npt.NDArray[np.float32], spacing: npt.NDArray[np.float64], start: npt.NDArray[np.int_]
+    ) -> None:
+        self.grey, self.spacing, self.start = grey, spacing, start
         low, high = np.percentile(grey, (1, 99))
         self.least = LEAST_SHARE * float(high - low) + 1e-6
         axes = tuple(n for n in range(3) if grey.shape[n] > 1)
         self.steep = skimage.filters.sobel(grey, axis=axes) if axes else np.zeros_like(grey)
 
     def drawn(
-        self,
-        base: BoolArray,
-        meant: npt.NDArray[np.int_],
-        areas: npt.NDArray[np.int_],
-        apart: npt.NDArray[np.int_],
-        boxes: Sequence[npt.NDArray[np.int_]],
+        self, base: BoolArray, fresh: _Marks, known: tuple[npt.NDArray[np.int_], npt.NDArray[np.int_]]
     ) -> BoolArray:
-        """The new mask of this part."""
+        """The new mask of this part.
+
+        Args:
+            fresh: marks that add to it.
+            known: what is meant and what is not, by these and by earlier marks.
+        """
         found = base.copy()
-        for box in boxes:
+        for box in fresh.boxes:
             found |= self._of_box(box - self.start)
-        inside, outlined = self._at(meant), self._at(areas)
+        inside, outlined = self._at(fresh.meant), self._at(fresh.areas)
         if inside.any():
             found |= self._alike(inside) | inside
         found |= self._through(outlined)
-        if len(apart):
-            found &= ~self._taken(found, inside | outlined, self._at(apart))
+        meant, apart = self._at(known[0]), self._at(known[1])
+        if apart.any():
+            found &= ~self._taken(found, meant, apart)
         return found | inside | outlined
 
     def _through(self, outlined: BoolArray) -> BoolArray:
@@ -205,7 +258,7 @@ class _Part:
         seeds = np.full(self.grey.shape, 2, np.int32)
         seeds[inside] = 0
         seeds[core] = 1
-        found: BoolArray = skimage.segmentation.watershed(self.steep, seeds) == 1
+        found: BoolArray = _flooded(self.steep, seeds, np.ones(seeds.shape, np.bool_)) == 1
         return found
 
     def _taken(self, found: BoolArray, meant: BoolArray, apart: BoolArray) -> BoolArray:
@@ -222,6 +275,31 @@ class _Part:
                 return smaller
             core = found & ~near
         seeds = np.where(apart, 2, np.where(core, 1, 0)).astype(np.int32)
-        flooded = skimage.segmentation.watershed(self.steep, seeds, mask=found | apart)
+        flooded = _flooded(self.steep, seeds, found | apart)
         taken: BoolArray = (flooded == 2) | apart
         return taken
+
+
+def _flooded(
+    steep: npt.NDArray[np.floating[Any]], seeds: npt.NDArray[np.int32], where: BoolArray
+) -> npt.NDArray[np.int32]:
+    """Labels that floods from seeds reach first; in blocks of voxels where there are too many."""
+    sides = [1, 1, 1]
+    while np.prod([-(-n // side) for n, side in zip(seeds.shape, sides, strict=True)]) > MOST_FLOODED:
+        left = [n / side for n, side in zip(seeds.shape, sides, strict=True)]
+        sides[int(np.argmax(left))] += 1
+    blocks = tuple(sides)
+    if max(blocks) == 1:
+        found: npt.NDArray[np.int32] = skimage.segmentation.watershed(steep, seeds, mask=where)
+        return found
+    coarse = skimage.segmentation.watershed(
+        skimage.measure.block_reduce(steep, blocks, np.mean),
+        skimage.measure.block_reduce(seeds, blocks, np.max),
+        mask=skimage.measure.block_reduce(where, blocks, np.max),
+    )
+    fine = coarse
+    for axis, side in enumerate(blocks):
+        fine = np.repeat(fine, side, axis=axis)
+    found = np.where(where, fine[tuple(slice(0, n) for n in seeds.shape)], 0).astype(np.int32)
+    found[seeds > 0] = seeds[seeds > 0]
+    return found

@@ -16,7 +16,7 @@ from ...store.records import ImageRecord
 from .desk import Answer, Desk
 from .results import ImageAnswer
 
-_HANDLE = re.compile(r"(img|msk)_[0-9a-f]{12}|job_[0-9a-f]{16}")
+_HANDLE = re.compile(r"(img|msk|ref)_[0-9a-f]{12}|job_[0-9a-f]{16}")
 
 
 def grey_unit(record: ImageRecord, image: Volume) -> str:
@@ -62,5 +62,7 @@ def _images(desk: Desk, value: Any) -> Iterator[str]:
                 yield desk.store.image(value).image_id
             elif value.startswith("msk_"):
                 yield desk.store.mask_record(value).image_id
+            elif value.startswith("ref_"):
+                yield desk.store.refinements.lines(value)[0].image_id
             else:
                 yield from _images(desk, desk.store.job(value).arguments)

@@ -43,7 +43,11 @@ def alias_of_image(record: ImageRecord) -> str:
 def alias_of_mask(record: MaskRecord) -> str:
     """What a mask is called: its structure, and what made it where that is no model's answer."""
     tool = str((record.facts.get("provenance") or {}).get("tool") or "")
-    how = {"import_mask": "imported", "edit_mask": str(record.facts.get("operation") or "edited")}.get(tool, "")
+    how = {
+        "import_mask": "imported",
+        "refine_mask": "drawn",
+        "edit_mask": str(record.facts.get("operation") or "edited"),
+    }.get(tool, "")
     name = record.structure or "mask"
     return f"{name} ({how})" if how else name
 

@@ -17,7 +17,7 @@ from ...workers.local import Segmented
 from ...workers.protocol import PromptRequest
 from ..desk.desk import Desk
 from ..desk.job import Job
-from ..segmenting.able import taking
+from ..segmenting.able import NEEDS_HU, reads_as_hu, taking
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ def drawers(desk: Desk, image: ImageRecord, model: str) -> tuple[Card, ...]:
 
 def _fits(desk: Desk, card: Card, image: ImageRecord) -> bool:
     if not card.is_ready or (card.spacing_mm is not None and not image.grid.spacing_known):
+        return False
+    if card.intensity == NEEDS_HU and not reads_as_hu(desk, image):
         return False
     try:
         taking(desk, card, image)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ...imaging.errors import BadCall
-from ...store.records import ImageRecord, StepRecord, now
+from ...store.records import ImageRecord
 from ..desk.desk import Answer, Call, Desk
 from ..desk.job import Job, answer_job, run_job
 from ..scans.seen_pictures import spots_of
-from .asking import drawers
 from .frames import PICTURE, Frame, axis_cut
-from .log import Refinement, check_seen, handle_of, next_line, refinement_of, up_to
+from .log import Refinement, check_seen, next_line, refinement_of, up_to
 from .marking import Kept, Pointed, kept_marks, mark_of
 from .results import RefineResult
-from .stepping import Wanted, result_of, take
-
-_TRIES = 5  # to add a step while others add theirs
+from .stepping import Wanted, result_of
+from .writing import begin_with, branched, branches, go_on, is_repeat
 
 
 def refine_mask(
@@ -55,10 +53,12 @@ def refine_mask(
     marks = tuple(kept_marks(prompts, seen))
     slab = _slab(marks, seen, prompts) if scope == "slice" else None
     chosen = None if locked is None else tuple(_on_image(desk, image, one) for one in locked)
+    wanted = Wanted(marks, slab, chosen)
     begin = {"start": mask_id, "structure": _name(desk, structure, mask_id), "model": model}
     if begun is not None:
         _refuse_new_beginning(begun, structure, model)
-        check_seen(begun, after_step) if not _is_repeat(desk, begun, after_step, marks, slab, chosen) else None
+        if not is_repeat(desk, begun, after_step, wanted):
+            check_seen(begun, after_step)
     elif after_step not in (None, 0):
         raise BadCall(f"after_step={after_step} is a step of a refinement: pass its ref_ handle.")
     arguments = {
@@ -73,8 +73,8 @@ def refine_mask(
 
     def work(job: Job) -> RefineResult:
         if begun is None:
-            return _begin(job, image, begin, Wanted(marks, slab, chosen or ()))
-        return _go_on(job, image, begun.refinement_id, after_step, marks, slab, chosen)
+            return begin_with(job, image, begin, wanted)
+        return go_on(job, image, begun.refinement_id, after_step, wanted)
 
     record = run_job(desk, call, "refine_mask", arguments, work, wait_s=wait_s)
     return answer_job(record, RefineResult, say_result, {"image_id": image.image_id})
@@ -119,13 +119,13 @@ def branch_refinement(
     image = desk.store.image(state.image_id)
 
     def work(job: Job) -> RefineResult:
-        return _branched(job, image, state, model)
+        return branched(job, image, state, model)
 
     arguments = {
         "refinement_id": refinement_id,
         "step": state.number,
         "model": model,
-        "branches": _branches(desk, state),
+        "branches": branches(desk, state),
     }
     record = run_job(desk, call, "branch_refinement", arguments, work, wait_s=wait_s)
     return answer_job(record, RefineResult, say_result, {"image_id": state.image_id})
@@ -197,120 +197,3 @@ def _slab(marks: Sequence[Kept], frame: Frame, prompts: Sequence[Pointed]) -> tu
             f"scope='slice' means one slice, but the marks lie in slices {low} to {high - 1}. Call once for each."
         )
     return axis, low, high
-
-
-def _is_repeat(
-    desk: Desk,
-    begun: Refinement,
-    after_step: int | None,
-    marks: Sequence[Kept],
-    slab: Any,
-    locked: Sequence[str] | None,
-) -> bool:
-    """Whether this very call was made before, and its answer got lost on the way."""
-    if after_step is None or after_step + 1 != begun.number:
-        return False
-    last = desk.store.refinements.lines(begun.refinement_id)[-1]
-    same = last.kind == "add" and last.facts["marks"] == [dict(one) for one in marks]
-    same = same and last.facts["slab"] == (None if slab is None else list(slab))
-    return same and (locked is None or last.facts["locked"] == list(locked))
-
-
-def _begin(job: Job, image: ImageRecord, begin: dict[str, Any], wanted: Wanted) -> RefineResult:
-    """The first step of a new refinement; the same call again answers the same, as long as nobody went on."""
-    log, ordinal = job.desk.store.refinements, 0
-    made_of = [image.image_id, begin, wanted.facts]
-    while True:
-        ordinal += 1
-        handle = handle_of(made_of, ordinal)
-        if log.has(handle):
-            lines = log.lines(handle)
-            if len(lines) == 2:
-                return result_of(job.desk, image, refinement_of(lines), lines[-1].facts)
-            continue
-        first = StepRecord(
-            handle, 0, image.image_id, "begin", {**begin, "locked": list(wanted.locked)}, begin["start"], now()
-        )
-        taken = take(job, image, refinement_of([first]), wanted, drawers(job.desk, image, begin["model"]))
-        first = StepRecord(**{**vars(first), "facts": {**first.facts, "model": taken.card.name}})
-        line = next_line(refinement_of([first]), "add", taken.facts, taken.record.mask_id if taken.record else None)
-        if log.append([first, line]):
-            return result_of(job.desk, image, refinement_of([first, line]), taken.facts)
-
-
-def _go_on(
-    job: Job, image: ImageRecord, handle: str, after_step: int | None, marks: tuple[Kept, ...], slab: Any,
-    locked: tuple[str, ...] | None,
-) -> RefineResult:  # fmt: skip
-    """A further step; while others add theirs, it is drawn again after those, unless the caller named the step it saw."""
-    log = job.desk.store.refinements
-    others: list[str] = []
-    for _ in range(_TRIES):
-        lines = log.lines(handle)
-        state = refinement_of(lines)
-        if _is_repeat(job.desk, state, after_step, marks, slab, locked):
-            return result_of(job.desk, image, state, lines[-1].facts)
-        check_seen(state, after_step)
-        wanted = Wanted(marks, slab, tuple(state.locked) if locked is None else locked)
-        taken = take(job, image, state, wanted, drawers(job.desk, image, str(state.begin["model"])))
-        facts = {**taken.facts, "notes": [*taken.facts["notes"], *others]}
-        if log.append([next_line(state, "add", facts, taken.record.mask_id if taken.record else None)]):
-            return result_of(job.desk, image, refinement_of(log.lines(handle)[: state.number + 2]), facts)
-        others = [
-            f"Somebody else added a step while this one was drawn; it was drawn again after step {state.number + 1}."
-        ]
-    raise BadCall(
-        f"Others keep adding steps to {handle}, so this one found no place. Call again, or branch_refinement."
-    )
-
-
-def _branches(desk: Desk, state: Refinement) -> int:
-    """How many refinements parted from here before: the same call made on purpose begins another one."""
-    ordinal = 1
-    while desk.store.refinements.has(handle_of(["branch", state.refinement_id, state.number], ordinal)):
-        ordinal += 1
-    return ordinal
-
-
-def _branched(job: Job, image: ImageRecord, state: Refinement, model: str | None) -> RefineResult:
-    """A new log with the steps that count, as they are or drawn anew."""
-    log = job.desk.store.refinements
-    begin = {**state.begin, "from": {"refinement_id": state.refinement_id, "step": state.number}}
-    if model is not None:
-        begin["model"] = model
-    notes: list[str] = []
-    while True:
-        handle = handle_of(["branch", state.refinement_id, state.number], _branches(job.desk, state))
-        first = StepRecord(handle, 0, image.image_id, "begin", begin, begin.get("start"), now())
-        lines = [first]
-        for number, step in enumerate(state.steps, start=1):
-            facts, mask_id = step.facts, step.mask_id
-            if model is not None:
-                here = refinement_of(lines)
-                part = job.part((number - 1) / len(state.steps), number / len(state.steps))
-                wanted = Wanted(
-                    tuple(facts["marks"]), tuple(facts["slab"]) if facts["slab"] else None, tuple(facts["locked"])
-                )
-                taken = take(part, image, here, wanted, drawers(job.desk, image, str(lines[0].facts["model"])), job.id)
-                if number == 1:
-                    lines[0] = StepRecord(**{**vars(first), "facts": {**begin, "model": taken.card.name}})
-                facts, mask_id = taken.facts, taken.record.mask_id if taken.record else None
-                notes = [*notes, *_compared(job.desk, step, mask_id)]
-            lines.append(StepRecord(handle, number, image.image_id, "add", facts, mask_id, now()))
-        if log.append(lines):
-            break
-    if model is not None and not notes:
-        notes = [f"All {len(state.steps)} steps were drawn anew, and every mask is the same bit for bit."]
-    branched = refinement_of(lines)
-    last = {**branched.steps[-1].facts, "added": 0, "removed": 0} if branched.steps else {}
-    return result_of(job.desk, image, branched, {**last, "notes": notes})
-
-
-def _compared(desk: Desk, step: StepRecord, mask_id: str | None) -> list[str]:
-    """How a step drawn anew differs from the first time."""
-    if mask_id == step.mask_id:
-        return []
-    old, new = (desk.store.mask(one).array if one else None for one in (step.mask_id, mask_id))
-    if old is None or new is None:
-        return [f"Step {step.number}: one of the two drew nothing."]
-    return [f"Step {step.number}: {int((old != new).sum())} voxels differ."] if (old != new).any() else []

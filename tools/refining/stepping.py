@@ -33,18 +33,18 @@ class Wanted:
 
     Attributes:
         slab: axis, first and last + 1 of the slices that alone may change; None for the whole scan.
-        locked: masks that are not drawn over.
+        locked: masks that are not drawn over; None for those of the step before.
     """
 
     marks: tuple[Kept, ...]
     slab: tuple[int, int, int] | None
-    locked: tuple[str, ...]
+    locked: tuple[str, ...] | None
 
     @property
     def facts(self) -> dict[str, Any]:
         """As the log keeps them."""
         slab = None if self.slab is None else list(self.slab)
-        return {"marks": [dict(one) for one in self.marks], "slab": slab, "locked": list(self.locked)}
+        return {"marks": [dict(one) for one in self.marks], "slab": slab, "locked": list(self.locked or ())}
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def take(
     steps = tuple(step_of(one["marks"], one["slab"], image.grid) for one in kept)
     drawn = sketch(job, image, cards, None if start is None else Bits.of(start), steps, replay)
     array = drawn.found.masks[0].array.copy()
-    shut = _locked(job, image, wanted.locked)
+    shut = _locked(job, image, wanted.locked or ())
     array &= ~shut
     before = store.mask(state.mask_id).array if state.mask_id else np.zeros_like(array)
     notes = [*drawn.notes, *drawn.found.masks[0].notes, *_clashes(state, wanted, image)]
@@ -209,7 +209,7 @@ def _shut_out(job: Job, wanted: Wanted, image: ImageRecord, shut: BoolArray, sta
             continue
         names = [
             f"{job.desk.store.mask_record(one).structure or 'unnamed'} ({one})"
-            for one in wanted.locked
+            for one in wanted.locked or ()
             if (job.desk.store.mask(one).array[voxels.slices] & voxels.array).any()
         ]
         notes.append(f"{_upper(said(mark))} lies inside the locked {', '.join(names)}, which stays as it is.")

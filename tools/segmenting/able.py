@@ -28,7 +28,7 @@ def usable(desk: Desk, model: str, image: ImageRecord) -> Card:
         Unavailable: its weights are missing or may not be used.
     """
     card = catalogue.card(model)
-    if card.task == "refine":
+    if card.task in ("refine", "prompt"):
         raise BadCall(
             f"'{model}' draws from clicks, not from names. Use model='auto', or one that list_models shows for task 'segment'."
         )
@@ -99,12 +99,12 @@ def able_models(desk: Desk, name: str, image: ImageRecord) -> tuple[Card, ...]:
     dims = 2 if image.grid.is_2d else 3
     models = catalogue.models_for(name, image.modality, dims, extent_mm=extent_mm(image), purpose=allowed_use(desk))
     models = tuple(card for card in models if image.grid.spacing_known or card.spacing_mm is None)
-    if any(card.intensity == NEEDS_HU for card in models) and not _bears_hu(desk, image):
+    if any(card.intensity == NEEDS_HU for card in models) and not reads_as_hu(desk, image):
         models = tuple(card for card in models if card.intensity != NEEDS_HU)
     return tuple(card for card in models if not card.channels[1:])
 
 
-def _bears_hu(desk: Desk, image: ImageRecord) -> bool:
+def reads_as_hu(desk: Desk, image: ImageRecord) -> bool:
     """Whether models that read Hounsfield units take the scan; its voxels are looked at once."""
     known = desk.seen.bears_hu(image.image_id)
     if known is None:
@@ -136,7 +136,7 @@ def why_nobody(desk: Desk, name: str, chosen: Card | None, image: ImageRecord) -
     able = [card for card in catalogue.segmenters() if card.is_ready and name in card.claimed]
     if not able:
         return f"No model here segments the {name}. list_models shows what can be segmented."
-    if all(card.intensity == NEEDS_HU for card in able) and not _bears_hu(desk, image):
+    if all(card.intensity == NEEDS_HU for card in able) and not reads_as_hu(desk, image):
         return f"The values of this scan are no Hounsfield units, which models of the {name} read. Open the CT as it was written."
     needs = "; ".join(
         f"{card.name} takes {'/'.join(card.modalities)}, {'/'.join(f'{d}-D' for d in card.dimensions)}, {card.purpose}"

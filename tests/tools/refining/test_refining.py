@@ -238,6 +238,8 @@ def test_scope_slice_changes_no_other_slice(desk: Desk, image_id: str) -> None:
         drawn = voxels(desk, made.mask_id)
         assert drawn[:, :, 10].any(), model
         assert not np.delete(drawn, 10, axis=2).any(), model
+    later = refine(desk, made.refinement_id, point(*IN_SPLEEN))
+    assert np.array_equal(voxels(desk, later.mask_id), drawn | block(SPLEEN)), "what was left out does not come back"
     with pytest.raises(BadCall, match="lie in slices 10 to 12"):
         refine(desk, image_id, point(*IN_LIVER), point(15, 20, 12), scope="slice")
 
