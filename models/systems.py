@@ -11,6 +11,8 @@ from types import ModuleType
 
 from .card import Card
 from .labelled.card import MESHNET, OBELISK
+from .labelled.finetunesam.card import CARDS as FINETUNESAM
+from .labelled.sss.card import CARDS as SSS
 from .language.duplus.card import CARDS as DUPLUS
 from .language.flans.card import CARDS as FLANS
 from .language.lsms.card import CARDS as LSMS
@@ -75,6 +77,8 @@ SYSTEMS: tuple[System, ...] = (
            lacks="A reconstruction, network only: the layout of the published file and outputs of its code are not known."),
     System("3DSAM-adapter", 19, ADAPTER3D, "promptable.adapter3d.weights", ("checkpoint",), "", (Against("med-air/3DSAM-adapter"),)),
     System("DD-SAM2", 20, (), "promptable.ddsam2.weights", parity=(Against("apple1986/DD-SAM2"),)),
+    System("finetune-SAM", 21, FINETUNESAM, "labelled.finetunesam.weights"),
+    System("SSS", 22, SSS, "labelled.sss.weights"),
     System("FluoroSAM", 7, (), "promptable.fluorosam.weights", parity=(Against("arcadelab/fluorosam"),)),
     System("IMIS-Net", 8, IMISNET, "promptable.imisnet.weights", ("checkpoint",), "", (Against("uni-medical/IMIS-Bench"),)),
     System("seg2med", 26, SEG2MED, "synthesis.runtime"),
