@@ -90,7 +90,7 @@ def read(given: Configuration) -> FinetuneRun:
     sources = tuple(Source(DATASETS[name], float(weight)) for name, weight in values["data"].items())
     network = row.configure({**values.get("network", {}), "classes": len(structures_of(sources))})
     size = network.size if hasattr(network, "size") else network.encoder.size
-    view = {key: tuple(one) if isinstance(one, list) else one for key, one in values["view"].items()}
+    view: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in values["view"].items()}
     options = {key: values.get(key, default) for key, default in row.options.items()}
     check_options(row, options)
     labelled = int(values.get("labelled", 0))

@@ -126,6 +126,7 @@ class ClassSam(nn.Module):
         seen = self.sam.encode((255 * pictures - mean) / spread)
         prompts, side = self.sam.prompt_encoder, self.config.encoder.grid
         code, dense = prompts.pe_layer.of_grid(side), prompts.dense(len(seen), side)
+        logits: torch.Tensor
         logits, _ = self.sam.mask_decoder(seen, code, None, dense, ambiguous=True)
         return logits
 

@@ -54,7 +54,8 @@ class SssConfig:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SssConfig:
         """From that file, or from a run's configuration."""
-        return cls(**{key: tuple(one) if isinstance(one, list) else one for key, one in values.items()})
+        sizes: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in values.items()}
+        return cls(**sizes)
 
 
 class Enhancement(nn.Module):
