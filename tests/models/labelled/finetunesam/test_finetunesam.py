@@ -94,17 +94,17 @@ def test_low_rank_terms_start_as_nothing_and_merge_into_the_same_function(part: 
     again.load_state_dict(merged.state_dict())
 
 
-def test_low_rank_terms_leave_keys_alone() -> None:
-    torch.manual_seed(0)
-    one = Lora(torch.nn.Linear(5, 21), 2, 3, (0, 2))
-    x = torch.randn(4, 5)
-    before = one(x)
-    for up in one.up:
-        torch.nn.init.normal_(up.weight)
-    after = one(x)
-    assert torch.equal(before[:, 7:14], after[:, 7:14])
-    expected = before[:, :7] + x @ one.down[0].weight.T @ one.up[0].weight.T
-    assert torch.allclose(after[:, :7], expected, atol=1e-6)
+def test_low_rank_terms_of_the_encoder_leave_keys_alone() -> None:
+    """Queries come first, keys in the middle; the term is up times down."""
+    one = _net("encoder+decoder", "lora").sam.image_encoder.blocks[2].get_submodule("attn.qkv")
+    assert isinstance(one, Lora)
+    x = torch.randn(4, 24)
+    with torch.no_grad():
+        base, found = one.base(x), one(x)
+        added = [x @ down.weight.T @ up.weight.T for down, up in zip(one.down, one.up, strict=True)]  # type: ignore[operator, union-attr]  # linear layers
+    assert torch.equal(found[:, 24:48], base[:, 24:48])
+    assert torch.allclose(found[:, :24], base[:, :24] + added[0], atol=1e-5)
+    assert torch.allclose(found[:, 48:], base[:, 48:] + added[1], atol=1e-5)
 
 
 def test_an_adapter_in_the_decoder_reads_tokens_and_picture_after_each_looked() -> None:
