@@ -103,6 +103,8 @@ def test_classes_are_numbered_in_the_order_of_the_structures_and_slices_look_as_
     at = [int((n + 0.5) / side * 32) for n, side in ((18 - y, 19), (22 - x, 23))]
     assert int(ready[z].labels[at[0], at[1]]) == 1
     assert set(torch.cat([one.labels for one in ready]).unique().tolist()) == {0, 1, 2}
+    with pytest.raises(BadCall, match="'case0' has no scan"):
+        make_ready(dataclasses.replace(case, volume=None), {"liver": (1,)}, 32)
 
 
 def test_labelled_patients_are_drawn_once_and_the_others_have_no_outlines(runs: Runs, folders: Folders) -> None:
