@@ -164,19 +164,21 @@ class Prompt:
     """Something a person points at.
 
     Attributes:
-        kind: "point" has `at`, "box" has `box`; "scribble", "lasso" and "mask" have `array`.
+        kind: "point" has `at`, "box" has `box`; "scribble", "lasso" and "mask" have `array`, "text" has `words`.
         positive: it belongs to the structure; False: it does not.
         at: voxel indices, one for each axis.
         box: (first, last + 1) for each axis.
         array: boolean on the scan's grid; a "mask" is where to start from.
+        words: the name of what is meant.
     """
 
-    kind: Literal["point", "box", "scribble", "lasso", "mask"]
+    kind: Literal["point", "box", "scribble", "lasso", "mask", "text"]
     positive: bool = True
     at: tuple[int, ...] = ()
     box: tuple[tuple[int, int], ...] = ()
     array: BoolArray | None = field(default=None, repr=False, compare=False)
     digest: str = field(default="", repr=False)
+    words: str = ""
 
     def __post_init__(self) -> None:
         """Two prompts are equal when they point at the same voxels."""

@@ -11,6 +11,8 @@ from types import ModuleType
 
 from .card import Card
 from .labelled.card import MESHNET, OBELISK
+from .labelled.finetunesam.card import CARDS as FINETUNESAM
+from .labelled.sss.card import CARDS as SSS
 from .language.duplus.card import CARDS as DUPLUS
 from .language.flans.card import CARDS as FLANS
 from .language.lsms.card import CARDS as LSMS
@@ -40,6 +42,7 @@ class System:
         files: what a user brings, one word or two for each file; () where nothing is brought.
         beside: folder below the user's weights that must hold the text encoder's own files; "" for none.
         parity: the fixtures `reproduce` understands.
+        lacks: where there are neither cards nor fixtures, what it is and why that is so; "" elsewhere.
     """
 
     name: str
@@ -49,6 +52,7 @@ class System:
     files: tuple[str, ...] = ()
     beside: str = ""
     parity: tuple[Against, ...] = ()
+    lacks: str = ""
 
     def code(self) -> ModuleType:
         """The file that loads it; imports torch."""
@@ -69,8 +73,12 @@ SYSTEMS: tuple[System, ...] = (
     System("SAM-Med2D", 15, SAMMED2D, "promptable.sammed2d.weights", ("checkpoint",), "", (Against("OpenGVLab/SAM-Med2D"),)),
     System("SAM-Med3D", 16, SAMMED3D, "promptable.sammed3d.weights", ("checkpoint",), "", (Against("uni-medical/SAM-Med3D"),)),
     System("SAM-UNet", 17, (), "promptable.samunet.weights", parity=(Against("Hhankyangg/sam-unet"),)),
+    System("I-MedSAM", 18, (), "promptable.imedsam.network",
+           lacks="A reconstruction, network only: the layout of the published file and outputs of its code are not known."),
     System("3DSAM-adapter", 19, ADAPTER3D, "promptable.adapter3d.weights", ("checkpoint",), "", (Against("med-air/3DSAM-adapter"),)),
     System("DD-SAM2", 20, (), "promptable.ddsam2.weights", parity=(Against("apple1986/DD-SAM2"),)),
+    System("finetune-SAM", 21, FINETUNESAM, "labelled.finetunesam.weights"),
+    System("SSS", 22, SSS, "labelled.sss.weights"),
     System("FluoroSAM", 7, (), "promptable.fluorosam.weights", parity=(Against("arcadelab/fluorosam"),)),
     System("IMIS-Net", 8, IMISNET, "promptable.imisnet.weights", ("checkpoint",), "", (Against("uni-medical/IMIS-Bench"),)),
     System("seg2med", 26, SEG2MED, "synthesis.runtime"),

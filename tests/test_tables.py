@@ -22,9 +22,10 @@ from ostensor.training.runs import RUNS, RunKind
 def test_a_system_loads_and_what_users_bring_is_converted(row: System) -> None:
     code = row.code()
     assert not row.cards or list(inspect.signature(code.load).parameters) == ["card", "path", "how"]
-    assert row.cards or row.parity or row.name == "external", (
-        "a row is a model, or what is held against official outputs"
+    assert row.cards or row.parity or row.lacks or row.name == "external", (
+        "a row is a model, or what is held against official outputs, or says why it is neither"
     )
+    assert not (row.lacks and (row.cards or row.parity))
     assert not row.files or list(inspect.signature(code.convert).parameters) == ["card", "files"]
     assert not row.parity or list(inspect.signature(code.reproduce).parameters) == ["fixture"]
     assert all(system_of(card) is row for card in row.cards)

@@ -40,6 +40,7 @@ RUNS: tuple[RunKind, ...] = (
     RunKind("synthesis", "synthesis.kind", "teach a network to make images from masks or from another modality"),
     RunKind("prognosis", "prognosis.kind", "teach survival heads, cross-validated beside baselines"),
     RunKind("raters", "raters.kind", "teach the spread of several readers"),
+    RunKind("finetuning", "finetuning.kind", "teach a SAM or SAM 2 a fixed list of structures, without prompts"),
 )
 
 

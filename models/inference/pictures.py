@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,11 @@ from scipy import ndimage
 
 from ...imaging.geometry import reorient_array
 from ...imaging.hounsfield import may_be_hu
-from ...imaging.volume import BoolArray, Grid, Modality, Volume
+from ...imaging.volume import Grid, Modality, Volume
 from .preprocess import CT_WINDOW_HU, normalised
 
 Float = npt.NDArray[np.float32]
+Kind = TypeVar("Kind", bound=np.generic)
 LEVEL_HU, WIDTH_HU = 40.0, 400.0  # Source: FLanS data preparation and the liver window of the LSMS spec
 BODY = 0.1  # a pixel of more than this of the window is body: -120 HU, darker than fat
 MARGIN = 0.03  # of the side, left free around the body
@@ -76,8 +77,8 @@ def displayed_labels(labels: npt.NDArray[np.integer], grid: Grid) -> npt.NDArray
     return np.ascontiguousarray(array.transpose(2, 1, 0).astype(np.uint8))
 
 
-def undisplayed(slices: BoolArray, grid: Grid) -> BoolArray:
-    """Masks (slices rows columns) as shown, back on the scan's own grid (x y z)."""
+def undisplayed(slices: npt.NDArray[Kind], grid: Grid) -> npt.NDArray[Kind]:
+    """Masks, or other values (slices rows columns) as shown, back on the scan's own grid (x y z)."""
     like, moved = reorient_array(np.broadcast_to(np.uint8(0), grid.shape), grid, _DISPLAY)
     array = slices.transpose(2, 1, 0)
     assert array.shape == like.shape

@@ -8,9 +8,11 @@ from ...imaging.errors import BadCall
 from ...imaging.volume import Grid
 from ..interface import NotUnderstood, Prompt
 
+WORDS = 200  # characters of a name; ours
+
 
 def check_prompt(prompt: Prompt, grid: Grid) -> None:
-    """Refuse a prompt that does not lie on the scan.
+    """Refuse a prompt that does not lie on the scan, or words that say nothing.
 
     Raises:
         BadCall: it does not.
@@ -26,6 +28,11 @@ def check_prompt(prompt: Prompt, grid: Grid) -> None:
         if not fits:
             raise BadCall(
                 f"The box {prompt.box} lies outside the scan of {shape} voxels, or is empty. Give (first, last + 1) for each axis."
+            )
+    elif prompt.kind == "text":
+        if not prompt.words.strip() or len(prompt.words) > WORDS:
+            raise BadCall(
+                f"A text of {len(prompt.words)} characters names nothing. Give a name of 1 to {WORDS}, such as 'liver'."
             )
     elif prompt.array is None or prompt.array.shape != shape or not prompt.array.any():
         raise BadCall(f"A {prompt.kind} must be a mask on the scan's grid of {shape} voxels that is not empty.")

@@ -94,9 +94,13 @@ class ColourHand:
         given = self.given(marks, previous)
         begins = given.points is not None and given.points.shape[1] == 1 and given.boxes is None and given.mask is None
         ambiguous = self._habits.masks == "three" or (self._habits.masks == "ambiguous" and begins)
-        logits, iou = self._net.decode(features.features, given, ambiguous=ambiguous)
+        logits, iou = self.ask(features.features, given, marks, ambiguous=ambiguous)
         best = int(iou[0].argmax())
         return Sketch(logits[0, best], float(iou[0, best]))
+
+    def ask(self, features: Any, given: Given, marks: Marks, *, ambiguous: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (1 m h w) and guessed IoU (1 m); where a network takes names, it reads `marks.words` here."""
+        return self._net.decode(features, given, ambiguous=ambiguous)
 
     def given(self, marks: Marks, previous: torch.Tensor | None) -> Given:
         """Marks as the network's prompts: column before row, a box from the middle of its first pixel to that of its last.

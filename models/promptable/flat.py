@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
+from ...imaging.errors import BadCall
 from ...imaging.volume import Grid, Volume
 from ..card import Card
 from ..inference.pictures import Float, displayed, displayed_labels, shown_place, undisplayed
@@ -34,12 +35,14 @@ class Marks:
         labels: (n): 1 meant, 0 not.
         boxes: (m 2 2): the corner with the smaller places, then the other; edges of what is covered, so a pixel i is i - 0.5 to i + 0.5.
         scribbles: (2 size size): what is meant, what is not; None without.
+        words: the name of what is meant; "" without.
     """
 
     points: torch.Tensor
     labels: torch.Tensor
     boxes: torch.Tensor
     scribbles: torch.Tensor | None = None
+    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,14 +147,24 @@ class FlatPredictor:
 
 
 class Pages:
-    """Prompts by displayed slice."""
+    """Prompts by displayed slice; a name alone speaks of every slice, beside others of theirs.
+
+    Raises:
+        BadCall: there is more than one name.
+    """
 
     def __init__(self, prompts: Sequence[Prompt], scan: FlatScan) -> None:
         self._points: list[tuple[tuple[float, float, float], int]] = []
         self._boxes: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = []
         self._areas: list[tuple[npt.NDArray[np.uint8], Prompt]] = []
         touched: set[int] = set()
+        names = [prompt.words for prompt in prompts if prompt.kind == "text"]
+        if len(names) > 1:
+            raise BadCall(f"One structure has one name, here are {len(names)}. Give one text.")
+        self._words = names[0] if names else ""
         for prompt in prompts:
+            if prompt.kind == "text":
+                continue
             if prompt.kind == "point":
                 at = shown_place(scan.grid, prompt.at)
                 self._points.append((at, int(prompt.positive)))
@@ -166,7 +179,7 @@ class Pages:
                 area = displayed_labels(prompt.array.astype(np.uint8), scan.grid)
                 self._areas.append((area, prompt))
                 touched |= set(np.flatnonzero(area.any(axis=(1, 2))).tolist())
-        self.numbers = sorted(touched)
+        self.numbers = sorted(touched) if touched else list(range(len(scan.pictures)))
 
     def marks(self, number: int, placing: Placing) -> Marks:
         """What was drawn on a slice, in the network's pixels."""
@@ -179,6 +192,7 @@ class Pages:
             torch.tensor([label for _, label in points], dtype=torch.int64),
             placing.move(corners),
             self._scribbles(number, placing),
+            self._words,
         )
 
     def start(self, number: int, placing: Placing) -> torch.Tensor | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from ...imaging.masks.dice import Counts, counts_of, dice_of_counts
 from ...imaging.volume import Grid
 from ...models.catalogue import card
 from ...models.inference.decisions import Decisions
+from ...models.inference.preprocess import Preparation
+from ...models.interface import Predictor
 from ...models.language.satmini.fixed_classes import FixedClasses
 from ...models.language.satmini.network import SatMini
 from ...models.language.satmini.predictor import SatMiniPredictor
@@ -25,7 +28,7 @@ from ..folders import Folders
 from ..scores import patient_interval
 from ..start import averaged_weights
 from .atlas import best_atlas, copied, placed
-from .config import RunConfig, network_of
+from .config import RunConfig, Source, network_of
 from .cutoffs import cutoffs_of
 
 LEAST_DICE = 0.3  # below this a structure is not claimed whatever its rival does; our choice
@@ -62,6 +65,22 @@ class Score:
         return self.dice > self.atlas and self.dice >= LEAST_DICE
 
 
+class Taught(Protocol):
+    """What was taught, and how scans are prepared for the copied atlas."""
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The data sets it learned from."""
+
+    @property
+    def structures(self) -> Mapping[str, tuple[int, ...]]:
+        """Name -> label values."""
+
+    @property
+    def preparation(self) -> Preparation:
+        """Of the copied atlas, the trivial rival."""
+
+
 def trained_model(plan: RunConfig, folders: Folders) -> SatMini | FixedClasses:
     """The averaged weights of a run.
 
@@ -82,7 +101,7 @@ def evaluate(plan: RunConfig, folders: Folders, *, threads: int | None = None) -
     predictor = predictor_of(plan, folders, threads)
     scores: list[Score] = []
     for dataset in plan.tests:
-        scores += _evaluate_on(dataset, plan, predictor, folders.data)
+        scores += evaluate_on(dataset, plan, predictor, folders.data)
     return scores
 
 
@@ -109,7 +128,8 @@ def decisions_of(plan: RunConfig, net: SatMini | FixedClasses, folders: Folders)
     )
 
 
-def _evaluate_on(dataset: Dataset, plan: RunConfig, predictor: SatMiniPredictor, data: Path) -> list[Score]:
+def evaluate_on(dataset: Dataset, plan: Taught, predictor: Predictor, data: Path) -> list[Score]:
+    """Scores of a loaded network on the held-out cases of one data set."""
     structures = [name for name in dataset.structures if name in plan.structures]
     train = [case for source in plan.sources for case in source.dataset.cases(data, "train")]
     train = [case for case in train if case.volume is None or dataset.name in {s.dataset.name for s in plan.sources}]
@@ -192,6 +212,16 @@ def _score(
         truth_ml=(min(sizes), max(sizes)) if dataset.plausible else None,
         outside_ml=float(np.mean(outside)) if dataset.plausible else None,
     )
+
+
+def write_table(scores: Sequence[Score]) -> str:
+    """The scores as a Markdown table."""
+    lines = ["| structure | tested on | cases | Dice | 95 % interval | copied atlas |", "|---|---|---|---|---|---|"]
+    lines += [
+        f"| {one.structure} | {one.dataset} | {one.cases} | {one.dice:.3f} | {one.low:.3f} to {one.high:.3f} | {one.atlas:.3f} |"
+        for one in scores
+    ]
+    return "\n".join(lines)
 
 
 def train_volumes_ml(cases: Sequence[Case], values: tuple[int, ...]) -> list[float]:

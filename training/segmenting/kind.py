@@ -17,12 +17,7 @@ __all__ = ["evaluate", "export", "fit", "read"]
 def evaluate(run: RunConfig, folders: Folders, how: How) -> Measured:
     """Dice on held-out patients, beside the copied atlas."""
     scores = measuring.evaluate(run, folders, threads=how.threads)
-    lines = ["| structure | tested on | cases | Dice | 95 % interval | copied atlas |", "|---|---|---|---|---|---|"]
-    lines += [
-        f"| {one.structure} | {one.dataset} | {one.cases} | {one.dice:.3f} | {one.low:.3f} to {one.high:.3f} | {one.atlas:.3f} |"
-        for one in scores
-    ]
-    return Measured("\n".join(lines), scores)
+    return Measured(measuring.write_table(scores), scores)
 
 
 def export(run: RunConfig, measured: Measured, folders: Folders) -> Path:

@@ -159,16 +159,20 @@ def attend(
 
 
 class MaskDecoder(nn.Module):
-    """From embedding and prompts to mask logits at a quarter of the token size."""
+    """From embedding and prompts to mask logits at a quarter of the token size.
 
-    def __init__(self, config: DecoderConfig) -> None:
+    Args:
+        masks: how many it draws: one for unambiguous prompts, all others together for ambiguous ones.
+    """
+
+    def __init__(self, config: DecoderConfig, masks: int = MASKS) -> None:
         super().__init__()
         width = config.width
         self.transformer = TwoWay(config)
-        self.iou_token, self.mask_tokens = nn.Embedding(1, width), nn.Embedding(MASKS, width)
+        self.iou_token, self.mask_tokens = nn.Embedding(1, width), nn.Embedding(masks, width)
         self.output_upscaling = build_upscaling(config)
-        self.output_hypernetworks_mlps = nn.ModuleList(Layers(width, width, width, width // 8) for _ in range(MASKS))
-        self.iou_prediction_head = Layers(width, config.iou_hidden, config.iou_hidden, MASKS)
+        self.output_hypernetworks_mlps = nn.ModuleList(Layers(width, width, width, width // 8) for _ in range(masks))
+        self.iou_prediction_head = Layers(width, config.iou_hidden, config.iou_hidden, masks)
 
     def forward(
         self,
@@ -179,7 +183,7 @@ class MaskDecoder(nn.Module):
         *,
         ambiguous: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits (b m 4h 4w) and guessed IoU (b m): one mask, or three when `ambiguous`; see `attend`."""
+        """Logits (b m 4h 4w) and guessed IoU (b m): one mask, or all others when `ambiguous`; see `attend`."""
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens, seen = attend(self.transformer, own, image, code, sparse, dense)
         return self.draw(tokens, self.output_upscaling(seen), ambiguous=ambiguous)

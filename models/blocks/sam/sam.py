@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from .decoder import DecoderConfig, MaskDecoder
+from .decoder import MASKS, DecoderConfig, MaskDecoder
 from .prompts import PromptEncoder
 from .sizes import HEADS, State, read_decoder_config, read_encoder_config, select_part
 from .vit import EncoderConfig, ImageEncoder
@@ -46,16 +46,22 @@ class Sam(nn.Module):
 
     Args:
         beside: makes an adapter for each block of the encoder; see `vit.Block`.
+        masks: see `MaskDecoder`.
     """
 
     def __init__(
-        self, encoder: EncoderConfig, decoder: DecoderConfig, *, beside: Callable[[], nn.Module] | None = None
+        self,
+        encoder: EncoderConfig,
+        decoder: DecoderConfig,
+        *,
+        beside: Callable[[], nn.Module] | None = None,
+        masks: int = MASKS,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.image_encoder = ImageEncoder(encoder, beside=beside)
         self.prompt_encoder = PromptEncoder(decoder.width, encoder.size, decoder.mask_channels, encoder.dims)
-        self.mask_decoder = MaskDecoder(decoder)
+        self.mask_decoder = MaskDecoder(decoder, masks)
 
     def encode(self, picture: torch.Tensor) -> torch.Tensor:
         """The embedding of a picture (b channels size size [size])."""

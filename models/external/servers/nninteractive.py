@@ -163,7 +163,7 @@ class Client:
         taught = self.spec.options.get("interactions", {})
         deep = prompt.kind == "box" and all(high - low > 1 for low, high in prompt.box)
         kind = {"point": "points", "box": "bbox3d" if deep else "bbox2d"}.get(prompt.kind, prompt.kind)
-        if taught.get(kind) is False:
+        if kind == "text" or taught.get(kind) is False:
             advice = "Give a box that is one voxel thick along one axis." if deep else "Point at it in another way."
             raise BadCall(f"'{self.spec.name}' takes no {kind}. {advice}")
 

@@ -19,14 +19,14 @@ CARDS = (
         weights="user-file",
         weights_file="IMISNet-B.pth",
         fidelity="parity",
-        text_encoder="CLIP ViT-B/32, set aside when the file is imported",
+        text_encoder="CLIP ViT-B/32, out of the authors' file; its tokenizer's files lie in the folder 'clip' beside the weights",
         intensity="percentile",
         region=("head", "neck", "thorax", "abdomen", "pelvis", "limbs"),
         deviations=(
             "Slices are axial ones as displayed, three equal colours, CT in the window of soft tissue.",
-            "Names enter at the network (`ImisNet.decode`), not here: prompts that people draw have no words.",
+            "Names are taken as they are given; the authors first look them up in a pickle of categories, which is not read.",
             "The categories' vectors, a pickle of four objects, are not read, so it does not say what it drew.",
         ),
-        notes="Slices are stretched to a square by nearest, as it was taught.",
+        notes="Slices are stretched to a square by nearest, as it was taught. A name alone draws in every slice.",
     ),
 )

@@ -1,7 +1,7 @@
 """The authors' IMIS-Net: its layout understood, everything else refused.
 
 Layout: `image_encoder.sam_encoder.*` under timm's names for SAM's encoder, whose own neck is not used, `image_encoder.neck.*`,
-`prompt_encoder.*`, `mask_decoder.*` with semantic tokens, `text_out_dim.*`, and the frozen `text_model.*` of CLIP, which is set aside.
+`prompt_encoder.*`, `mask_decoder.*` with semantic tokens, `text_out_dim.*`, and the frozen `text_model.*` of CLIP (words.py).
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from ...checkpoints import Tensors, fill, read_checkpoint
 from ...interface import Running
 from ...parity import Fixture
 from ..colours import ColourHand, Habits
-from ..flat import FlatPredictor
+from ..flat import FlatPredictor, Marks
 from ..places import stretch
 from .network import ImisConfig, ImisNet
+from .words import FOLDER, NameReader, load_tower, select_tower
 
 FILE = "the authors' IMISNet-B.pth"
 EPS = 1e-5  # of timm's norms over tokens, by their outputs
@@ -82,12 +83,18 @@ def _widths(decoder: State) -> tuple[int, ...]:
 
 
 def convert(card: Card, files: Sequence[Path]) -> Tensors:
-    """The authors' file under SAM's names, at the size it was taught; the CLIP tower inside is set aside.
+    """The authors' file under SAM's names, at the size it was taught, with the CLIP tower inside it.
 
     Raises:
-        BadCall: it is something else.
+        BadCall: it is something else, or its tower is not CLIP's.
     """
-    return load_imisnet(read_checkpoint(files[0])).state_dict()
+    state = read_checkpoint(files[0])
+    found, tower = load_imisnet(state).state_dict(), select_tower(state)
+    try:
+        words = load_tower(tower, FILE).state_dict() if tower else {}
+    except KeyError as error:
+        raise BadCall(f"The text tower inside is not CLIP's: {error} is missing. Give {FILE}.") from None
+    return found | {f"text_model.{key}": value.contiguous() for key, value in words.items()}
 
 
 class PointedImis:
@@ -108,13 +115,33 @@ class PointedImis:
         return found.logits, found.iou
 
 
+class NamedHand(ColourHand):
+    """The network with names."""
+
+    def __init__(self, net: ImisNet, habits: Habits, device: str, reader: NameReader | None) -> None:
+        super().__init__(PointedImis(net), habits, device)
+        self._named, self._reader = net, reader
+
+    def ask(
+        self, features: torch.Tensor, given: Given, marks: Marks, *, ambiguous: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Also by a name, alone or beside other prompts."""
+        if not marks.words or self._reader is None:
+            return super().ask(features, given, marks, ambiguous=ambiguous)
+        found = self._named.decode(features, given, self._reader.read([marks.words]))
+        return found.logits, found.iou
+
+
 def load(card: Card, path: Path, how: Running) -> FlatPredictor:
-    """The network with the user's weights."""
-    net = load_imisnet(load_file(path)).to(how.device)
+    """The network with the user's weights; it takes names where the file held the tower."""
+    state = load_file(path)
+    tower = select_tower(state)
+    net = load_imisnet(state).to(how.device)
+    reader = NameReader(load_tower(tower, FILE).to(how.device), path.parent / FOLDER) if tower else None
     size, tokens = net.config.encoder.size, net.config.encoder.grid
-    takes = frozenset({"point", "-point", "box", "mask"})
+    takes = frozenset({"point", "-point", "box", "mask", *(["text"] if tower else [])})
     habits = Habits(size, tokens, stretch, takes, nearest=True, masks="three")
-    return FlatPredictor(ColourHand(PointedImis(net), habits, how.device), card)
+    return FlatPredictor(NamedHand(net, habits, how.device, reader), card)
 
 
 def reproduce(fixture: Fixture) -> Tensors:

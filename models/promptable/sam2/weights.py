@@ -14,6 +14,7 @@ from typing import Any
 from safetensors.torch import load_file
 
 from ....imaging.errors import BadCall
+from ...blocks.hiera import describe_vision
 from ...blocks.sam.sizes import State, count_numbers
 from ...card import Card
 from ...checkpoints import Tensors, fill, read_checkpoint
@@ -56,7 +57,7 @@ def make_config(state: State, size: int, like: Size | None = None) -> Any:
     Raises:
         BadCall: another network, or a size that was never published.
     """
-    from transformers import Sam2HieraDetConfig, Sam2VideoConfig, Sam2VisionConfig
+    from transformers import Sam2VideoConfig
 
     width, places = (
         state["vision_encoder.backbone.patch_embed.projection.weight"].shape[0],
@@ -67,24 +68,15 @@ def make_config(state: State, size: int, like: Size | None = None) -> Any:
     if like is None:
         known = "; ".join(f"{a} wide with {b} blocks" for a, b in SIZES)
         raise BadCall(f"Its encoder is {width} wide and has {depth} blocks. Known: {known}. Give {FILE}.")
-    stages = range(len(like.blocks))
-    out = state["vision_encoder.neck.convs.0.weight"].shape[0]
-    backbone = Sam2HieraDetConfig(
-        hidden_size=width,
-        image_size=[size, size],
-        num_attention_heads=like.heads,
-        window_positional_embedding_background_size=list(places[2:]),
-        blocks_per_stage=list(like.blocks),
-        embed_dim_per_stage=[width * 2**n for n in stages],
-        num_attention_heads_per_stage=[like.heads * 2**n for n in stages],
-        window_size_per_stage=list(like.windows),
-        global_attention_blocks=list(like.everywhere),
-    )
-    vision = Sam2VisionConfig(
-        backbone_config=backbone,
-        backbone_channel_list=[width * 2**n for n in stages][::-1],
-        backbone_feature_sizes=[[size // n, size // n] for n in (4, 8, 16)],
-        fpn_hidden_size=out,
+    vision = describe_vision(
+        size=size,
+        width=width,
+        out=state["vision_encoder.neck.convs.0.weight"].shape[0],
+        blocks=like.blocks,
+        heads=like.heads,
+        windows=like.windows,
+        everywhere=like.everywhere,
+        places=places[2:],
     )
     return Sam2VideoConfig(
         vision_config=vision,

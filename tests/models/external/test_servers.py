@@ -130,6 +130,8 @@ def test_every_kind_of_prompt_arrives(clicking: Clicking) -> None:
         assert np.array_equal(click(client, [first, prompt]), truth_of([first, prompt])), prompt.kind
     with pytest.raises(BadCall, match="bbox3d"):
         click(client, [Prompt("box", box=((2, 9), (3, 8), (4, 6)))])
+    with pytest.raises(BadCall, match="takes no text"):
+        click(client, [Prompt("text", words="liver")])
     for wrong in (Prompt("point", at=(28, 0, 0)), Prompt("point", at=(1, 2)), Prompt("box", box=((3, 3), (0, 1), (0, 1))),
                   Prompt("scribble", array=array[:-1]), Prompt("lasso", array=np.zeros_like(array))):  # fmt: skip
         with pytest.raises(BadCall):

@@ -1,0 +1,1 @@
+"""SSS-style learning: reconstruction of a system whose equations were never published."""
