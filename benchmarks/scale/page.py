@@ -12,7 +12,7 @@ from .costs import Costs, measured
 from .day import Day, Policy, Seen, Serving, simulate
 
 POLICIES: tuple[Policy, ...] = ("first come", "ours")
-SPARE = (1.15, 1.3, 1.6, 2.2)  # times the workers that the busiest hour keeps busy
+SPARE = (1.6, 2.2, 3.0)  # times the workers that the busiest hour keeps busy
 FEATURES_MB, WORKER_FEATURES_MB = (
     490,
     2000,
@@ -46,10 +46,10 @@ def run(
     ):
         least = _least(day, serving)
         rows = []
-        for number, spare in enumerate(SPARE):
-            workers = max(1, int(np.ceil(least * spare)))
+        counts = sorted({max(1, int(np.ceil(least * spare))) for spare in SPARE})
+        for number, workers in enumerate(counts):
             for policy in POLICIES:
-                report(number / len(SPARE), f"{title}: {workers} workers, {policy}")
+                report(number / len(counts), f"{title}: {workers} workers, {policy}")
                 rows.append(_row(workers, policy, simulate(day, serving, workers, policy)))
         parts += ["", f"### {title.capitalize()}", "", *_table(rows, unit)]
     return "\n".join([*parts, "", f"{described()}."])
