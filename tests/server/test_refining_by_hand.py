@@ -9,8 +9,8 @@ from ostensor.imaging.geometry import reorient_array
 from ostensor.tools.desk.desk import Desk
 from ostensor.tools.running import use
 
-from ..toys.browsers import browser, contrasts, true_in  # noqa: F401  # a fixture
-from .test_browser import opened, scan, site  # noqa: F401  # fixtures
+from ..toys.browsers import browser, contrasts, in_colour, seen, show_scan_as, true_in  # noqa: F401  # a fixture
+from .test_browser import ORANGE, opened, scan, site, solid_of  # noqa: F401  # fixtures
 
 SHAPE, SPACING = (61, 53, 29), (0.8, 0.9, 3.0)  # towards right, front and head
 LIVER = [44, 32, 10]  # a voxel inside its block
@@ -170,11 +170,22 @@ def test_clicks_made_while_a_step_is_drawn_all_arrive_in_their_order(
 ) -> None:
     """On a new structure, whose refinement begins with the first of them."""
     tab = refining(browser, site)
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        if held or route.request.post_data_json["name"] != "refine_mask":
+            route.continue_()
+        else:
+            held.append(route)
+
+    tab.route("**/call", hold)
     tab.select_option("#target", "new")
     clicks = [[44, 32, 10], [20, 20, 10], [40, 26, 10]]
     for voxel, button in zip(clicks, ("left", "right", "left"), strict=True):
         tab.mouse.click(*spot(tab, "axial", voxel), button=button)
     assert "2 waiting" in tab.inner_text("#step"), "all three were made before the first was answered"
+    assert tab.evaluate("target.marks.map((one) => one.waits)") == [True] * 3
+    held[0].continue_()
     made = settled(tab, 3)
     kept = desk.store.refinements.lines(made["refinement_id"])
     assert [line.facts["marks"][0]["positive"] for line in kept[1:]] == [True, False, True]
@@ -204,6 +215,36 @@ def test_the_keyboard_marks_the_crosshair_and_takes_back(browser: Any, site: str
     tab.keyboard.press("Control+z")
     assert settled(tab, 2)["mask_id"] is None
     assert "nothing is left" in tab.inner_text("#step")
+    assert tab.trouble == []
+    tab.close()
+
+
+def test_steps_of_others_are_built_on_and_not_taken_back_unseen(browser: Any, site: str, desk: Desk) -> None:  # noqa: F811
+    tab = refining(browser, site)
+    tab.mouse.click(*spot(tab, "axial", [20, 20, 10]))
+    handle = settled(tab, 1)["refinement_id"]
+    use(desk, "refine_mask", handle=handle, frame="ras_index", prompts=[point([48, 28, 9], positive=False)])
+    tab.click("#undo")
+    true_in(tab, "document.getElementById('refused').textContent.includes('is at step 2, not 1')", tab.trouble)
+    tab.mouse.click(*spot(tab, "axial", [20, 40, 10]))
+    made = settled(tab, 3)
+    assert not voxels(desk, made["mask_id"])[48, 28, 9], "what the other took away"
+    assert voxels(desk, made["mask_id"])[20, 40, 10]
+    tab.close()
+
+
+def test_the_3d_view_shows_the_new_mask_in_its_colour(browser: Any, site: str) -> None:  # noqa: F811
+    """Tissue far from the liver, added to it, makes its orange surface larger."""
+    tab = refining(browser, site, width=760)
+    stage = solid_of(tab)
+    show_scan_as(tab, "#solid select", "hidden")
+    before = in_colour(seen(stage), ORANGE).sum()
+    tab.mouse.click(*spot(tab, "axial", [20, 20, 10]))
+    settled(tab, 1)
+    assert in_colour(seen(stage), ORANGE).sum() > before + 100
+    tab.click("#undo")
+    settled(tab, 2)
+    assert in_colour(seen(stage), ORANGE).sum() == pytest.approx(before, abs=20)
     assert tab.trouble == []
     tab.close()
 
