@@ -24,7 +24,7 @@ from ..tools.viewer.library import drawing_program
 from .http.app import Guard
 from .mcp.viewer_app import mask_text, scan_text, viewer_html
 
-_CALLED = ("viewer_open", "viewer_slices", "viewer_point")
+_CALLED = ("viewer_open", "viewer_slices", "viewer_point", "viewer_undo", "refine_mask", "get_job")
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'; connect-src 'self'; img-src data:; "
     "base-uri 'none'"

@@ -38,6 +38,7 @@ from .synthesis.making import inpaint_image, synthesize_image, translate_image
 from .synthesis.results import SynthesisResult
 from .viewer import results as viewer_results
 from .viewer.slices import viewer_open, viewer_point, viewer_slices
+from .viewer.undoing import viewer_undo
 from .waiting import cancel_job, get_job
 
 TOOLS: tuple[Tool, ...] = (
@@ -71,6 +72,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(viewer_open, viewer_results.ViewerResult, toolset="viewer", ui=("app",)),
     Tool(viewer_slices, viewer_results.SlicesResult, toolset="viewer", ui=("app",)),
     Tool(viewer_point, viewer_results.PointResult, toolset="viewer", read_only=False, ui=("app",)),
+    Tool(viewer_undo, RefineResult, toolset="viewer", read_only=False, ui=("app",)),
     Tool(synthesize_image, SynthesisResult, toolset="synthesis", read_only=False),
     Tool(translate_image, SynthesisResult, toolset="synthesis", read_only=False),
     Tool(inpaint_image, SynthesisResult, toolset="synthesis", read_only=False),

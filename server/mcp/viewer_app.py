@@ -23,8 +23,12 @@ from ...tools.viewer.library import drawing_program
 
 @cache
 def viewer_html() -> str:
-    """The page, as hosts and `ostensor view` show it."""
-    return resources.files(__package__).joinpath("viewer.html").read_text(encoding="utf-8")
+    """The page, as hosts and `ostensor view` show it: one text, of two files."""
+    page, refining = (
+        resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+        for name in ("viewer.html", "refining.js")
+    )
+    return page.replace("/* refining */", refining.strip(), 1)
 
 
 def viewer_app() -> Apps:

@@ -145,6 +145,10 @@ window.ostensorSolid = (() => {
         meshes.set(mask.mask_id, mesh(block, nv));
         nv.addMesh(meshes.get(mask.mask_id));
       },
+      remove(maskId) {
+        if (meshes.has(maskId)) nv.removeMesh(meshes.get(maskId));
+        meshes.delete(maskId);
+      },
       hide(hidden) {
         for (const [maskId, one] of meshes) one.visible = !hidden.has(maskId);
         nv.drawScene();

@@ -115,7 +115,7 @@ def true_in_frame(host: Host, tab: Any, script: str) -> Any:
 def test_a_host_shows_the_result_and_a_click_reaches_the_model(host: Host, browser: Any) -> None:  # noqa: F811
     page = host.until("page")
     assert page["mimeType"] == "text/html;profile=mcp-app"
-    assert host.said["hidden"] == [["viewer_open", "viewer_slices", "viewer_point"]]
+    assert host.said["hidden"] == [["viewer_open", "viewer_slices", "viewer_point", "viewer_undo"]]
     tab = browser.new_page(viewport={"width": 1110, "height": 660})
     trouble = watched(tab, "about:")
     tab.expose_function("toHost", host.tell)
