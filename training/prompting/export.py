@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def export_weights(run: PromptRun, folders: Folders) -> Path:
         "vocabulary": [],
         "claimed": [],
         "network": {"features": list(run.network.features), "dims": run.dims},
-        "size": run.size,
+        "size": run.view,
         "purpose": "research-only" if any(one.use == "research-only" for one in taught) else "any",
         "sources": sorted({f"{one.name} ({one.licence})" for one in taught}),
         "seed": run.schedule.seed,
@@ -60,24 +59,27 @@ def _write_facts(facts: dict[str, Any], folder: Path) -> None:
     forget_cards()
 
 
-def write_card_of(run: PromptRun, report: Report, folder: Path) -> None:
-    """Put what was measured into the facts and the card."""
+def write_figures(run: PromptRun, report: Report, folders: Folders) -> None:
+    """Put what was measured into the facts, the card and the section "How good" of docs/interactive.md."""
+    folder = folders.weights
     facts = json.loads((folder / f"{run.name}.json").read_text(encoding="utf-8"))
     rows = report.chosen(NETWORK, "clicks")
     mean = np.array([one.dice for one in rows]).mean(axis=0)
     facts["interactive"] = {
-        "command": COMMAND,
+        "command": report.command,
         "structures": len(rows),
-        "unseen": list(run.unseen),
+        "unseen": run.unseen,
         "dice": {str(number): round(float(value), 4) for number, value in zip(SHOWN, mean, strict=True)},
         "missed": report.missed(),
+        "tables": tables(report),
     }
     _write_facts(facts, folder)
     size = (folder / f"{run.name}.safetensors").stat().st_size
-    write_card(folder / CARD, run.name, card_section(run, facts, report, size))
+    write_card(folder / CARD, run.name, card_section(run, facts, size))
+    write_docs(folder, folders.docs / "interactive.md")
 
 
-def card_section(run: PromptRun, facts: dict[str, Any], report: Report, size: int) -> str:
+def card_section(run: PromptRun, facts: dict[str, Any], size: int) -> str:
     """The network's section of CARD.md, Markdown."""
     lines = [
         f"## {run.name}",
@@ -85,10 +87,10 @@ def card_section(run: PromptRun, facts: dict[str, Any], report: Report, size: in
         f"{run.title} (ScribblePrompt's network, narrower). {facts['parameters'] / 1e6:.2f} M parameters, {size / 1e6:.1f} MB, "
         f"{facts['steps']} steps, seed {facts['seed']}.",
         f"Trained on: {'; '.join(facts['sources'])}. Several are CC BY-SA, so the weights are, too. Use of these weights: **{facts['purpose']}**.",
-        f"Reproduce: `ostensor fit {run.name}`, then `{COMMAND} --export`. It is pointed at and claims no structure.",
+        f"Reproduce: `ostensor fit {run.name}`, then `{facts['interactive']['command']} --export`. It is pointed at and claims no structure.",
         f"Never trained on, fixed beforehand in its configuration: {', '.join(run.unseen)}.",
         "",
-        *tables(report).splitlines()[2:],
+        *facts["interactive"]["tables"].splitlines()[2:],
     ]
     return (
         "\n".join(line.replace("### ", "**").rstrip() + ("**" if line.startswith("### ") else "") for line in lines)
@@ -96,15 +98,14 @@ def card_section(run: PromptRun, facts: dict[str, Any], report: Report, size: in
     )
 
 
-def write_docs(reports: Sequence[Report], path: Path) -> None:
-    """The section "How good" of docs/interactive.md."""
+def write_docs(weights: Path, path: Path) -> None:
+    """The section "How good" of docs/interactive.md, of every network that was measured."""
     text = [
         f"`{COMMAND}`, on sets the networks were never trained on. A made-up person begins with a click into the middle of the structure (or a box, or "
         "what three readers drew in MedScribble) and then clicks into the middle of the largest error; each method gets its own "
-        "corrections. Mean Dice with 95 % bootstrap intervals over patients. Pictures have 128 pixels on their longer side, for everybody; in "
-        "scans the rivals see only the structure's box and 8 voxels around, which helps them.",
-        "",
+        "corrections. Mean Dice with 95 % bootstrap intervals over patients. Pictures have 128 pixels on their longer side, for everybody. In "
+        "scans the rivals see only the structure's box and 8 voxels around, which helps them, at no more than 64,000 voxels.",
     ]
-    for report in reports:
-        text += [tables(report), ""]
+    for beside in sorted(weights.glob("prompt-*.json")):
+        text += ["", json.loads(beside.read_text(encoding="utf-8")).get("interactive", {}).get("tables", "")]
     write_section("How good", "\n".join(text), path)

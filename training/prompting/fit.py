@@ -29,22 +29,23 @@ class PromptRun:
 
     Attributes:
         dims: 2 or 3.
-        size: pixels or voxels per side of what the network sees.
+        size: pixels or voxels per side of what the network is taught on.
+        view: the same in use.
         coarse: share of the steps at half that size, four or eight times cheaper.
         rounds: of prompts per batch.
         batch, coarse_batch: pictures at once.
         most: pages kept of a set.
         made: chance of a superpixel in the place of a label.
         sets: that are trained on, and their weights in the draw.
-        unseen: sets that are measured on, never trained on; fixed before any result was looked at.
+        unseen: sets that are measured on, never trained on, and how many structures of each; fixed before any result was looked at.
         unseen_modality: the kind of picture none of `sets` has.
-        tasks: structures that are measured in each unseen set.
     """
 
     name: str
     title: str
     dims: int
     size: int
+    view: int
     coarse: float
     rounds: int
     batch: int
@@ -52,9 +53,8 @@ class PromptRun:
     most: int
     made: float
     sets: dict[str, float]
-    unseen: tuple[str, ...]
+    unseen: dict[str, int]
     unseen_modality: str
-    tasks: int
     network: ScribbleConfig
     schedule: Schedule
 
@@ -71,7 +71,6 @@ def read(given: Configuration) -> PromptRun:
     run = PromptRun(
         **{
             **values,
-            "unseen": tuple(values["unseen"]),
             "network": network,
             "schedule": Schedule(**values["schedule"]),
         }

@@ -18,7 +18,7 @@ from ...models.interface import Prompt, Promptable, Running
 from ...models.load import load_card
 from ..folders import Folders
 from ..kinds import How, Measured
-from .export import export_weights, write_card_of, write_docs
+from .export import export_weights, write_figures
 from .fit import PromptRun, fit, read
 from .measuring.evaluate import courses
 from .measuring.report import Report, tables
@@ -39,8 +39,8 @@ def evaluate(run: PromptRun, folders: Folders, how: How) -> Measured:
             export_weights(run, replace(folders, weights=where))
         network = load_card(card(run.name, folder=where), Running(threads=how.threads), where)
     found = []
-    for source in run.unseen:
-        chosen = tasks(source, folders.data, run.tasks)[:: how.every]
+    for source, count in run.unseen.items():
+        chosen = tasks(source, folders.data, count)[:: how.every]
         for task in chosen:
             found += list(courses(task, network))
         log.info("%s: %d structures", source, len(chosen))
@@ -52,6 +52,7 @@ def evaluate(run: PromptRun, folders: Folders, how: How) -> Measured:
         GOALS[run.dims],
         warm_ms(network, run.dims),
         torch.get_num_threads(),
+        how.every,
     )
     return Measured(tables(report), report)
 
@@ -73,22 +74,20 @@ def warm_ms(network: Promptable, dims: int) -> float:
 
 
 def export(run: PromptRun, measured: Measured, folders: Folders) -> Path:
-    """Half-precision weights, facts and card; without a run here the figures of the weights there are written anew."""
+    """Half-precision weights, facts, card and report; without a run here the figures of the weights there are written anew."""
     weights = folders.weights / f"{run.name}.safetensors"
     if folders.checkpoint(run.name).exists():
         weights = export_weights(run, folders)
-    write_card_of(run, measured.found, folders.weights)
+    write_figures(run, measured.found, folders)
     return weights
 
 
 def evaluate_together(runs: Sequence[PromptRun], folders: Folders, how: How) -> Measured:
     """Several networks, one after the other."""
     found = [evaluate(run, folders, how) for run in runs]
-    return Measured("\n\n".join(one.text for one in found), [one.found for one in found])
+    return Measured("\n\n".join(one.text for one in found), found)
 
 
 def export_together(runs: Sequence[PromptRun], measured: Measured, folders: Folders) -> list[Path]:
-    """Every network that was measured, and the tables of docs/interactive.md."""
-    written = [export(run, Measured("", report), folders) for run, report in zip(runs, measured.found, strict=True)]
-    write_docs(measured.found, folders.docs / "interactive.md")
-    return written
+    """Every network that was measured."""
+    return [export(run, one, folders) for run, one in zip(runs, measured.found, strict=True)]

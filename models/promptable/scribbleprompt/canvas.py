@@ -50,8 +50,9 @@ class Canvas:
         """A box from its lower to its upper edges; whole numbers are the middles of pixels."""
         shape = self.channels.shape[1:]
         ends = zip(low, high, shape, strict=True)
-        inside = tuple(slice(max(0, round(a + 0.5)), max(0, min(side, round(b + 0.5)))) for a, b, side in ends)
-        self.channels[(0, *inside)] = 1
+        self.channels[0][
+            tuple(slice(max(0, round(a + 0.5)), max(0, min(side, round(b + 0.5)))) for a, b, side in ends)
+        ] = 1
 
     def _mark_(self, window: tuple[slice, ...], covered: Float, positive: bool) -> None:
         part = self.channels[window]

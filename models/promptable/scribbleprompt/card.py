@@ -38,7 +38,7 @@ CARDS = (
         deviations=(
             "Five levels of 16 to 128 channels instead of four of 192; taught here on 22 sets instead of 65.",
             "A click is a disc of two pixels' radius, not a pixel.",
-            "After a pass over the whole square it looks closer at what it found and at the marks.",
+            "After six marks it looks a second time, closer, at what it found and at the marks.",
             "Focal loss with gamma 2 instead of 20; a fifth of the structures are superpixels, not half.",
         ),
     ),
@@ -50,7 +50,7 @@ CARDS = (
         memory_mb=900,
         deviations=(
             "The same network in three dimensions, four levels; the authors have none.",
-            "Taught on patches of 48 voxels; in use the view has 96, in the scan's own voxels.",
+            "Taught on patches of 32 voxels; in use the view has 96, in the scan's own voxels.",
             "A click is a small ball; a scribble lies in a slice.",
         ),
     ),

@@ -90,9 +90,9 @@ def test_the_bundled_configurations_train_on_nothing_whose_terms_forbid_it_and_m
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"sets": {"acdc": 1.0}, "unseen": ["btcv"]}, "The terms of 'acdc'"),
+        ({"sets": {"acdc": 1.0}, "unseen": {"btcv": 1}}, "The terms of 'acdc'"),
         ({"sets": {"nowhere": 1.0}}, "Unknown set 'nowhere'"),
-        ({"sets": {"heads": 1.0}, "unseen": ["heads"]}, "'heads' is to be trained on and to be unseen"),
+        ({"sets": {"heads": 1.0}, "unseen": {"heads": 1}}, "'heads' is to be trained on and to be unseen"),
         ({"size": 100}, "`size` must be a multiple of 64, got 100"),
     ],
 )

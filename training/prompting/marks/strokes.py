@@ -44,11 +44,10 @@ def _in_a_slice(region: BoolArray, positive: bool, rng: np.random.Generator, sor
     axis = int(rng.integers(3))
     areas = region.sum(axis=tuple(other for other in range(3) if other != axis))
     number = int(rng.choice(len(areas), p=areas / areas.sum()))
-    flat = scribble(region.take(number, axis), positive, rng, sort)
-    whole = np.zeros_like(region)
     index: list[slice | int] = [slice(None)] * 3
     index[axis] = number
-    whole[tuple(index)] = flat.array
+    whole = np.zeros_like(region)
+    whole[tuple(index)] = scribble(region[tuple(index)], positive, rng, sort).array
     return Prompt("scribble", positive, array=whole)
 
 

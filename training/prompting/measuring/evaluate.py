@@ -6,6 +6,7 @@ method gets its own corrections, since what is wrong differs.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from .tasks import Task
 
 SHOWN = (1, 3, 5, 10)  # interactions after which Dice is told
 NETWORK = "network"
+MOST = 64_000  # voxels rivals see of a scan; more takes them minutes
 ROOM = 8  # voxels around a structure that rivals see in a scan
 Answer = Callable[[Sequence[Prompt]], BoolArray]
 
@@ -109,20 +111,24 @@ def _deepened(prompt: Prompt) -> Prompt:
 
 def _fixed(rival: Rival, task: Task) -> Answer:
     """A rival; in a scan it works in the structure's own box and `ROOM` voxels around, which helps it and spares minutes."""
-    grey = task.image.astype(np.float32) / 255
+    grey = (task.image / 255).astype(np.float32)
     if task.image.ndim == 2:
         return lambda prompts: rival(grey, prompts)
     taken = np.argwhere(task.mask)
     low = np.maximum(taken.min(0) - ROOM, 0)
     window = tuple(slice(int(a), int(b) + ROOM + 1) for a, b in zip(low, taken.max(0), strict=True))
+    step = max(1, math.ceil((grey[window].size / MOST) ** (1 / 3)))
+    coarse = grey[window][::step, ::step, ::step]
 
     def answer(prompts: Sequence[Prompt]) -> BoolArray:
         whole = np.zeros_like(task.mask)
-        whole[window] = rival(grey[window], [_shifted(one, low) for one in prompts])
+        drawn = rival(coarse, [_shifted(one, low, step) for one in prompts])
+        finer = drawn.repeat(step, 0).repeat(step, 1).repeat(step, 2)
+        whole[window] = finer[tuple(slice(0, side) for side in grey[window].shape)]
         return whole
 
     return answer
 
 
-def _shifted(prompt: Prompt, low: npt.NDArray[np.int_]) -> Prompt:
-    return Prompt("point", prompt.positive, at=tuple(int(one) for one in np.array(prompt.at) - low))
+def _shifted(prompt: Prompt, low: npt.NDArray[np.int_], step: int) -> Prompt:
+    return Prompt("point", prompt.positive, at=tuple(int(one) for one in (np.array(prompt.at) - low) // step))

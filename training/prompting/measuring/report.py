@@ -20,6 +20,7 @@ class Report:
     """What was measured of one network.
 
     Attributes:
+        every: every so many structures were looked at.
         warm_ms: median time of a later click on a fresh picture of 512 x 512 (2-D) or a region of 128 cubed, as `threads` say.
     """
 
@@ -30,6 +31,12 @@ class Report:
     goals: tuple[tuple[int, float], ...]
     warm_ms: float
     threads: int
+    every: int = 1
+
+    @property
+    def command(self) -> str:
+        """The command line that gives the tables again."""
+        return f"ostensor eval {self.name}" + (f" --every {self.every}" if self.every > 1 else "")
 
     def chosen(self, method: str, begun: str, holds: Callable[[Course], bool] = lambda one: True) -> list[Course]:
         """Courses of a method begun in a way."""
@@ -72,6 +79,8 @@ def tables(report: Report) -> str:
     ]
     lines = [
         f"### `{report.name}` and its rivals",
+        "",
+        f"`{report.command}`:",
         "",
         f"| tested on | begun with | method | structures | {' | '.join(f'after {n}' for n in SHOWN)} | seconds |",
         f"|{'---|' * (5 + len(SHOWN))}",

@@ -30,7 +30,7 @@ Rival = Callable[[Float, Sequence[Prompt]], BoolArray]
 def walk(image: Float, prompts: Sequence[Prompt]) -> BoolArray:
     """Random walker (Grady 2006): a pixel belongs to the seed that a walker shy of edges meets first."""
     seeds = seeds_of(image.shape, prompts)
-    return np.asarray(random_walker(image, seeds, beta=BETA, mode="cg_j", prob_tol=0.1) == 1)
+    return np.asarray(random_walker(image, seeds, beta=BETA, mode="cg_j", prob_tol=1.0) == 1)
 
 
 def grow(image: Float, prompts: Sequence[Prompt]) -> BoolArray:

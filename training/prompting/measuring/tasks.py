@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ....imaging.volume import BoolArray
 from ....models.interface import Prompt
 from ..pool import page_of, page_values, seed_of
-from ..sets import SETS, Labelled
+from ..sets import SETS, Labelled, is_kept_out
 
 SIDE = 128  # pixels of a picture's longer side, for everybody. Source: ScribblePrompt measures so
 LEAST = {2: 0.002, 3: 0.0001}  # of the picture or scan that a structure covers at least; ours
@@ -36,10 +36,14 @@ class Task:
     strokes: tuple[tuple[Prompt, ...], ...] = ()
 
 
-def tasks(source: str, data: Path, count: int) -> list[Task]:
-    """At most so many of a set, drawn once, one per picture; scans of 3-D sets whole."""
+def tasks(source: str, data: Path, count: int, *, kept_out: bool = False) -> list[Task]:
+    """At most so many of a set, drawn once, one per picture; scans of 3-D sets whole.
+
+    Args:
+        kept_out: of the patients that training leaves out alone, for a set that is trained on.
+    """
     rng = np.random.default_rng(seed_of(source))
-    every = list(SETS[source].all(data))
+    every = [one for one in SETS[source].all(data) if not kept_out or is_kept_out(one.patient)]
     found: list[Task] = []
     for index in rng.permutation(len(every)):
         task = _task(source, every[index], data, rng)
