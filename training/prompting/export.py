@@ -91,6 +91,7 @@ def card_section(run: PromptRun, facts: dict[str, Any], size: int) -> str:
         f"Never trained on, fixed beforehand in its configuration: {', '.join(run.unseen)}.",
         "",
         *facts["interactive"]["tables"].splitlines()[2:],
+        run.tried,
     ]
     return (
         "\n".join(line.replace("### ", "**").rstrip() + ("**" if line.startswith("### ") else "") for line in lines)

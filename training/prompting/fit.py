@@ -15,6 +15,7 @@ from ..configuration import Configuration
 from ..folders import Folders
 from ..kinds import How
 from ..objective import Batch
+from ..start import bundled_weights
 from ..trainer import Schedule, Stream, Trainer
 from .objective import Rounds
 from .pictures import Drawn, draw
@@ -38,6 +39,8 @@ class PromptRun:
         made: chance of a superpixel in the place of a label.
         sets: that are trained on, and their weights in the draw.
         unseen: sets that are measured on, never trained on, and how many structures of each; fixed before any result was looked at.
+        tried: what was tried for the goals that were missed; for the card.
+        start: "random", or a bundled 2-D network of the same widths that a 3-D one begins with.
         unseen_modality: the kind of picture none of `sets` has.
     """
 
@@ -55,6 +58,8 @@ class PromptRun:
     sets: dict[str, float]
     unseen: dict[str, int]
     unseen_modality: str
+    start: str
+    tried: str
     network: ScribbleConfig
     schedule: Schedule
 
@@ -99,7 +104,21 @@ def fit(run: PromptRun, folders: Folders, how: How) -> Path:
 def trainer_of(run: PromptRun, runs: Path, *, device: str = "cpu") -> Trainer:
     """Network, objective and schedule in their run folder."""
     torch.manual_seed(run.schedule.seed)
-    return Trainer(ScribbleUnet(run.network), Rounds(run.rounds), run.schedule, runs / run.name, device=device)
+    net = ScribbleUnet(run.network)
+    if run.start != "random":
+        net.load_state_dict(deepened(bundled_weights(run.start)))
+    return Trainer(net, Rounds(run.rounds), run.schedule, runs / run.name, device=device)
+
+
+def deepened(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A 2-D network's weights for three dimensions: every kernel a third of itself in each of three slices.
+
+    On a scan that is the same in every slice the deeper network answers as the flat one. Source: Carreira and Zisserman 2017 (I3D).
+    """
+    return {
+        key: value if value.dim() != 4 else (value[..., None] / value.shape[-1]).repeat(1, 1, 1, 1, value.shape[-1])
+        for key, value in weights.items()
+    }
 
 
 def stream_of(run: PromptRun, data: Path) -> Stream:

@@ -30,8 +30,8 @@ class CubeHand:
     takes = frozenset({"point", "-point", "box", "scribble", "-scribble", "mask"})
     spacing_mm: float | None = None
 
-    def __init__(self, net: ScribbleUnet, size: int, device: str = "cpu") -> None:
-        self._net, self.size, self.device = net.to(device), size, torch.device(device)
+    def __init__(self, net: ScribbleUnet, size: int, device: str = "cpu", *, bf16: bool = False) -> None:
+        self._net, self.size, self.device, self._bf16 = net.to(device), size, torch.device(device), bf16
 
     def embed(self, view: torch.Tensor) -> Cube:
         """Values between their 0.5 and 99.5 percentiles, as from 0 to 1."""
@@ -47,4 +47,6 @@ class CubeHand:
             before = previous[None, None].to(before)
             if before.shape != features.view.shape:
                 before = F.interpolate(before, size=[self.size] * 3, mode="trilinear", align_corners=False)
-        return DeepSketch(self._net(torch.cat([features.view, drawn, before], dim=1))[0, 0])
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16):
+            logits = self._net(torch.cat([features.view, drawn, before], dim=1))
+        return DeepSketch(logits[0, 0].float())

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from ....imaging.errors import BadCall
 from ...card import Card
 from ...checkpoints import Tensors, fill, full_precision, read_checkpoint
+from ...inference.hardware import has_fast_bf16
 from ...interface import Running
 from ...parity import Fixture
 from ..deep import DeepPredictor
@@ -63,7 +64,11 @@ def load(card: Card, path: Path, how: Running) -> FlatPredictor | DeepPredictor:
     if card.weights == "bundled":
         net, size = load_scribble(full_precision(path)), int(card.facts["size"])
         if net.config.dims == 3:
-            return DeepPredictor(CubeHand(net, size, how.device), card)
+            fast = how.precision == "auto" and has_fast_bf16(torch.device(how.device))
+            bf16 = fast or how.precision == "bf16"  # it was taught so
+            found = DeepPredictor(CubeHand(net, size, how.device, bf16=bf16), card)
+            found.engine = f"torch {how.device} {'bf16' if bf16 else 'fp32'}"
+            return found
         return FlatPredictor(ZoomHand(net, size, how.device), card)
     return FlatPredictor(ScribbleHand(load_scribble(load_file(path)), SIDE, how.device), card)
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from ostensor.imaging.errors import BadCall
-from ostensor.models.promptable.scribbleprompt.network import ScribbleConfig
+from ostensor.models.promptable.scribbleprompt.network import ScribbleConfig, ScribbleUnet
 from ostensor.training.configuration import Configuration, read_configuration
-from ostensor.training.prompting.fit import PromptRun, read, stream_of_pool, trainer_of
+from ostensor.training.prompting.fit import PromptRun, deepened, read, stream_of_pool, trainer_of
 from ostensor.training.prompting.pool import Page, page_of
 from ostensor.training.prompting.sets import SETS
 from ostensor.training.prompting.volumes import Block, draw_block
@@ -49,6 +49,17 @@ def test_the_loss_falls_and_a_resumed_run_ends_where_an_unbroken_one_does(tmp_pa
     again.fit(stream)
     for key, value in whole.average.items():
         torch.testing.assert_close(value, again.average[key])
+
+
+def test_a_deepened_network_answers_a_scan_of_equal_slices_as_the_flat_one_answers_each() -> None:
+    """In the middle of a thick stack, which the black beyond its ends does not reach."""
+    torch.manual_seed(3)
+    flat, deep = (ScribbleUnet(ScribbleConfig((4, 6), dims)) for dims in (2, 3))
+    deep.load_state_dict(deepened(flat.state_dict()))
+    channels = torch.rand(1, 5, 20, 28)
+    with torch.no_grad():
+        one, many = flat(channels), deep(channels[..., None].repeat(1, 1, 1, 1, 48))
+    torch.testing.assert_close(many[..., 24], one, atol=1e-5, rtol=1e-4)
 
 
 def test_a_batch_depends_on_step_and_part_alone() -> None:

@@ -81,9 +81,10 @@ def box(mask: BoolArray, rng: np.random.Generator | None = None) -> Prompt:
 
 
 def depth(region: BoolArray) -> npt.NDArray[np.float64]:
-    """Distance of every pixel to the outside of a region; beyond the picture is outside."""
-    padded = np.pad(region, 1)
-    inner = tuple(slice(1, -1) for _ in region.shape)
+    """Distance of every pixel to the outside of a region; beyond the picture is outside, but not beyond a single slice."""
+    widths = [int(side > 1) for side in region.shape]
+    padded = np.pad(region, [(width, width) for width in widths])
+    inner = tuple(slice(width, side + width) for width, side in zip(widths, region.shape, strict=True))
     return np.asarray(ndimage.distance_transform_edt(padded)[inner], dtype=np.float64)
 
 

@@ -42,9 +42,9 @@ class Report:
         """Courses of a method begun in a way."""
         return [one for one in self.courses if one.method == method and one.begun == begun and holds(one)]
 
-    def beats_all(self) -> list[int]:
-        """Interactions after which the network's mean is above every rival's, begun with clicks."""
-        means = {name: _means(self.chosen(name, "clicks")) for name in METHODS}
+    def beats_all(self, begun: str = "clicks") -> list[int]:
+        """Interactions after which the network's mean is above every rival's, begun in a way."""
+        means = {name: _means(self.chosen(name, begun)) for name in METHODS}
         return [
             number
             for i, number in enumerate(SHOWN)
@@ -59,9 +59,10 @@ class Report:
             for number, goal in self.goals
             if means[SHOWN.index(number)] < goal
         ]
-        lost = [number for number in SHOWN if number not in self.beats_all()]
-        if lost:
-            told.append(f"A rival is better after {', '.join(map(str, lost))} interactions.")
+        for begun in ("clicks", "human scribbles"):
+            lost = [number for number in SHOWN if number not in self.beats_all(begun)]
+            if lost and self.chosen(NETWORK, begun):
+                told.append(f"Begun with {begun}, a rival is better after {', '.join(map(str, lost))} interactions.")
         return told
 
 

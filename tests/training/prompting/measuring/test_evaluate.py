@@ -80,7 +80,7 @@ def test_a_report_says_what_was_missed_and_who_is_better() -> None:
     found = tuple(courses(task, Knowing(task.mask), rivals=dict.fromkeys(RIVALS, lambda image, prompts: half)))
     report = Report("toy", 2, found, "mr", ((1, 0.5), (3, 0.75)), 12.0, 2)
     assert report.missed()[0] == "Aimed at Dice 0.50 after 1 interactions on unseen sets and reached 0.000."
-    assert report.missed()[1] == "A rival is better after 1 interactions."
+    assert report.missed()[1] == "Begun with clicks, a rival is better after 1 interactions."
     assert report.beats_all() == [3, 5, 10]
     assert "| unseen sets | clicks | network | 1 | 0.000 (0.000 to 0.000) | 1.000 (1.000 to 1.000) |" in tables(report)
 
