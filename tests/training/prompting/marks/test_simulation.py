@@ -35,7 +35,9 @@ def test_a_centre_click_is_as_deep_in_the_largest_part_as_a_disc_s_middle() -> N
     disc = (rows - 37) ** 2 + (columns - 20) ** 2 <= 11**2
     mask = disc | _structure()[::-1] & (rows < 15)
     assert simulation.centre_click(mask, True).at == (37, 20)
-    assert simulation.centre_click(mask[..., None], True).at == (37, 20, 0), "a scan of one slice has no depth of its own"
+    assert simulation.centre_click(mask[..., None], True).at == (37, 20, 0), (
+        "a scan of one slice has no depth of its own"
+    )
 
 
 def test_a_correction_goes_to_the_larger_error_and_says_which_kind_it_is() -> None:
