@@ -39,8 +39,8 @@ RUNS: tuple[RunKind, ...] = (
     RunKind("referring", "referring.kind", "teach a network sentences that point"),
     RunKind("synthesis", "synthesis.kind", "teach a network to make images from masks or from another modality"),
     RunKind("prognosis", "prognosis.kind", "teach survival heads, cross-validated beside baselines"),
-    RunKind("prompting", "prompting.kind", "teach a network to draw what one points at"),
     RunKind("raters", "raters.kind", "teach the spread of several readers"),
+    RunKind("prompting", "prompting.kind", "teach a network to draw what one points at"),
 )
 
 

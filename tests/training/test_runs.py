@@ -14,6 +14,7 @@ ONE_OF_EACH = {
     "synthesis": "paint-hippocampus",
     "prognosis": "prognosis-synthetic",
     "raters": "hippocampus-raters",
+    "prompting": "prompt-2d",
 }
 
 
