@@ -41,6 +41,7 @@ RUNS: tuple[RunKind, ...] = (
     RunKind("prognosis", "prognosis.kind", "teach survival heads, cross-validated beside baselines"),
     RunKind("raters", "raters.kind", "teach the spread of several readers"),
     RunKind("finetuning", "finetuning.kind", "teach a SAM or SAM 2 a fixed list of structures, without prompts"),
+    RunKind("prompting", "prompting.kind", "teach a network to draw what one points at"),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ...training.folders import Folders
     from ...training.kinds import How
     from ...training.segmenting.config import RunConfig
+
+_TOGETHER = {"referring": "referring", "interactive": "prompting"}  # what is asked for -> kind of run
 
 
 def evaluate(
@@ -48,7 +50,7 @@ def evaluate(
     into: IntoOption = None,
     report: ReportOption = None,
 ) -> None:
-    """Measure a configuration on held-out data; 'referring' measures FLanS and LSMS together, 'agent' the agent."""
+    """Measure a configuration on held-out data; 'referring' measures FLanS and LSMS together, 'interactive' what one points with, 'agent' the agent."""
     if config == "agent":
         from ..agents import evaluate_agent
 
@@ -58,8 +60,8 @@ def evaluate(
     from ...training.runs import read_run
 
     folders, how = folders_of(data, runs, into, report), How(threads=threads, every=every)
-    if config == "referring":
-        _evaluate_referring(folders, how, export)
+    if config in _TOGETHER:
+        _evaluate_together(_TOGETHER[config], folders, how, export)
         return
     kind, run = read_run(config)
     if calibrate or adapt or rank or robust or pool is not None:
@@ -76,17 +78,18 @@ def evaluate(
         typer.echo(f"Wrote {kind.code().export(run, measured, folders).name} and its card.")
 
 
-def _evaluate_referring(folders: Folders, how: How, export: bool) -> None:
-    """Every bundled referring configuration in one table."""
+def _evaluate_together(kind: str, folders: Folders, how: How, export: bool) -> None:
+    """Every bundled configuration of a kind in one report."""
     from ...training.configuration import bundled
-    from ...training.referring.kind import evaluate_together, export_together
-    from ...training.runs import read_run
+    from ...training.runs import RUNS, read_run
 
-    every = [read_run(path)[1] for path in bundled("referring").values()]
-    measured = evaluate_together(every, folders, how)
+    code: Any = next(row for row in RUNS if row.name == kind).code()
+    every = [read_run(path)[1] for path in bundled(kind).values()]
+    measured = code.evaluate_together(every, folders, how)
     typer.echo(measured.text)
     if export:
-        for path in export_together(every, measured, folders):
+        folders.weights.mkdir(parents=True, exist_ok=True)
+        for path in code.export_together(every, measured, folders):
             typer.echo(f"Wrote {path.name} and its card.")
 
 

@@ -41,11 +41,13 @@ class Placing:
         return square.reshape(*lead, self.size, self.size)
 
     def lift(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits (side side) of the square, of any side, on the slice (rows columns)."""
-        whole = logits[None, None]
-        if whole.shape[-1] != self.size:
+        """Logits (side side) of the square, of any side, on the slice (rows columns); a whole number of times finer ones stay so."""
+        whole, finer = logits[None, None], max(1, logits.shape[-1] // self.size)
+        if whole.shape[-1] != finer * self.size:
             whole = F.interpolate(whole, size=(self.size, self.size), mode="bilinear", align_corners=False)
-        part = whole[..., self._rows(), self._columns()]
+            finer = 1
+        rows, columns = (slice(finer * part.start, finer * part.stop) for part in (self._rows(), self._columns()))
+        part = whole[..., rows, columns]
         return F.interpolate(part, size=self.shape, mode="bilinear", align_corners=False)[0, 0]
 
     def _rows(self) -> slice:

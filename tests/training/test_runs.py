@@ -15,6 +15,7 @@ ONE_OF_EACH = {
     "prognosis": "prognosis-synthetic",
     "raters": "hippocampus-raters",
     "finetuning": "sss",
+    "prompting": "prompt-2d",
 }
 
 

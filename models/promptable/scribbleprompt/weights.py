@@ -15,12 +15,16 @@ from safetensors.torch import load_file
 
 from ....imaging.errors import BadCall
 from ...card import Card
-from ...checkpoints import Tensors, fill, read_checkpoint
+from ...checkpoints import Tensors, fill, full_precision, read_checkpoint
+from ...inference.hardware import has_fast_bf16
 from ...interface import Running
 from ...parity import Fixture
+from ..deep import DeepPredictor
 from ..flat import FlatPredictor
+from .cube import CubeHand
 from .hand import ScribbleHand
 from .network import CHANNELS, Drawn, ScribbleConfig, ScribbleUnet, channels_of, rescaled
+from .zoom import ZoomHand
 
 SIDE = 128  # pixels the authors' network was taught at
 FILE = "the authors' ScribblePrompt_unet_v1_nf192_res128.pt"
@@ -53,8 +57,19 @@ def convert(card: Card, files: Sequence[Path]) -> Tensors:
     return load_scribble(read_checkpoint(files[0])).state_dict()
 
 
-def load(card: Card, path: Path, how: Running) -> FlatPredictor:
-    """The network with the user's weights."""
+def load(card: Card, path: Path, how: Running) -> FlatPredictor | DeepPredictor:
+    """The network with the user's weights, or one taught here."""
+    if how.threads is not None:
+        torch.set_num_threads(how.threads)
+    if card.weights == "bundled":
+        net, size = load_scribble(full_precision(path)), int(card.facts["size"])
+        if net.config.dims == 3:
+            fast = how.precision == "auto" and has_fast_bf16(torch.device(how.device))
+            bf16 = fast or how.precision == "bf16"  # it was taught so
+            found = DeepPredictor(CubeHand(net, size, how.device, bf16=bf16), card)
+            found.engine = f"torch {how.device} {'bf16' if bf16 else 'fp32'}"
+            return found
+        return FlatPredictor(ZoomHand(net, size, how.device), card)
     return FlatPredictor(ScribbleHand(load_scribble(load_file(path)), SIDE, how.device), card)
 
 

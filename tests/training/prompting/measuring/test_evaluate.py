@@ -1,0 +1,91 @@
+"""Measuring round by round: rivals on a picture where the answer is known, and a network that cannot be wrong."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from ostensor.imaging.volume import BoolArray, Volume
+from ostensor.models.catalogue import card
+from ostensor.models.interface import Drawing, Features, Progress, Prompt
+from ostensor.training.prompting.measuring.evaluate import NETWORK, SHOWN, courses, overlap, rounds
+from ostensor.training.prompting.measuring.report import Report, tables
+from ostensor.training.prompting.measuring.rivals import RIVALS, seeds_of
+from ostensor.training.prompting.measuring.tasks import Task
+
+
+def _task(shape: tuple[int, ...] = (48, 61)) -> Task:
+    """A bright ellipse on dark ground with a little noise."""
+    grids = np.ogrid[tuple(slice(side) for side in shape)]
+    mask = sum(((grid - 0.45 * side) / (0.25 * side)) ** 2 for grid, side in zip(grids, shape, strict=True)) <= 1
+    rng = np.random.default_rng(0)
+    image = np.clip(60 + 120 * mask + rng.normal(0, 6, shape), 0, 255).astype(np.uint8)
+    return Task("toys", "mr", "one", "one", image, np.asarray(mask))
+
+
+class Knowing:
+    """Draws the truth, but only after three prompts."""
+
+    card = card("scribbleprompt")
+    engine = "toy"
+    takes = frozenset({"point", "-point", "box"})
+
+    def __init__(self, truth: BoolArray) -> None:
+        self.truth = truth
+
+    def encode(self, volume: Volume, *, progress: Progress, cancelled: Callable[[], bool]) -> Features:
+        assert volume.array.shape[:2] == self.truth.shape
+        return volume.array
+
+    def decode(self, features: Features, prompts: Sequence[Prompt], previous: object = None) -> Drawing:
+        drawn = self.truth if len(prompts) >= 3 else np.zeros_like(self.truth)
+        return Drawing(drawn[..., None], None)
+
+
+@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("shape", [(48, 61), (29, 31, 23)])
+def test_every_rival_draws_an_ellipse_that_nobody_could_miss(name: str, shape: tuple[int, ...]) -> None:
+    task = _task(shape)
+    dice, _ = rounds(task.mask, lambda prompts: RIVALS[name](task.image.astype(np.float32) / 255, prompts), (), 3)
+    assert dice[-1] > 0.8
+
+
+def test_seeds_are_the_marks_and_the_rim_or_the_outside_of_a_box() -> None:
+    point = seeds_of((20, 30), [Prompt("point", at=(9, 12))])
+    assert point[9, 12] == 1
+    assert (point[0] == 2).all()
+    both = seeds_of((20, 30), [Prompt("point", at=(9, 12)), Prompt("point", False, at=(15, 25))])
+    assert both[15, 25] == 2
+    assert both[0, 0] == 0, "what is not meant was said, so the rim says nothing"
+    boxed = seeds_of((20, 30), [Prompt("box", box=((4, 14), (6, 20)))])
+    assert boxed[9, 13] == 1
+    assert boxed[3, 13] == 2
+    assert boxed[4, 6] == 0
+
+
+def test_courses_count_interactions_and_give_each_method_its_own() -> None:
+    task = _task()
+    found = list(courses(task, Knowing(task.mask), rivals={"nothing": lambda image, prompts: np.zeros_like(task.mask)}))
+    by = {(one.method, one.begun): one.dice for one in found}
+    assert by == {
+        (NETWORK, "clicks"): (0.0, 1.0, 1.0, 1.0),
+        (NETWORK, "box"): (0.0, 1.0, 1.0, 1.0),
+        ("nothing", "clicks"): (0.0,) * len(SHOWN),
+    }
+
+
+def test_a_report_says_what_was_missed_and_who_is_better() -> None:
+    task = _task()
+    half = task.mask & (np.arange(61) < 28)
+    found = tuple(courses(task, Knowing(task.mask), rivals=dict.fromkeys(RIVALS, lambda image, prompts: half)))
+    report = Report("toy", 2, found, "mr", ((1, 0.5), (3, 0.75)), 12.0, 2)
+    assert report.missed()[0] == "Aimed at Dice 0.50 after 1 interactions on unseen sets and reached 0.000."
+    assert report.missed()[1] == "Begun with clicks, a rival is better after 1 interactions."
+    assert report.beats_all() == [3, 5, 10]
+    assert "| unseen sets | clicks | network | 1 | 0.000 (0.000 to 0.000) | 1.000 (1.000 to 1.000) |" in tables(report)
+
+
+def test_overlap_is_dice() -> None:
+    a, b = np.zeros((4, 4), np.bool_), np.zeros((4, 4), np.bool_)
+    a[:2], b[1:3] = True, True
+    assert overlap(a, b) == 0.5

@@ -1,0 +1,1 @@
+"""Runs that teach a network to draw what one points at."""

@@ -1,0 +1,1 @@
+"""Prompts as a made-up person gives them. Torch-free."""
