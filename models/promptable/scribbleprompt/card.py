@@ -23,7 +23,6 @@ def _taught(name: str, **facts: Any) -> Card:
         text_encoder="none; it is pointed at",
         intensity="percentile",
         region=("head", "neck", "thorax", "abdomen", "pelvis", "limbs"),
-        notes="A short run; docs/interactive.md tells how well it draws on sets it never saw.",
         **facts,
     )
 
@@ -35,6 +34,7 @@ CARDS = (
         modalities=("ct", "mr", "pet", "us"),
         dimensions=(2, 3),
         memory_mb=440,
+        notes="A short run; docs/interactive.md tells how well it draws on sets it never saw.",
         deviations=(
             "Five levels of 16 to 128 channels instead of four of 192; taught here on 22 sets instead of 65.",
             "A click is a disc of two pixels' radius, not a pixel.",
@@ -44,12 +44,13 @@ CARDS = (
     ),
     _taught(
         "prompt-3d",
-        title="Clicks, scribbles and boxes in any 3-D scan",
+        title="Clicks, scribbles and boxes in any 3-D scan; to be trained by the user",
         modalities=("ct", "mr", "pet"),
         dimensions=(3,),
         memory_mb=900,
+        notes="What was trained in minutes draws worse than growing from seeds; docs/training.md says so.",
         deviations=(
-            "The same network in three dimensions, four levels; the authors have none.",
+            "The network of prompt-2d in three dimensions, begun with its kernels; the authors have none.",
             "Taught on patches of 32 voxels; in use the view has 96, in the scan's own voxels.",
             "A click is a small ball; a scribble lies in a slice.",
         ),
