@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,8 @@ def run(
             for policy in POLICIES:
                 report(number / len(counts), f"{title}: {workers} workers, {policy}")
                 rows.append(_row(workers, policy, simulate(day, serving, workers, policy)))
+            roomy = replace(serving, kept=2 * serving.kept)
+            rows.append(_row(workers, f"ours, {roomy.kept} scans kept", simulate(day, roomy, workers, "ours")))
         parts += ["", f"### {title.capitalize()}", "", *_table(rows, unit)]
     return "\n".join([*parts, "", f"{described()}."])
 
@@ -93,12 +96,12 @@ def _reckoned(costs: Costs, day: Day) -> str:
     )
 
 
-def _row(workers: int, policy: Policy, seen: Seen) -> list[str]:
+def _row(workers: int, line: str, seen: Seen) -> list[str]:
     def waited(values: Sequence[float]) -> str:
         return " / ".join(f"{np.percentile(values, q):.1f}" for q in (50, 95, 99)) if values else "-"
 
     return [
-        str(workers), policy, waited(seen.first), waited(seen.further), waited(seen.batch), f"{seen.looks:,}",
+        str(workers), line, waited(seen.first), waited(seen.further), waited(seen.batch), f"{seen.looks:,}",
         f"{seen.refused:,}", f"{seen.share_busy(workers):.0%}",
     ]  # fmt: skip
 
