@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...imaging.errors import Unavailable
 from ...imaging.volume import Grid, Volume
 from ...models.catalogue import card
 from ...models.interface import Prompt, Promptable, Running
@@ -83,11 +84,23 @@ def export(run: PromptRun, measured: Measured, folders: Folders) -> Path:
 
 
 def evaluate_together(runs: Sequence[PromptRun], folders: Folders, how: How) -> Measured:
-    """Several networks, one after the other."""
-    found = [evaluate(run, folders, how) for run in runs]
-    return Measured("\n\n".join(one.text for one in found), found)
+    """Several networks, one after the other; those that are not here are left out.
+
+    Raises:
+        Unavailable: none is here.
+    """
+    found, missing = {}, []
+    for run in runs:
+        try:
+            found[run.name] = evaluate(run, folders, how)
+        except Unavailable as error:
+            log.info("%s", error)
+            missing.append(str(error))
+    if not found:
+        raise Unavailable(" ".join(missing))
+    return Measured("\n\n".join(one.text for one in found.values()), found)
 
 
 def export_together(runs: Sequence[PromptRun], measured: Measured, folders: Folders) -> list[Path]:
     """Every network that was measured."""
-    return [export(run, one, folders) for run, one in zip(runs, measured.found, strict=True)]
+    return [export(run, measured.found[run.name], folders) for run in runs if run.name in measured.found]

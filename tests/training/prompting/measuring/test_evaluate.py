@@ -1,13 +1,21 @@
 """Measuring round by round: rivals on a picture where the answer is known, and a network that cannot be wrong."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ostensor.imaging.errors import Unavailable
 from ostensor.imaging.volume import BoolArray, Volume
 from ostensor.models.catalogue import card
 from ostensor.models.interface import Drawing, Features, Progress, Prompt
+from ostensor.training.configuration import read_configuration
+from ostensor.training.folders import Folders
+from ostensor.training.kinds import How, Measured
+from ostensor.training.prompting import kind
+from ostensor.training.prompting.fit import PromptRun, read
 from ostensor.training.prompting.measuring.evaluate import NETWORK, SHOWN, courses, overlap, rounds
 from ostensor.training.prompting.measuring.report import Report, tables
 from ostensor.training.prompting.measuring.rivals import RIVALS, seeds_of
@@ -89,3 +97,21 @@ def test_overlap_is_dice() -> None:
     a, b = np.zeros((4, 4), np.bool_), np.zeros((4, 4), np.bool_)
     a[:2], b[1:3] = True, True
     assert overlap(a, b) == 0.5
+
+
+def test_measuring_together_leaves_out_what_is_not_here_and_says_so_where_nothing_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = read(read_configuration("prompt-2d"))
+    other = replace(run, name="other")
+
+    def measured(one: PromptRun, folders: Folders, how: How) -> Measured:
+        if one.name == "other":
+            raise Unavailable("The weights of 'other' are not here.")
+        return Measured("a table", "a report")
+
+    monkeypatch.setattr(kind, "evaluate", measured)
+    folders = Folders(tmp_path, tmp_path, tmp_path, tmp_path)
+    assert kind.evaluate_together([other, run], folders, How()).found == {"prompt-2d": Measured("a table", "a report")}
+    with pytest.raises(Unavailable, match="'other' are not here"):
+        kind.evaluate_together([other], folders, How())
