@@ -33,6 +33,7 @@ from .tasks import Task, body, head
 
 Masks = npt.NDArray[np.bool_]
 Steps = tuple[Callable[[], Any], Callable[[Any, list[str]], Masks]]
+FIRST_WINDOW = "monai-96-0.25-fp32"
 _PRODUCT = 2048  # side of the matrices by which the processor is judged
 
 
@@ -147,9 +148,11 @@ def main(task: Task, side: str, threads: int, out: Path) -> None:
     features = encode()
     masks = decode(features, list(task.names))
     first = (time.process_time() - cpu, time.perf_counter() - wall)
-    cpu, wall = time.process_time(), time.perf_counter()
-    decode(features, [task.names[-1]])
-    second = (time.process_time() - cpu, time.perf_counter() - wall)
+    second = None
+    if kind == "ours" or side == FIRST_WINDOW:  # MONAI's others look at everything again as well
+        cpu, wall = time.process_time(), time.perf_counter()
+        decode(features, [task.names[-1]])
+        second = (time.process_time() - cpu, time.perf_counter() - wall)
     np.savez_compressed(out, masks=np.packbits(masks))
     found = {
         "dice": {name: dice(masks[n], task.truth[name]) for n, name in enumerate(task.names) if name in task.truth},
