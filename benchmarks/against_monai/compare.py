@@ -141,12 +141,12 @@ def table(results: Rows, kinds: Sequence[int]) -> str:
             )
             for threads, clock in ((one, 0), (most, 1))
         )
-        more = median(FIRST_WINDOW, one, "second", 0) / median(side, one, "second", 0)
+        further = median(FIRST_WINDOW, one, "second", 0) / median(side, one, "second", 0)
         lost = min(dice(side) - dice(peer) for peer in WINDOWS)
         told = ", not the same work" if lost < -SAME_DICE else ""
         lines.append(
             f"| {_words(side)} | {cpu[0]:.1f}x ({_words(cpu[1])}) | {wall[0]:.1f}x ({_words(wall[1])}) "
-            f"| {more:.0f}x | {lost:+.4f}{told} |"
+            f"| {further:.0f}x | {lost:+.4f}{told} |"
         )
     lines.append("")
     for side in [one for one in sides if one.startswith("ours")]:
