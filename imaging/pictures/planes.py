@@ -31,7 +31,8 @@ PLANES = {
 
 def cut(array: npt.NDArray[np.generic], plane: Plane, index: int) -> npt.NDArray[np.generic]:
     """The slice of a RAS array as rows down and columns across the picture."""
-    flat = np.array(array[(*[slice(None)] * plane.axis, index)])  # np.take would first copy all of a turned array
+    where: tuple[slice | int, ...] = (*[slice(None)] * plane.axis, index)
+    flat = np.array(array[where])  # np.take would first copy all of a turned array
     if plane.across < plane.down:
         flat = flat.T  # (across down) -> (down across)
     flat = flat[::-1]  # front or head at the top
