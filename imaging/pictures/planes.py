@@ -31,7 +31,8 @@ PLANES = {
 
 def cut(array: npt.NDArray[np.generic], plane: Plane, index: int) -> npt.NDArray[np.generic]:
     """The slice of a RAS array as rows down and columns across the picture."""
-    flat = np.take(array, index, axis=plane.axis)
+    where: tuple[slice | int, ...] = (*[slice(None)] * plane.axis, index)
+    flat = np.array(array[where])  # np.take would first copy all of a turned array
     if plane.across < plane.down:
         flat = flat.T  # (across down) -> (down across)
     flat = flat[::-1]  # front or head at the top
@@ -64,5 +65,5 @@ class RegionPlanes:
                 slice(None) if axis == plane.axis else slice(first, first + n)
                 for axis, (first, n) in enumerate(zip(self.start, self.array.shape, strict=True))
             )
-            whole[where] = np.take(self.array, [inside], axis=plane.axis)
+            whole[where] = self.array[(*[slice(None)] * plane.axis, slice(inside, inside + 1))]
         return cut(whole, plane, 0)

@@ -2,7 +2,7 @@
 // each answer takes the place of the mask that is shown. A row of the list is what is drawn on: scan.masks holds it while
 // it has voxels, and `refining` is where its log stands.
 const FAR = 4;             // pixels of the screen from which on a press is a drag
-const MOST_MASKS = 20;     // that viewer_open takes
+const MOST_MASKS = 20;     // that viewer_slices takes
 let target = null, dragKind = "box", belongs = true, drag = null, taking = Promise.resolve(), untaken = 0;
 
 const newRow = () => ({ mask_id: null, name: "a new structure", marks: [] });
@@ -90,31 +90,32 @@ function undo() {
 }
 
 async function showMask(mine, row, result) {
-  const before = row.mask_id, was = mine.masks.includes(row), now = result.mask_id;
-  let rows = mine.masks.filter((one) => one !== row || now);
-  if (now && !was) rows = [...rows.slice(-(MOST_MASKS - 1)), row];
-  const ids = rows.map((one) => one === row ? now : one.mask_id);
-  const seen = ids.length ? (await callTool("viewer_open", { image_id: mine.image_id, mask_ids: ids })).result.masks : [];
   if (scan !== mine) return;
-  mine.masks = rows;
+  const before = row.mask_id, now = result.mask_id;
+  row.begun ??= { mask_id: before, verdict: row.verdict };
   row.refining = result; row.mask_id = now;
-  rows.forEach((one, number) => Object.assign(one, seen[number]));
+  row.verdict = now === row.begun.mask_id ? row.begun.verdict : result.verdict;
+  row.volume_ml = result.volume_ml === null ? null : round(result.volume_ml, 2);
+  if (now && !before) {
+    mine.masks = [...mine.masks.slice(-(MOST_MASKS - 1)), row];
+    row.name = result.structure || now;
+    row.colour ??= mine.colours.find((one) => !mine.masks.some((other) => other.colour === one)) || mine.colours[0];
+  }
+  if (!now) mine.masks = mine.masks.filter((one) => one !== row);
   hidden.delete(before);
   if (target === row) chosen = now;
   generation += 1; cache.clear(); coming.clear();
   listMasks(); listTargets(); showStep();
   await Promise.all([...panels.values()].map((panel) => draw(panel, 1)));
-  if (solid) await showSurface(before, row, was === Boolean(now));
+  if (solid && before !== now) await showSurface(before, row);
   const told = `The user drew in the viewer: ${result.structure || "the structure"} is now ${now || "empty"}, step ${result.step} of ${result.refinement_id}.`;
   await tellModel(told, { image_id: mine.image_id, refinement_id: result.refinement_id, step: result.step, mask_id: now });
 }
-async function showSurface(before, row, sameRows) {
-  if (!sameRows) { closeSolid(); await openSolid(); return; }      // other rows may have other colours now
-  if (before === row.mask_id) return;
-  const view = solid.view, block = await readJson(`ostensor://mask/${row.mask_id}/solid`);
+async function showSurface(before, { mask_id, colour }) {
+  const view = solid.view, block = mask_id && await readJson(`ostensor://mask/${mask_id}/solid`);
   if (!solid || solid.view !== view) return;
   view.remove(before);
-  await view.add({ ...block, mask_id: row.mask_id, colour: row.colour });
+  if (block) await view.add({ ...block, mask_id, colour });
   view.hide(hidden);
 }
 

@@ -32,7 +32,7 @@ class ViewerMask(Result):
 
 
 class ViewerResult(ImageAnswer):
-    """A scan as the viewer opens it."""
+    """A scan as the viewer opens it; `colours` are those of masks, in order."""
 
     image_id: str
     alias: str
@@ -45,6 +45,7 @@ class ViewerResult(ImageAnswer):
     presets: dict[str, list[float]]
     planes: list[ViewerPlane]
     masks: list[ViewerMask]
+    colours: list[str]
     left_out: int
 
 

@@ -58,6 +58,7 @@ def viewer_open(
         presets=presets,
         planes=[_plane(name, grid, middle) for name in PLANES],
         masks=[_shown(record, number, volume.grid) for number, record in enumerate(chosen)],
+        colours=[_hex(colour) for colour in COLOURS],
         left_out=0 if mask_ids else len(every) - len(chosen),
     )
     return Answer(f"Viewer of {image_id} with {len(chosen)} masks.", result)
@@ -154,10 +155,14 @@ def _shown(record: MaskRecord, number: int, grid: Grid) -> ViewerMask:
     return ViewerMask(
         mask_id=record.mask_id,
         name=record.structure or record.mask_id,
-        colour="#{:02x}{:02x}{:02x}".format(*COLOURS[number % len(COLOURS)]),
+        colour=_hex(COLOURS[number % len(COLOURS)]),
         volume_ml=round(volume_ml, 2) if grid.volume_known else None,
         verdict=str(record.facts.get("verdict", "")),
     )
+
+
+def _hex(colour: Sequence[int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def _middle(desk: Desk, records: Sequence[MaskRecord], shape: tuple[int, int, int]) -> tuple[int, ...]:
