@@ -28,11 +28,11 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="For machin
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(card) for card in cards]))
         return
-    table = Table(caption="Licence, sources and limits: ostensor models show NAME.")
+    table = Table(show_edge=False, pad_edge=False, caption="Licence, sources and limits: ostensor models show NAME.")
     for heading in ("model", "ready", "takes", "knows", "use"):
         table.add_column(heading, no_wrap=True)
     for card in cards:
-        takes = f"{'/'.join(card.modalities)} {'/'.join(f'{d}-D' for d in card.dimensions)}"
+        takes = f"{'/'.join(card.modalities)} {'/'.join(map(str, card.dimensions))}-D"
         known = "any term" if card.open_text else str(len(card.claimed))
         table.add_row(card.name, "yes" if card.is_ready else card.weights, takes, known, card.purpose)
     Console().print(table)

@@ -66,9 +66,9 @@ def test_the_store_and_every_callers_are_brought_up(tmp_path: Path) -> None:
                 database.execute(statement.format(**TYPES["sqlite"]))
         database.close()
     first = CliRunner().invoke(app, ["store", "upgrade", "--store", str(tmp_path)])
-    assert first.output.splitlines() == ["store: was of version 1, now 5.", "0123: was of version 3, now 5."]
+    assert first.output.splitlines() == ["store: was of version 1, now 6.", "0123: was of version 3, now 6."]
     again = CliRunner().invoke(app, ["store", "upgrade", "--store", str(tmp_path)])
-    assert again.output.splitlines() == ["store: of version 5 already.", "0123: of version 5 already."]
+    assert again.output.splitlines() == ["store: of version 6 already.", "0123: of version 5 already."]
 
 
 def test_a_shared_catalogue_is_brought_up_by_the_command_alone(
@@ -85,7 +85,7 @@ def test_a_shared_catalogue_is_brought_up_by_the_command_alone(
     assert isinstance(refused.exception, Unavailable)
     assert "run `ostensor store upgrade`" in str(refused.exception)
     done = CliRunner().invoke(app, ["store", "upgrade", *place])
-    assert done.output == "store: was of version 2, now 5.\n"
+    assert done.output == "store: was of version 2, now 6.\n"
     listed = CliRunner().invoke(app, ["store", "ls", *place])
     assert "img_0123456789ab" in listed.output
     assert PASSWORD not in str(refused.exception) + done.output + listed.output

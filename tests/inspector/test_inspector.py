@@ -81,9 +81,11 @@ def handles(url: str) -> dict[str, str]:
     grown = finished(url, "segment", image_id=later, structures=["liver"])["masks"][0]
     edited = called(url, "edit_mask", operation="grow", mask_ids=[liver["mask_id"]], amount_mm=5)["mask_id"]
     job = called(url, "segment_described", image_id=image, description="the liver", wait_s=0)["job_id"]
+    point = [{"kind": "point", "at": [[9, 9, 9]]}]
+    refined = finished(url, "refine_mask", handle=image, frame="index", prompts=point, model="grow-from-seeds")
     return {
         "IMAGE": image, "LIVER": liver["mask_id"], "SPLEEN": spleen["mask_id"], "GROWN": grown["mask_id"], "JOB": job,
-        "EDITED": edited,
+        "EDITED": edited, "REFINED": refined["refinement_id"],
     }  # fmt: skip
 
 
@@ -98,6 +100,14 @@ CALLS: dict[str, Found] = {
     "measure": {"mask_ids": ["LIVER", "SPLEEN"]},
     "compare_masks": {"mask_a": "LIVER", "mask_b": "SPLEEN"},
     "edit_mask": {"operation": "union", "mask_ids": ["LIVER", "SPLEEN"]},
+    "refine_mask": {
+        "handle": "LIVER",
+        "frame": "index",
+        "prompts": [{"kind": "point", "at": [[9, 9, 9]]}],
+        "model": "grow-from-seeds",
+    },
+    "branch_refinement": {"refinement_id": "REFINED", "step": 1},
+    "undo_refinement": {"refinement_id": "REFINED"},
     "render": {"image_id": "IMAGE", "mask_ids": ["LIVER"]},
     "derive": {"quantity": "ratio", "mask_ids": ["LIVER", "SPLEEN"]},
     "export": {"mask_ids": ["LIVER"]},

@@ -92,7 +92,7 @@ def test_no_name_of_a_caller_a_file_or_a_handle_is_told(desk: Desk, token: str) 
         site.ask(token, "open_image", path="/srv/doe_jane")
         told = site.request("GET", "/metrics").text + site.request("GET", "/status").text
     (owner,) = [folder.name for folder in (desk.store.folder / "callers").iterdir()]
-    for word in ("doe", "jane", "1970", "img_", "msk_", "job_", "ada", owner, token, str(desk.store.folder)):
+    for word in ("doe", "jane", "19700101", "img_", "msk_", "job_", "ada", owner, token, str(desk.store.folder)):
         assert word not in told.lower(), word
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ostensor.imaging.errors import BadCall
+from ostensor.observing.settings import Watching
 from ostensor.server.http.serve import serve_http
 from ostensor.server.http.settings import HttpSettings, address, http_settings
 from ostensor.tools.desk.desk import Desk
@@ -34,7 +35,7 @@ def test_an_address_others_can_reach_needs_tokens(host: str) -> None:
 def test_several_processes_do_not_each_start_a_ray_of_their_own(tmp_path: Path) -> None:
     desk = Desk(Settings(tmp_path / "store", (tmp_path,), workers="ray"))
     with desk, pytest.raises(BadCall, match=r"in each of 2 processes.*ray://auto"):
-        serve_http(desk, HttpSettings(workers=2))
+        serve_http(desk, HttpSettings(workers=2), Watching())
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "127.0.0.1"])
