@@ -20,6 +20,7 @@ LIBRARIES = ("pydicom", "highdicom", "nibabel", "pynetdicom", "httpx", "httpcore
 _WORD = re.compile(r"[A-Z][A-Za-z0-9]{3,}")
 _TAG = re.compile(r"\(([0-9A-Fa-f]{4}), ?([0-9A-Fa-f]{4})\)|\btag ([0-9A-Fa-f]{4})([0-9A-Fa-f]{4})\b")
 _CATEGORY = re.compile(r"\S+:\d+: ([A-Z]\w*Warning): ")  # as `logging.captureWarnings` has them
+_DONE = "words_are_withheld"  # of a record
 _VR = re.compile(r"\bVR ([A-Z]{2})\b")
 
 
@@ -101,10 +102,13 @@ class _Records:
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._before(*args, **kwargs)
+        if getattr(record, _DONE, False):  # another library has put its maker round ours, and we ours round that
+            return record
         if _is_theirs(record.name) or (record.name == "py.warnings" and _from_them()):
             category = _CATEGORY.match(record.getMessage())
             kept = without_values(record.getMessage())
             record.msg, record.args = f"{category[1]}: {kept}" if category else kept, None
             error = record.exc_info[1] if record.exc_info else None
             record.exc_text, record.exc_info = (bare_trace(error) if error is not None else None), None
+            setattr(record, _DONE, True)
         return record

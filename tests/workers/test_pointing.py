@@ -61,11 +61,16 @@ def at(*voxel: int, positive: bool = True) -> Step:
 
 
 def test_a_click_is_answered_before_a_batch_that_came_first(workers: LocalWorkers, image: Path) -> None:
-    """One of the batch is at work until the click stands in line behind the other three."""
+    """One of the batch is at work until the click stands in line behind the other three; the worker's first words tell whose turn it is."""
     order: list[str] = []
+
+    def begun(name: str) -> Callable[[float, str], None]:
+        return lambda share, text: None if name in order else order.append(name)
+
     first = threading.Event()
 
     def hold(share: float, text: str) -> None:
+        begun("batch 0")(share, text)
         first.set()
         until = time.monotonic() + 60
         while workers.waiting < 4 and time.monotonic() < until:
@@ -73,12 +78,10 @@ def test_a_click_is_answered_before_a_batch_that_came_first(workers: LocalWorker
 
     def batch(number: int) -> None:
         asked = SegmentRequest(f"b{number}", str(image), GRID, "ct", False, f"b{number}", "toy", ("0",), is_batch=True)
-        run(workers, asked, hold if number == 0 else None)
-        order.append(f"batch {number}")
+        run(workers, asked, hold if number == 0 else begun(f"batch {number}"))
 
     def pointing() -> None:
-        run(workers, click(image, at(7, 8, 8)))
-        order.append("click")
+        run(workers, click(image, at(7, 8, 8)), begun("click"))
 
     with ThreadPoolExecutor(5) as pool:
         pool.submit(batch, 0)
