@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from ...card import Card
+from ..carding import describe_published
 
 CARDS = (
-    Card(
-        name="sam-med2d",
+    describe_published(
+        "sam-med2d",
         title="SAM-Med2D: clicks and a box in any slice, published weights brought by the user",
         system="SAM-Med2D",
         paper="Cheng et al. 2023, SAM-Med2D, arXiv 2308.16184",
-        task="refine",
-        modalities=("ct", "mr", "pet", "us"),
-        dimensions=(2, 3),
         memory_mb=1_700,
         licence="Apache-2.0",
         purpose="any",
-        weights="user-file",
         weights_file="sam-med2d_b.pth",
         fidelity="parity",
-        text_encoder="none; it is pointed at",
-        intensity="percentile",
-        region=("head", "neck", "thorax", "abdomen", "pelvis", "limbs"),
         deviations=(
             "Slices are axial ones as displayed, three equal colours, CT in the window of soft tissue.",
             "Of three masks the one of the greatest guessed IoU is taken where a single click begins; later answers are single masks.",
