@@ -202,6 +202,12 @@ class Box:
         x, y, z = (b - a for a, b in zip(self.start, self.stop, strict=True))
         return x, y, z
 
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """What cuts the box out of an array that holds it wholly."""
+        x, y, z = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+        return x, y, z
+
     @classmethod
     def of(cls, mask: npt.NDArray[np.bool_], *, margin: int | Sequence[int] = 0) -> Box | None:
         """The smallest box around the true voxels, grown by `margin` but kept in the array; None if all are false."""

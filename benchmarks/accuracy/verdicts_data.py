@@ -170,7 +170,7 @@ def _head_crops(data: Path) -> Iterator[Question]:
         while found < 4:
             start = rng.integers(0, np.array(case.grid.shape) - 50)
             box = Box((int(start[0]), int(start[1]), int(start[2])), tuple(int(s) + 50 for s in start))  # type: ignore[arg-type]  # three of them
-            where = tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))
+            where = box.slices
             if inside[where].any() or body[where].mean() < 0.7:
                 continue
             found += 1

@@ -33,7 +33,7 @@ from .tasks import Task, body, head
 
 Masks = npt.NDArray[np.bool_]
 Steps = tuple[Callable[[], Any], Callable[[Any, list[str]], Masks]]
-FIRST_WINDOW = "monai-96-0.25-fp32"
+WINDOWS = tuple(f"monai-{window}-{overlap}-fp32" for window in (96, 128) for overlap in (0.25, 0.5))
 _PRODUCT = 2048  # side of the matrices by which the processor is judged
 
 
@@ -90,11 +90,9 @@ def engine_gflops(net: SatMini, how: Preparation, volume: Volume, precision: Pre
     run, _name = build_engine(net, threads=threads, precision=precision)
     array = prepare(volume, how).array
     box = body_box(array)
-    seen = array[tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))]
+    seen = array[box.slices]
     tiles = [
-        padded(
-            seen[tuple(slice(a, b) for a, b in zip(tile.outer.start, tile.outer.stop, strict=True))], net.config.stride
-        )
+        padded(seen[tile.outer.slices], net.config.stride)
         for tile in fitted_tiles((seen.shape[0], seen.shape[1], seen.shape[2]))
     ]
     with torch.device("meta"):
@@ -149,7 +147,7 @@ def main(task: Task, side: str, threads: int, out: Path) -> None:
     masks = decode(features, list(task.names))
     first = (time.process_time() - cpu, time.perf_counter() - wall)
     second = None
-    if kind == "ours" or side == FIRST_WINDOW:  # MONAI's others look at everything again as well
+    if kind == "ours" or side == WINDOWS[0]:  # MONAI's others look at everything again as well
         cpu, wall = time.process_time(), time.perf_counter()
         decode(features, [task.names[-1]])
         second = (time.process_time() - cpu, time.perf_counter() - wall)

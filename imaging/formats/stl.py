@@ -41,7 +41,7 @@ def surface(mask: Mask) -> Triangles:
     box = Box.of(mask.array)
     if box is None:
         raise BadCall("The mask is empty: it has no surface. Export as nifti, or leave it out.")
-    cut = mask.array[tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))]
+    cut = mask.array[box.slices]
     points, faces, _, _ = marching_cubes(np.pad(cut, 1).astype(np.float32), 0.5, allow_degenerate=False)
     affine = lps_affine(mask.grid)
     places = (points.astype(np.float64) + np.array(box.start) - 1) @ affine[:3, :3].T + affine[:3, 3]

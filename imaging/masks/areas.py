@@ -68,7 +68,7 @@ def different_areas(image: Volume, organ: Mask, kind: Kind = "any") -> tuple[Are
     box = Box.of(whole)
     if box is None:
         return ()
-    cut = tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))
+    cut = box.slices
     inside = np.ascontiguousarray(whole[cut])
     step = image.grid.spacing_mm if image.grid.spacing_known else (1.0, 1.0, 1.0)
     raw = np.asarray(image.array[cut], dtype=np.float32)

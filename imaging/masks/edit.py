@@ -100,7 +100,7 @@ def _snapped(mask: Mask, image: Volume | None, amount_mm: float) -> Mask:
     box = Box.of(near, margin=1)
     if box is None:
         return mask
-    cut = tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))
+    cut = box.slices
     picture = np.asarray(image.array[cut], dtype=np.float32)
     axes = [axis for axis in range(3) if picture.shape[axis] > 1]
     steps = [mask.grid.spacing_mm[axis] for axis in axes]

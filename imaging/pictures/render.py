@@ -213,7 +213,7 @@ def _picture(
     note: bool,
 ) -> Image.Image:
     """One panel; for `WHOLE` the projection along the whole box. `grid` is the RAS array's, as the scan's own axes may be others."""
-    inside = tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))
+    inside = box.slices
 
     def seen(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         part = array[inside]

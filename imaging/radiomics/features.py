@@ -127,7 +127,7 @@ def discretised(values: npt.NDArray[np.float64], settings: Settings) -> npt.NDAr
 
 
 def _cut(box: Box) -> tuple[slice, ...]:
-    return tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))
+    return box.slices
 
 
 def _peaks(

@@ -178,14 +178,14 @@ def restore(logit: FloatArray, prepared: Prepared, box: Box | None = None) -> Bo
     turned, whole = reorient_array(result, prepared.source, "RAS") if prepared.canonical else (result, prepared.source)
     assert np.shares_memory(turned, result)  # what is written below reaches the result; the rest of it is never touched
     start = tuple(a + b for a, b in zip(box.start, found.start, strict=True))
-    small = logit[tuple(slice(a, b) for a, b in zip(found.start, found.stop, strict=True))]
+    small = logit[found.slices]
     shift = np.eye(4)
     shift[:3, 3] = start
     small_grid = Grid(small.shape, prepared.grid.affine @ shift, prepared.grid.spacing_known)
     region = _region_of(small_grid, whole)
     _, region_grid = crop(np.broadcast_to(np.uint8(0), whole.shape), whole, region)
     inside = resample(np.clip(small, -8, 8).astype(np.float32), small_grid, region_grid, fill=-8.0) > 0
-    turned[tuple(slice(a, b) for a, b in zip(region.start, region.stop, strict=True))] = inside
+    turned[region.slices] = inside
     return result
 
 

@@ -37,7 +37,7 @@ def traces_of(logit: npt.NDArray[np.float32], *, by_slice: bool = False) -> Trac
     top = float(logit.max())
     near = Box.of(logit > top - NEAR, margin=MARGIN)
     assert near is not None  # the highest logit lies in it
-    seen = logit[tuple(slice(a, b) for a, b in zip(near.start, near.stop, strict=True))]
+    seen = logit[near.slices]
     smooth = ndimage.gaussian_filter(seen, (_SMOOTH, _SMOOTH, 0.0 if by_slice else _SMOOTH))
     over = logit > FAINT
     chances = 1 / (1 + np.exp(-np.clip(logit[over], -30, 30)))

@@ -40,7 +40,7 @@ def gaussian(window: tuple[int, int, int]) -> Float:
 
 def cut_window(array: Float, window: Box, *, fill: float = 0.0) -> Float:
     """The window's voxels, padded with `fill` where it sticks out."""
-    inside = array[tuple(slice(a, b) for a, b in zip(window.start, window.stop, strict=True))]
+    inside = array[window.slices]
     missing = [(0, (b - a) - n) for a, b, n in zip(window.start, window.stop, inside.shape, strict=True)]
     padded: Float = np.pad(inside, missing, constant_values=fill)
     return padded

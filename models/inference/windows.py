@@ -147,7 +147,7 @@ def run_tiles(
             raise Cancelled
 
         def look(view: str, tile: Tile = tile) -> Float:
-            one = turned(array[_slices(tile.outer)], view)
+            one = turned(array[tile.outer.slices], view)
             answer = network(padded(one, stride)[None, None])[0]
             return turned_back(answer[:, : one.shape[0], : one.shape[1], : one.shape[2]], view)
 
@@ -155,7 +155,7 @@ def run_tiles(
         kept = tuple(
             slice(a - o, b - o) for a, b, o in zip(tile.inner.start, tile.inner.stop, tile.outer.start, strict=True)
         )
-        features[(slice(None), *_slices(tile.inner))] = _halved(answer[(slice(None), *kept)])
+        features[(slice(None), *tile.inner.slices)] = _halved(answer[(slice(None), *kept)])
         progress((number + 1) / len(tiles))
     return features
 
@@ -225,7 +225,3 @@ def padded(array: Float, stride: int) -> Float:
     """The array with its far sides filled up, by its edge values, to multiples of `stride` (at least two)."""
     extra = [max(-n % stride, 2 * stride - n) for n in array.shape]
     return np.pad(array, [(0, more) for more in extra], mode="edge")
-
-
-def _slices(box: Box) -> tuple[slice, ...]:
-    return tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))

@@ -31,7 +31,7 @@ class Bits:
         box = Box.of(array)
         if box is None:
             return None
-        inside = array[tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))]
+        inside = array[box.slices]
         place = tuple((a + s, b + s) for a, b, s in zip(box.start, box.stop, start, strict=True))
         return cls(place, zlib.compress(np.packbits(inside).tobytes(), 1))
 

@@ -64,7 +64,7 @@ class AdaptingPredictor:
         """Look at the scan, fit to it, and look again."""
         plain = self.twin.encode(volume, progress=lambda share: progress(share / 3), cancelled=cancelled)
         box = plain.box
-        seen = plain.prepared.array[tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))]
+        seen = plain.prepared.array[box.slices]
         body = body_of(plain.prepared.array, seen)
         with restored(self._net) as free:
             log = adapt_(free, lambda: self._parts(seen, body), self.how)
@@ -116,7 +116,7 @@ def _pieces(
         pairs = [(beside(seen, z, config.neighbours), body[:, :, z]) for z in chosen]
     else:
         tiles = fitted_tiles((seen.shape[0], seen.shape[1], seen.shape[2]), limit=LEARN_VOXELS)
-        cuts = [tuple(slice(a, b) for a, b in zip(t.outer.start, t.outer.stop, strict=True)) for t in tiles]
+        cuts = [t.outer.slices for t in tiles]
         pairs = [(seen[cut][None], body[cut]) for cut in cuts]
     for image, inside in pairs:
         filled = np.stack([padded(one, config.stride) for one in image])

@@ -46,7 +46,7 @@ def copied(atlas: Placed, target: Placed) -> npt.NDArray[np.uint8]:
     for a, b, c, d in zip(atlas.body.start, atlas.body.stop, target.body.start, target.body.stop, strict=True):
         share = (np.arange(d - c) + 0.5) / (d - c)
         index.append(np.minimum(b - 1, a + (share * (b - a)).astype(np.intp)))
-    region = tuple(slice(c, d) for c, d in zip(target.body.start, target.body.stop, strict=True))
+    region = target.body.slices
     result[region] = atlas.labels[np.ix_(*index)]
     return result
 

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 from ...imaging.guards.atomic import write_atomically
 from ...imaging.masks.dice import dice
+from ...imaging.volume import BoolArray
 from ...models.card import Card
 from ...models.catalogue import WEIGHTS_FOLDER, card
 from ...models.inference.preprocess import Preparation
@@ -85,19 +86,20 @@ def measure(data: Path, entry: Card, folder: Path) -> dict[str, dict[str, Any]]:
         other = next(one for one in cases if one.patient != case.patient)
         target = placed(case, preparation)
         copy = copied(placed(other, preparation), target)
+        ours, alone = _drawn(nested, case), _drawn(coarse, case)
         for name, values in OTHER_HEADS.structures.items():
             truth = np.isin(case.labels, values)
             rows[name]["ml"].append(float(truth.sum() * case.grid.voxel_ml))
-            rows[name]["dice"].append(_dice(nested, case, name))
-            rows[name]["coarse"].append(_dice(coarse, case, name))
+            rows[name]["dice"].append(dice(ours[name], truth))
+            rows[name]["coarse"].append(dice(alone[name], truth))
             rows[name]["atlas"].append(dice(np.isin(copy, values), np.isin(target.labels, values)))
     return {name: {**row, "patients": [case.patient for case in cases]} for name, row in rows.items()}
 
 
-def _dice(predictor: Predictor, case: Case, name: str) -> float:
+def _drawn(predictor: Predictor, case: Case) -> dict[str, BoolArray]:
     assert case.volume is not None
     features = predictor.encode(case.volume, progress=lambda share: None, cancelled=lambda: False)
-    return dice(predictor.decode(features, [name])[0].array, np.isin(case.labels, OTHER_HEADS.structures[name]))
+    return {one.structure: one.array for one in predictor.decode(features, list(OTHER_HEADS.structures))}
 
 
 def write(data: Path, folder: Path = WEIGHTS_FOLDER) -> Mapping[str, Mapping[str, Any]]:

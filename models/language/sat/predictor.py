@@ -159,7 +159,7 @@ def prepared_scan(volume: Volume, window: tuple[int, int, int] = WINDOW) -> SatS
     target = respaced_grid(grid, SPACING_MM)
     values = resample(np.asarray(array, dtype=np.float32), grid, target)
     box = Box.of(values > 0) or Box((0, 0, 0), target.shape)
-    values = values[tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))]
+    values = values[box.slices]
     low, high = CT_RANGE_HU if volume.modality == "ct" else np.percentile(values, (0.5, 99.5))
     values = np.clip(values, low, high)
     values = (values - values.mean()) / max(float(values.std()), 1e-6)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ....imaging.errors import BadCall
 from ....imaging.geometry import Box, crop
-from ....imaging.volume import BoolArray, Volume
+from ....imaging.volume import Volume
 from ...card import Card
 from ...interface import Decoded, Features, Progress
 from .predictor import SatMiniFeatures, SatMiniPredictor
@@ -72,8 +72,9 @@ class NestedPredictor:
         seen = self.coarse.encode(volume, progress=lambda share: progress(share * _COARSE), cancelled=cancelled)
         found = self.coarse.decode(seen, list(self.nesting.boxes.values()))
         kept: dict[str, tuple[Box, SatMiniFeatures]] = {}
+        margin = [int(np.ceil(self.nesting.margin_mm / side)) for side in volume.grid.spacing_mm]
         for number, (name, one) in enumerate(zip(self.nesting.boxes, found, strict=True)):
-            box = _box_around(one.array, volume.grid.spacing_mm, self.nesting.margin_mm)
+            box = Box.of(one.array, margin=margin)
             if box is not None:
                 array, grid = crop(volume.array, volume.grid, box)
                 part = replace(volume, array=np.ascontiguousarray(array), grid=grid)
@@ -95,19 +96,8 @@ class NestedPredictor:
         sure, peak = 0.0, 0.0
         for box, seen in (features.boxes[one] for one in boxes if one in features.boxes):
             found = self.fine.decode(seen, [asked])[0]
-            mask[tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))] |= found.array
+            mask[box.slices] |= found.array
             sure += (found.confidence or 0.0) * int(np.count_nonzero(found.array))
             peak = max(peak, found.peak or 0.0)
         count = int(np.count_nonzero(mask))
         return Decoded(name, mask, sure / count if count else 0.0, peak)
-
-
-def _box_around(mask: BoolArray, spacing_mm: Sequence[float], margin_mm: float) -> Box | None:
-    """The box of a mask and so many millimetres more, inside the scan; None around nothing."""
-    tight = Box.of(mask)
-    if tight is None:
-        return None
-    more = [int(np.ceil(margin_mm / side)) for side in spacing_mm]
-    start = [max(0, a - m) for a, m in zip(tight.start, more, strict=True)]
-    stop = [min(n, b + m) for n, b, m in zip(mask.shape, tight.stop, more, strict=True)]
-    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))

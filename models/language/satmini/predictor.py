@@ -87,7 +87,7 @@ class SatMiniPredictor:
         prepared = prepare(volume, self.how)
         config = self._net.config
         box = body_box(prepared.array) if config.dims == 3 else Box((0, 0, 0), prepared.grid.shape)
-        seen = prepared.array[tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))]
+        seen = prepared.array[box.slices]
         run = runner(config)
 
         wider, kept = mirrored_at_cuts(seen, self.decisions.mirrored_edge if config.dims == 2 else 0)
@@ -168,7 +168,7 @@ class SatMiniPredictor:
     def _decoded(self, name: str, logit: npt.NDArray[np.float32], features: SatMiniFeatures) -> Decoded:
         where = _where_it_may_be(logit)
         cut = self._cut(features, logit.shape[0]) - where.start[0]
-        logit = logit[tuple(slice(a, b) for a, b in zip(where.start, where.stop, strict=True))]
+        logit = logit[where.slices]
         if name in self.decisions.single and logit.shape[2] > 1:
             logit = np.where((logit > 0) & ~self._whole(name, logit, cut), np.float32(OUTSIDE), logit)
         x, y, z = features.box.start
