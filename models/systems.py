@@ -9,6 +9,7 @@ import importlib
 from dataclasses import dataclass
 from types import ModuleType
 
+from .backbones.table import BACKBONES
 from .card import Card
 from .labelled.card import MESHNET, OBELISK
 from .labelled.finetunesam.card import CARDS as FINETUNESAM
@@ -59,6 +60,8 @@ class System:
         return importlib.import_module(f"ostensor.models.{self.module}")
 
 
+_NO_OUTPUTS = "A backbone to be trained, `backbone` in a configuration: no outputs of the authors' code are known to hold it against."
+
 SYSTEMS: tuple[System, ...] = (
     System("ostensor", 0, SATMINI, "language.satmini.weights"),
     System("SAT", 1, SAT, "language.sat.weights", ("segmentation checkpoint", "text checkpoint"), "biolord",
@@ -86,6 +89,11 @@ SYSTEMS: tuple[System, ...] = (
     System("external", 0, (), "external.predictor"),
     System("MeshNet", 72, MESHNET, "labelled.meshnet", ("model.pth",)),
     System("OBELISK", 73, OBELISK, "labelled.obelisk", ("obeliskhybrid_tcia_fold1.pth to fold4",)),
+    *(
+        System(row.system, row.number, (), row.module, parity=row.parity, lacks="" if row.parity else _NO_OUTPUTS)
+        for row in BACKBONES
+        if row.number
+    ),
 )  # fmt: skip
 
 

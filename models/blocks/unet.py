@@ -50,21 +50,28 @@ class UNet(nn.Module):
         self.widths = tuple(out[n] for n in levels)
         self.stride = 2 ** (len(features) - 1)
 
+    def encode(self, image: torch.Tensor) -> list[torch.Tensor]:
+        """Maps of the encoder, finest first, of (b channels ...) with sides that are multiples of `stride`."""
+        maps = []
+        for stage in self.down:
+            image = stage(image)
+            maps.append(image)
+        return maps
+
+    def join(self, maps: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """Maps of the decoder, coarsest first, from those of the encoder; one that is not asked for is never computed."""
+        *skips, x = maps
+        for grow, join in zip(self.up, self.merge, strict=True):
+            x = join(torch.cat([grow(x), skips.pop()], dim=1))
+            yield x
+
     def decode(self, image: torch.Tensor) -> Iterator[torch.Tensor]:
         """Maps of the decoder, coarsest first; without its last `up` and `merge` the finest is never computed.
 
         Args:
             image: (b channels x y z) or (b channels x y), sides multiples of 2 ** (levels - 1).
         """
-        skips = []
-        x = image
-        for stage in self.down:
-            x = stage(x)
-            skips.append(x)
-        skips.pop()
-        for grow, join in zip(self.up, self.merge, strict=True):
-            x = join(torch.cat([grow(x), skips.pop()], dim=1))
-            yield x
+        return self.join(self.encode(image))
 
 
 def conv_block(dims: int, inside: int, outside: int, *, stride: int = 1) -> nn.Sequential:
@@ -74,8 +81,3 @@ def conv_block(dims: int, inside: int, outside: int, *, stride: int = 1) -> nn.S
     return nn.Sequential(
         conv(inside, outside, 3, stride=stride, padding=1, bias=False), norm(outside), nn.LeakyReLU(LEAK)
     )
-
-
-def build(dims: int, channels: int, *, features: Sequence[int], finest: int) -> UNet:
-    """The backbone "unet"."""
-    return UNet(dims, channels, features, finest)

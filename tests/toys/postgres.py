@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from ostensor.store.shared import Shared
 
 PASSWORD = "hush-4711"
+_CONNECTIONS = 1000  # a process keeps a few for each database it has met, and tests meet a hundred databases
 
 
 def _programs() -> Path | None:
@@ -49,7 +50,10 @@ class Postgres:
 
     def begin(self) -> None:
         """Start, and wait until it answers."""
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
+        options = (
+            f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} "
+            f"-c max_connections={_CONNECTIONS}"
+        )
         self._run("pg_ctl", "-D", "data", "-w", "-l", "log.txt", "-o", options, "start")
 
     def end(self) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 
 from ...imaging.errors import BadCall
+from ...models.backbones.network import SegOutput
 from ...models.language.satmini.network import SatMini
 from ...models.text.encoders import known_vectors
 from ...retrieval.anatomy.structures import StructureTable
 from ..objective import LABELLED, MODEL, Batches, Objective, Roles, State
-from .losses import coarser, over_scales
+from .losses import at_sides, over_scales
 from .table import Lesson
 
 
@@ -59,7 +60,7 @@ class TextPrompted(Objective):
         text = torch.stack([self.vectors[term] for term in asked]).to(batch.images.device)
         scales = model.supervised(batch.images, text)
         values = [self.structures[name] for name in wanted] + [()] * len(drawn)
-        targets = [masks_of(coarser(batch.labels, 2**n), values) for n in range(len(scales))]
+        targets = [masks_of(at_sides(batch.labels, one.shape[2:]), values) for one in scales]
         return over_scales(scales, targets, self.balance)
 
 
@@ -67,7 +68,7 @@ class TextPrompted(Objective):
 class Supervised(Objective):
     """Segment a fixed list of structures: one output channel each, no words.
 
-    The network answers logits (b n x y z), or a list of them, finest first, for deep supervision.
+    The network answers a `SegOutput`, whose side answers are supervised with their own weights.
 
     Attributes:
         structures: name -> label values, in the order of the channels; they may share labels.
@@ -83,16 +84,16 @@ class Supervised(Objective):
     def losses(self, phase: str, roles: Roles, batches: Batches, state: State) -> Mapping[str, torch.Tensor]:
         """Terms "cross_entropy" and "dice"."""
         batch = batches[LABELLED]
-        answer = roles[MODEL](batch.images)
-        scales = [answer] if isinstance(answer, torch.Tensor) else list(answer)
+        said: SegOutput = roles[MODEL](batch.images)
+        scales = [said.logits, *(one.logits for one in said.aux)]
         if scales[0].shape[1] != len(self.structures):
             raise BadCall(
                 f"The network has {scales[0].shape[1]} output channels, but {len(self.structures)} structures are "
                 "taught. Make them equal."
             )
         values = list(self.structures.values())
-        targets = [masks_of(coarser(batch.labels, 2**n), values) for n in range(len(scales))]
-        return over_scales(scales, targets, self.balance)
+        targets = [masks_of(at_sides(batch.labels, one.shape[2:]), values) for one in scales]
+        return over_scales(scales, targets, self.balance, [1.0, *(one.weight for one in said.aux)])
 
 
 def masks_of(labels: torch.Tensor, values: Sequence[tuple[int, ...]]) -> torch.Tensor:

@@ -39,27 +39,35 @@ def balanced_cross_entropy(logits: torch.Tensor, targets: torch.Tensor, balance:
 
 
 def over_scales(
-    scales: Sequence[torch.Tensor], targets: Sequence[torch.Tensor], balance: float
+    scales: Sequence[torch.Tensor],
+    targets: Sequence[torch.Tensor],
+    balance: float,
+    weights: Sequence[float] = (),
 ) -> dict[str, torch.Tensor]:
-    """Terms "cross_entropy" and "dice" of deep supervision: scales weighted 1, 1/2, 1/4 ..., normalised.
+    """Terms "cross_entropy" and "dice" of deep supervision: scales weighted and the weights normalised.
 
     Args:
-        scales: logits (b n x y z), finest first, each half as fine as the one before.
+        scales: logits (b n x y z), finest first.
         targets: for every scale, floats of the logits' shape.
         balance: see `balanced_cross_entropy`.
+        weights: of the scales; 1, 1/2, 1/4 ... where there are none.
 
     Source: weights as nnU-Net (Isensee et al. 2021).
     """
-    weights = np.array([0.5**n for n in range(len(scales))])
-    weights /= weights.sum()
+    shares = np.array(weights or [0.5**n for n in range(len(scales))])
+    shares /= shares.sum()
     cross_entropy = dice = torch.zeros((), device=scales[0].device)
-    for logits, target, weight in zip(scales, targets, weights, strict=True):
+    for logits, target, weight in zip(scales, targets, shares, strict=True):
         logits = logits.float()
         cross_entropy = cross_entropy + float(weight) * balanced_cross_entropy(logits, target, balance)
         dice = dice + float(weight) * soft_dice_loss(logits, target)
     return {"cross_entropy": cross_entropy, "dice": dice}
 
 
-def coarser(labels: torch.Tensor, stride: int) -> torch.Tensor:
-    """Every `stride`-th label along each spatial axis of (b x y z)."""
-    return labels[(slice(None), *([slice(None, None, stride)] * (labels.dim() - 1)))]
+def at_sides(labels: torch.Tensor, sides: Sequence[int]) -> torch.Tensor:
+    """Labels (b x y z) at other sides: of each place the label at its first corner, so of halves every second one."""
+    for axis, side in enumerate(sides, start=1):
+        if labels.shape[axis] != side:
+            places = torch.arange(side, device=labels.device) * labels.shape[axis] // side
+            labels = labels.index_select(axis, places)
+    return labels

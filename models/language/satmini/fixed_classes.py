@@ -2,23 +2,23 @@
 
 Paper: U-Net (Ronneberger et al. 2015) for the plain backbone; `models/backbones/table.py` says it of the others.
 Takes: images (b 1 x y z) or (b channels x y).
-Returns: logits (b n x y z), or while training a list of them, finest first.
+Returns: logits (b n x y z), or while training a `SegOutput` with the backbone's side answers.
 Weights: none bundled; `ostensor fit` with `objective = "supervised"` makes them.
 Left out: nothing; it is the plain rival of the networks that take words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from ...backbones.network import SegOutput
 from ...backbones.table import backbone
-
-SCALES = 3  # of the decoder, supervised in training
 
 
 @dataclass(frozen=True)
@@ -69,23 +69,14 @@ class FixedClasses(nn.Module):
     def __init__(self, config: ClassesConfig, structures: Sequence[str]) -> None:
         super().__init__()
         self.structures = tuple(structures)
-        trunk = backbone(config.backbone).build(config.dims, config.channels, config.options)
-        self.config = replace(config, embed=len(self.structures), stride=trunk.stride)
-        point = nn.Conv2d if config.dims == 2 else nn.Conv3d
-        self.trunk = trunk
-        self.project = nn.ModuleList(point(width, len(self.structures), 1) for width in trunk.widths[-SCALES:])
-
-    def _logits(self, image: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Logits of the supervised scales, coarsest first."""
-        maps = list(self.trunk.decode(image))[-SCALES:]
-        for project, one in zip(self.project, maps, strict=True):
-            yield project(one)
+        self.net = backbone(config.backbone).build(config.dims, config.channels, len(self.structures), config.options)
+        stride = math.lcm(*self.net.divisor)
+        self.config = replace(config, embed=len(self.structures), stride=stride)
 
     def image_features(self, image: torch.Tensor) -> torch.Tensor:
         """Logits at full resolution, (b n x y z)."""
-        *_, x = self.trunk.decode(image)
-        logits: torch.Tensor = self.project[-1](x)
-        return logits
+        said: SegOutput = self.net(image)
+        return said.logits
 
     def query_weights(self, structures: Sequence[str]) -> torch.Tensor:
         """Weights (m n+1) that pick each named structure's channel."""
@@ -94,8 +85,7 @@ class FixedClasses(nn.Module):
             rows[row, self.structures.index(name)] = 1.0
         return rows
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        """Logits; of every supervised scale, finest first, while training."""
-        if not self.training:
-            return self.image_features(image)
-        return list(self._logits(image))[::-1]
+    def forward(self, image: torch.Tensor) -> torch.Tensor | SegOutput:
+        """Logits; while training, with side answers."""
+        said: SegOutput = self.net(image)
+        return said if self.training else said.logits

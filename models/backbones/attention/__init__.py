@@ -1,0 +1,1 @@
+"""Networks of attention: windows, groups of tokens, queries."""

@@ -1,0 +1,7 @@
+"""Backbones of this folder, one row each. Torch-free."""
+
+from __future__ import annotations
+
+from ..row import Backbone
+
+ROWS: tuple[Backbone, ...] = ()

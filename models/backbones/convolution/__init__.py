@@ -1,0 +1,1 @@
+"""Networks of convolutions, and wrappers round 2-D networks."""

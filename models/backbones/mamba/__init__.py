@@ -1,0 +1,1 @@
+"""Networks of scans: state-space layers and matrix LSTMs."""

@@ -1,0 +1,129 @@
+"""What every backbone is: a network from an image to one channel per class, with maps on the way and side answers.
+
+Sizes are the base's affair: an image is padded to what the network can divide, and its answers are cut back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ...imaging.errors import BadCall
+
+
+@dataclass(frozen=True)
+class SideAnswer:
+    """Logits from inside a network, for training.
+
+    Attributes:
+        tag: where they come from.
+        logits: (b classes ...) at their own resolution.
+        weight: of their loss beside 1 for the network's answer, unless training says otherwise.
+    """
+
+    tag: str
+    logits: torch.Tensor
+    weight: float
+
+
+@dataclass(frozen=True)
+class SegOutput:
+    """What a backbone answers.
+
+    Attributes:
+        logits: (b classes x y z) or (b classes x y), of the image's size.
+        aux: side answers.
+        features: maps by place, "encoder.0" and "decoder.0" the finest, of the padded image; both kinds are always there.
+        extra: what else training needs, as reconstructions; by name.
+    """
+
+    logits: torch.Tensor
+    aux: tuple[SideAnswer, ...] = ()
+    features: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    extra: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+
+class SegmentationNetwork(nn.Module):
+    """A backbone; heirs define `answer` and never pad.
+
+    Attributes:
+        dims: 2 or 3.
+        channels: of the input.
+        classes: channels of the answer.
+        divisor: for each axis, what the sides given to `answer` are multiples of.
+        minimum: for each axis, the least side an image may have; `answer` gets no less.
+    """
+
+    def __init__(self, dims: int, channels: int, classes: int, divisor: Sequence[int], minimum: Sequence[int]) -> None:
+        super().__init__()
+        self.dims, self.channels, self.classes = dims, channels, classes
+        self.divisor, self.minimum = tuple(divisor), tuple(minimum)
+        if not len(self.divisor) == len(self.minimum) == dims:
+            raise ValueError(f"divisor and minimum are for {dims} axes")
+
+    def answer(self, image: torch.Tensor) -> SegOutput:
+        """What the network says of (b channels ...) whose sides are multiples of `divisor` and at least `minimum`."""
+        raise TypeError(f"{type(self).__name__} defines no answer")
+
+    def forward(self, image: torch.Tensor) -> SegOutput:
+        """What the network says of an image of any size.
+
+        Args:
+            image: (b channels x y z) or (b channels x y).
+
+        Raises:
+            BadCall: other dimensions, other channels, or a side below the least.
+        """
+        sides = tuple(image.shape[2:])
+        if len(sides) != self.dims:
+            raise BadCall(
+                f"The network takes {self.dims}-D images, this one has {len(sides)} dimensions. Give it others."
+            )
+        if image.shape[1] != self.channels:
+            raise BadCall(
+                f"The network takes {self.channels} channels, the image has {image.shape[1]}. Give it others."
+            )
+        if any(side < least for side, least in zip(sides, self.minimum, strict=True)):
+            raise BadCall(
+                f"The image is {' x '.join(map(str, sides))}; the network takes none below "
+                f"{' x '.join(map(str, self.minimum))}. Give it a larger one, or take another backbone."
+            )
+        padded = pad_to(image, [-(-side // by) * by for side, by in zip(sides, self.divisor, strict=True)])
+        said = self.answer(padded)
+        if padded.shape == image.shape:
+            return said
+        whole = tuple(padded.shape[2:])
+        aux = tuple(SideAnswer(one.tag, _cut(one.logits, sides, whole), one.weight) for one in said.aux)
+        return SegOutput(_cut(said.logits, sides, whole), aux, said.features, said.extra)
+
+
+def pad_to(image: torch.Tensor, sides: Sequence[int]) -> torch.Tensor:
+    """An image (b channels ...) grown at its ends to the given sides: mirrored, and with zeros where it is too short for that."""
+    for axis, side in enumerate(sides, start=2):
+        more = side - image.shape[axis]
+        if more == 0:
+            continue
+        if more < image.shape[axis]:
+            shown = image.narrow(axis, image.shape[axis] - 1 - more, more).flip(axis)
+        else:
+            shown = image.new_zeros([more if n == axis else size for n, size in enumerate(image.shape)])
+        image = torch.cat([image, shown], dim=axis)
+    return image
+
+
+def _cut(logits: torch.Tensor, sides: Sequence[int], padded: Sequence[int]) -> torch.Tensor:
+    """The part of logits over a padded image, at any resolution, that lies over the image."""
+    for axis, (side, whole) in enumerate(zip(sides, padded, strict=True), start=2):
+        logits = logits.narrow(axis, 0, -(-side * logits.shape[axis] // whole))
+    return logits
+
+
+def resize(x: torch.Tensor, sides: Sequence[int]) -> torch.Tensor:
+    """Maps (b c ...) at other sides, linearly, corners not aligned; the same tensor where nothing changes."""
+    if tuple(x.shape[2:]) == tuple(sides):
+        return x
+    return F.interpolate(x, tuple(sides), mode="bilinear" if x.dim() == 4 else "trilinear", align_corners=False)
