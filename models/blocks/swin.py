@@ -69,7 +69,7 @@ class SwinEncoder(nn.Module):
     Args:
         widths: channels of each stage; Swin doubles them.
         depths: blocks of each stage; every other one has its windows shifted.
-        windows: tokens on each side of a stage's windows.
+        windows: tokens on the sides of each stage's windows; one number where they are alike.
         patch: sides of an image are multiples of it times 2 ** (stages - 1).
         masked: see `windows.Layout`.
         first_fastest: see `PatchMerging`.
@@ -77,7 +77,7 @@ class SwinEncoder(nn.Module):
 
     def __init__(
         self, dims: int, channels: int, widths: Sequence[int], depths: Sequence[int], heads: Sequence[int],
-        windows: Sequence[int], *, patch: int = 4, ratio: float = 4, masked: bool = True, first_fastest: bool = False,
+        windows: Sequence[int | Sides], *, patch: int = 4, ratio: float = 4, masked: bool = True, first_fastest: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         if not len(widths) == len(depths) == len(heads) == len(windows):
@@ -90,7 +90,14 @@ class SwinEncoder(nn.Module):
         self.stages = nn.ModuleList(
             nn.Sequential(
                 *(
-                    WindowBlock(width, head, [window] * dims, ratio=ratio, shifted=n % 2 == 1, masked=masked)
+                    WindowBlock(
+                        width,
+                        head,
+                        [window] * dims if isinstance(window, int) else window,
+                        ratio=ratio,
+                        shifted=n % 2 == 1,
+                        masked=masked,
+                    )
                     for n in range(depth)
                 )
             )

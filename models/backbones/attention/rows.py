@@ -104,4 +104,30 @@ ROWS: tuple[Backbone, ...] = (
         sizes=(Size("released", 3, 1, 2, 45.3),),
         parity=(Against("openmedlab/MIS-FM"),),
     ),
+    Backbone(
+        name="hbformer",
+        system="HBFormer",
+        number=50,
+        module="backbones.attention.hbformer",
+        dims=(2,),
+        presets={
+            "tiny": {"width": 16, "depths": (2, 1, 1, 1), "heads": (1, 2, 4, 4), "windows": (4, 4, 4, 4)},
+            "paper": {
+                "width": 96,
+                "depths": (2, 2, 6, 2),
+                "heads": (3, 6, 12, 24),
+                "windows": (7, 7, 7, 7),
+                "released": False,
+            },
+        },
+        source="lzeeorno/HBFormer 4dced9d; the encoder is Swin's, Liu et al. 2021, arXiv 2103.14030",
+        licence="MIT",
+        fidelity="structural",
+        deviations=(
+            "No stochastic depth.",
+            "Unless `released` is set, what pads a window is not seen.",
+            "An image that is no multiple of 32 is padded once, where the released encoder pads and cuts at every stage.",
+        ),
+        parity=(Against("lzeeorno/HBFormer"),),
+    ),
 )
