@@ -130,4 +130,22 @@ ROWS: tuple[Backbone, ...] = (
         ),
         parity=(Against("lzeeorno/HBFormer"),),
     ),
+    Backbone(
+        name="wau",
+        system="WAU",
+        number=41,
+        module="backbones.attention.wau",
+        dims=(2, 3),
+        presets={
+            "tiny": {"features": (16, 32, 64), "heads": (1, 2)},
+            "paper": {"features": (64, 128, 256, 512, 1024), "heads": (2, 4, 8, 16), "window": 4},
+        },
+        source="Li et al. 2021, arXiv 2106.10637",
+        fidelity="reconstruction",
+        deviations=(
+            "No code was seen: that skips ask and coarser maps answer follows from the sizes of the maps.",
+            "Windows of 4 coarse and 8 fine tokens, a relative bias that starts at zero and no shift are our choice.",
+            "Widths and two convolutions on each level are those of the U-Net, BatchNorm and strides in place of pooling ours.",
+        ),
+    ),
 )
