@@ -148,4 +148,29 @@ ROWS: tuple[Backbone, ...] = (
             "Widths and two convolutions on each level are those of the U-Net, BatchNorm and strides in place of pooling ours.",
         ),
     ),
+    Backbone(
+        name="swinunetr",
+        system="SwinUNETR, Swin-BOB",
+        number=34,
+        module="backbones.attention.swinunetr",
+        dims=(2, 3),
+        presets={
+            "tiny": {"width": 12, "depths": (1, 1, 1, 1), "heads": (1, 2, 4, 4), "window": 4, "norm": "group"},
+            "paper": {"width": 48, "depths": (2, 2, 2, 2), "heads": (3, 6, 12, 24), "window": 7, "norm": "instance"},
+            "small": {"width": 24},
+            "least": {"width": 12},
+        },
+        source="Hatamizadeh et al. 2022, arXiv 2201.01266; MONAI's SwinUNETR; Bourigault et al. 2025, arXiv 2504.06908",
+        licence="Apache-2.0",
+        fidelity="library",
+        deviations=(
+            "The tiny preset has 1.4 (images) or 3.7 million parameters, as the class takes no width below 12, and GroupNorm, "
+            "so that it trains on 32 voxels.",
+        ),
+        sizes=(
+            Size("paper", 3, 1, 14, 62.19),
+            Size("small", 3, 1, 14, 15.70),
+            Size("least", 3, 1, 14, 4.08),
+        ),
+    ),
 )
