@@ -74,13 +74,16 @@ def relative_index(window: Sides, table: Sides, *, colliding: bool = False) -> t
         colliding: the strides of nnFormer and of what follows it, 3 w - 1 and 2 w - 1 in a volume, with which different offsets share
             a row. Only to load such weights.
     """
-    places = torch.cartesian_prod(*(torch.arange(side) for side in window)).reshape(-1, len(window))
-    offsets = places[:, None] - places[None] + torch.tensor(table) - 1
     spans = [2 * side - 1 for side in table]
     strides = [math.prod(spans[axis + 1 :]) for axis in range(len(table))]
     if colliding:
         strides = [3 * table[0] - 1, 2 * table[0] - 1, 1][-len(table) :]
-    return (offsets * torch.tensor(strides)).sum(-1)
+    index = torch.zeros(1, 1, dtype=torch.int64)
+    for side, most, stride in zip(window, table, strides, strict=True):
+        place = torch.arange(side)
+        apart = (place[:, None] - place[None] + most - 1) * stride
+        index = (index[:, None, :, None] + apart[None, :, None, :]).flatten(2).flatten(0, 1)
+    return index
 
 
 @dataclass(frozen=True)

@@ -256,9 +256,10 @@ def reproduce(fixture: Fixture) -> Tensors:
     with torch.no_grad():
         said = net.answer(fixture.inputs["image"])
     features = said.features
+    small = net.head(features["decoder.0"])
     return {
-        "logits": said.logits,
+        "logits": resize(small, [4 * side for side in small.shape[2:]]),  # by 4, whatever the first stride
         "fuse": features["decoder.0"],
         **{f"c{n}": features[f"encoder.{n - 1}"] for n in range(1, len(net.stages) + 1)},
-        "pred_stride4": net.head(features["decoder.0"]),
+        "pred_stride4": small,
     }

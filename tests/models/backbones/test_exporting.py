@@ -1,0 +1,103 @@
+"""Every backbone's OpenVINO model answers as the network; what cannot be exported says why, and still cannot."""
+
+from pathlib import Path
+
+import openvino
+import pytest
+import torch
+
+from ostensor.imaging.errors import BadCall, Unavailable
+from ostensor.models.backbones.exporting import NOT_EXPORTED, TOLERANCE, export_network
+from ostensor.models.backbones.network import SegmentationNetwork
+from ostensor.models.backbones.row import Backbone
+from ostensor.models.backbones.table import BACKBONES, backbone
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::torch.jit.TracerWarning",  # sides are fixed on purpose
+    "ignore::DeprecationWarning",  # torch.jit.trace
+    "ignore:.*LeafSpec.*:FutureWarning",  # OpenVINO's reader of torch.export
+)
+SLOW = {"swinunetr"}  # traced in vain first
+CASES = [
+    pytest.param(row, dims, id=f"{row.name}-{dims}d", marks=[pytest.mark.slow] if n or row.name in SLOW else [])
+    for row in BACKBONES
+    for n, dims in enumerate(row.dims)
+]
+
+
+def least(net: SegmentationNetwork) -> list[int]:
+    """The smallest patch, one side longer."""
+    sides = [-(-side // by) * by for side, by in zip(net.minimum, net.divisor, strict=True)]
+    return [sides[0] + net.divisor[0], *sides[1:]]
+
+
+@pytest.mark.parametrize(("row", "dims"), CASES)
+def test_the_exported_model_answers_as_the_network(row: Backbone, dims: int) -> None:
+    """On another image than the one it was traced with."""
+    torch.manual_seed(0)
+    net = row.build(dims, 2, 3, {})
+    if row.name in NOT_EXPORTED:
+        with pytest.raises(Unavailable):
+            export_network(net, least(net))
+        return
+    with torch.no_grad():
+        for name, value in net.named_buffers():
+            if name.endswith("running_var"):
+                value.uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(1))
+    exported = export_network(net, least(net))
+    assert net.training
+    image = 3 * torch.randn(1, 2, *exported.sides, generator=torch.Generator().manual_seed(2)) + 1
+    compiled = openvino.Core().compile_model(exported.model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    with torch.no_grad():
+        expected = net.eval()(image).logits
+    found = torch.from_numpy(compiled([image.numpy()])[compiled.output(0)])
+    assert found.shape == expected.shape
+    assert float((found - expected).abs().max() / expected.abs().max()) <= TOLERANCE
+
+
+def test_rows_that_cannot_be_exported_are_rows_and_say_why() -> None:
+    assert set(NOT_EXPORTED) <= {row.name for row in BACKBONES}
+    assert all(reason.endswith(".") for reason in NOT_EXPORTED.values())
+
+
+def test_a_saved_model_is_read_by_openvino_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    exported = export_network(backbone("unet").build(2, 1, 3, {}), [16, 24])
+    exported.save(tmp_path / "new" / "unet.xml")
+    model = openvino.Core().read_model(tmp_path / "new" / "unet.xml")
+    assert list(model.input(0).shape) == [1, 1, 16, 24]
+    assert list(model.output(0).shape) == [1, 3, 16, 24]
+    assert sorted(file.name for file in (tmp_path / "new").iterdir()) == ["unet.bin", "unet.xml"]
+    with pytest.raises(BadCall, match=r"Let it end in \.xml"):
+        exported.save(tmp_path / "unet.onnx")
+
+
+def test_a_patch_the_network_does_not_take_is_refused() -> None:
+    net = backbone("unet").build(2, 1, 3, {})
+    with pytest.raises(BadCall, match="A patch of 16 x 20 does not fit: sides are multiples of 8 x 8"):
+        export_network(net, [16, 20])
+    with pytest.raises(BadCall, match="does not fit"):
+        export_network(net, [16, 16, 16])
+
+
+class Wayward(SegmentationNetwork):
+    """Answers otherwise each time, so that no traced model is like it; or does what no converter knows."""
+
+    def __init__(self, strange: bool) -> None:
+        super().__init__(2, 1, 1, [1, 1], [1, 1])
+        self.strange, self.calls = strange, 0
+
+    def answer(self, image: torch.Tensor):  # type: ignore[no-untyped-def]  # noqa: ANN201
+        """Something."""
+        from ostensor.models.backbones.network import SegOutput
+
+        self.calls += 1
+        x = torch.linalg.eigvals(image).real[..., None] * image if self.strange else image + self.calls
+        return SegOutput(x)
+
+
+def test_a_model_that_answers_otherwise_and_one_that_is_not_converted_are_not_handed_out() -> None:
+    with pytest.raises(Unavailable, match="is off by"):
+        export_network(Wayward(strange=False), [4, 4])
+    with pytest.raises(Unavailable, match="cannot be converted to OpenVINO"):
+        export_network(Wayward(strange=True), [4, 4])
