@@ -8,7 +8,7 @@ import torch
 
 from ostensor.imaging.errors import BadCall, Unavailable
 from ostensor.models.backbones.exporting import NOT_EXPORTED, TOLERANCE, export_network
-from ostensor.models.backbones.network import SegmentationNetwork
+from ostensor.models.backbones.network import SegmentationNetwork, SegOutput
 from ostensor.models.backbones.row import Backbone
 from ostensor.models.backbones.table import BACKBONES, backbone
 
@@ -87,10 +87,8 @@ class Wayward(SegmentationNetwork):
         super().__init__(2, 1, 1, [1, 1], [1, 1])
         self.strange, self.calls = strange, 0
 
-    def answer(self, image: torch.Tensor):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def answer(self, image: torch.Tensor) -> SegOutput:
         """Something."""
-        from ostensor.models.backbones.network import SegOutput
-
         self.calls += 1
         x = torch.linalg.eigvals(image).real[..., None] * image if self.strange else image + self.calls
         return SegOutput(x)
