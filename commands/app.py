@@ -59,27 +59,6 @@ from .training.evaluate import evaluate
 from .training.fit import fit
 from .training.parity import CONFIG, evaluations
 from .watching.top import top
-from .training.bench import bench
-from .training.evaluate import evaluate
-from .training.fit import fit
-from .training.bench import bench
-from .training.evaluate import evaluate
-from .training.fit import fit
-from .training.bench import bench
-from .training.evaluate import evaluate
-from .training.fit import fit
-from .training.bench import bench
-from .training.evaluate import evaluate
-from .training.fit import fit
-from .training.bench import bench
-from .training.evaluate import evaluate
-from .training.fit import fit
-from .training.bench import bench
-from .training.evaluate import evaluate
-from .training.fit import fit
-from .training.bench import bench
-from .training.evaluate import evaluate
-from .training.fit import fit
 
 app = typer.Typer(
     name="ostensor",

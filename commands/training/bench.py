@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-bench = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
+from ..options import shown_work
+
+bench = typer.Typer(help="Measure speed and memory.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @bench.command("segment")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ...training.folders import Folders
     from ...training.kinds import How
     from ...training.segmenting.config import RunConfig
+
+_TOGETHER = {"referring": "referring", "interactive": "prompting"}  # what is asked for -> kind of run
 
 
 def evaluate(
@@ -36,7 +38,9 @@ def evaluate(
     ] = None,
     rank: Annotated[bool, typer.Option(help="Instead, does confidence rank true Dice? Writes the same.")] = False,
     most: Annotated[int, typer.Option(help="--adapt, --pool, --rank: at most so many held-out cases.", min=1)] = 8,
-    every: Annotated[int, typer.Option(help="Look at every so many held-out slices only, where slices are drawn.", min=1)] = 1,
+    every: Annotated[
+        int, typer.Option(help="Look at every so many held-out slices only, where slices are drawn.", min=1)
+    ] = 1,
     model: Annotated[str, typer.Option(help="For `eval agent`: 'offline' or provider:name.")] = "offline",
     out: Annotated[Path | None, typer.Option(help="For `eval agent`: write every run here, as JSON.")] = None,
     category: Annotated[str | None, typer.Option(help="For `eval agent`: only tasks of this kind.")] = None,
@@ -46,7 +50,7 @@ def evaluate(
     into: IntoOption = None,
     report: ReportOption = None,
 ) -> None:
-    """Measure a configuration on held-out data; 'referring' measures FLanS and LSMS together, 'agent' the agent."""
+    """Measure a configuration on held-out data; 'referring' measures FLanS and LSMS together, 'interactive' what one points with, 'agent' the agent."""
     if config == "agent":
         from ..agents import evaluate_agent
 
@@ -56,13 +60,15 @@ def evaluate(
     from ...training.runs import read_run
 
     folders, how = folders_of(data, runs, into, report), How(threads=threads, every=every)
-    if config == "referring":
-        _evaluate_referring(folders, how, export)
+    if config in _TOGETHER:
+        _evaluate_together(_TOGETHER[config], folders, how, export)
         return
     kind, run = read_run(config)
     if calibrate or adapt or rank or robust or pool is not None:
         if kind.name != "segmenting":
-            raise BadCall(f"'{config}' is a {kind.name} run. --calibrate, --adapt, --pool, --rank and --robust are for segmenting ones.")
+            raise BadCall(
+                f"'{config}' is a {kind.name} run. --calibrate, --adapt, --pool, --rank and --robust are for segmenting ones."
+            )
         _reliability(run, folders, how, calibrate=calibrate, adapt=adapt, robust=robust, pool=pool, most=most)
         return
     measured = kind.code().evaluate(run, folders, how)
@@ -72,22 +78,31 @@ def evaluate(
         typer.echo(f"Wrote {kind.code().export(run, measured, folders).name} and its card.")
 
 
-def _evaluate_referring(folders: Folders, how: How, export: bool) -> None:
-    """Every bundled referring configuration in one table."""
+def _evaluate_together(kind: str, folders: Folders, how: How, export: bool) -> None:
+    """Every bundled configuration of a kind in one report."""
     from ...training.configuration import bundled
-    from ...training.referring.kind import evaluate_together, export_together
-    from ...training.runs import read_run
+    from ...training.runs import RUNS, read_run
 
-    every = [read_run(path)[1] for path in bundled("referring").values()]
-    measured = evaluate_together(every, folders, how)
+    code: Any = next(row for row in RUNS if row.name == kind).code()
+    every = [read_run(path)[1] for path in bundled(kind).values()]
+    measured = code.evaluate_together(every, folders, how)
     typer.echo(measured.text)
     if export:
-        for path in export_together(every, measured, folders):
+        folders.weights.mkdir(parents=True, exist_ok=True)
+        for path in code.export_together(every, measured, folders):
             typer.echo(f"Wrote {path.name} and its card.")
 
 
 def _reliability(
-    run: RunConfig, folders: Folders, how: How, *, calibrate: bool, adapt: bool, robust: bool, pool: str | None, most: int
+    run: RunConfig,
+    folders: Folders,
+    how: How,
+    *,
+    calibrate: bool,
+    adapt: bool,
+    robust: bool,
+    pool: str | None,
+    most: int,
 ) -> None:
     """Confidence, adaptation, selection from a pool, ranking or robustness; each writes its section of a report."""
     folders.docs.mkdir(parents=True, exist_ok=True)
@@ -119,10 +134,13 @@ def _reliability(
 
 
 def _calibrate(run: RunConfig, folders: Folders, threads: int | None) -> None:
-    from ...training.reliability.calibrate import calibrate, write
+    from ...models.catalogue import segmenters
+    from ...training.reliability.calibrate import calibrate
+    from ...training.reliability.calibration_report import write, write_sizes
 
     found = calibrate(run, folders, threads=threads)
     write(run.name, found, folders.docs / "uncertainty.md")
+    write_sizes(segmenters(folders.weights), folders.weights, folders.docs / "uncertainty.md")
     table = Table("scan", "masks", "ECE of the mean sigmoid", "ECE of the expected Dice")
     for change, one in found.items():
         table.add_row(change, str(one.masks), f"{one.ece_raw:.3f}", f"{one.ece:.3f}")
