@@ -22,5 +22,6 @@ ROWS: tuple[Backbone, ...] = (
             "One convolution on the finest decoder level.",
             "Side answers of the two scales above the finest only.",
         ),
+        in_tiles=True,
     ),
 )

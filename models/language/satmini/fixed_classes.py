@@ -2,7 +2,7 @@
 
 Paper: U-Net (Ronneberger et al. 2015) for the plain backbone; `models/backbones/table.py` says it of the others.
 Takes: images (b 1 x y z) or (b channels x y).
-Returns: logits (b n x y z), or while training a `SegOutput` with the backbone's side answers.
+Returns: logits (b n x y z), above 0 is inside, or while training a `SegOutput` with the backbone's side answers.
 Weights: none bundled; `ostensor fit` with `objective = "supervised"` makes them.
 Left out: nothing; it is the plain rival of the networks that take words.
 """
@@ -20,6 +20,8 @@ from torch import nn
 from ...backbones.network import SegOutput
 from ...backbones.table import backbone
 
+OWN = ("dims", "backbone", "neighbours", "window", "exclusive")
+
 
 @dataclass(frozen=True)
 class ClassesConfig:
@@ -32,6 +34,8 @@ class ClassesConfig:
         neighbours: slices on each side that a 2-D network sees beside the one it answers for.
         embed: output channels, one per structure.
         stride: sides of the input must be multiples of it; 0 until the network is built.
+        window: sides of what it looks at in a volume at once; () where tiles of any size do.
+        exclusive: whether the backbone answers the background first, and of all its classes the likeliest counts.
     """
 
     dims: int
@@ -40,6 +44,8 @@ class ClassesConfig:
     neighbours: int = 0
     embed: int = 0
     stride: int = 0
+    window: tuple[int, ...] = ()
+    exclusive: bool = False
 
     @property
     def channels(self) -> int:
@@ -48,13 +54,15 @@ class ClassesConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {**asdict(self), "options": dict(self.options)}
+        return {**asdict(self), "options": dict(self.options), "window": list(self.window)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ClassesConfig:
         """The `[network]` table of a configuration; what is not the network's own is the backbone's."""
-        own = {key: values[key] for key in ("dims", "backbone", "neighbours") if key in values}
-        return cls(**own, options={key: value for key, value in values.items() if key not in own})
+        own = {key: values[key] for key in OWN if key in values}
+        rest = {key: value for key, value in values.items() if key not in {*own, "options", "embed", "stride"}}
+        window = tuple(own.pop("window", ()))
+        return cls(**own, window=window, options={**values.get("options", {}), **rest})
 
 
 class FixedClasses(nn.Module):
@@ -69,14 +77,16 @@ class FixedClasses(nn.Module):
     def __init__(self, config: ClassesConfig, structures: Sequence[str]) -> None:
         super().__init__()
         self.structures = tuple(structures)
-        self.net = backbone(config.backbone).build(config.dims, config.channels, len(self.structures), config.options)
+        self.net = backbone(config.backbone).build(
+            config.dims, config.channels, len(self.structures) + config.exclusive, config.options
+        )
         stride = math.lcm(*self.net.divisor)
         self.config = replace(config, embed=len(self.structures), stride=stride)
 
     def image_features(self, image: torch.Tensor) -> torch.Tensor:
         """Logits at full resolution, (b n x y z)."""
         said: SegOutput = self.net(image)
-        return said.logits
+        return against_others(said.logits) if self.config.exclusive else said.logits
 
     def query_weights(self, structures: Sequence[str]) -> torch.Tensor:
         """Weights (m n+1) that pick each named structure's channel."""
@@ -88,4 +98,16 @@ class FixedClasses(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor | SegOutput:
         """Logits; while training, with side answers."""
         said: SegOutput = self.net(image)
-        return said if self.training else said.logits
+        if self.training:
+            return said
+        return against_others(said.logits) if self.config.exclusive else said.logits
+
+
+def against_others(logits: torch.Tensor) -> torch.Tensor:
+    """Of classes that exclude each other (b 1+n ...), background first, how far each of n lies above the best of all others.
+
+    It is above 0 where the class is the likeliest.
+    """
+    best, second = logits.topk(2, dim=1).values.unbind(1)
+    others = torch.where(logits == best[:, None], second[:, None], best[:, None])
+    return (logits - others)[:, 1:]
