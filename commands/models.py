@@ -22,8 +22,14 @@ Name = Annotated[str, typer.Argument(help="Name of the model, as `models list` s
 
 
 @app.command("list")
-def list_models(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+def list_models(
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    backbones: Annotated[bool, typer.Option("--backbones", help="Networks to be trained, instead of models.")] = False,
+) -> None:
     """Every model, whether its weights are here or not."""
+    if backbones:
+        _list_backbones(as_json)
+        return
     cards = _cards()
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(card) for card in cards]))
@@ -38,10 +44,29 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="For machin
     Console().print(table)
 
 
+def _list_backbones(as_json: bool) -> None:
+    """The rows of BACKBONES."""
+    from ..models.backbones.table import BACKBONES
+
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(row) for row in BACKBONES]))
+        return
+    table = Table(show_edge=False, pad_edge=False, caption="Deviations and presets: ostensor models show NAME.")
+    for heading in ("backbone", "system", "takes", "fidelity", "presets"):
+        table.add_column(heading, no_wrap=True)
+    for row in BACKBONES:
+        takes = f"{'/'.join(map(str, row.dims))}-D"
+        table.add_row(row.name, row.system, takes, row.fidelity, ", ".join(row.presets))
+    Console().print(table)
+
+
 @app.command()
 def show(name: Name) -> None:
-    """A model's card as JSON."""
-    typer.echo(json.dumps(dataclasses.asdict(_named(name)), indent=1))
+    """A model's card as JSON; of a backbone what its row says."""
+    from ..models.backbones.table import BACKBONES
+
+    row = next((one for one in BACKBONES if one.name == name), None)
+    typer.echo(json.dumps(dataclasses.asdict(_named(name) if row is None else row), indent=1))
 
 
 @app.command()
