@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..row import Backbone
+from ...parity import Against
+from ..row import Backbone, Size
 
 ROWS: tuple[Backbone, ...] = (
     Backbone(
@@ -22,5 +23,35 @@ ROWS: tuple[Backbone, ...] = (
             "One convolution on the finest decoder level.",
             "Side answers of the two scales above the finest only.",
         ),
+    ),
+    Backbone(
+        name="stunet",
+        system="STU-Net",
+        number=37,
+        module="backbones.convolution.stunet",
+        dims=(2, 3),
+        presets={
+            "tiny": {"widths": (8, 16, 32, 64), "depths": (1, 1, 1, 1), "strides": None, "kernels": None},
+            "paper": {"widths": (32, 64, 128, 256, 512, 512), "depths": (1,) * 6, "strides": None, "kernels": None},
+            "small": {"widths": (16, 32, 64, 128, 256, 256), "depths": (1,) * 6},
+            "base": {"widths": (32, 64, 128, 256, 512, 512), "depths": (1,) * 6},
+            "large": {"widths": (64, 128, 256, 512, 1024, 1024), "depths": (2,) * 6},
+            "huge": {"widths": (96, 192, 384, 768, 1536, 1536), "depths": (3,) * 6},
+        },
+        source="Huang et al. 2023, arXiv 2304.06716; uni-medical/STU-Net, STUNetTrainer.py",
+        licence="Apache-2.0",
+        fidelity="structural",
+        deviations=(
+            "The preset 'paper' is the base size.",
+            "Images are our generalisation; the authors' network is for volumes.",
+            "Strides are 2 everywhere unless a plan sets `strides`.",
+        ),
+        sizes=(
+            Size("small", 3, 1, 105, 14.60),
+            Size("base", 3, 1, 105, 58.26),
+            Size("large", 3, 1, 105, 440.30),
+            Size("huge", 3, 1, 105, 1457.33),
+        ),
+        parity=(Against("uni-medical/STU-Net"),),
     ),
 )

@@ -23,7 +23,7 @@ def shaken(net: nn.Module) -> nn.Module:
     torch.manual_seed(5)
     for value in [*net.parameters(), *(one for one in net.buffers() if one.is_floating_point())]:
         nn.init.uniform_(value, 0.2, 0.9)
-    return net.eval()
+    return net.requires_grad_(False).eval()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
