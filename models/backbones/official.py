@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,8 +11,8 @@ import torch
 from ...imaging.errors import BadCall
 from ..checkpoints import Network, Tensors, fill
 
-Rules = Sequence[tuple[str, str]]
-"""Patterns of whole keys and what they become; `\\g<1>` is a group of the pattern."""
+Rules = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
+"""Patterns of whole keys and what they become, as `re.sub` takes it."""
 _WRAPPERS = ("state_dict", "network_weights")  # nnU-Net 1 and 2 put the weights there
 _COUNTER = "num_batches_tracked"
 _PREFIXES = ("module.", "_orig_mod.")  # torch's DataParallel and compile
