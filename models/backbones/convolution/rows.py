@@ -87,4 +87,24 @@ ROWS: tuple[Backbone, ...] = (
         ),
         parity=(Against("4uiiurz1/pytorch-nested-unet"), Against("MrGiovanni/UNetPlusPlus")),
     ),
+    Backbone(
+        name="r2unet",
+        system="R2U-Net",
+        number=39,
+        module="backbones.convolution.r2unet",
+        dims=(2, 3),
+        presets={
+            "tiny": {"widths": (8, 16, 32, 64), "repeats": 2, "gated": False, "gates": None},
+            "paper": {"widths": (64, 128, 256, 512, 1024), "repeats": 2, "gated": False, "gates": None},
+            "gated": {"gated": True, "gates": (32, 64, 128, 256)},
+        },
+        source="Alom et al. 2018, arXiv 1802.06955; LeeJunHyun/Image_Segmentation, network.py",
+        fidelity="structural",
+        deviations=(
+            "Volumes are our generalisation.",
+            "The paper leaves the order of sums inside a unit open, so it is that of the code.",
+            "Inner widths of gates are half of their level's at any width, where the code fixes the finest at 32.",
+        ),
+        parity=(Against("LeeJunHyun/Image_Segmentation"),),
+    ),
 )
