@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...parity import Against
-from ..row import Backbone
+from ..row import Backbone, Size
 
 ROWS: tuple[Backbone, ...] = (
     Backbone(
@@ -26,5 +26,40 @@ ROWS: tuple[Backbone, ...] = (
             "`guide_losses` are offered, and added by an objective that asks for them.",
         ),
         parity=(Against("sinAshish/Multi-Scale-Attention"),),
+    ),
+    Backbone(
+        name="paratranscnn",
+        system="ParaTransCNN",
+        number=42,
+        module="backbones.attention.paratranscnn",
+        dims=(2,),
+        presets={
+            "tiny": {
+                "stem": 8,
+                "widths": (8, 16, 24, 32),
+                "depths": (1, 1, 1, 1),
+                "dim": 16,
+                "heads": 4,
+                "layers": (1, 1, 1),
+                "dropout": 0.1,
+            },
+            "paper": {
+                "stem": 64,
+                "widths": (64, 128, 256, 512),
+                "depths": (3, 4, 6, 3),
+                "dim": 320,
+                "heads": 8,
+                "layers": (3, 3, 3),
+                "dropout": 0.1,
+            },
+        },
+        source="Sun et al. 2024, arXiv 2401.15307; HongkunSun/ParaTransCNN",
+        fidelity="structural",
+        deviations=(
+            "The ResNet starts from fresh weights, where the authors take those of ImageNet.",
+            "Images of any number of channels and any sides, where the authors' are square and of three.",
+        ),
+        sizes=(Size("paper", 2, 3, 9, 245.5),),
+        parity=(Against("HongkunSun/ParaTransCNN"),),
     ),
 )

@@ -52,7 +52,8 @@ class RecurrentResidual(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps (b outside ...)."""
         x = self.enter(x)
-        return x + self.units(x)
+        said: torch.Tensor = x + self.units(x)
+        return said
 
 
 class R2UNet(SegmentationNetwork):
