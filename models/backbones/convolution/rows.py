@@ -107,4 +107,43 @@ ROWS: tuple[Backbone, ...] = (
         ),
         parity=(Against("LeeJunHyun/Image_Segmentation"),),
     ),
+    Backbone(
+        name="m2snet",
+        system="M2SNet",
+        number=52,
+        module="backbones.convolution.m2snet",
+        dims=(2,),
+        presets={
+            "tiny": {
+                "multiscale": True,
+                "width": 16,
+                "stem": 8,
+                "widths": (16, 32, 64, 64),
+                "depths": (1, 1, 1, 1),
+                "split": (4, 8, 12, 16),
+                "splits": 4,
+            },
+            "paper": {
+                "multiscale": True,
+                "width": 64,
+                "stem": 32,
+                "widths": (256, 512, 1024, 2048),
+                "depths": (3, 4, 6, 3),
+                "split": (26, 52, 104, 208),
+                "splits": 4,
+            },
+            "msnet": {"multiscale": False},
+        },
+        source="Zhao et al. 2023, arXiv 2303.10894, and 2021, arXiv 2108.05082; Xiaoqi-Zhao-DLUT/MSNet-M2SNet",
+        fidelity="structural",
+        deviations=(
+            "The trunk starts from fresh weights, where the authors take those of ImageNet.",
+            "All-ones filters are computed as pooled sums, which are the same numbers.",
+            "Any number of channels and classes, where the authors' take colours and answer one mask.",
+        ),
+        parity=(
+            Against("Xiaoqi-Zhao-DLUT/MSNet"),
+            Against("Xiaoqi-Zhao-DLUT/MSNet-M2SNet", ("subtraction",)),
+        ),
+    ),
 )
