@@ -42,6 +42,9 @@ class LossNet(nn.Module):
         resize: whether pictures are brought to 224 x 224 first.
     """
 
+    mean: torch.Tensor
+    spread: torch.Tensor
+
     def __init__(self, widths: Sequence[int], *, resize: bool = True) -> None:
         super().__init__()
         if len(widths) != sum(TAPS):
@@ -59,7 +62,7 @@ class LossNet(nn.Module):
         x = (picture.expand(-1, 3, -1, -1) - self.mean) / self.spread
         if self.resize:
             x = F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False)
-        seen = []
+        seen: list[torch.Tensor] = []
         for tap in self.taps:
             x = F.max_pool2d(x, 2) if seen else x
             for conv in tap:  # type: ignore[attr-defined]  # a list of modules
@@ -103,7 +106,8 @@ def convert(state: Mapping[str, torch.Tensor]) -> Tensors:
     Raises:
         BadCall: a key of something else.
     """
-    places, at = {}, 0  # torchvision counts activations and pools too
+    places: dict[int, str] = {}
+    at = 0  # torchvision counts activations and pools too
     for n, many in enumerate(TAPS):
         places |= {at + 2 * k: f"taps.{n}.{k}" for k in range(many)}
         at += 2 * many + 1

@@ -146,4 +146,31 @@ ROWS: tuple[Backbone, ...] = (
             Against("Xiaoqi-Zhao-DLUT/MSNet-M2SNet", ("subtraction",)),
         ),
     ),
+    Backbone(
+        name="gms",
+        system="GMS",
+        number=29,
+        module="backbones.convolution.gms",
+        dims=(2,),
+        presets={
+            "tiny": {"latent": 4, "stem": 16, "widths": (16, 32, 32), "codec": (8, 16, 32), "frozen": False},
+            "paper": {
+                "latent": 4,
+                "stem": 32,
+                "widths": (32, 64, 128, 128),
+                "codec": (32, 64, 128, 128),
+                "frozen": False,
+            },
+        },
+        source="Huo et al. 2025, arXiv 2403.18198; King-HAW/GMS",
+        fidelity="substitute-encoder",
+        deviations=(
+            "Pictures pass a small codec of ours instead of the autoencoder of Stable Diffusion.",
+            "The codec learns with the mapper unless `frozen` is set, where the authors' is trained before and rests.",
+            "Each class has a latent of its own, where the authors answer one mask.",
+            "Latents are not drawn at random in training.",
+            "`latent_loss` is offered, and added by an objective that asks for it.",
+        ),
+        parity=(Against("King-HAW/GMS"),),
+    ),
 )
