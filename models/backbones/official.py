@@ -11,8 +11,10 @@ import torch
 from ...imaging.errors import BadCall
 from ..checkpoints import Network, Tensors, fill
 
-Rules = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
-"""Patterns of whole keys and what they become, as `re.sub` takes it."""
+State = Mapping[str, Any]
+Rule = tuple[str, str | Callable[[re.Match[str]], str]]
+"""A pattern of whole keys and what they become, as `re.sub` takes it; "" drops what has no influence on the authors' answer."""
+Rules = Sequence[Rule]
 _WRAPPERS = ("state_dict", "network_weights")  # nnU-Net 1 and 2 put the weights there
 _COUNTER = "num_batches_tracked"
 _PREFIXES = ("module.", "_orig_mod.")  # torch's DataParallel and compile
@@ -44,11 +46,15 @@ def rename(state: Mapping[str, Any], rules: Rules, whose: str, dead: Sequence[st
     """
     found: Tensors = {}
     for key, value in unwrap(state).items():
-        if key.endswith(_COUNTER) or any(re.fullmatch(one, key) for one in dead):
+        if any(re.fullmatch(one, key) for one in dead):
             continue
         name = next((re.sub(one, ours, key) for one, ours in rules if re.fullmatch(one, key)), None)
+        if name is None and key.endswith(_COUNTER):
+            continue
         if name is None:
             raise BadCall(f"The weights hold '{key}', which is unknown here. Give {whose}.")
+        if not name:
+            continue
         if name in found:
             raise BadCall(f"The weights hold '{name}' twice, the second time as '{key}'. Give {whose}.")
         found[name] = value
