@@ -135,10 +135,14 @@ def _filled(row: Backbone, said: Mapping[str, Any], file: Path) -> FixedClasses:
             f"The weights have {classes} channels, and {len(said['structures'])} structures are named"
             f"{' beside the background' if exclusive else ''}. Name one for each channel, in their order."
         )
-    if channels != 1 or dims != said["preparation"].get("dims"):
+    if dims != said["preparation"].get("dims"):
         raise BadCall(
-            f"The weights are of a {dims}-D network of {channels} channels; `preparation` says "
-            f"{said['preparation'].get('dims')}-D, and scans have one channel. Such a network cannot be asked here."
+            f"The weights are of a {dims}-D network; `preparation` says dims = {said['preparation'].get('dims')}. Correct it."
+        )
+    if channels not in (1, 3) or (channels == 3 and dims == 3):
+        raise BadCall(
+            f"The weights are of a network that takes {channels} images at once. One that takes a scan alone, or a picture's "
+            "three colours, can be asked here."
         )
     view = said["view"]
     config = ClassesConfig(
@@ -147,6 +151,7 @@ def _filled(row: Backbone, said: Mapping[str, Any], file: Path) -> FixedClasses:
         options,
         window=tuple(view["patch"]) if dims == 3 and not row.in_tiles else (),
         exclusive=exclusive,
+        copies=channels,
         layout=str(view.get("layout", "")),
     )
     with torch.device("meta"):

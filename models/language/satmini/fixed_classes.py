@@ -21,7 +21,7 @@ from ....imaging.errors import BadCall
 from ...backbones.network import SegOutput
 from ...backbones.table import backbone
 
-OWN = ("dims", "backbone", "neighbours", "window", "exclusive", "layout")
+OWN = ("dims", "backbone", "neighbours", "window", "exclusive", "layout", "copies")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class ClassesConfig:
         embed: output channels, one per structure.
         stride: sides of the input must be multiples of it; 0 until the network is built.
         window: sides of what it looks at in a volume at once; () where tiles of any size do.
+        copies: of the image that the backbone gets as its channels, as networks of colour pictures do with grey ones.
         layout: where the axes of the backbone's images run to, a letter of RLAPSI each, in its order: "SPL" is (z y x) as nnU-Net
             reads most files; "" as ours, "RAS" or "RA".
         exclusive: whether the backbone answers the background first, and of all its classes the likeliest counts.
@@ -50,6 +51,7 @@ class ClassesConfig:
     window: tuple[int, ...] = ()
     exclusive: bool = False
     layout: str = ""
+    copies: int = 1
 
     @property
     def channels(self) -> int:
@@ -82,7 +84,7 @@ class FixedClasses(nn.Module):
         super().__init__()
         self.structures = tuple(structures)
         self.net = backbone(config.backbone).build(
-            config.dims, config.channels, len(self.structures) + config.exclusive, config.options
+            config.dims, config.channels * config.copies, len(self.structures) + config.exclusive, config.options
         )
         stride = math.lcm(*self.net.divisor)
         self.config = replace(config, embed=len(self.structures), stride=stride)
@@ -90,6 +92,7 @@ class FixedClasses(nn.Module):
     def image_features(self, image: torch.Tensor) -> torch.Tensor:
         """Logits at full resolution, (b n x y z)."""
         layout = self.config.layout
+        image = image.repeat(1, self.config.copies, *[1] * self.config.dims) if self.config.copies > 1 else image
         said: SegOutput = self.net(laid_out(image, layout) if layout else image)
         logits = laid_back(said.logits, layout) if layout else said.logits
         return against_others(logits) if self.config.exclusive else logits
@@ -105,7 +108,7 @@ class FixedClasses(nn.Module):
         """Logits; while training, with side answers."""
         if not self.training:
             return self.image_features(image)
-        if self.config.layout or self.config.exclusive:
+        if self.config.layout or self.config.exclusive or self.config.copies > 1:
             raise TypeError("networks of others are asked here, not taught")
         said: SegOutput = self.net(image)
         return said
