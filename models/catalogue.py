@@ -21,6 +21,7 @@ from ..imaging.errors import BadCall, Failed
 from .card import Card, Measured, Purpose
 from .external.card import cards as engine_cards
 from .external.shelf import state as engine_state
+from .language.satmini import shelf
 from .systems import SYSTEMS
 
 ENTRIES: tuple[Card, ...] = tuple(one for row in SYSTEMS for one in row.cards)  # before they are completed
@@ -30,22 +31,23 @@ _PERMISSIONS: Mapping[str, tuple[Purpose, ...]] = {"any": ("any",), "research-on
 
 
 def catalogue(folder: Path = WEIGHTS_FOLDER) -> tuple[Card, ...]:
-    """Every card, completed from the files beside the bundled weights in `folder`, then the user's engines.
+    """Every card, completed from the files beside the bundled weights in `folder`, then the user's engines and trained networks.
 
-    An engine that is added, changed or removed while a server runs is known with the next question.
+    One that is added, changed or removed while a server runs is known with the next question.
 
     Raises:
         Failed: two cards have one name, or a file beside the weights is damaged.
     """
-    return _cards(folder, engine_state())
+    return _cards(folder, engine_state(), shelf.state(USER_FOLDER / shelf.FOLDER))
 
 
 @cache
-def _cards(folder: Path, engines: object) -> tuple[Card, ...]:
-    del engines  # what they were when this was asked
-    ours = tuple(_completed(entry, folder) for entry in unique(ENTRIES))
-    taken = {entry.name for entry in ours}
-    return (*ours, *(entry for entry in engine_cards() if entry.name not in taken))
+def _cards(folder: Path, engines: object, trained: object) -> tuple[Card, ...]:
+    del engines, trained  # what they were when this was asked
+    found = {entry.name: entry for entry in engine_cards()}
+    found |= {entry.name: entry for entry in shelf.cards(USER_FOLDER / shelf.FOLDER)}
+    ours = {entry.name: _completed(entry, folder) for entry in unique(ENTRIES)}
+    return (*ours.values(), *(entry for name, entry in found.items() if name not in ours))
 
 
 def __getattr__(name: str) -> tuple[Card, ...]:

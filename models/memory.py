@@ -8,6 +8,8 @@ card's `memory_mb`. `ostensor bench memory` puts both beside what processes real
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -43,9 +45,24 @@ def request_mb(card: Card, grid: Grid, words: int = 1) -> int:
     seen = math.prod(working_grid(turned, how).shape)
     features = seen * network["embed"] * FEATURE_BYTES
     views = len(card.facts.get("views", ()))
-    looking = min(seen, MAX_TILE_VOXELS) * TILE_BYTES * (2 * network["features"][0] + network["finest"])
+    looking = _tile_voxels(network, seen, working_grid(turned, how).shape) * _tile_bytes(card)
     averaging = 3 * features if views else 0  # one view more, and its share in float32
     answering = seen * ANSWER_BYTES + scan * MASK_BYTES * words
-    flat = how.dims == 2
+    flat = how.dims == 2 and "backbone" not in network
     most = max(averaging if flat else looking, answering)
     return card.memory_mb + int(scan * SCAN_BYTES + seen * PREPARED_BYTES + features + most) // 1_000_000
+
+
+def _tile_voxels(network: Mapping[str, Any], seen: int, shape: Sequence[int]) -> int:
+    """Voxels that the network looks at together: four slices, a window, or the largest tile."""
+    if network["dims"] == 2:
+        return 4 * shape[0] * shape[1]
+    return math.prod(network["window"]) if network.get("window") else min(seen, MAX_TILE_VOXELS)
+
+
+def _tile_bytes(card: Card) -> int:
+    """Of each of them; of a backbone as it was measured when it was exported."""
+    network = card.facts["network"]
+    if "backbone" in network:
+        return int(card.facts["tile_bytes"])
+    return int(TILE_BYTES * (2 * network["features"][0] + network["finest"]))

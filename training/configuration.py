@@ -1,7 +1,7 @@
 """The one reader of configurations: a TOML file of one's own, or a bundled one by its name.
 
 Every file says its kind (`kind = "segmenting"`; `runs.py` lists them). `extends = "NAME"` begins with another
-configuration: tables are merged, everything else is replaced.
+configuration: tables are merged, everything else is replaced, and so is a table that names a `backbone`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ class Configuration:
         stem: the file's name without its ending; what commands call it.
         kind: of run.
         values: everything else, merged with what it extends.
+        inherited: keys that the file itself does not set.
     """
 
     stem: str
     kind: str
     values: Mapping[str, Any]
+    inherited: frozenset[str] = frozenset()
 
     def refuse_unknown(self, known: Collection[str]) -> None:
         """Stop at a key that means nothing here.
@@ -94,7 +96,8 @@ def read_configuration(config: str | Path) -> Configuration:
         raise BadCall(
             f"'{path.name}' does not say its kind of run. Begin it with kind = \"segmenting\" or another one."
         )
-    return Configuration(path.stem, kind, values)
+    inherited = frozenset(values) - frozenset(_read(path))
+    return Configuration(path.stem, kind, values, inherited)
 
 
 def _find(config: str | Path, beside: Path) -> Path:
@@ -111,19 +114,24 @@ def _find(config: str | Path, beside: Path) -> Path:
 def _merged(path: Path, through: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in through:
         raise BadCall(f"'{path.name}' extends itself. Take `extends` out of one of the files.")
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadCall(f"'{path.name}' is no TOML file: {error}.") from error
+    values = _read(path)
     if "extends" not in values:
         return values
     below = _merged(_find(str(values.pop("extends")), path.parent), (*through, path.resolve()))
     return _over(below, values)
 
 
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadCall(f"'{path.name}' is no TOML file: {error}.") from error
+
+
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        merged[key] = _over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        both = isinstance(old, dict) and isinstance(value, dict)
+        merged[key] = _over(old or {}, value) if both and "backbone" not in value else value  # it has other sizes
     return merged

@@ -14,6 +14,7 @@ class Folders:
         data: holds the data sets, each in a folder of its own.
         runs: every run has its folder in it.
         weights: exported weights, their facts and cards go there.
+        shelf: the same of networks whose name is the user's own; `weights` where None.
         docs: reports in Markdown go there.
     """
 
@@ -21,6 +22,7 @@ class Folders:
     runs: Path
     weights: Path
     docs: Path
+    shelf: Path | None = None
 
     def checkpoint(self, run: str) -> Path:
         """Where a run of this name keeps its state."""

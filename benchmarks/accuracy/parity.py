@@ -15,16 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ...imaging.errors import BadCall, OstensorError
-from ...models.backbones.row import Backbone
-from ...models.backbones.table import BACKBONES
 from ...models.parity import Fixture, Tolerance
 from ...models.systems import SYSTEMS, System
 from ...training.regimes.official import LOSSES, Loss
 
 logger = logging.getLogger(__name__)
 Array = npt.NDArray[np.float64]
-Row = System | Backbone | Loss
-_TABLES: tuple[Row, ...] = (*SYSTEMS, *BACKBONES, *LOSSES)
+Row = System | Loss
+_TABLES: tuple[Row, ...] = (*SYSTEMS, *LOSSES)
 ROWS = tuple(row for row in _TABLES if row.parity)
 # How weights and inputs that do not fit the code end.
 _STOPPED = (OstensorError, LookupError, RuntimeError, TypeError, ValueError)

@@ -76,6 +76,7 @@ def head(data: Path | None) -> Task:
         volume, truth = case.volume, {ORGAN: np.isin(case.labels, OTHER_HEADS.structures[ORGAN])}
     entry = card("sat-mini-hippocampus")
     net = load_network(entry, WEIGHTS_FOLDER / entry.weights_file).eval()
+    assert isinstance(net, SatMini)
     coarse = np.ascontiguousarray(volume.array[::3, ::3, ::3])
     shape = (coarse.shape[0], coarse.shape[1], coarse.shape[2])
     small = Volume(coarse, Grid(shape, volume.grid.affine @ np.diag([3.0, 3.0, 3.0, 1.0])), "mr")

@@ -20,7 +20,8 @@ RunsOption = Annotated[Path | None, typer.Option("--runs", help="Folder of the r
 IntoOption = Annotated[
     Path | None,
     typer.Option(
-        "--into", help="Folder that exported weights and cards go to; default: the checkout's, else ./weights."
+        "--into",
+        help="Folder that exported weights and cards go to; default: the checkout's, else ./weights; of networks that have a name of yours the user's own, where every server finds them.",
     ),
 ]
 ReportOption = Annotated[
@@ -55,6 +56,9 @@ def folders_of(
     data: Path | None = None, runs: Path | None = None, into: Path | None = None, report: Path | None = None
 ) -> Folders:
     """The folders of these options."""
+    from ...models.catalogue import USER_FOLDER
+    from ...models.language.satmini.shelf import FOLDER
     from ...training.folders import Folders
 
-    return Folders(data_folder(data), runs or Path("runs"), weights_folder(into), docs_folder(report))
+    shelf = into or USER_FOLDER / FOLDER
+    return Folders(data_folder(data), runs or Path("runs"), weights_folder(into), docs_folder(report), shelf)

@@ -78,6 +78,8 @@ class SegmentationNetwork(nn.Module):
         Raises:
             BadCall: other dimensions, other channels, or a side below the least.
         """
+        if torch._C._get_tracing_state() is not None:  # by an engine, which pads itself
+            return self.answer(image)
         sides = tuple(image.shape[2:])
         if len(sides) != self.dims:
             raise BadCall(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -64,6 +64,8 @@ class Backbone:
         deviations: from the source, one in each sentence; never () unless a library's class is wrapped.
         sizes: published numbers of parameters, which ours has to within 0.5 %.
         parity: fixtures that `reproduce` understands.
+        in_tiles: whether an answer depends on what lies near it alone, so that a scan may be cut into tiles of any size; else it is
+            looked at in windows as large as those of training, and the answers are blended.
     """
 
     name: str
@@ -77,7 +79,8 @@ class Backbone:
     deviations: tuple[str, ...] = ()
     licence: str = ""
     sizes: tuple[Size, ...] = ()
-    parity: tuple[Against, ...] = field(default=())
+    parity: tuple[Against, ...] = ()
+    in_tiles: bool = False
 
     def code(self) -> ModuleType:
         """The file of the network; imports torch."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from ...imaging.geometry import Box
+from ..interface import Cancelled, Progress
+from .windows import mean_of_views, turned, turned_back
 
 Float = npt.NDArray[np.float32]
 
@@ -44,3 +46,48 @@ def cut_window(array: Float, window: Box, *, fill: float = 0.0) -> Float:
     missing = [(0, (b - a) - n) for a, b, n in zip(window.start, window.stop, inside.shape, strict=True)]
     padded: Float = np.pad(inside, missing, constant_values=fill)
     return padded
+
+
+def run_windows(
+    array: Float,
+    network: Callable[[Float], Float],
+    *,
+    window: tuple[int, int, int],
+    channels: int,
+    stride: int,
+    progress: Progress,
+    cancelled: Callable[[], bool],
+    views: Sequence[str] = (),
+) -> npt.NDArray[np.float16]:
+    """What a network says of a whole array (x y z), windows blended; where the array is shorter, its least value fills them.
+
+    Args:
+        network: (1 1 x y z) to (1 channels x y z), of the window's size.
+        stride: what the window's sides are multiples of.
+        views: see `windows.run_tiles`.
+
+    Returns:
+        (channels x y z) half precision.
+
+    Raises:
+        Cancelled: `cancelled` answered True between two windows.
+    """
+    shape = array.shape
+    total, weight = np.zeros((channels, *shape), np.float32), np.zeros(shape, np.float32)
+    bell, fill = gaussian(window), float(array.min(initial=0.0))
+    boxes = windows_over(shape, window, multiple_of=stride)
+    for number, box in enumerate(boxes):
+        if cancelled():
+            raise Cancelled
+        seen = cut_window(array, box, fill=fill)
+
+        def look(view: str, seen: Float = seen) -> Float:
+            return turned_back(network(np.ascontiguousarray(turned(seen, view))[None, None])[0], view)
+
+        answer = mean_of_views(look, views)
+        here = tuple(slice(a, min(b, n)) for a, b, n in zip(box.start, box.stop, shape, strict=True))
+        part = tuple(slice(0, one.stop - one.start) for one in here)
+        total[(slice(None), *here)] += (answer * bell)[(slice(None), *part)]
+        weight[here] += bell[part]
+        progress((number + 1) / len(boxes))
+    return (total / weight).astype(np.float16)

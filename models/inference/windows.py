@@ -151,7 +151,7 @@ def run_tiles(
             answer = network(padded(one, stride)[None, None])[0]
             return turned_back(answer[:, : one.shape[0], : one.shape[1], : one.shape[2]], view)
 
-        answer = _mean(look, views)
+        answer = mean_of_views(look, views)
         kept = tuple(
             slice(a - o, b - o) for a, b, o in zip(tile.inner.start, tile.inner.stop, tile.outer.start, strict=True)
         )
@@ -185,12 +185,12 @@ def run_slices(
             answer = network(seen)[:, :, : stack.shape[0], : stack.shape[1]]
             return turned_back(answer.transpose(1, 2, 3, 0), view)
 
-        features[:, :, :, first : first + batch] = _halved(_mean(look, views))
+        features[:, :, :, first : first + batch] = _halved(mean_of_views(look, views))
         progress(min(1.0, (first + batch) / array.shape[2]))
     return features
 
 
-def _mean(look: Callable[[str], Float], views: Sequence[str]) -> Float:
+def mean_of_views(look: Callable[[str], Float], views: Sequence[str]) -> Float:
     """What is seen as it is, or the mean of that and of what is seen under each view."""
     total = look("")
     for view in views:

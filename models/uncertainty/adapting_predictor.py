@@ -15,9 +15,11 @@ from ...imaging.volume import Volume
 from ..catalogue import WEIGHTS_FOLDER
 from ..inference.windows import BODY, beside, fitted_tiles, padded
 from ..interface import Progress
-from ..language.satmini.fixed_classes import ClassesConfig, FixedClasses
-from ..language.satmini.network import SatMini, SatMiniConfig, ask
+from ..language.satmini.engine import Segmenter
+from ..language.satmini.fixed_classes import ClassesConfig
+from ..language.satmini.network import SatMiniConfig, ask
 from ..language.satmini.predictor import SatMiniFeatures, SatMiniPredictor, runner
+from ..language.satmini.queried import QueriedConfig
 from ..language.satmini.weights import load_network
 from ..load import load_predictor
 from .adapting import Adaptation, AdaptationLog, adapt_, restored
@@ -48,7 +50,7 @@ class AdaptingPredictor:
 
     def __init__(
         self,
-        net: SatMini | FixedClasses,
+        net: Segmenter,
         twin: SatMiniPredictor,
         names: Sequence[str],
         *,
@@ -108,7 +110,7 @@ def body_of(whole: Float, part: Float) -> npt.NDArray[np.bool_]:
 
 
 def _pieces(
-    seen: Float, body: npt.NDArray[np.bool_], config: SatMiniConfig | ClassesConfig
+    seen: Float, body: npt.NDArray[np.bool_], config: SatMiniConfig | ClassesConfig | QueriedConfig
 ) -> Iterator[tuple[Float, npt.NDArray[np.float32]]]:
     """Tiles (1 1 x y z) of a volume or slices (1 channels x y) of a stack, with the body of each."""
     if config.dims == 2:

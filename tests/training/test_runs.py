@@ -67,7 +67,7 @@ def test_what_extends_keeps_tables_and_replaces_values(tmp_path: Path) -> None:
         ('kind = "segmenting"', "lacks the key"),
         ('kind = "segmenting"\ncolour = 1', "The key 'colour' of 'x' is not known"),
         ('extends = "hippocampus"\nobjective = "txt"', "Unknown objective 'txt'. Closest: 'text'"),
-        ('extends = "hippocampus"\n[network]\nbackbone = "unett"', "has no other backbone"),
+        ('extends = "hippocampus"\n[network]\ndims = 3\nbackbone = "unett"', "Closest: 'unet'"),
         (
             'extends = "hippocampus"\nobjective = "supervised"\nnegatives = 1',
             "The key 'negatives' of 'x' is not known",

@@ -72,7 +72,9 @@ def read(given: Configuration) -> PromptRun:
     """
     given.refuse_unknown({field.name for field in fields(PromptRun)})
     values = given.values
-    network = ScribbleConfig(tuple(values["network"]["features"]), values["dims"])
+    network = ScribbleConfig(
+        tuple(values["network"]["features"]), values["dims"], bool(values["network"].get("guided", False))
+    )
     run = PromptRun(
         **{
             **values,
@@ -107,7 +109,7 @@ def trainer_of(run: PromptRun, runs: Path, *, device: str = "cpu") -> Trainer:
     net = ScribbleUnet(run.network)
     if run.start != "random":
         net.load_state_dict(deepened(bundled_weights(run.start)))
-    return Trainer(net, Rounds(run.rounds), run.schedule, runs / run.name, device=device)
+    return Trainer(net, Rounds(run.rounds, guided=run.network.guided), run.schedule, runs / run.name, device=device)
 
 
 def deepened(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

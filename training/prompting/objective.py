@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from ...imaging.volume import BoolArray
-from ...models.promptable.scribbleprompt.canvas import Canvas, draw_
+from ...models.promptable.scribbleprompt.canvas import Canvas, Float, draw_
+from ...models.promptable.scribbleprompt.guides import guides_of
 from ..objective import LABELLED, MODEL, Batches, Objective, Roles, State
 from .marks.rounds import correct, first
 
@@ -21,19 +22,25 @@ class Rounds(Objective):
 
     Args:
         rounds: of prompts per batch.
+        guided: whether the network takes guides beside the marks.
     """
 
     name = "rounds"
     paper = "Wong et al. 2024 (ScribblePrompt), arXiv 2312.07381"
 
-    def __init__(self, rounds: int) -> None:
-        self.rounds = rounds
+    def __init__(self, rounds: int, *, guided: bool = False) -> None:
+        self.rounds, self.guided = rounds, guided
+
+    def _shown(self, picture: Float, canvas: Canvas) -> Float:
+        """Channels of marks, and of guides."""
+        return np.concatenate([canvas.channels, guides_of(picture, canvas)]) if self.guided else canvas.channels
 
     def losses(self, phase: str, roles: Roles, batches: Batches, state: State) -> Mapping[str, torch.Tensor]:
         """Soft Dice and focal loss, mean over rounds."""
         batch = batches[LABELLED]
         masks = [np.asarray(one > 0) for one in batch.labels.cpu().numpy()]
         truth = batch.labels[:, None].float()
+        pictures = batch.images[:, 0].cpu().numpy()
         canvases = [Canvas.blank(mask.shape) for mask in masks]
         answers: list[BoolArray] = []
         previous = torch.zeros_like(batch.images)
@@ -41,7 +48,8 @@ class Rounds(Objective):
         for number in range(self.rounds):
             for i, (mask, canvas) in enumerate(zip(masks, canvases, strict=True)):
                 draw_(canvas, correct(mask, answers[i], state.rng) if number else first(mask, state.rng))
-            marks = torch.from_numpy(np.stack([canvas.channels for canvas in canvases])).to(batch.images)
+            marks = torch.from_numpy(np.stack([self._shown(*one) for one in zip(pictures, canvases, strict=True)]))
+            marks = marks.to(batch.images)
             logits = roles[MODEL](torch.cat([batch.images, marks, previous], dim=1)).float()
             dice.append(soft_dice_loss(logits, truth))
             focal.append(focal_loss(logits, truth))

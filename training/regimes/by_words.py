@@ -10,6 +10,7 @@ import torch
 from ...imaging.errors import BadCall
 from ...models.backbones.network import SegOutput
 from ...models.language.satmini.network import SatMini
+from ...models.language.satmini.queried import QueriedBackbone
 from ...models.text.encoders import known_vectors
 from ...retrieval.anatomy.structures import StructureTable
 from ..objective import LABELLED, MODEL, Batches, Objective, Roles, State
@@ -49,8 +50,8 @@ class TextPrompted(Objective):
     def losses(self, phase: str, roles: Roles, batches: Batches, state: State) -> Mapping[str, torch.Tensor]:
         """Terms "cross_entropy" and "dice"."""
         model, batch, rng = roles[MODEL], batches[LABELLED], state.rng
-        if not isinstance(model, SatMini):
-            raise TypeError(f"text-prompted training needs a SatMini, got {type(model).__name__}")
+        if not isinstance(model, SatMini | QueriedBackbone):
+            raise TypeError(f"text-prompted training needs a network that takes text, got {type(model).__name__}")
         wanted = list(self.structures)
         if 0 < self.queries < len(wanted):
             wanted = [wanted[i] for i in rng.permutation(len(wanted))[: self.queries]]
@@ -59,9 +60,10 @@ class TextPrompted(Objective):
         asked += [str(rng.choice(self.names[self.absent[i]])) for i in drawn]
         text = torch.stack([self.vectors[term] for term in asked]).to(batch.images.device)
         scales = model.supervised(batch.images, text)
+        logits, weights = [one for one, _ in scales], [weight for _, weight in scales]
         values = [self.structures[name] for name in wanted] + [()] * len(drawn)
-        targets = [masks_of(at_sides(batch.labels, one.shape[2:]), values) for one in scales]
-        return over_scales(scales, targets, self.balance)
+        targets = [masks_of(at_sides(batch.labels, one.shape[2:]), values) for one in logits]
+        return over_scales(logits, targets, self.balance, weights)
 
 
 @dataclass(frozen=True)

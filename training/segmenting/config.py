@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
 
 from ...imaging.errors import BadCall
+from ...models.backbones.table import backbone
 from ...models.inference.preprocess import Preparation
+from ...models.language.satmini.engine import Segmenter
 from ...models.language.satmini.fixed_classes import ClassesConfig, FixedClasses
 from ...models.language.satmini.network import SatMini, SatMiniConfig
+from ...models.language.satmini.queried import QueriedBackbone, QueriedConfig
 from ...retrieval.anatomy.structures import StructureTable
 from ..cases import Dataset
 from ..configuration import Configuration
 from ..data.datasets import DATASETS
-from ..regimes.table import objective_row
+from ..regimes.table import OBJECTIVES, objective_row
 from ..sampling import View
 from ..trainer import Schedule
 
@@ -49,7 +52,7 @@ class RunConfig:
     modality: str
     sources: tuple[Source, ...]
     tests: tuple[Dataset, ...]
-    network: SatMiniConfig | ClassesConfig
+    network: SatMiniConfig | ClassesConfig | QueriedConfig
     preparation: Preparation
     view: View
     schedule: Schedule
@@ -95,15 +98,12 @@ def read(given: Configuration) -> RunConfig:
     values = given.values
     row = objective_row(str(values.get("objective", "text")))
     own = {field.name for field in fields(RunConfig)} - {"sources", "options"}
-    given.refuse_unknown({*own, "data", *row.options})
+    of_others = {key for one in OBJECTIVES for key in one.options} - set(row.options)
+    given.refuse_unknown({*own, "data", *row.options, *(of_others & given.inherited)})
     missing = set(values["data"]) - set(DATASETS)
     if missing:
         raise BadCall(f"Unknown data sets {sorted(missing)}. Known: {', '.join(DATASETS)}.")
-    if row.words and values["network"].get("backbone", "unet") != "unet":
-        raise BadCall(
-            f"The objective '{row.name}' teaches a SAT-mini, which has no other backbone. Leave `backbone` out."
-        )
-    network = SatMiniConfig.from_json(values["network"]) if row.words else ClassesConfig.from_json(values["network"])
+    network = _network(values["network"], values["view"]["patch"], words=row.words)
     stride = stride_of(network)
     if any(size % stride for size in values["view"]["patch"]):
         raise BadCall(
@@ -138,16 +138,32 @@ def read(given: Configuration) -> RunConfig:
     )
 
 
-def stride_of(network: SatMiniConfig | ClassesConfig) -> int:
+def _network(
+    values: Mapping[str, Any], patch: Sequence[int], *, words: bool
+) -> SatMiniConfig | ClassesConfig | QueriedConfig:
+    """The `[network]` table: a backbone, asked by words or of a fixed list, or the bundled networks' own shape."""
+    if words and "backbone" not in values:
+        return SatMiniConfig.from_json(dict(values))
+    network = QueriedConfig.from_json(values) if words else ClassesConfig.from_json(values)
+    if network.dims == 3 and not backbone(network.backbone).in_tiles:
+        return replace(network, window=tuple(patch))
+    return network
+
+
+def stride_of(network: SatMiniConfig | ClassesConfig | QueriedConfig) -> int:
     """What the sides of a patch must be multiples of."""
     if isinstance(network, SatMiniConfig):
         return network.stride
     with torch.device("meta"):  # its shape alone is asked for
-        return FixedClasses(network, ("any",)).config.stride
+        return _built(network, ("any",)).config.stride
 
 
-def network_of(plan: RunConfig) -> SatMini | FixedClasses:
+def network_of(plan: RunConfig) -> Segmenter:
     """The untrained network of a run; seed the generator first."""
-    if isinstance(plan.network, SatMiniConfig):
-        return SatMini(plan.network)
-    return FixedClasses(plan.network, list(plan.structures))
+    return _built(plan.network, list(plan.structures))
+
+
+def _built(network: SatMiniConfig | ClassesConfig | QueriedConfig, structures: Sequence[str]) -> Segmenter:
+    if isinstance(network, SatMiniConfig):
+        return SatMini(network)
+    return QueriedBackbone(network) if isinstance(network, QueriedConfig) else FixedClasses(network, structures)

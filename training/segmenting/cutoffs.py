@@ -10,8 +10,8 @@ import torch
 
 from ...imaging.guards.atomic import write_atomically
 from ...imaging.masks.dice import dice_of_counts
+from ...models.language.satmini.engine import Segmenter
 from ...models.language.satmini.fixed_classes import FixedClasses
-from ...models.language.satmini.network import SatMini
 from ...models.text.encoders import known_vectors
 from ..folders import Folders
 from ..regimes.by_words import masks_of
@@ -22,7 +22,7 @@ TRIED = tuple(np.arange(-1.0, 4.01, 0.25).round(2).tolist())
 BATCHES = 40  # fresh views of training scans
 
 
-def cutoffs_of(plan: RunConfig, net: SatMini | FixedClasses, folders: Folders) -> dict[str, float]:
+def cutoffs_of(plan: RunConfig, net: Segmenter, folders: Folders) -> dict[str, float]:
     """Structure -> cutoff, remembered in the run's folder.
 
     Views are drawn as in training, at steps after its end. All views together give a structure's Dice under each of
@@ -37,7 +37,7 @@ def cutoffs_of(plan: RunConfig, net: SatMini | FixedClasses, folders: Folders) -
     return found
 
 
-def best_cutoffs(plan: RunConfig, net: SatMini | FixedClasses, data: Path) -> dict[str, float]:
+def best_cutoffs(plan: RunConfig, net: Segmenter, data: Path) -> dict[str, float]:
     """Structure -> the cutoff of greatest Dice over fresh training views."""
     stream, _counts = stream_of(plan, data)
     names = list(plan.structures)

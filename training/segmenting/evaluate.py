@@ -15,13 +15,14 @@ from rich.progress import track
 
 from ...imaging.masks.dice import Counts, counts_of, dice_of_counts
 from ...imaging.volume import Grid
-from ...models.catalogue import card
+from ...models.card import Card
+from ...models.catalogue import catalogue
 from ...models.inference.decisions import Decisions
 from ...models.inference.preprocess import Preparation
 from ...models.interface import Predictor
-from ...models.language.satmini.fixed_classes import FixedClasses
-from ...models.language.satmini.network import SatMini
+from ...models.language.satmini.engine import Segmenter
 from ...models.language.satmini.predictor import SatMiniPredictor
+from ...models.language.satmini.shelf import card_of
 from ...models.load import load_predictor
 from ..cases import Case, Dataset
 from ..folders import Folders
@@ -81,7 +82,7 @@ class Taught(Protocol):
         """Of the copied atlas, the trivial rival."""
 
 
-def trained_model(plan: RunConfig, folders: Folders) -> SatMini | FixedClasses:
+def trained_model(plan: RunConfig, folders: Folders) -> Segmenter:
     """The averaged weights of a run.
 
     Raises:
@@ -107,7 +108,7 @@ def evaluate(plan: RunConfig, folders: Folders, *, threads: int | None = None) -
 
 def predictor_of(plan: RunConfig, folders: Folders, threads: int | None = None) -> SatMiniPredictor:
     """The run's averaged network ready to ask, or the bundled one where there is no run."""
-    entry = card(plan.name)
+    entry = card_of_run(plan)
     if entry.is_ready and not folders.checkpoint(plan.name).exists():
         loaded = load_predictor(plan.name, threads=threads)
         assert isinstance(loaded, SatMiniPredictor)
@@ -116,7 +117,27 @@ def predictor_of(plan: RunConfig, folders: Folders, threads: int | None = None) 
     return SatMiniPredictor(net, plan.preparation, entry, threads=threads, decisions=decisions_of(plan, net, folders))
 
 
-def decisions_of(plan: RunConfig, net: SatMini | FixedClasses, folders: Folders) -> Decisions:
+def card_of_run(plan: RunConfig) -> Card:
+    """The card of a run's name, or a first one where the catalogue knows none."""
+    known = next((one for one in catalogue() if one.name == plan.name), None)
+    return known or card_of(
+        {
+            "name": plan.name,
+            "title": plan.title,
+            "modality": plan.modality,
+            "network": plan.network.to_json(),
+            "preparation": plan.preparation.to_json(),
+            "licence": "",
+            "purpose": "research-only",
+            "vocabulary": list(plan.structures),
+            "claimed": [],
+            "sha256": "",
+        },
+        Path(),
+    )
+
+
+def decisions_of(plan: RunConfig, net: Segmenter, folders: Folders) -> Decisions:
     """How a run's logits become masks."""
     return Decisions(
         plan.sided,

@@ -11,10 +11,15 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from ...imaging.errors import BadCall, Unavailable
+from ...imaging.errors import Unavailable
 from ...imaging.guards.atomic import write_atomically
+from ...models.backbones.table import backbone
+from ...models.catalogue import ENTRIES
 from ...models.checkpoints import half_precision
 from ...models.inference.decisions import Decisions
+from ...models.language.satmini.network import SatMiniConfig
+from ...models.language.satmini.peak import measured_memory
+from ...models.language.satmini.queried import QueriedConfig
 from ..folders import Folders
 from ..report_sections import CARD, write_card
 from .config import RunConfig, network_of
@@ -33,9 +38,9 @@ def write(plan: RunConfig, found: Sequence[Score], folders: Folders) -> Path:
     Returns:
         The weights file.
     """
-    if plan.objective != "text":
-        raise BadCall('Only networks that take words are bundled. Use objective = "text", or `ostensor eval` alone.')
-    folder = folders.weights
+    own = all(entry.name != plan.name for entry in ENTRIES)
+    folder = (own and folders.shelf) or folders.weights
+    folder.mkdir(parents=True, exist_ok=True)
     if not folders.checkpoint(plan.name).exists():
         return _remeasured(plan, found, folder)
     model = trained_model(plan, folders)
@@ -108,6 +113,7 @@ def _facts(
         **_figures(plan, scores),
         "network": plan.network.to_json(),
         "preparation": plan.preparation.to_json(),
+        **_backbone_facts(plan),
         "spacing_mm": None if plan.preparation.longest else list(plan.preparation.spacing_mm),
         "modality": plan.modality,
         **decisions.to_json(),
@@ -118,6 +124,20 @@ def _facts(
         "steps": int(checkpoint["step"]),
         "sha256": sha256,
         "plausible_ml": plausible,
+    }
+
+
+def _backbone_facts(plan: RunConfig) -> dict[str, Any]:
+    """What a card says of a network on a backbone."""
+    if isinstance(plan.network, SatMiniConfig):
+        return {}
+    row = backbone(plan.network.backbone)
+    return {
+        "words": isinstance(plan.network, QueriedConfig),
+        "paper": row.source,
+        "deviations": [f"Built as {row.system}, {row.fidelity}.", *row.deviations],
+        "notes": f"{row.system}, trained by the user.",
+        **measured_memory(plan.network.to_json(), list(plan.structures), plan.view.patch),
     }
 
 

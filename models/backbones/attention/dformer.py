@@ -18,10 +18,10 @@ from ....imaging.errors import BadCall
 from ...blocks.sam.sizes import count_numbers
 from ...blocks.swin import PatchExpand, PatchMerging
 from ...blocks.windows import Layout, Sides, WindowBlock, pad_tokens
-from ...checkpoints import Tensors, fill
+from ...checkpoints import Tensors
 from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput, SideAnswer
-from ..official import Rule, State, rename, unwrap
+from ..official import Rule, State, load, rename, unwrap
 
 FILE = "a state dict of kkk55596/D-Former"
 INTERVALS = (8, 4, 2, 1)  # Source: model.py of the repository
@@ -230,7 +230,7 @@ def reproduce(fixture: Fixture) -> Tensors:
     options = options_of(state, heads=sizes["num_heads"], group=sizes["group_size"], intervals=intervals)
     with torch.device("meta"):
         net = build(**options)
-    fill(net, convert(state), FILE)
+    load(net, convert(state), FILE)
     image = fixture.inputs["image"].movedim(1, -1)
     whole = [-(-side // by) * by for side, by in zip(image.shape[1:-1], options["patch"], strict=True)]
     with torch.no_grad():

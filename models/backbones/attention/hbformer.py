@@ -21,10 +21,10 @@ from ....imaging.errors import BadCall
 from ...blocks.sam.sizes import count_numbers
 from ...blocks.swin import SwinEncoder
 from ...blocks.windows import Sides
-from ...checkpoints import Tensors, fill
+from ...checkpoints import Tensors
 from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput
-from ..official import Rule, State, rename, unwrap
+from ..official import Rule, State, load, rename, unwrap
 
 FILE = "a state dict of lzeeorno/HBFormer"
 COLOURS = 3  # what the encoder gets, whatever the image has; Source: models/HBFormer.py, as all numbers here
@@ -101,6 +101,7 @@ class _Scales(nn.Module):
         many, width = x.shape[:2]
         branches, experts = self.branch(x), self.expert(x).flatten(1)
         seen = []
+        point: Any
         for n, (deep, point, norm) in enumerate(zip(self.dw, self.pw, self.norms, strict=True)):
             each = deep(x).reshape(many, width, EXPERTS, *x.shape[2:])
             mixed = (each * experts[:, None, :, None, None]).sum(dim=2)
@@ -251,7 +252,7 @@ def reproduce(fixture: Fixture) -> Tensors:
     state = fixture.state()
     with torch.device("meta"):
         net = build(**options_of(state, size=fixture.sizes["img_size"]))
-    fill(net, convert(state), FILE)
+    load(net, convert(state), FILE)
     with torch.no_grad():
         said = net.answer(fixture.inputs["image"])
     found = {"logits": said.logits} | {f"c{n + 1}": said.features[f"encoder.{n}"] for n in range(STAGES)}

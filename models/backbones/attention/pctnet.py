@@ -19,10 +19,10 @@ from torch import nn
 from ....imaging.errors import BadCall
 from ...blocks.sam.sizes import count_numbers
 from ...blocks.windows import Sides, WindowBlock
-from ...checkpoints import Tensors, fill
+from ...checkpoints import Tensors
 from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput, SideAnswer
-from ..official import Rule, State, rename, unwrap
+from ..official import Rule, State, load, rename, unwrap
 
 FILE = "a state dict of openmedlab/MIS-FM's PCT-Net"
 LEVELS = 5
@@ -48,8 +48,7 @@ def _kernel(size: int, flat: int | None) -> tuple[int, int, int]:
 def _conv(inside: int, outside: int, flat: int | None, size: int = 3) -> nn.Sequential:
     """BatchNorm, PReLU, convolution."""
     kernel = _kernel(size, flat)
-    padding = tuple(side // 2 for side in kernel)
-    return nn.Sequential(nn.BatchNorm3d(inside), nn.PReLU(), nn.Conv3d(inside, outside, kernel, padding=padding))
+    return nn.Sequential(nn.BatchNorm3d(inside), nn.PReLU(), nn.Conv3d(inside, outside, kernel, padding="same"))
 
 
 def _twice(width: int, flat: int | None, dropout: float) -> nn.Sequential:
@@ -93,7 +92,7 @@ class _Embedding(nn.Module):
     ) -> None:
         super().__init__()
         kernel = _kernel(3, flat[0])
-        self.proj = nn.Conv3d(channels, widths[0], kernel, padding=tuple(side // 2 for side in kernel))
+        self.proj = nn.Conv3d(channels, widths[0], kernel, padding="same")
         self.conv0, self.conv1 = (_twice(widths[n], flat[n], dropout[n]) for n in (0, 1))
         self.down1, self.down2 = _Down(widths[0], widths[1], *flat), _Down(widths[1], widths[2], flat[1])
 
@@ -196,7 +195,7 @@ class PCTNet(SegmentationNetwork):
 
     def answer(self, image: torch.Tensor) -> SegOutput:
         """See `SegmentationNetwork.answer`."""
-        head = self.pred_heads[self.mode]
+        head: Any = self.pred_heads[self.mode]
         *down, x = self.embeddings[self.mode](image)
         down.append(self.convtrans_e2(x))
         down.append(self.convtrans_e3(self.down3(down[2])))
@@ -279,7 +278,7 @@ def reproduce(fixture: Fixture) -> Tensors:
     )
     with torch.device("meta"):
         net = build(**options)
-    fill(net, convert(state), FILE)
+    load(net, convert(state), FILE)
     with torch.no_grad():
         said = net.answer(fixture.inputs["image"])
     found = {f"logits_{n}": x for n, x in enumerate([said.logits, *(one.logits for one in said.aux)])}

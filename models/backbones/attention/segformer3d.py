@@ -20,10 +20,10 @@ from torch import nn
 
 from ....imaging.errors import BadCall
 from ...blocks.sam.sizes import count_numbers
-from ...checkpoints import Tensors, fill
+from ...checkpoints import Tensors
 from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput, resize
-from ..official import Rule, State, rename, unwrap
+from ..official import Rule, State, load, rename, unwrap
 
 FILE = "a state dict of OSUPCVLab/SegFormer3D"
 HEADS = (1, 2, 5, 8)  # Source: the repository's configuration, as the strides
@@ -252,7 +252,7 @@ def reproduce(fixture: Fixture) -> Tensors:
     state, sizes = fixture.state(), fixture.sizes
     with torch.device("meta"):
         net = build(**options_of(state, heads=sizes["num_heads"], strides=sizes["patch_stride"]))
-    fill(net, convert(state), FILE)
+    load(net, convert(state), FILE)
     with torch.no_grad():
         said = net.answer(fixture.inputs["image"])
     features = said.features

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from monai.networks.nets import SwinUNETR
+from monai.networks.nets.swin_unetr import SwinUNETR
 
 from ....imaging.errors import BadCall
 from ...blocks.sam.sizes import count_numbers
@@ -59,7 +59,8 @@ class WrappedSwinUNETR(SegmentationNetwork):
         net = self.net
         seen = net.swinViT(image, net.normalize)
         down = [net.encoder1(image), net.encoder2(seen[0]), net.encoder3(seen[1]), net.encoder4(seen[2]), seen[3]]
-        x, up = net.encoder10(seen[4]), []
+        x = net.encoder10(seen[4])
+        up: list[torch.Tensor] = []
         for step, skip in zip(
             (net.decoder5, net.decoder4, net.decoder3, net.decoder2, net.decoder1), reversed(down), strict=True
         ):

@@ -20,18 +20,20 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ....imaging.errors import BadCall, Unavailable
+from ...backbones.table import backbone
 from ...inference.code import code_key
 from ...inference.converted import converted
 from ...inference.hardware import has_fast_bf16
 from ...interface import Backend, Precision
 from .fixed_classes import FixedClasses
 from .network import SatMini
+from .queried import QueriedBackbone
 
-Segmenter = SatMini | FixedClasses
+Segmenter = SatMini | FixedClasses | QueriedBackbone
 
 log = logging.getLogger(__name__)
 
-_CODE = ("models/blocks", "models/language/satmini")  # what the traced network is written in
+_CODE = ("models/blocks", "models/backbones", "models/language/satmini")  # what the traced network is written in
 
 Float = npt.NDArray[np.float32]
 
@@ -78,7 +80,7 @@ def build_engine(
     if precision == "auto":
         precision = "bf16" if has_fast_bf16(where) else "fp32"
     half = ImageHalf(net)
-    if where.type == "cpu" and backend in ("auto", "openvino"):
+    if where.type == "cpu" and backend in ("auto", "openvino") and not _must_stay(net, backend):
         try:
             return _openvino(half, net, precision, threads), f"openvino {precision}"
         except ImportError as error:
@@ -88,6 +90,11 @@ def build_engine(
                 ) from error
             log.info("OpenVINO is not installed; torch is used")
     return _torch(half, net, where, precision, threads), f"torch {precision}"
+
+
+def _must_stay(net: Segmenter, backend: Backend) -> bool:
+    """Whether the network runs in torch: backbones that look in windows are not sure to be traced for every size."""
+    return backend == "auto" and not isinstance(net, SatMini) and not backbone(net.config.backbone).in_tiles
 
 
 def _device(device: str) -> torch.device:

@@ -106,10 +106,11 @@ class SatMini(UNet):
         """
         return ask(self.image_features(image), self.query_weights(text))
 
-    def supervised(self, image: torch.Tensor, text: torch.Tensor) -> list[torch.Tensor]:
-        """Logits of every supervised scale, finest first; for training."""
+    def supervised(self, image: torch.Tensor, text: torch.Tensor) -> list[tuple[torch.Tensor, float]]:
+        """Logits and weight (1, 1/2, 1/4) of every supervised scale, finest first; for training."""
         weights = self.query_weights(text)
-        return [ask(features, weights) for features in reversed(self.pyramid(image))]
+        found = reversed(self.pyramid(image))
+        return [(ask(features, weights), 0.5**n) for n, features in enumerate(found)]
 
 
 def ask(features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

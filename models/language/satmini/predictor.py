@@ -19,12 +19,14 @@ from ...inference.calibration import signs_of
 from ...inference.decisions import Decisions, largest_share, likeliest_part
 from ...inference.preprocess import Preparation, Prepared, prepare, restore
 from ...inference.presence import FAINT, MARGIN, NEAR, traces_of
+from ...inference.sliding import run_windows
 from ...inference.windows import BODY, body_box, mirrored_at_cuts, run_slices, run_tiles
 from ...interface import Backend, Decoded, Features, Precision, Progress
 from ...text.encoders import known_vectors, normalised_term
-from .engine import build_engine
+from .engine import Segmenter, build_engine
 from .fixed_classes import ClassesConfig, FixedClasses
-from .network import SatMini, SatMiniConfig
+from .network import SatMiniConfig
+from .queried import QueriedConfig
 
 _QUERIES_AT_ONCE = 8  # logits of so many words are held together: 8 x 4 bytes per voxel
 OUTSIDE = -8.0  # logit of what is certainly outside
@@ -50,9 +52,12 @@ class SatMiniFeatures:
         return self.array.nbytes + self.prepared.array.nbytes
 
 
-def runner(config: SatMiniConfig | ClassesConfig) -> Callable[..., npt.NDArray[np.float16]]:
+def runner(config: SatMiniConfig | ClassesConfig | QueriedConfig) -> Callable[..., npt.NDArray[np.float16]]:
     """What takes a network of this shape over a scan."""
-    return run_tiles if config.dims == 3 else partial(run_slices, neighbours=config.neighbours)
+    if config.dims == 2:
+        return partial(run_slices, neighbours=config.neighbours)
+    window = getattr(config, "window", ())
+    return partial(run_windows, window=window) if window else run_tiles
 
 
 class SatMiniPredictor:
@@ -67,7 +72,7 @@ class SatMiniPredictor:
 
     def __init__(
         self,
-        net: SatMini | FixedClasses,
+        net: Segmenter,
         how: Preparation,
         card: Card,
         *,

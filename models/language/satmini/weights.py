@@ -13,9 +13,12 @@ from ...checkpoints import full_precision
 from ...inference.decisions import Decisions
 from ...inference.preprocess import Preparation
 from ...interface import Running
+from .engine import Segmenter
+from .fixed_classes import ClassesConfig, FixedClasses
 from .nested import NestedPredictor, Nesting
 from .network import SatMini, SatMiniConfig
 from .predictor import SatMiniPredictor
+from .queried import QueriedBackbone, QueriedConfig
 
 
 def load(card: Card, path: Path, how: Running) -> SatMiniPredictor | NestedPredictor:
@@ -49,9 +52,16 @@ def load(card: Card, path: Path, how: Running) -> SatMiniPredictor | NestedPredi
     )
 
 
-def load_network(card: Card, path: Path) -> SatMini:
+def load_network(card: Card, path: Path) -> Segmenter:
     """The network alone, in full precision."""
-    net = SatMini(SatMiniConfig.from_json(card.facts["network"]))
+    sizes = card.facts["network"]
+    net: Segmenter
+    if "backbone" not in sizes:
+        net = SatMini(SatMiniConfig.from_json(sizes))
+    elif "text_dim" in sizes:
+        net = QueriedBackbone(QueriedConfig.from_json(sizes))
+    else:
+        net = FixedClasses(ClassesConfig.from_json(sizes), card.vocabulary)
     net.load_state_dict(full_precision(path))
     return net
 

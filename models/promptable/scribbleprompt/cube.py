@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from ..deep import DeepMarks, DeepSketch
 from .network import ScribbleUnet
-from .zoom import drawn_marks
+from .zoom import drawn_marks, shown_marks
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class CubeHand:
 
     def draw(self, features: Cube, marks: DeepMarks, previous: torch.Tensor | None) -> DeepSketch:
         """One pass; the last logits go in as they are."""
-        drawn = torch.from_numpy(drawn_marks(marks, self.size).channels)[None].to(features.view)
+        drawn = shown_marks(features.view, drawn_marks(marks, self.size), self._net.config.guided)
         before = torch.zeros_like(features.view)
         if previous is not None:
             before = previous[None, None].to(before)

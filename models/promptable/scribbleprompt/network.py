@@ -6,7 +6,7 @@ Takes: (b 1 h w) in [0, 1], and marks; whatever was drawn becomes four more chan
 Returns: logits (b 1 h w), which the next round gets back as they are.
 Weights: the authors' file, brought by the user (weights.py).
 Left out: the variant on SAM ViT-B, whose weights are a SAM's and load there.
-Ours beside it: the same in three dimensions, and levels of unequal width.
+Ours beside it: the same in three dimensions, levels of unequal width, and guides.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .guides import GUIDES
+
 CHANNELS = 5  # picture, box, what is meant, what is not, last logits
 
 
@@ -28,10 +30,17 @@ class ScribbleConfig:
     Attributes:
         features: channels of each level, finest first; between levels the resolution halves, and once more at the bottom.
         dims: 2 as published, or 3.
+        guided: whether three channels more say what grey values make of the marks (guides.py); not as published.
     """
 
     features: tuple[int, ...] = (192, 192, 192, 192)
     dims: int = 2
+    guided: bool = False
+
+    @property
+    def channels(self) -> int:
+        """Of the input."""
+        return CHANNELS + GUIDES * self.guided
 
     @property
     def stride(self) -> int:
@@ -65,7 +74,7 @@ class ScribbleUnet(nn.Module):
         super().__init__()
         self.config = config
         dims, widths = config.dims, config.features
-        ins = (CHANNELS, *widths[:-1])
+        ins = (config.channels, *widths[:-1])
         self.downs = nn.ModuleList(_Conv(dims, a, b) for a, b in zip(ins, widths, strict=True))
         self.bottleneck = _Conv(dims, widths[-1], widths[-1])
         rising = widths[::-1]
@@ -75,7 +84,7 @@ class ScribbleUnet(nn.Module):
         self.final_conv = _Conv(dims, widths[0], 1, size=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (b 1 ...) of channels (b 5 ...).
+        """Logits (b 1 ...) of channels (b 5 ...), or 8 where it is guided: guides between marks and last logits.
 
         Raises:
             ValueError: a side is no multiple of the stride.

@@ -22,6 +22,7 @@ from ...parity import Fixture
 from ..deep import DeepPredictor
 from ..flat import FlatPredictor
 from .cube import CubeHand
+from .guides import GUIDES
 from .hand import ScribbleHand
 from .network import CHANNELS, Drawn, ScribbleConfig, ScribbleUnet, channels_of, rescaled
 from .zoom import ZoomHand
@@ -40,11 +41,12 @@ def load_scribble(state: Mapping[str, torch.Tensor]) -> ScribbleUnet:
     first = state.get("downs.0.conv.0.weight")
     if first is None or first.dim() not in (4, 5) or levels != list(range(len(levels))):
         raise BadCall(f"This is no ScribblePrompt-UNet: there is no first level 'downs.0'. Give {FILE}.")
-    if first.shape[1] != CHANNELS:
+    guided = first.shape[1] == CHANNELS + GUIDES
+    if first.shape[1] != CHANNELS and not guided:
         raise BadCall(f"This network takes {first.shape[1]} channels and ScribblePrompt {CHANNELS}. Give {FILE}.")
     widths = tuple(state[f"downs.{level}.conv.0.weight"].shape[0] for level in levels)
     with torch.device("meta"):
-        net = ScribbleUnet(ScribbleConfig(widths, first.dim() - 2))
+        net = ScribbleUnet(ScribbleConfig(widths, first.dim() - 2, guided))
     return fill(net, state, FILE)
 
 
@@ -54,7 +56,10 @@ def convert(card: Card, files: Sequence[Path]) -> Tensors:
     Raises:
         BadCall: it is something else.
     """
-    return load_scribble(read_checkpoint(files[0])).state_dict()
+    net = load_scribble(read_checkpoint(files[0]))
+    if net.config.guided:
+        raise BadCall(f"This network takes {net.config.channels} channels and ScribblePrompt {CHANNELS}. Give {FILE}.")
+    return net.state_dict()
 
 
 def load(card: Card, path: Path, how: Running) -> FlatPredictor | DeepPredictor:

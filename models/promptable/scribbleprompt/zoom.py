@@ -15,6 +15,7 @@ from ..deep import DeepMarks
 from ..flat import Marks, Sketch, resize_logits
 from ..places import Placing, stretch
 from .canvas import Canvas
+from .guides import guides_of
 from .network import ScribbleUnet
 
 FINE = 4  # pixels of the answer's grid per pixel of the square; ours
@@ -84,7 +85,7 @@ class ZoomHand:
         """Logits (size size)."""
         low, high = picture.amin(), picture.amax()
         picture = (picture - low) / (high - low).clamp(min=1e-6)
-        drawn = torch.from_numpy(drawn_marks(marks, self.size).channels)[None].to(picture)
+        drawn = shown_marks(picture, drawn_marks(marks, self.size), self._net.config.guided)
         before = torch.zeros_like(picture) if previous is None else previous.to(picture)
         logits: torch.Tensor = self._net(torch.cat([picture, drawn, before], dim=1))[0, 0]
         return logits
@@ -122,6 +123,14 @@ def drawn_marks(marks: Marks | DeepMarks, size: int) -> Canvas:
     for place, label in zip(marks.points.tolist(), marks.labels.tolist(), strict=True):
         canvas.point_(place, label == 1)
     return canvas
+
+
+def shown_marks(picture: torch.Tensor, canvas: Canvas, guided: bool) -> torch.Tensor:
+    """Marks, and for a guided network their guides, as channels (1 c ...) beside a picture (1 1 ...) in [0, 1]."""
+    channels = canvas.channels
+    if guided:
+        channels = np.concatenate([channels, guides_of(picture[0, 0].float().cpu().numpy(), canvas)])
+    return torch.from_numpy(channels)[None].to(picture)
 
 
 def window_of(picture: torch.Tensor, window: Window, square: int, size: int) -> torch.Tensor:

@@ -108,7 +108,7 @@ def test_the_authors_weights_come_back_under_our_names_with_their_sizes() -> Non
 
 def test_other_weights_and_sizes_are_refused() -> None:
     state = official(tiny())
-    with pytest.raises(BadCall, match=r"1 unknown names \(first: proj_enc5\.weight\)"):
+    with pytest.raises(BadCall, match=r"proj_enc5\.weight"):
         convert({**state, "proj_enc5.weight": torch.zeros(1)})
     with pytest.raises(BadCall, match=r"'input_proj\.weight' is missing"):
         options_of({key: value for key, value in state.items() if not key.startswith("input_proj")})

@@ -106,7 +106,7 @@ def test_the_authors_weights_come_back_under_our_names_with_their_sizes(mode: in
 
 def test_other_weights_and_sizes_are_refused() -> None:
     state = official(tiny(released=True, size=[32, 32, 32]))
-    with pytest.raises(BadCall, match=r"1 unknown names \(first: pyramid_ct\.out_conv2\.norm\)"):
+    with pytest.raises(BadCall, match=r"pyramid_ct\.out_conv2\.norm"):
         convert({**state, "pyramid_ct.out_conv2.norm": torch.zeros(1)})
     with pytest.raises(BadCall, match="is missing"):
         options_of({key: value for key, value in state.items() if "out_conv0" not in key}, [32, 32, 32], 0)

@@ -85,7 +85,7 @@ def test_the_authors_weights_come_back_under_our_names_with_their_sizes() -> Non
 
 def test_other_weights_are_refused() -> None:
     state = official(tiny())
-    with pytest.raises(BadCall, match=r"1 unknown names \(first: segformer_decoder.extra\)"):
+    with pytest.raises(BadCall, match=r"segformer_decoder.extra"):
         convert({**state, "segformer_decoder.extra": torch.zeros(1)})
     with pytest.raises(BadCall, match=r"linear_pred\.weight' is missing"):
         options_of({key: value for key, value in state.items() if "linear_pred" not in key})

@@ -46,7 +46,7 @@ def test_weights_of_the_library_come_with_their_sizes(dims: int) -> None:
 
 def test_other_weights_and_sizes_are_refused() -> None:
     state = tiny().net.state_dict()
-    with pytest.raises(BadCall, match=r"1 unknown names \(first: vit\.weight\)"):
+    with pytest.raises(BadCall, match=r"vit\.weight"):
         convert({**state, "vit.weight": torch.zeros(1)})
     with pytest.raises(BadCall, match=r"'out\.conv\.conv\.weight' is missing"):
         options_of({key: value for key, value in state.items() if not key.startswith("out")})

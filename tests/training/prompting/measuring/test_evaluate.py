@@ -18,7 +18,7 @@ from ostensor.training.prompting import kind
 from ostensor.training.prompting.fit import PromptRun, read
 from ostensor.training.prompting.measuring.evaluate import NETWORK, SHOWN, courses, overlap, rounds
 from ostensor.training.prompting.measuring.report import Report, tables
-from ostensor.training.prompting.measuring.rivals import RIVALS, seeds_of
+from ostensor.training.prompting.measuring.rivals import RIVALS
 from ostensor.training.prompting.measuring.tasks import Task
 
 
@@ -56,19 +56,6 @@ def test_every_rival_draws_an_ellipse_that_nobody_could_miss(name: str, shape: t
     task = _task(shape)
     dice, _ = rounds(task.mask, lambda prompts: RIVALS[name](task.image.astype(np.float32) / 255, prompts), (), 3)
     assert dice[-1] > 0.8
-
-
-def test_seeds_are_the_marks_and_the_rim_or_the_outside_of_a_box() -> None:
-    point = seeds_of((20, 30), [Prompt("point", at=(9, 12))])
-    assert point[9, 12] == 1
-    assert (point[0] == 2).all()
-    both = seeds_of((20, 30), [Prompt("point", at=(9, 12)), Prompt("point", False, at=(15, 25))])
-    assert both[15, 25] == 2
-    assert both[0, 0] == 0, "what is not meant was said, so the rim says nothing"
-    boxed = seeds_of((20, 30), [Prompt("box", box=((4, 14), (6, 20)))])
-    assert boxed[9, 13] == 1
-    assert boxed[3, 13] == 2
-    assert boxed[4, 6] == 0
 
 
 def test_courses_count_interactions_and_give_each_method_its_own() -> None:
