@@ -1,4 +1,4 @@
-"""Every backbone's OpenVINO model answers as the network; what cannot be exported says why, and still cannot."""
+"""Every backbone's OpenVINO model answers as the network; one that would not is not handed out."""
 
 from pathlib import Path
 
@@ -7,17 +7,13 @@ import pytest
 import torch
 
 from ostensor.imaging.errors import BadCall, Unavailable
-from ostensor.models.backbones.exporting import NOT_EXPORTED, TOLERANCE, export_network
+from ostensor.models.backbones.exporting import TOLERANCE, export_network
 from ostensor.models.backbones.network import SegmentationNetwork, SegOutput
 from ostensor.models.backbones.row import Backbone
 from ostensor.models.backbones.table import BACKBONES, backbone
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::torch.jit.TracerWarning",  # sides are fixed on purpose
-    "ignore::DeprecationWarning",  # torch.jit.trace
-    "ignore:.*LeafSpec.*:FutureWarning",  # OpenVINO's reader of torch.export
-)
-SLOW = {"swinunetr"}  # traced in vain first
+# Many windows or steps of a scan, which are many constants and nodes.
+SLOW = {"hbformer", "lightmunet", "mambaclinix", "msvmunet", "pctnet", "swinunetr", "xlstmunet"}
 CASES = [
     pytest.param(row, dims, id=f"{row.name}-{dims}d", marks=[pytest.mark.slow] if n or row.name in SLOW else [])
     for row in BACKBONES
@@ -33,40 +29,31 @@ def least(net: SegmentationNetwork) -> list[int]:
 
 @pytest.mark.parametrize(("row", "dims"), CASES)
 def test_the_exported_model_answers_as_the_network(row: Backbone, dims: int) -> None:
-    """On another image than the one it was traced with."""
+    """`export_network` compares them itself; that it notices is shown below."""
     torch.manual_seed(0)
     net = row.build(dims, 2, 3, {})
-    if row.name in NOT_EXPORTED:
-        with pytest.raises(Unavailable):
-            export_network(net, least(net))
-        return
     with torch.no_grad():
         for name, value in net.named_buffers():
             if name.endswith("running_var"):
                 value.uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(1))
     exported = export_network(net, least(net))
+    assert exported.error <= TOLERANCE
     assert net.training
-    image = 3 * torch.randn(1, 2, *exported.sides, generator=torch.Generator().manual_seed(2)) + 1
-    compiled = openvino.Core().compile_model(exported.model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    with torch.no_grad():
-        expected = net.eval()(image).logits
-    found = torch.from_numpy(compiled([image.numpy()])[compiled.output(0)])
-    assert found.shape == expected.shape
-    assert float((found - expected).abs().max() / expected.abs().max()) <= TOLERANCE
-
-
-def test_rows_that_cannot_be_exported_are_rows_and_say_why() -> None:
-    assert set(NOT_EXPORTED) <= {row.name for row in BACKBONES}
-    assert all(reason.endswith(".") for reason in NOT_EXPORTED.values())
+    assert list(exported.model.input(0).shape) == [1, 2, *least(net)]
+    assert list(exported.model.output(0).shape) == [1, 3, *least(net)]
 
 
 def test_a_saved_model_is_read_by_openvino_alone(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    exported = export_network(backbone("unet").build(2, 1, 3, {}), [16, 24])
+    net = backbone("unet").build(2, 1, 3, {})
+    exported = export_network(net, [16, 24])
     exported.save(tmp_path / "new" / "unet.xml")
     model = openvino.Core().read_model(tmp_path / "new" / "unet.xml")
-    assert list(model.input(0).shape) == [1, 1, 16, 24]
-    assert list(model.output(0).shape) == [1, 3, 16, 24]
+    image = torch.randn(1, 1, 16, 24)
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    with torch.no_grad():
+        expected = net.eval()(image).logits
+    assert torch.allclose(torch.from_numpy(compiled([image.numpy()])[0]), expected, atol=1e-4)
     assert sorted(file.name for file in (tmp_path / "new").iterdir()) == ["unet.bin", "unet.xml"]
     with pytest.raises(BadCall, match=r"Let it end in \.xml"):
         exported.save(tmp_path / "unet.onnx")
@@ -81,17 +68,17 @@ def test_a_patch_the_network_does_not_take_is_refused() -> None:
 
 
 class Wayward(SegmentationNetwork):
-    """Answers otherwise each time, so that no traced model is like it; or does what no converter knows."""
+    """Keeps a number of the image it was traced with; or does what no converter knows."""
 
     def __init__(self, strange: bool) -> None:
         super().__init__(2, 1, 1, [1, 1], [1, 1])
-        self.strange, self.calls = strange, 0
+        self.strange = strange
 
     def answer(self, image: torch.Tensor) -> SegOutput:
         """Something."""
-        self.calls += 1
-        x = torch.linalg.eigvals(image).real[..., None] * image if self.strange else image + self.calls
-        return SegOutput(x)
+        if self.strange:
+            return SegOutput(torch.linalg.eigvals(image).real[..., None] * image)
+        return SegOutput(image + float(image.mean()))
 
 
 def test_a_model_that_answers_otherwise_and_one_that_is_not_converted_are_not_handed_out() -> None:
