@@ -1,7 +1,7 @@
 """Backbones as OpenVINO models of a fixed patch, which any program with OpenVINO runs without this library.
 
-Every row of the table converts, which its test shows; a model is compared with its network before it is handed out. Side answers and maps are left behind. Nothing is written as ONNX: the
-packages for it are none of ours, and OpenVINO reads its own files without them.
+Every row of the table converts, which its test shows, and a model is compared with its network before it is handed out. Side answers
+and maps are left behind. Nothing is written as ONNX: the packages for it are none of ours, and OpenVINO reads its own files without.
 """
 
 from __future__ import annotations
