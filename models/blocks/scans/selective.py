@@ -105,7 +105,7 @@ class _Scan(torch.autograd.Function):
         return _joined(said, length).flatten(1, 2)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch's
+    @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, ...]:
         u, delta, decay, b, c, first, whole = ctx.saved_tensors
         steps, groups = u.shape[0], u.shape[3]
@@ -156,7 +156,8 @@ def _chunks(x: torch.Tensor, steps: int) -> torch.Tensor:
 
 def _joined(x: torch.Tensor, length: int) -> torch.Tensor:
     """(t k b g r) as (b g r l), without what `_chunks` added."""
-    return x.permute(2, 3, 4, 1, 0).flatten(-2)[..., :length]
+    joined: torch.Tensor = x.permute(2, 3, 4, 1, 0).flatten(-2)[..., :length]
+    return joined
 
 
 def _carry(last: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
