@@ -64,7 +64,9 @@ class ScanBlock(nn.Module):
 class Conv(nn.Module):
     """A convolution in a module of its own, as the checkpoint names it; depthwise where `groups` says so."""
 
-    def __init__(self, dims: int, inside: int, outside: int, kernel: int, *, groups: int = 1, bias: bool = False) -> None:
+    def __init__(
+        self, dims: int, inside: int, outside: int, kernel: int, *, groups: int = 1, bias: bool = False
+    ) -> None:
         super().__init__()
         conv = nn.Conv2d if dims == 2 else nn.Conv3d
         self.conv = conv(inside, outside, kernel, padding=kernel // 2, groups=groups, bias=bias)
