@@ -42,6 +42,7 @@ class ScanLayer(nn.Module):
         self.proj = nn.Linear(inside, outside)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """See the class."""
         tokens = x.flatten(2).transpose(1, 2)
         said = self.mamba(self.norm(tokens), x.shape[2:]) + self.skip_scale * tokens
         told: torch.Tensor = self.proj(self.norm(said)).transpose(1, 2).unflatten(2, x.shape[2:])
@@ -57,6 +58,7 @@ class ScanBlock(nn.Module):
         self.conv1, self.conv2 = (ScanLayer(dims, width, width, directions) for _ in range(2))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """See the class."""
         said: torch.Tensor = self.conv2(F.relu(self.norm2(self.conv1(F.relu(self.norm1(x))))))
         return x + said
 
@@ -72,6 +74,7 @@ class Conv(nn.Module):
         self.conv = conv(inside, outside, kernel, padding=kernel // 2, groups=groups, bias=bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """See the class."""
         seen: torch.Tensor = self.conv(x)
         return seen
 
@@ -93,6 +96,7 @@ class UpBlock(nn.Module):
         self.skip_scale = nn.Parameter(torch.ones(1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """See the class."""
         return F.relu(self.norm2(self.conv(F.relu(self.norm1(x))) + self.skip_scale * x))
 
 

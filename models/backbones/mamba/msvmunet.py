@@ -60,6 +60,7 @@ class Expand(nn.Module):
         self.norm = MapNorm(outside)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """See the class."""
         f = self.factor
         parts = self.expand(x).unflatten(1, (f, f, -1))  # (b row column c x y)
         grown: torch.Tensor = self.norm(parts.permute(0, 3, 4, 1, 5, 2).flatten(4).flatten(2, 3))

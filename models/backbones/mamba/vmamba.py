@@ -21,6 +21,7 @@ class MapNorm(nn.LayerNorm):
     """LayerNorm over the channels of maps (b c x y)."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """See the class."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
@@ -28,6 +29,7 @@ class MapLinear(nn.Linear):
     """A linear map of the channels of maps (b c x y)."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """See the class."""
         return F.conv2d(x, self.weight[:, :, None, None], self.bias)
 
 
@@ -91,6 +93,7 @@ class FeedForward(nn.Module):
         self.multiscale_conv = _Scales(inner) if scales else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """See the class."""
         told: torch.Tensor = self.fc2(self.multiscale_conv(F.gelu(self.fc1(x))))
         return told
 
@@ -103,6 +106,7 @@ class Block(nn.Module):
         self.norm, self.norm2, self.op, self.mlp = MapNorm(width), MapNorm(width), scan, mlp
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """See the class."""
         x = x + self.op(self.norm(x))
         told: torch.Tensor = x + self.mlp(self.norm2(x))
         return told

@@ -36,9 +36,9 @@ def test_options_are_read_from_the_shapes_of_weights(dims: int) -> None:
 
 
 def test_weights_of_another_network_are_refused() -> None:
-    with pytest.raises(BadCall, match="holds 'encoder.stem.weight', which this network has not"):
+    with pytest.raises(BadCall, match=r"holds 'encoder.stem.weight', which this network has not"):
         convert({"encoder.stem.weight": torch.zeros(1)})
-    with pytest.raises(BadCall, match="This is no LightM-UNet: 'convInit.1.conv.weight' is missing"):
+    with pytest.raises(BadCall, match=r"This is no LightM-UNet: 'convInit.1.conv.weight' is missing"):
         options_of({})
 
 

@@ -71,7 +71,7 @@ def test_options_are_read_from_the_shapes_of_weights() -> None:
 
 
 def test_weights_of_another_network_are_refused() -> None:
-    with pytest.raises(BadCall, match="holds 'patch_embed', which this network has not"):
+    with pytest.raises(BadCall, match=r"holds 'patch_embed', which this network has not"):
         convert({"patch_embed": torch.zeros(1)})
     with pytest.raises(BadCall, match=r"This is no MSVM-UNet: 'encoder.layer0.0.weight' is missing"):
         options_of({})
