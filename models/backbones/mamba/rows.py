@@ -63,4 +63,31 @@ ROWS: tuple[Backbone, ...] = (
         ),
         parity=(Against("gndlwch2w/msvm-unet"),),
     ),
+    Backbone(
+        name="mambaclinix",
+        system="MambaClinix",
+        number=47,
+        module="backbones.mamba.mambaclinix",
+        dims=(3,),
+        presets={
+            "tiny": {"widths": (8, 16, 32, 64), "kernels": (3, 3, 3, 3), "strides": (1, 2, 2, 2)},
+            "paper": {
+                "widths": (32, 64, 128, 256, 320, 320),
+                "kernels": (3, 3, 3, 3, 3, 3),
+                "strides": (1, 2, 2, 2, 2, 2),
+                "hg_op": "mul",
+                "directions": "fwd",
+            },
+        },
+        source="Bian et al. 2024, arXiv 2409.12533; CYB08/MambaClinix-PyTorch, MambaClinix_3d.py",
+        licence="Apache-2.0",
+        fidelity="structural",
+        deviations=(
+            'Gated convolutions multiply as the paper says; the released code adds, which `hg_op` "add" does.',
+            "No stochastic depth.",
+            "The norm before the last gated block, which the paper's figure lacks, is the released code's.",
+            "The scan runs in plain torch, with mamba-ssm's kernel only where that is installed and the image is on CUDA.",
+        ),
+        parity=(Against("CYB08/MambaClinix-PyTorch", ("hgcn",)),),
+    ),
 )

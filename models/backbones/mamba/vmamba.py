@@ -18,11 +18,11 @@ SCALES = (1, 3, 5)  # kernels of the feed-forward; Source: gndlwch2w/msvm-unet
 
 
 class MapNorm(nn.LayerNorm):
-    """LayerNorm over the channels of maps (b c x y)."""
+    """LayerNorm over the channels of maps (b c ...)."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
 class MapLinear(nn.Linear):
