@@ -98,8 +98,8 @@ def scan_groups(
         kind = torch.promote_types(u.dtype, torch.float32)
         steps = torch.einsum("b p r l, p d r -> b p d l", low.to(kind), weight.to(kind).unflatten(0, (passes, -1)))
         steps = F.softplus(steps.flatten(1, 2) + bias.to(kind)[:, None])
-        said: torch.Tensor = selective_scan(u, steps, -torch.exp(logarithms.to(kind)), into, out, skip)
-        return said.unflatten(1, (passes, -1))
+        said = selective_scan(u, steps, -torch.exp(logarithms.to(kind)), into, out, skip)
+        return torch.unflatten(said, 1, (passes, -1))
 
 
 def in_orders(x: torch.Tensor, directions: str, sides: tuple[int, ...]) -> torch.Tensor:

@@ -149,9 +149,8 @@ class _Scan(torch.autograd.Function):
 def _chunks(x: torch.Tensor, steps: int) -> torch.Tensor:
     """(b g r l) as (t k b g r), with zeros up to the end of the last chunk."""
     chunks = -(-x.shape[-1] // steps)
-    return (
-        F.pad(x, (0, chunks * steps - x.shape[-1])).unflatten(-1, (chunks, steps)).permute(4, 3, 0, 1, 2).contiguous()
-    )
+    padded = F.pad(x, (0, chunks * steps - x.shape[-1]))
+    return torch.unflatten(padded, -1, (chunks, steps)).permute(4, 3, 0, 1, 2).contiguous()
 
 
 def _joined(x: torch.Tensor, length: int) -> torch.Tensor:

@@ -111,7 +111,7 @@ def test_options_are_read_from_weights_and_the_strides_that_are_given() -> None:
 
 
 def test_weights_of_another_network_are_refused() -> None:
-    with pytest.raises(BadCall, match="holds 'encoder.stages.0.0.conv', which this network has not"):
+    with pytest.raises(BadCall, match=r"holds 'encoder.stages.0.0.conv', which this network has not"):
         convert({"encoder.stages.0.0.conv": torch.zeros(1)})
     with pytest.raises(BadCall, match=r"This is no MambaClinix: 'encoder\.stem\.convs\.0\.conv\.weight' is missing"):
         options_of({}, [])

@@ -82,7 +82,7 @@ def test_options_are_read_from_weights_and_the_strides_that_are_given(dims: int,
 
 
 def test_weights_of_another_network_are_refused() -> None:
-    with pytest.raises(BadCall, match="holds 'mamba.A_log', which this network has not"):
+    with pytest.raises(BadCall, match=r"holds 'mamba.A_log', which this network has not"):
         convert({"mamba.A_log": torch.zeros(1)})
     with pytest.raises(BadCall, match=r"This is no xLSTM-UNet: 'encoder\.stem\.0\.conv1\.weight' is missing"):
         options_of({}, [])
