@@ -60,7 +60,7 @@ class ChannelGate(nn.Module):
         flat = x.flatten(2)
         energy = flat @ flat.transpose(1, 2)
         weights = (energy.amax(-1, keepdim=True) - energy).softmax(-1)
-        return self.gamma * (weights @ flat).unflatten(2, x.shape[2:]) + x
+        return self.gamma * torch.unflatten(weights @ flat, 2, x.shape[2:]) + x
 
 
 class DualMix(nn.Module):
@@ -142,7 +142,7 @@ class QTSeg(SegmentationNetwork):
         widths = [4 * width, 8 * width, 16 * width]
         self.image_encoder = Pyramid(channels, width)
         self.bridge = Bridge(widths)
-        self.mask_decoder = nn.ModuleDict({"mask_tokens": nn.Embedding(classes, widths[-1])})
+        self.mask_decoder: Any = nn.ModuleDict({"mask_tokens": nn.Embedding(classes, widths[-1])})
         for n, (now, depth) in enumerate(zip(widths, depths, strict=True)):
             after = widths[n - 1] if n else now
             self.mask_decoder[f"DMAB_s{n}"] = DualMixLevel(now, heads, hidden, depth)

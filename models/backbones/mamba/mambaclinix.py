@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from ....imaging.errors import BadCall
+from ...blocks.residual import Axes, ConvNorm, Grow, ProjectedBlock, ResidualBlock, conv, stages_of
 from ...blocks.scans.mamba import Mamba1D
 from ...checkpoints import Tensors, fill
 from ...parity import Fixture
 from ..names import known_names, numbered
 from ..network import SegmentationNetwork, SegOutput, SideAnswer
-from .residual import Axes, ConvNorm, Grow, ProjectedBlock, ResidualBlock, conv, stages_of
 from .vmamba import MapNorm
 
 FILE = "a checkpoint that the code of CYB08/MambaClinix-PyTorch saved"
@@ -106,7 +106,7 @@ class ScanBlock(nn.Module):
         """See the class."""
         tokens = self.norm(x.flatten(2).transpose(1, 2))
         said: torch.Tensor = self.proj(self.norm(self.mamba(tokens, x.shape[2:])))
-        return x + said.transpose(1, 2).unflatten(2, x.shape[2:])
+        return x + torch.unflatten(said.transpose(1, 2), 2, x.shape[2:])
 
 
 class _Blocks(nn.Module):
@@ -165,7 +165,7 @@ class MambaClinix(SegmentationNetwork):
             gate = n < gated
             layers.append(GatedBlock(dims, width, n + 2, size, op) if gate else ScanBlock(dims, width, directions))
             inside = width
-        self.encoder = nn.ModuleDict(
+        self.encoder: Any = nn.ModuleDict(
             {
                 "stem": _Stem(ConvNorm(dims, channels, widths[0], sizes[0])),
                 "stages": stages,
@@ -175,7 +175,7 @@ class MambaClinix(SegmentationNetwork):
         )
         self.normed = gated - 1
         ups = list(reversed(range(len(widths) - 1)))
-        self.decoder = nn.ModuleDict(
+        self.decoder: Any = nn.ModuleDict(
             {
                 "Init_Residual": ResidualBlock(dims, widths[-1], widths[-1], sizes[-1]),
                 "upsample_layers": nn.ModuleList(Grow(dims, widths[n + 1], widths[n], steps[n + 1]) for n in ups),

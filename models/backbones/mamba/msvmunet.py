@@ -141,7 +141,7 @@ class MSVMUNet(SegmentationNetwork):
             return Block(now, scan, FeedForward(now, int(mlp_ratio * now), scales=decoding))
 
         widths = [width * 2**n for n in range(len(depths))]
-        self.encoder = nn.ModuleDict()
+        self.encoder: Any = nn.ModuleDict()
         self.encoder["layer0"] = _halving(self.repeats * channels, width // 2, nn.GELU())
         self.encoder["layer1"] = _halving(width // 2, width)
         self.encoder["layers"] = nn.ModuleList(
@@ -152,7 +152,7 @@ class MSVMUNet(SegmentationNetwork):
             nn.Sequential(nn.Identity(), nn.Conv2d(now, 2 * now, 3, 2, 1), nn.Identity(), MapNorm(2 * now))
             for now in widths[:-1]
         )
-        self.decoder = nn.ModuleDict()
+        self.decoder: Any = nn.ModuleDict()
         self.decoder["layers"] = nn.ModuleList(
             _Join(now, [block(now, decoding=True) for _ in range(depth)])
             for now, depth in zip(reversed(widths[:-1]), decoder_depths, strict=True)

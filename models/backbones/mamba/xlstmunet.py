@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from ....imaging.errors import BadCall
+from ...blocks.residual import Axes, Grow, ProjectedBlock, ResidualBlock, conv, stages_of
 from ...blocks.scans.mlstm import ViLBlock
 from ...checkpoints import Tensors, fill
 from ...parity import Fixture
 from ..names import known_names, numbered
 from ..network import SegmentationNetwork, SegOutput, SideAnswer
-from .residual import Axes, Grow, ProjectedBlock, ResidualBlock, conv, stages_of
 
 FILE = "a checkpoint that the code of tianrun-chen/xLSTM-UNet-PyTorch saved"
 _VIL = r"vil\.(norm\.\w+|layer\.[\w.]+)"
@@ -104,7 +104,7 @@ class XLSTMUNet(SegmentationNetwork):
             _stage(dims, a, b, size, step, n)
             for a, b, size, step, n in zip(inside[1:], widths, sizes, steps, blocks, strict=True)
         ]
-        self.encoder = nn.ModuleDict(
+        self.encoder: Any = nn.ModuleDict(
             {
                 "stem": _stage(dims, channels, widths[0], sizes[0], (1,) * dims, blocks[0]),
                 "stages": nn.ModuleList(stages),
@@ -114,7 +114,7 @@ class XLSTMUNet(SegmentationNetwork):
         self.xlstm = ScanMap(widths[-1]) if variant == "bot" else nn.Identity()
         ups = list(reversed(range(count - 1)))
         self.skips = [not (released and dims == 2 and n == 0) for n in ups]
-        self.decoder = nn.ModuleDict(
+        self.decoder: Any = nn.ModuleDict(
             {
                 "upsample_layers": nn.ModuleList(Grow(dims, widths[n + 1], widths[n], steps[n + 1]) for n in ups),
                 "stages": nn.ModuleList(

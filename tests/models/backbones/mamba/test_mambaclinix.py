@@ -6,8 +6,8 @@ import torch.nn.functional as F
 
 from ostensor.imaging.errors import BadCall
 from ostensor.models.backbones.mamba.mambaclinix import GatedBlock, GatedConv, ScanBlock, build, convert, options_of
-from ostensor.models.backbones.mamba.residual import Grow, ResidualBlock
 from ostensor.models.backbones.table import backbone
+from ostensor.models.blocks.residual import Grow, ResidualBlock
 
 SMALL = {"widths": [8, 16, 16, 24], "kernels": [[1, 3, 3], 3, 3, 3], "strides": [1, [1, 2, 2], 2, [1, 2, 2]]}
 

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from ostensor.imaging.errors import BadCall
-from ostensor.models.backbones.mamba.residual import ResidualBlock
 from ostensor.models.backbones.mamba.xlstmunet import ScanMap, XLSTMUNet, build, convert, options_of
 from ostensor.models.backbones.table import backbone
+from ostensor.models.blocks.residual import ResidualBlock
 
 
 def made(dims: int, stages: int, variant: str, **more: object) -> XLSTMUNet:
