@@ -190,7 +190,7 @@ class DinoUNet(SegmentationNetwork):
         from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
         super().__init__(dims, channels, classes, [STRIDE] * 2, [2 * STRIDE] * 2)
-        self.tower: nn.Module = DINOv3ViTModel(DINOv3ViTConfig(**tower)).requires_grad_(False)
+        self.tower: Any = DINOv3ViTModel(DINOv3ViTConfig(**tower)).requires_grad_(False)
         self.tower.eval()
         config = self.tower.config
         if STRIDE % config.patch_size or config.num_channels != 3:

@@ -31,6 +31,7 @@ ROWS: tuple[Backbone, ...] = (
             Size("width8", 3, 1, 2, 0.382),
         ),
         parity=(Against("MrBlankness/LightM-UNet"),),
+        tags=("ssm-pure",),
     ),
     Backbone(
         name="msvmunet",
@@ -62,6 +63,7 @@ ROWS: tuple[Backbone, ...] = (
             "The scan runs in plain torch, with mamba-ssm's kernel only where that is installed and the image is on CUDA.",
         ),
         parity=(Against("gndlwch2w/msvm-unet"),),
+        tags=("ssm-pure",),
     ),
     Backbone(
         name="mambaclinix",
@@ -89,6 +91,7 @@ ROWS: tuple[Backbone, ...] = (
             "The scan runs in plain torch, with mamba-ssm's kernel only where that is installed and the image is on CUDA.",
         ),
         parity=(Against("CYB08/MambaClinix-PyTorch", ("hgcn",)),),
+        tags=("ssm-hybrid",),
     ),
     Backbone(
         name="xlstmunet",
@@ -126,5 +129,6 @@ ROWS: tuple[Backbone, ...] = (
             "The matrix LSTM runs chunk by chunk, which changes the cost and not the answer.",
         ),
         parity=(Against("tianrun-chen/xLSTM-UNet-PyTorch"),),
+        tags=("lstm",),
     ),
 )
