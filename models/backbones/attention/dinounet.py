@@ -190,9 +190,8 @@ class DinoUNet(SegmentationNetwork):
         from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
         super().__init__(dims, channels, classes, [STRIDE] * 2, [2 * STRIDE] * 2)
-        self.tower: Any = DINOv3ViTModel(DINOv3ViTConfig(**tower)).requires_grad_(False)
-        self.tower.eval()
-        config = self.tower.config
+        self.tower = cast(Any, DINOv3ViTModel(DINOv3ViTConfig(**tower))).requires_grad_(False).eval()
+        config: Any = self.tower.config
         if STRIDE % config.patch_size or config.num_channels != 3:
             raise ValueError(f"tower: patches that divide {STRIDE} pixels, and three channels")
         if len(taps) != SCALES or not all(0 <= tap < config.num_hidden_layers for tap in taps):

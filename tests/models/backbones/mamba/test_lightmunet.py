@@ -64,7 +64,7 @@ def test_other_scan_orders_answer_and_learn(dims: int, directions: str, passes: 
 def test_it_learns_two_shapes_in_sixty_steps() -> None:
     """A square and a disc told apart by their form alone; Dice of each from what is answered in training."""
     torch.manual_seed(7)
-    made = backbone("lightmunet").build(2, 1, 3, {"blocks_down": [1, 1], "blocks_up": [1]})
+    made = backbone("lightmunet").build(2, 1, 3, {"blocks_down": [1, 1, 1]})
     at = torch.arange(32.0)
     disc = (at[:, None] - 9).square() + (at - 22).square() <= 30
     square = (at[:, None] - 21).abs().maximum((at - 9).abs()) <= 5
