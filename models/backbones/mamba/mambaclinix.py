@@ -130,12 +130,13 @@ class _Stem(nn.Module):
 
 
 class MambaClinix(SegmentationNetwork):
-    """The network; of its stages the first half, rounded up, is gated.
+    """The network.
 
     Args:
         dims, channels, classes: see `SegmentationNetwork`.
         widths: channels of each stage; a gated one's a multiple of 2 to the power of its number from 0 up plus 2.
         kernels, strides: of each stage, a number or one for each axis; the first stride is 1.
+        gated: of each stage, whether convolutions are gated or tokens scanned; () for the first half of the stages, rounded up.
         hg_op: "mul" or "add", see `GatedConv`.
         directions: row of `DIRECTIONS`.
     """
@@ -149,6 +150,7 @@ class MambaClinix(SegmentationNetwork):
         widths: Sequence[int],
         kernels: Sequence[Any],
         strides: Sequence[Any],
+        gated: Sequence[bool],
         hg_op: str,
         directions: str,
     ) -> None:
@@ -157,12 +159,14 @@ class MambaClinix(SegmentationNetwork):
         op = cast(HgOp, hg_op)
         sizes, steps, whole = stages_of(dims, widths, kernels, strides)
         super().__init__(dims, channels, classes, whole, [2 * side for side in whole])
-        gated = -(-len(widths) // 2)
+        gated = gated or [2 * n < len(widths) for n in range(len(widths))]
+        if len(gated) != len(widths) or not any(gated):
+            raise ValueError("gated: true or false for each stage, at least once true")
+        self.normed = max(n for n, gate in enumerate(gated) if gate)
         stages, layers = nn.ModuleList(), nn.ModuleList()
         inside = widths[0]
-        for n, (width, size, step) in enumerate(zip(widths, sizes, steps, strict=True)):
+        for n, (width, size, step, gate) in enumerate(zip(widths, sizes, steps, gated, strict=True)):
             stages.append(_Blocks(ResidualBlock(dims, inside, width, size, step)))
-            gate = n < gated
             layers.append(GatedBlock(dims, width, n + 2, size, op) if gate else ScanBlock(dims, width, directions))
             inside = width
         self.encoder: Any = nn.ModuleDict(
@@ -170,10 +174,9 @@ class MambaClinix(SegmentationNetwork):
                 "stem": _Stem(ConvNorm(dims, channels, widths[0], sizes[0])),
                 "stages": stages,
                 "encoder_layers": layers,
-                "LayerNorm": MapNorm(widths[gated - 1], NORM_EPS),
+                "LayerNorm": MapNorm(widths[self.normed], NORM_EPS),
             }
         )
-        self.normed = gated - 1
         ups = list(reversed(range(len(widths) - 1)))
         self.decoder: Any = nn.ModuleDict(
             {
@@ -218,6 +221,7 @@ def build(
     widths: Sequence[int],
     kernels: Sequence[Any],
     strides: Sequence[Any],
+    gated: Sequence[bool] = (),
     hg_op: str = "mul",
     directions: str = "fwd",
 ) -> MambaClinix:
@@ -229,6 +233,7 @@ def build(
         widths=widths,
         kernels=kernels,
         strides=strides,
+        gated=gated,
         hg_op=hg_op,
         directions=directions,
     )
@@ -266,6 +271,7 @@ def options_of(state: Mapping[str, torch.Tensor], strides: Sequence[Any]) -> dic
         "widths": [one.shape[0] for one in convs],
         "kernels": [list(one.shape[2:]) for one in convs],
         "strides": [list(one) if isinstance(one, Sequence) else one for one in strides],
+        "gated": [f"encoder.encoder_layers.{n}.gamma1" in state for n in range(count)],
         "hg_op": "add",
     }
 

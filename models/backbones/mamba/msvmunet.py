@@ -8,6 +8,7 @@ Weights: VMamba-tiny for the encoder, the user's. Left out: stochastic depth.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from ...checkpoints import Tensors, fill
 from ...parity import Fixture
 from ..names import known_names, numbered
 from ..network import SegmentationNetwork, SegOutput
-from .vmamba import SS2D, Block, FeedForward, MapLinear, MapNorm
+from .vmamba import Block, BlockSizes, MapLinear, MapNorm
 
 FILE = "a checkpoint that the code of gndlwch2w/msvm-unet saved"
 _BLOCK = (
@@ -102,8 +103,7 @@ class MSVMUNet(SegmentationNetwork):
         width: channels of the finest stage; each doubles it.
         depths: blocks of each stage of the encoder.
         decoder_depths: blocks of each step of the decoder, coarsest first; one less.
-        state, ratio, kernel, conv_bias: of the encoder's scans; `ratio` inner channels for each. The decoder's have state 1 and ratio 1.
-        mlp_ratio: inner channels of a feed-forward for each.
+        block, decoder_block: what differs from `BlockSizes`, of the encoder's blocks and of the decoder's.
         directions: row of `DIRECTIONS`.
         stem_channels: what the stem takes, where a grey image is to be repeated to it; 0 for what the image has.
     """
@@ -117,11 +117,8 @@ class MSVMUNet(SegmentationNetwork):
         width: int,
         depths: Sequence[int],
         decoder_depths: Sequence[int],
-        state: int,
-        ratio: float,
-        kernel: int,
-        conv_bias: bool,
-        mlp_ratio: float,
+        block: Mapping[str, Any],
+        decoder_block: Mapping[str, Any],
         directions: str,
         stem_channels: int,
     ) -> None:
@@ -135,17 +132,13 @@ class MSVMUNet(SegmentationNetwork):
         super().__init__(dims, channels, classes, [stride] * 2, [2 * stride] * 2)
         self.repeats = stem_channels // channels if stem_channels else 1
 
-        def block(now: int, *, decoding: bool) -> Block:
-            inner, kept = (now, 1) if decoding else (int(ratio * now), state)
-            scan = SS2D(now, inner, kept, kernel, conv_bias, directions)
-            return Block(now, scan, FeedForward(now, int(mlp_ratio * now), scales=decoding))
-
+        outer, inner = BlockSizes(**block), BlockSizes(**decoder_block)
         widths = [width * 2**n for n in range(len(depths))]
         self.encoder: Any = nn.ModuleDict()
         self.encoder["layer0"] = _halving(self.repeats * channels, width // 2, nn.GELU())
         self.encoder["layer1"] = _halving(width // 2, width)
         self.encoder["layers"] = nn.ModuleList(
-            _Blocks([block(now, decoding=False) for _ in range(depth)])
+            _Blocks([Block(now, outer, directions, scales=False) for _ in range(depth)])
             for now, depth in zip(widths, depths, strict=True)
         )
         self.encoder["downsamples"] = nn.ModuleList(
@@ -154,7 +147,7 @@ class MSVMUNet(SegmentationNetwork):
         )
         self.decoder: Any = nn.ModuleDict()
         self.decoder["layers"] = nn.ModuleList(
-            _Join(now, [block(now, decoding=True) for _ in range(depth)])
+            _Join(now, [Block(now, inner, directions, scales=True) for _ in range(depth)])
             for now, depth in zip(reversed(widths[:-1]), decoder_depths, strict=True)
         )
         self.decoder["out_layers"] = nn.ModuleList([_Finish(width, classes)])
@@ -187,11 +180,8 @@ def build(
     width: int,
     depths: Sequence[int],
     decoder_depths: Sequence[int],
-    state: int = 1,
-    ratio: float = 1.0,
-    kernel: int = 3,
-    conv_bias: bool = False,
-    mlp_ratio: float = 4.0,
+    block: Mapping[str, Any] = MappingProxyType({}),
+    decoder_block: Mapping[str, Any] = MappingProxyType({}),
     directions: str = "cross2d",
     stem_channels: int = 0,
 ) -> MSVMUNet:
@@ -203,11 +193,8 @@ def build(
         width=width,
         depths=depths,
         decoder_depths=decoder_depths,
-        state=state,
-        ratio=ratio,
-        kernel=kernel,
-        conv_bias=conv_bias,
-        mlp_ratio=mlp_ratio,
+        block=block,
+        decoder_block=decoder_block,
         directions=directions,
         stem_channels=stem_channels,
     )
@@ -228,12 +215,10 @@ def options_of(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     Raises:
         BadCall: parts are missing.
     """
-    first = "encoder.layers.0.blocks.0."
     try:
         stem, last = state["encoder.layer0.0.weight"], state["decoder.out_layers.0.out.weight"]
-        inner, width = state[f"{first}op.in_proj.weight"].shape
-        kernel, kept = state[f"{first}op.conv2d.weight"].shape[-1], state[f"{first}op.A_logs"].shape[1]
-        mlp = state[f"{first}mlp.fc1.weight"].shape[0]
+        width = state["encoder.layer1.0.bias"].shape[0]
+        sizes = _sizes_of(state, "encoder.layers.0.blocks.0."), _sizes_of(state, "decoder.layers.0.vss_layer.blocks.0.")
     except KeyError as error:
         raise BadCall(f"This is no MSVM-UNet: {error} is missing. Give {FILE}.") from None
     stages, steps = numbered(state, r"encoder\.layers\.(\d+)\."), numbered(state, r"decoder\.layers\.(\d+)\.")
@@ -244,11 +229,19 @@ def options_of(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         "width": width,
         "depths": [numbered(state, rf"encoder\.layers\.{n}\.blocks\.(\d+)\.") for n in range(stages)],
         "decoder_depths": [numbered(state, rf"decoder\.layers\.{n}\.vss_layer\.blocks\.(\d+)\.") for n in range(steps)],
-        "state": kept,
+        "block": sizes[0],
+        "decoder_block": sizes[1],
+    }
+
+
+def _sizes_of(state: Mapping[str, torch.Tensor], first: str) -> dict[str, Any]:
+    inner, width = state[f"{first}op.in_proj.weight"].shape
+    return {
+        "state": state[f"{first}op.A_logs"].shape[1],
         "ratio": inner / width,
-        "kernel": kernel,
+        "kernel": state[f"{first}op.conv2d.weight"].shape[-1],
         "conv_bias": f"{first}op.conv2d.bias" in state,
-        "mlp_ratio": mlp / width,
+        "mlp_ratio": state[f"{first}mlp.fc1.weight"].shape[0] / width,
     }
 
 

@@ -6,6 +6,7 @@ Paper: Liu et al. 2024, arXiv 2401.10166, without gate ("v05_noz"); feed-forward
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,24 @@ from ...blocks.scans.directions import directions_for
 from ...blocks.scans.mamba import decay_logarithms, from_orders, in_orders, scan_groups, start_steps_, unit_skips
 
 SCALES = (1, 3, 5)  # kernels of the feed-forward; Source: gndlwch2w/msvm-unet
+
+
+@dataclass(frozen=True)
+class BlockSizes:
+    """Sizes of a block.
+
+    Attributes:
+        state: numbers that each scanned channel keeps.
+        ratio: channels that are scanned for each of the block's.
+        kernel, conv_bias: of the depthwise convolution before the scan.
+        mlp_ratio: inner channels of the feed-forward for each of the block's.
+    """
+
+    state: int = 1
+    ratio: float = 1.0
+    kernel: int = 3
+    conv_bias: bool = False
+    mlp_ratio: float = 4.0
 
 
 class MapNorm(nn.LayerNorm):
@@ -38,19 +57,17 @@ class SS2D(nn.Module):
 
     Args:
         width: channels.
-        inner: channels that are scanned.
-        state: numbers that each of them keeps.
-        kernel: of the depthwise convolution before.
-        conv_bias: whether that adds something.
+        sizes: see `BlockSizes`.
         directions: row of `DIRECTIONS`.
     """
 
-    def __init__(self, width: int, inner: int, state: int, kernel: int, conv_bias: bool, directions: str) -> None:
+    def __init__(self, width: int, sizes: BlockSizes, directions: str) -> None:
         super().__init__()
+        inner, state, kernel = int(sizes.ratio * width), sizes.state, sizes.kernel
         self.rank, self.state, self.directions = math.ceil(width / 16), state, directions_for(directions, 2)
         passes = self.directions.passes
         self.in_proj = MapLinear(width, inner, bias=False)
-        self.conv2d = nn.Conv2d(inner, inner, kernel, padding=kernel // 2, groups=inner, bias=conv_bias)
+        self.conv2d = nn.Conv2d(inner, inner, kernel, padding=kernel // 2, groups=inner, bias=sizes.conv_bias)
         self.x_proj_weight = nn.Parameter(torch.empty(passes, self.rank + 2 * state, inner))
         self.dt_projs_weight = nn.Parameter(torch.empty(passes, inner, self.rank))
         self.dt_projs_bias = nn.Parameter(torch.empty(passes, inner))
@@ -99,11 +116,20 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """A scan and a feed-forward, each after a norm and added to what came in: (b width x y)."""
+    """A scan and a feed-forward, each after a norm and added to what came in: (b width x y).
 
-    def __init__(self, width: int, scan: SS2D, mlp: FeedForward) -> None:
+    Args:
+        width: channels.
+        sizes: see `BlockSizes`.
+        directions: row of `DIRECTIONS`.
+        scales: whether the feed-forward looks at three scales.
+    """
+
+    def __init__(self, width: int, sizes: BlockSizes, directions: str, *, scales: bool) -> None:
         super().__init__()
-        self.norm, self.norm2, self.op, self.mlp = MapNorm(width), MapNorm(width), scan, mlp
+        self.norm, self.norm2 = MapNorm(width), MapNorm(width)
+        self.op = SS2D(width, sizes, directions)
+        self.mlp = FeedForward(width, int(sizes.mlp_ratio * width), scales=scales)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """See the class."""

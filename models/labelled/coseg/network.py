@@ -109,7 +109,16 @@ class CoSeg(nn.Module):
         super().__init__()
         self.instance, self.semantic = TaskDecoder(config, instance), TaskDecoder(config, semantic)
         self.for_instance, self.for_semantic = (
-            MutualPrompts(config.width, size, config.mask_channels, hidden, state, kernel, released=released)
+            MutualPrompts(
+                config.width,
+                size,
+                config.mask_channels,
+                hidden,
+                inner=config.width,
+                state=state,
+                kernel=kernel,
+                released=released,
+            )
             for _ in range(2)
         )
 

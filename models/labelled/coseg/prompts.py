@@ -24,20 +24,21 @@ class TokenScan(nn.Module):
     """Tokens (b l width) read by a state-space layer without gate; its convolution looks both ways.
 
     Args:
-        width: of a token, scanned as it is.
+        width: of a token.
+        inner: channels that are scanned.
         state: numbers that each channel keeps.
-        kernel: of the convolution, odd.
+        kernel: of the convolution.
         released: as the released code has it, one way and with the bias of the steps counted twice; else from both ends, with it once.
     """
 
-    def __init__(self, width: int, state: int, kernel: int, *, released: bool = False) -> None:
+    def __init__(self, width: int, inner: int, state: int, kernel: int, *, released: bool = False) -> None:
         super().__init__()
         self.rank, self.state, self.released = math.ceil(width / 16), state, released
-        self.in_proj, self.out_proj = nn.Linear(width, width, bias=False), nn.Linear(width, width, bias=False)
-        self.conv1d_x = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
-        self.x_proj = nn.Linear(width, self.rank + 2 * state, bias=False)
-        self.dt_proj = nn.Linear(self.rank, width)
-        self.A_log, self.D = decay_logarithms(width, state), unit_skips(width)
+        self.in_proj, self.out_proj = nn.Linear(width, inner, bias=False), nn.Linear(inner, width, bias=False)
+        self.conv1d_x = nn.Conv1d(inner, inner, kernel, padding="same", groups=inner)
+        self.x_proj = nn.Linear(inner, self.rank + 2 * state, bias=False)
+        self.dt_proj = nn.Linear(self.rank, inner)
+        self.A_log, self.D = decay_logarithms(inner, state), unit_skips(inner)
         start_steps_(self.dt_proj.weight, self.dt_proj.bias, self.rank)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -112,16 +113,25 @@ class MutualPrompts(PromptEncoder):
         size: pixels per side of the picture.
         mask_channels: of the mask's convolutions.
         hidden: of the feed-forward.
-        state, kernel: see `TokenScan`.
+        inner, state, kernel: see `TokenScan`.
         released: as the released code has it: the image is scanned without the mask added to it, and see `TokenScan`.
     """
 
     def __init__(
-        self, width: int, size: int, mask_channels: int, hidden: int, state: int, kernel: int, *, released: bool = False
+        self,
+        width: int,
+        size: int,
+        mask_channels: int,
+        hidden: int,
+        *,
+        inner: int,
+        state: int,
+        kernel: int,
+        released: bool = False,
     ) -> None:
         super().__init__(width, size, mask_channels)
         self.released = released
-        self.mixer = TokenScan(width, state, kernel, released=released)
+        self.mixer = TokenScan(width, inner, state, kernel, released=released)
         self.cross_att = _Mixing(width, hidden)
 
     def of_mask(self, mask: torch.Tensor, image: torch.Tensor) -> torch.Tensor:

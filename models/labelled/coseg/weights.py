@@ -29,15 +29,15 @@ def load_task(state: State, grid: int, heads: int = HEADS) -> tuple[MutualPrompt
     prompts, decoder = select_part(state, "prompt_encoder."), select_part(state, "mask_decoder.")
     decoder = {key: value for key, value in decoder.items() if not key.startswith(UNUSED)}
     try:
-        inner, hidden = prompts["mask_downscaling.3.bias"].shape[0], prompts["cross_att.linear1.bias"].shape[0]
-        width, scan = prompts["no_mask_embed.weight"].shape[1], prompts["mixer.A_log"].shape[1]
+        small, hidden = prompts["mask_downscaling.3.bias"].shape[0], prompts["cross_att.linear1.bias"].shape[0]
+        width, (inner, scan) = prompts["no_mask_embed.weight"].shape[1], prompts["mixer.A_log"].shape
         kernel = prompts["mixer.conv1d_x.weight"].shape[-1]
         config = DecoderConfig(
             width=width,
             depth=count_numbers(decoder, r"transformer\.layers\.(\d+)\.norm1\.weight"),
             heads=heads,
             hidden=decoder["transformer.layers.0.mlp.layers.0.bias"].shape[0],
-            mask_channels=inner,
+            mask_channels=small,
         )
         masks = decoder["mask_tokens.weight"].shape[0] - 1
     except KeyError as error:
@@ -45,7 +45,7 @@ def load_task(state: State, grid: int, heads: int = HEADS) -> tuple[MutualPrompt
     renamed = {key.replace("mlp.layers.0.", "mlp.lin1.").replace("mlp.layers.1.", "mlp.lin2."): value
                for key, value in decoder.items()}  # fmt: skip
     with torch.device("meta"):
-        encoder = MutualPrompts(width, 4 * grid, inner, hidden, scan, kernel, released=True)
+        encoder = MutualPrompts(width, 4 * grid, small, hidden, inner=inner, state=scan, kernel=kernel, released=True)
         drawing = TaskDecoder(config, masks)
     return fill(encoder, prompts, FILE), fill(drawing, renamed, FILE)
 

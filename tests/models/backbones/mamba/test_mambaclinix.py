@@ -51,6 +51,14 @@ def test_scan_block_has_one_norm_and_adds_the_raw_input_last() -> None:
     assert torch.allclose(block(x), x + said.transpose(1, 2).reshape(x.shape), atol=1e-6)
 
 
+def test_the_first_half_of_the_stages_is_gated_unless_it_is_said() -> None:
+    """Of five stages three, as the released code rounds."""
+    odd = {"widths": [8, 16, 16, 32, 16], "kernels": [3] * 5, "strides": [1, 2, 1, 1, 1]}
+    for gated, expected in (([], "GGGSS"), ([False, True, False, True, False], "SGSGS")):
+        layers = build(3, 1, 2, **odd, gated=gated).encoder["encoder_layers"]
+        assert "".join("G" if isinstance(layer, GatedBlock) else "S" for layer in layers) == expected
+
+
 def test_the_last_gated_stage_alone_has_a_norm_before_its_block() -> None:
     torch.manual_seed(3)
     net = build(3, 1, 2, **SMALL).eval()
@@ -122,6 +130,7 @@ def test_weights_of_another_network_are_refused() -> None:
     [
         ({"hg_op": "gate"}, "hg_op: 'mul' or 'add', not 'gate'"),
         ({"widths": [8, 12, 32, 64]}, "12 channels are too few for the order 3, a multiple of 8 is"),
+        ({"gated": [False, False, False, False]}, "at least once true"),
         ({"strides": [2, 2, 2, 2]}, "the first stage keeps the sides"),
         ({"strides": [1, 2, 2]}, "one for each stage"),
         ({"kernels": [2, 3, 3, 3]}, "kernels: odd sides"),

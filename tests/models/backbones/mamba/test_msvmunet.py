@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from ostensor.imaging.errors import BadCall
 from ostensor.models.backbones.mamba.msvmunet import Expand, build, convert, options_of
-from ostensor.models.backbones.mamba.vmamba import SS2D, FeedForward
+from ostensor.models.backbones.mamba.vmamba import SS2D, BlockSizes, FeedForward
 from ostensor.models.backbones.table import backbone
 from ostensor.models.blocks.scans.selective import scan_by_steps
 
@@ -16,7 +16,7 @@ SMALL = {"width": 8, "depths": [1, 2, 1], "decoder_depths": [2, 1]}
 def test_scan_is_rows_columns_and_both_from_their_ends_summed() -> None:
     """Expected: the layer written out, each pass by the slow recurrence with its own projections."""
     torch.manual_seed(0)
-    layer = SS2D(24, 24, 3, 3, False, "cross2d")
+    layer = SS2D(24, BlockSizes(state=3), "cross2d")
     x = torch.randn(2, 24, 3, 5)
     with torch.no_grad():
         seen = F.silu(layer.conv2d(layer.in_proj(x)))
@@ -65,7 +65,8 @@ def test_a_grey_image_is_repeated_where_the_stem_takes_three() -> None:
 
 
 def test_options_are_read_from_the_shapes_of_weights() -> None:
-    given = {**SMALL, "state": 4, "ratio": 2.0, "kernel": 5, "conv_bias": True, "mlp_ratio": 3.0}
+    block = {"state": 4, "ratio": 2.0, "kernel": 5, "conv_bias": True, "mlp_ratio": 3.0}
+    given = {**SMALL, "block": block, "decoder_block": {**block, "state": 2, "conv_bias": False}}
     state = {f"module.{key}": value for key, value in build(2, 3, 5, **given).state_dict().items()}
     assert options_of(convert(state)) == {"dims": 2, "channels": 3, "classes": 5, **given}
 

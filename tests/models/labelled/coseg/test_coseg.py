@@ -58,7 +58,7 @@ def test_products_of_turned_vectors_depend_on_the_way_between_their_places_alone
 def test_released_scan_looks_one_way_and_counts_the_bias_of_steps_twice() -> None:
     """Expected: the layer written out with the slow recurrence."""
     torch.manual_seed(2)
-    layer = TokenScan(16, 3, 3, released=True)
+    layer = TokenScan(16, 16, 3, 3, released=True)
     x = torch.randn(2, 7, 16)
     with torch.no_grad():
         inner = layer.in_proj(x).transpose(1, 2)
@@ -72,7 +72,7 @@ def test_released_scan_looks_one_way_and_counts_the_bias_of_steps_twice() -> Non
 
 def test_ours_scans_from_both_ends() -> None:
     torch.manual_seed(3)
-    layer = TokenScan(16, 3, 3)
+    layer = TokenScan(16, 32, 3, 3)
     with torch.no_grad():
         layer.conv1d_x.weight.copy_(layer.conv1d_x.weight.flip(2) + layer.conv1d_x.weight)
         x = torch.randn(1, 6, 16)
@@ -82,7 +82,7 @@ def test_ours_scans_from_both_ends() -> None:
 def test_released_form_scans_the_image_without_the_mask() -> None:
     """The mask changes what is asked and not what is scanned; ours adds it to the image first."""
     torch.manual_seed(4)
-    sizes = {"width": 16, "size": 32, "mask_channels": 8, "hidden": 20, "state": 4, "kernel": 3}
+    sizes = {"width": 16, "size": 32, "mask_channels": 8, "hidden": 20, "inner": 16, "state": 4, "kernel": 3}
     image, mask = torch.randn(1, 16, 4, 4), torch.randn(1, 1, 16, 16)
     for released in (True, False):
         prompts = MutualPrompts(**sizes, released=released).eval()
