@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..imaging.errors import Failed
+from ..imaging.errors import BadCall, Failed
 from .options import shown_progress, shown_work
 
 if TYPE_CHECKING:
@@ -22,8 +22,14 @@ Name = Annotated[str, typer.Argument(help="Name of the model, as `models list` s
 
 
 @app.command("list")
-def list_models(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+def list_models(
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    backbones: Annotated[bool, typer.Option("--backbones", help="Networks to be trained, instead of models.")] = False,
+) -> None:
     """Every model, whether its weights are here or not."""
+    if backbones:
+        _list_backbones(as_json)
+        return
     cards = _cards()
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(card) for card in cards]))
@@ -38,10 +44,29 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="For machin
     Console().print(table)
 
 
+def _list_backbones(as_json: bool) -> None:
+    """The rows of BACKBONES."""
+    from ..models.backbones.table import BACKBONES
+
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(row) for row in BACKBONES]))
+        return
+    table = Table(show_edge=False, pad_edge=False, caption="Deviations and presets: ostensor models show NAME.")
+    for heading in ("backbone", "system", "takes", "fidelity", "presets"):
+        table.add_column(heading, no_wrap=True)
+    for row in BACKBONES:
+        takes = f"{'/'.join(map(str, row.dims))}-D"
+        table.add_row(row.name, row.system, takes, row.fidelity, ", ".join(row.presets))
+    Console().print(table)
+
+
 @app.command()
 def show(name: Name) -> None:
-    """A model's card as JSON."""
-    typer.echo(json.dumps(dataclasses.asdict(_named(name)), indent=1))
+    """A model's card as JSON; of a backbone what its row says."""
+    from ..models.backbones.table import BACKBONES
+
+    row = next((one for one in BACKBONES if one.name == name), None)
+    typer.echo(json.dumps(dataclasses.asdict(_named(name) if row is None else row), indent=1))
 
 
 @app.command()
@@ -88,12 +113,47 @@ def import_model(
     name: Name,
     files: Annotated[list[Path], typer.Argument(help="SAT: segmentation and text checkpoint; MeshNet: model.pth.")],
     accept_licence: Annotated[bool, typer.Option(help="You have read the model's licence note.")] = False,
+    facts: Annotated[
+        Path | None, typer.Option(help="Of a backbone's checkpoint: TOML of what it was taught (docs/training.md).")
+    ] = None,
 ) -> None:
-    """Check and convert published weights you have."""
+    """Check and convert published weights you have: of a model, or with --facts of a backbone."""
     from ..models.importing import import_weights, still_needed
 
+    if facts is not None:
+        _import_backbone(name, files, facts, accept_licence=accept_licence)
+        return
+    _refuse_bare_backbone(name)
     with shown_work(f"importing {name}"):
         card = import_weights(name, files, accept_licence=accept_licence)
     typer.echo(f"{card.name}: imported, sha256 {card.sha256[:12]}.")
     if (needed := still_needed(card)) is not None:
         typer.echo(f"Still needed: the files of {card.text_encoder}, copied to {needed}")
+
+
+def _import_backbone(name: str, files: list[Path], facts: Path, *, accept_licence: bool) -> None:
+    """A checkpoint of a backbone."""
+    from ..models.backbones.table import backbone
+    from ..models.shelving import import_backbone
+
+    row = backbone(name)
+    if len(files) != 1:
+        raise BadCall(f"A checkpoint of '{name}' is one file; {len(files)} were given.")
+    with shown_work(f"importing {name}"):
+        card = import_backbone(files[0], facts, row=row, accept_licence=accept_licence)
+    typer.echo(f"{card.name}: imported, sha256 {card.sha256[:12]}. Ask it with model='{card.name}'.")
+
+
+def _refuse_bare_backbone(name: str) -> None:
+    """A backbone's checkpoint does not say what it was taught.
+
+    Raises:
+        BadCall: it is one.
+    """
+    from ..models.backbones.table import BACKBONES
+
+    if any(row.name == name for row in BACKBONES):
+        raise BadCall(
+            f"'{name}' is a backbone, whose checkpoints do not say what they were taught. Say it in a file, --facts FILE.toml; "
+            "docs/training.md shows one."
+        )

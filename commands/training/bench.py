@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..options import shown_work
+from .folders import DataOption
 
 bench = typer.Typer(help="Measure speed and memory.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -37,6 +38,36 @@ def bench_organ(
     from ...benchmarks.against_monai.compare import run_organ
 
     _show(lambda: run_organ(rounds=rounds, data=data), out)
+
+
+@bench.command("backbones")
+def bench_backbones(
+    kept: Annotated[Path, typer.Option(help="What was measured is kept here, and not measured again.")] = Path(
+        "backbones.json"
+    ),
+    minutes: Annotated[float, typer.Option(help="Of processor time that each is taught.", min=0.05)] = 1.0,
+    seeds: Annotated[int, typer.Option(help="How many times each.", min=1)] = 2,
+    cases: Annotated[int, typer.Option(help="Held-out scans, at most.", min=1)] = 20,
+    names: Annotated[list[str] | None, typer.Option("--only", help="Backbones; default: all.")] = None,
+    data: DataOption = None,
+    out: Annotated[Path | None, typer.Option(help="Write the tables here, too.")] = None,
+) -> None:
+    """Every small backbone on the same scans with the same processor time, ranked."""
+    from ...benchmarks.backbones.run import run
+    from ..options import shown_progress
+    from .folders import data_folder
+
+    with shown_progress("teaching backbones") as report:
+        text = run(
+            data=data_folder(data),
+            kept=kept,
+            minutes=minutes,
+            seeds=seeds,
+            cases=cases,
+            names=names or (),
+            report=report,
+        )
+    _show(lambda: text, out)
 
 
 @bench.command("scale")

@@ -1,135 +1,127 @@
-"""Residual blocks of nnU-Net's networks and of U-Mamba's decoder, by the names of their checkpoints.
+"""Residual stages of ResNet, ResNeXt and Res2Net for pictures, with the parameter names of the published ones.
 
-Source: MIC-DKFZ/dynamic-network-architectures (Apache-2.0), residual encoder; bowang-lab/U-Mamba (Apache-2.0), decoder.
+Source: He et al. 2016, arXiv 1512.03385; Xie et al. 2017, arXiv 1611.05431 (groups); Gao et al. 2019, arXiv 1904.01169 (splits),
+in the form v1b of gasvn/Res2Net: a deep stem, and pooling on the shortcut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-LEAK = 0.01  # slope of LeakyReLU; Source: Isensee et al. 2021 (nnU-Net)
-Axes = tuple[int, ...]
+Block = Callable[[int, int, int, bool], nn.Module]
+"""From channels in and out, stride and whether it opens a stage, to a block."""
 
 
-def per_axis(value: int | Sequence[int], dims: int) -> Axes:
-    """A number for each axis from one for all, or from those given.
+class Basic(nn.Module):
+    """Two convolutions of 3 pixels round which a shortcut goes."""
 
-    Raises:
-        ValueError: another number of them, or one below 1.
+    def __init__(self, inside: int, outside: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outside)
+        self.conv2 = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outside)
+        self.downsample = _shortcut(inside, outside, stride)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps (b outside x y)."""
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class Bottleneck(nn.Module):
+    """Convolutions of 1, 3 and 1 pixels; the middle one is narrow, and may be of groups."""
+
+    def __init__(self, inside: int, outside: int, stride: int, *, inner: int, groups: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inside, inner, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, inner, 3, stride, 1, groups=groups, bias=False)
+        self.bn2 = nn.BatchNorm2d(inner)
+        self.conv3 = nn.Conv2d(inner, outside, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outside)
+        self.downsample = _shortcut(inside, outside, stride)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps (b outside x y)."""
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.bn3(self.conv3(F.relu(self.bn2(self.conv2(y)))))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class Res2(nn.Module):
+    """A bottleneck whose middle is split: each split but the last is convolved, after what the one before gave was added.
+
+    The block that opens a stage adds nothing and pools the last split instead of passing it on.
+
+    Args:
+        split: channels of each split.
+        splits: how many, two or more.
+        opens: whether it opens a stage.
     """
-    axes = (value,) * dims if isinstance(value, int) else tuple(value)
-    if len(axes) != dims or min(axes) < 1:
-        raise ValueError(f"{value}: one number from 1 up, or {dims} of them")
-    return axes
 
-
-def conv(dims: int, inside: int, outside: int, kernel: Axes, **more: Any) -> nn.Conv2d | nn.Conv3d:
-    """A convolution that keeps the sides, but for its stride."""
-    kind = nn.Conv2d if dims == 2 else nn.Conv3d
-    return kind(inside, outside, kernel, padding=tuple(side // 2 for side in kernel), **more)  # type: ignore[arg-type]  # as many as axes
-
-
-def instance_norm(dims: int, width: int) -> nn.Module:
-    """InstanceNorm that scales and shifts."""
-    return (nn.InstanceNorm2d if dims == 2 else nn.InstanceNorm3d)(width, affine=True)
-
-
-class ConvNorm(nn.Module):
-    """A convolution, and where they are asked for InstanceNorm and LeakyReLU."""
-
-    def __init__(
-        self,
-        dims: int,
-        inside: int,
-        outside: int,
-        kernel: Axes,
-        *,
-        stride: Axes | int = 1,
-        bias: bool = True,
-        norm: bool = True,
-        act: bool = True,
-    ) -> None:
+    def __init__(self, inside: int, outside: int, stride: int, *, split: int, splits: int, opens: bool) -> None:
         super().__init__()
-        self.conv = conv(dims, inside, outside, kernel, stride=stride, bias=bias)
-        self.norm = instance_norm(dims, outside) if norm else nn.Identity()
-        self.act = act
+        if splits < 2:
+            raise ValueError("a Res2Net block has two splits or more")
+        self.conv1 = nn.Conv2d(inside, split * splits, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(split * splits)
+        self.convs = nn.ModuleList(nn.Conv2d(split, split, 3, stride, 1, bias=False) for _ in range(splits - 1))
+        self.bns = nn.ModuleList(nn.BatchNorm2d(split) for _ in range(splits - 1))
+        self.conv3 = nn.Conv2d(split * splits, outside, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outside)
+        self.pool = nn.AvgPool2d(3, stride, 1) if opens else None
+        self.downsample = (
+            nn.Sequential(
+                nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False),
+                nn.Conv2d(inside, outside, 1, bias=False),
+                nn.BatchNorm2d(outside),
+            )
+            if stride != 1 or inside != outside
+            else None
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """See the class."""
-        x = self.norm(self.conv(x))
-        return F.leaky_relu(x, LEAK) if self.act else x
+        """Maps (b outside x y)."""
+        *parts, rest = F.relu(self.bn1(self.conv1(x))).chunk(len(self.convs) + 1, dim=1)
+        said: list[torch.Tensor] = []
+        for part, conv, norm in zip(parts, self.convs, self.bns, strict=True):
+            given = part if self.pool is not None or not said else part + said[-1]
+            said.append(F.relu(norm(conv(given))))
+        said.append(rest if self.pool is None else self.pool(rest))
+        y = self.bn3(self.conv3(torch.cat(said, dim=1)))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
-class ResidualBlock(nn.Module):
-    """nnU-Net's: two convolutions with norms; the way past them pools where there is a stride and maps where widths differ."""
-
-    def __init__(self, dims: int, inside: int, outside: int, kernel: Axes, stride: Axes | int = 1) -> None:
-        super().__init__()
-        self.conv1 = ConvNorm(dims, inside, outside, kernel, stride=stride)
-        self.conv2 = ConvNorm(dims, outside, outside, kernel, act=False)
-        past: list[nn.Module] = []
-        strides = per_axis(stride, dims)
-        if max(strides) > 1:
-            pool = nn.AvgPool2d if dims == 2 else nn.AvgPool3d
-            past.append(pool(strides, strides))  # type: ignore[arg-type]  # as many as axes
-        if inside != outside:
-            past.append(ConvNorm(dims, inside, outside, (1,) * dims, bias=False, act=False))
-        self.skip = nn.Sequential(*past)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """See the class."""
-        return F.leaky_relu(self.conv2(self.conv1(x)) + self.skip(x), LEAK)
+def basic(inside: int, outside: int, stride: int, opens: bool) -> nn.Module:
+    """A `Block` of ResNet-18 and 34."""
+    return Basic(inside, outside, stride)
 
 
-class ProjectedBlock(nn.Module):
-    """U-Mamba's: two convolutions with norms; the way past them is a convolution of one voxel with bias and without norm."""
-
-    def __init__(self, dims: int, inside: int, outside: int, kernel: Axes, stride: Axes | int = 1) -> None:
-        super().__init__()
-        self.conv1, self.norm1 = conv(dims, inside, outside, kernel, stride=stride), instance_norm(dims, outside)
-        self.conv2, self.norm2 = conv(dims, outside, outside, kernel), instance_norm(dims, outside)
-        self.conv3 = conv(dims, inside, outside, (1,) * dims, stride=stride)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """See the class."""
-        inner = F.leaky_relu(self.norm1(self.conv1(x)), LEAK)
-        return F.leaky_relu(self.norm2(self.conv2(inner)) + self.conv3(x), LEAK)
+def build_stage(block: Block, inside: int, outside: int, count: int, stride: int) -> nn.Sequential:
+    """So many blocks, the first with the stride."""
+    if count < 1:
+        raise ValueError("a stage has one block or more")
+    return nn.Sequential(*(block(outside if n else inside, outside, 1 if n else stride, n == 0) for n in range(count)))
 
 
-class Grow(nn.Module):
-    """Nearest neighbours `stride` times as many along each axis, then a convolution of one voxel, whose weights fit any stride."""
+def build_stages(
+    blocks: Sequence[Block], inside: int, widths: Sequence[int], depths: Sequence[int], strides: Sequence[int]
+) -> nn.ModuleList:
+    """Stages one after the other, each with its block, channels, number of blocks and stride."""
+    if not len(blocks) == len(widths) == len(depths) == len(strides):
+        raise ValueError(
+            f"{len(blocks)} stages need as many widths and depths; {len(widths)} and {len(depths)} are given"
+        )
+    starts = [inside, *widths[:-1]]
+    return nn.ModuleList(map(build_stage, blocks, starts, widths, depths, strides))
 
-    def __init__(self, dims: int, inside: int, outside: int, stride: Axes) -> None:
-        super().__init__()
-        self.stride, self.conv = stride, conv(dims, inside, outside, (1,) * dims)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """See the class."""
-        mapped: torch.Tensor = self.conv(x)  # commutes with repeating voxels, and is cheaper before
-        return F.interpolate(mapped, scale_factor=tuple(float(n) for n in self.stride), mode="nearest")
-
-
-def stages_of(
-    dims: int, widths: Sequence[int], kernels: Sequence[Any], strides: Sequence[Any]
-) -> tuple[list[Axes], list[Axes], Axes]:
-    """Kernels and strides for each stage and axis, and for each axis the product of the strides.
-
-    Raises:
-        ValueError: not as many as stages, an even kernel, a first stride above 1, or fewer than two stages.
-    """
-    if len(widths) < 2 or not len(widths) == len(kernels) == len(strides):
-        raise ValueError("widths, kernels and strides: one for each stage, two stages or more")
-    sizes, steps = [per_axis(one, dims) for one in kernels], [per_axis(one, dims) for one in strides]
-    if max(steps[0]) > 1:
-        raise ValueError("strides: the first stage keeps the sides, 1")
-    if any(side % 2 == 0 for size in sizes for side in size):
-        raise ValueError("kernels: odd sides")
-    whole = [1] * dims
-    for step in steps:
-        whole = [a * b for a, b in zip(whole, step, strict=True)]
-    return sizes, steps, tuple(whole)
+def _shortcut(inside: int, outside: int, stride: int) -> nn.Sequential | None:
+    if stride == 1 and inside == outside:
+        return None
+    return nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))

@@ -38,6 +38,8 @@ class Preparation:
         canonical: True turns the axes to RAS; False keeps the file's (cine short-axis stacks,
             whose planes follow the heart, not the body).
         noisy_air: "mr" only: what the noise of the air around the body reaches does not count as body.
+        scale: what values are cut to, low and high, then what is taken off and what they are divided by, as networks of others
+            say it (nnU-Net: percentiles, mean and standard deviation of its training set); None for our own way.
     """
 
     dims: int
@@ -46,16 +48,20 @@ class Preparation:
     longest: int | None = None
     canonical: bool = True
     noisy_air: bool = False
+    scale: tuple[float, float, float, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the file beside the weights."""
-        return {**vars(self), "spacing_mm": list(self.spacing_mm)}
+        values = {**vars(self), "spacing_mm": list(self.spacing_mm)}
+        scale = values.pop("scale")
+        return values if scale is None else {**values, "scale": list(scale)}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Preparation:
         """The preparation written by `to_json`."""
         x, y, z = values["spacing_mm"]
-        return cls(**{**values, "spacing_mm": (x, y, z)})
+        scale = values.get("scale")
+        return cls(**{**values, "spacing_mm": (x, y, z), "scale": None if scale is None else tuple(scale)})
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,9 @@ def prepare(volume: Volume, how: Preparation) -> Prepared:
     array, grid = reorient_array(volume.array, volume.grid, "RAS") if how.canonical else (volume.array, volume.grid)
     target = working_grid(grid, how)
     calibrated = unit_by_values(volume) == "HU"
-    values = normalised(np.asarray(array), how.intensity, calibrated=calibrated, noisy_air=how.noisy_air)
+    values = normalised(
+        np.asarray(array), how.intensity, calibrated=calibrated, noisy_air=how.noisy_air, scale=how.scale
+    )
     return Prepared(resample(values, grid, target).astype(np.float32), target, volume.grid, how.canonical)
 
 
@@ -113,16 +121,25 @@ def working_grid(grid: Grid, how: Preparation) -> Grid:
 
 
 def normalised(
-    array: npt.NDArray[Any], intensity: Intensity, *, calibrated: bool, noisy_air: bool = False
+    array: npt.NDArray[Any],
+    intensity: Intensity,
+    *,
+    calibrated: bool,
+    noisy_air: bool = False,
+    scale: tuple[float, float, float, float] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Intensities as the networks were taught: about -3 to 3, float32.
 
     Args:
         calibrated: the values are Hounsfield units; otherwise a CT window is guessed from air
             and soft tissue (8-bit exports keep neither unit nor offset).
-        noisy_air: see `Preparation`.
+        noisy_air, scale: see `Preparation`.
     """
     values = array.astype(np.float32)
+    if scale is not None:
+        lowest, highest, middle, sd = scale
+        given = guessed_hu(values) if intensity == "ct" and not calibrated else values
+        return np.asarray((np.clip(given, lowest, highest) - middle) / sd, dtype=np.float32)
     if intensity == "ct":
         hu = values if calibrated else guessed_hu(values)
         low, high = CT_WINDOW_HU

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import nn
@@ -149,6 +149,60 @@ def adapt_(free: dict[str, nn.Parameter], parts: Parts, how: Adaptation, *, kind
         entropies.append(value)
         volumes.append(marked)
     return AdaptationLog(numbers, tuple(entropies), tuple(volumes))
+
+
+class Answer(Protocol):
+    """What a backbone says: an object with logits among others."""
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """(b classes ...)."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Logits (b classes ...) before and after a network fitted itself; the first is what it would have said anyway."""
+
+    plain: torch.Tensor
+    adapted: torch.Tensor
+    log: AdaptationLog
+
+
+def answer_fitted(
+    net: Callable[[torch.Tensor], Answer], image: torch.Tensor, how: Adaptation | None = None, *,
+    inside: torch.Tensor | None = None, kind: Kind = "softmax",
+) -> Fitted:  # fmt: skip
+    """What a backbone says of images once it fitted itself to them; afterwards it is as before.
+
+    Args:
+        net: a module whose answer has logits, as every backbone's.
+        image: (b channels x y z) or (b channels x y), looked at as a whole: give it tiles of what does not fit.
+        inside: (b x y z) or (b x y), where entropy counts; None: everywhere.
+
+    Raises:
+        BadCall: the network has no norm layer with scale and shift, or `inside` is empty.
+    """
+    if not isinstance(net, nn.Module):
+        raise BadCall(
+            f"{type(net).__name__} is no module, so nothing of it can be adapted. Give it a network of torch."
+        )
+    where = torch.ones_like(image[:, 0]) if inside is None else inside.to(image)
+    if not where.any():
+        raise BadCall("`inside` marks nothing, so that no entropy counts. Mark the body, or leave it out.")
+
+    # GroupNorm's backward of torch 2.13 on CPUs crashes on channels-last maps that need no gradient; through the image they do.
+    seen = image.detach().clone().requires_grad_()
+
+    def parts() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        yield net(seen).logits, where / where.sum()
+
+    with restored(net) as free:
+        with torch.no_grad():
+            plain = net(image).logits
+        log = adapt_(free, parts, how or Adaptation(), kind=kind)
+        with torch.no_grad():
+            adapted = net(image).logits
+    return Fitted(plain, adapted, log)
 
 
 def _pass(parts: Parts, kind: Kind, *, learn: bool) -> tuple[float, int]:

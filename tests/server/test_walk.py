@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ostensor.imaging.plausibility.priors import Priors
+from ostensor.models.backbones.table import BACKBONES
 from ostensor.tools.desk.desk import Desk
 from ostensor.tools.running import use
 
@@ -137,6 +138,11 @@ def test_find_and_list(ask: Ask, image_id: str) -> None:
     )
     makers = ask("list_models", structure="liver", task="synthesize").result["models"]
     assert {row["model"] for row in makers} == {"paint-abdomen"}
+    backbones = ask("list_models", task="backbone").result["models"]
+    assert [row["model"] for row in backbones] == [row.name for row in BACKBONES]
+    assert all(row["weights"] == "none" and row["fidelity"] for row in backbones)
+    assert all(text in row["notes"] for row, one in zip(backbones, BACKBONES, strict=True) for text in one.deviations)
+    assert ask("list_models", task="backbone", structure="liver").result["models"] == []
 
 
 def test_synthetic_images_stay_synthetic(ask: Ask, root: Path, desk: Desk) -> None:

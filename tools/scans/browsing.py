@@ -8,12 +8,14 @@ from pydantic import Field
 
 from ...imaging.masks.measures import covered_mm
 from ...models import catalogue
+from ...models.backbones.row import Backbone
+from ...models.backbones.table import BACKBONES
 from ...models.card import Card
 from ...retrieval.anatomy.structures import THRESHOLD, Structure
 from ..desk.desk import Answer, Call, Desk, allowed_use
 from ..desk.results import ModelRow, ModelsResult, StructureRow, StructuresResult
 
-ModelTask = Literal["segment", "refer", "refine", "synthesize", "translate"]
+ModelTask = Literal["segment", "refer", "refine", "synthesize", "translate", "backbone"]
 
 
 def find_structures(
@@ -80,12 +82,16 @@ def list_models(
     structure: Annotated[str | None, Field(description="Only those that segment this.")] = None,
     task: Annotated[ModelTask | None, Field(description="Only models of this task.")] = None,
 ) -> Answer:
-    """List models: what each takes and claims, measured Dice, licence, memory.
+    """List models: what each takes, claims, needs, licence, Dice.
 
-    segment's 'auto' is usually right. `dice`: ours, on held-out scans. `fidelity`: parity (official outputs), structural (as
-    published), reconstruction (parts unpublished), library, own, external (your engine). Example: list_models(structure="liver")
+    segment's 'auto' is usually right. `dice`: ours, held-out. backbone: untrained. `fidelity`: parity (official outputs),
+    structural (as published), reconstruction (parts unpublished), library, own, external (engine). Example: list_models(structure="liver")
     """
     del call
+    if task == "backbone":
+        rows = [] if structure is not None else [_backbone(row) for row in BACKBONES]
+        text = f"{len(rows)} backbones, networks that have no weights and are trained: `ostensor fit CONFIG` with backbone = NAME."
+        return Answer(text, ModelsResult(models=rows))
     cards = list(catalogue.catalogue())
     asleep: list[str] = []
     if structure is not None:
@@ -102,6 +108,26 @@ def list_models(
     if asleep:
         text += f" Without weights here: {', '.join(asleep)} (`ostensor models show NAME` says how to get them)."
     return Answer(text, ModelsResult(models=[_model(card) for card in cards]))
+
+
+def _backbone(row: Backbone) -> ModelRow:
+    return ModelRow(
+        model=row.name,
+        title=f"{row.system}; {row.source}",
+        task="backbone",
+        modalities=[],
+        dimensions=list(row.dims),
+        structures=[],
+        open_text=False,
+        spacing_mm=None,
+        memory_mb=0,
+        weights="none",
+        licence=f"of its authors' code, none of which is used: {row.licence or 'not stated'}",
+        purpose="any",
+        fidelity=row.fidelity,
+        dice={},
+        notes=" ".join([f"Presets: {', '.join(row.presets)}.", *row.deviations]),
+    )
 
 
 def _model(card: Card) -> ModelRow:

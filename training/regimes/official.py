@@ -33,4 +33,5 @@ class Loss:
 
 LOSSES: tuple[Loss, ...] = (
     Loss("PULASki losses", "raters.pulaski", (Against("soumickmj/PULASki", ("sinkhorn",)),)),
+    Loss("LossNet", "regimes.lossnet", (Against("Xiaoqi-Zhao-DLUT/MSNet-M2SNet", ("lossnet",)),)),
 )  # fmt: skip

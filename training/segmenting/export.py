@@ -18,12 +18,12 @@ from ...models.catalogue import ENTRIES
 from ...models.checkpoints import half_precision
 from ...models.inference.decisions import Decisions
 from ...models.language.satmini.network import SatMiniConfig
+from ...models.language.satmini.peak import measured_memory
 from ...models.language.satmini.queried import QueriedConfig
 from ..folders import Folders
 from ..report_sections import CARD, write_card
 from .config import RunConfig, network_of
 from .evaluate import Score, decisions_of, train_volumes_ml, trained_model
-from .peak import measured_memory
 
 _MARGIN = 0.5  # plausible volumes run from half the smallest seen to one and a half of the largest
 

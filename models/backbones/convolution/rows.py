@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..row import Backbone
+from ...parity import Against
+from ..row import Backbone, Size
 
 ROWS: tuple[Backbone, ...] = (
     Backbone(
@@ -23,5 +24,154 @@ ROWS: tuple[Backbone, ...] = (
             "Side answers of the two scales above the finest only.",
         ),
         in_tiles=True,
+    ),
+    Backbone(
+        name="stunet",
+        system="STU-Net",
+        number=37,
+        module="backbones.convolution.stunet",
+        dims=(2, 3),
+        presets={
+            "tiny": {"widths": (8, 16, 32, 64), "depths": (1, 1, 1, 1), "strides": None, "kernels": None},
+            "paper": {"widths": (32, 64, 128, 256, 512, 512), "depths": (1,) * 6, "strides": None, "kernels": None},
+            "small": {"widths": (16, 32, 64, 128, 256, 256), "depths": (1,) * 6},
+            "base": {"widths": (32, 64, 128, 256, 512, 512), "depths": (1,) * 6},
+            "large": {"widths": (64, 128, 256, 512, 1024, 1024), "depths": (2,) * 6},
+            "huge": {"widths": (96, 192, 384, 768, 1536, 1536), "depths": (3,) * 6},
+        },
+        source="Huang et al. 2023, arXiv 2304.06716; uni-medical/STU-Net, STUNetTrainer.py",
+        licence="Apache-2.0",
+        fidelity="structural",
+        deviations=(
+            "The preset 'paper' is the base size.",
+            "Images are our generalisation; the authors' network is for volumes.",
+            "Strides are 2 everywhere unless a plan sets `strides`.",
+        ),
+        sizes=(
+            Size("small", 3, 1, 105, 14.60),
+            Size("base", 3, 1, 105, 58.26),
+            Size("large", 3, 1, 105, 440.30),
+            Size("huge", 3, 1, 105, 1457.33),
+        ),
+        parity=(Against("uni-medical/STU-Net"),),
+    ),
+    Backbone(
+        name="unetpp",
+        system="UNet++",
+        number=38,
+        module="backbones.convolution.unetpp",
+        dims=(2, 3),
+        presets={
+            "tiny": {"form": "original", "widths": (8, 16, 32, 64), "convolutions": 2},
+            "paper": {
+                "form": "original",
+                "widths": (32, 64, 128, 256, 512),
+                "strides": None,
+                "kernels": None,
+                "convolutions": 2,
+                "heads": True,
+                "mode": "last",
+                "prune": 0,
+                "pooling": False,
+            },
+            "nnunet": {"form": "nnunet", "widths": (32, 64, 128, 256, 320, 320)},
+        },
+        source="Zhou et al. 2018, arXiv 1807.10165; 4uiiurz1/pytorch-nested-unet and MrGiovanni/UNetPlusPlus",
+        licence="MIT (original); see the LICENSE of MrGiovanni/UNetPlusPlus (nnunet)",
+        fidelity="structural",
+        deviations=(
+            "Volumes in the form 'original' are our generalisation.",
+            "Any number of levels, where the authors' nnU-Net class is written for five poolings.",
+            "The mean of the columns is given as the logits of the mean probability.",
+            "Learned growth only in the form 'nnunet'; its variant with interpolation is left out.",
+            "Side answers of all columns weigh the same in training.",
+        ),
+        parity=(Against("4uiiurz1/pytorch-nested-unet"), Against("MrGiovanni/UNetPlusPlus")),
+    ),
+    Backbone(
+        name="r2unet",
+        system="R2U-Net",
+        number=39,
+        module="backbones.convolution.r2unet",
+        dims=(2, 3),
+        presets={
+            "tiny": {"widths": (8, 16, 32, 64), "repeats": 2, "gated": False, "gates": None},
+            "paper": {"widths": (64, 128, 256, 512, 1024), "repeats": 2, "gated": False, "gates": None},
+            "gated": {"gated": True, "gates": (32, 64, 128, 256)},
+        },
+        source="Alom et al. 2018, arXiv 1802.06955; LeeJunHyun/Image_Segmentation, network.py",
+        fidelity="structural",
+        deviations=(
+            "Volumes are our generalisation.",
+            "The paper leaves the order of sums inside a unit open, so it is that of the code.",
+            "Inner widths of gates are half of their level's at any width, where the code fixes the finest at 32.",
+        ),
+        parity=(Against("LeeJunHyun/Image_Segmentation"),),
+    ),
+    Backbone(
+        name="m2snet",
+        system="M2SNet",
+        number=52,
+        module="backbones.convolution.m2snet",
+        dims=(2,),
+        presets={
+            "tiny": {
+                "multiscale": True,
+                "width": 16,
+                "stem": 8,
+                "widths": (16, 32, 64, 64),
+                "depths": (1, 1, 1, 1),
+                "split": (4, 8, 12, 16),
+                "splits": 4,
+            },
+            "paper": {
+                "multiscale": True,
+                "width": 64,
+                "stem": 32,
+                "widths": (256, 512, 1024, 2048),
+                "depths": (3, 4, 6, 3),
+                "split": (26, 52, 104, 208),
+                "splits": 4,
+            },
+            "msnet": {"multiscale": False},
+        },
+        source="Zhao et al. 2023, arXiv 2303.10894, and 2021, arXiv 2108.05082; Xiaoqi-Zhao-DLUT/MSNet-M2SNet",
+        fidelity="structural",
+        deviations=(
+            "The trunk starts from fresh weights, where the authors take those of ImageNet.",
+            "All-ones filters are computed as pooled sums, which are the same numbers.",
+            "Any number of channels and classes, where the authors' take colours and answer one mask.",
+        ),
+        parity=(
+            Against("Xiaoqi-Zhao-DLUT/MSNet"),
+            Against("Xiaoqi-Zhao-DLUT/MSNet-M2SNet", ("subtraction",)),
+        ),
+    ),
+    Backbone(
+        name="gms",
+        system="GMS",
+        number=29,
+        module="backbones.convolution.gms",
+        dims=(2,),
+        presets={
+            "tiny": {"latent": 4, "stem": 16, "widths": (16, 32, 32), "codec": (8, 16, 32), "frozen": False},
+            "paper": {
+                "latent": 4,
+                "stem": 32,
+                "widths": (32, 64, 128, 128),
+                "codec": (32, 64, 128, 128),
+                "frozen": False,
+            },
+        },
+        source="Huo et al. 2025, arXiv 2403.18198; King-HAW/GMS",
+        fidelity="substitute-encoder",
+        deviations=(
+            "Pictures pass a small codec of ours instead of the autoencoder of Stable Diffusion.",
+            "The codec learns with the mapper unless `frozen` is set, where the authors' is trained before and rests.",
+            "Each class has a latent of its own, where the authors answer one mask.",
+            "Latents are not drawn at random in training.",
+            "`latent_loss` is offered, and added by an objective that asks for it.",
+        ),
+        parity=(Against("King-HAW/GMS"),),
     ),
 )

@@ -7,7 +7,7 @@ Weights: none published. Left out: nothing; other scan orders are our option.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,18 +16,21 @@ from torch import nn
 
 from ....imaging.errors import BadCall
 from ...blocks.scans.mamba import Mamba1D
-from ...checkpoints import Tensors, fill
+from ...checkpoints import Tensors
 from ...parity import Fixture
-from ..names import known_names, numbered
 from ..network import SegmentationNetwork, SegOutput
+from ..official import State, count, load, rename, unwrap
 
 FILE = "a checkpoint that the code of MrBlankness/LightM-UNet saved"
 GROUPS = 8  # of GroupNorm
 _MAMBA = r"(mamba\.[\w.]+|norm\.\w+|proj\.\w+|skip_scale)"
-_KNOWN = (
-    rf"convInit\.[01]\.conv\.weight|conv_final\.(0\.\w+|2\.[01]\.conv\.\w+)|down_layers\.\d+\.0\.0\.{_MAMBA}"
-    rf"|down_layers\.\d+\.[1-9]\d*\.(norm[12]\.\w+|conv[12]\.{_MAMBA})"
-    r"|up_layers\.\d+\.\d+\.(norm[12]\.\w+|conv\.[01]\.conv\.weight|skip_scale)|up_samples\.\d+\.0\.conv\.weight"
+_RULES = (
+    (r"convInit\.[01]\.conv\.weight|conv_final\.(0\.\w+|2\.[01]\.conv\.\w+)", r"\g<0>"),
+    (rf"down_layers\.\d+\.(0\.0\.{_MAMBA}|[1-9]\d*\.(norm[12]\.\w+|conv[12]\.{_MAMBA}))", r"\g<0>"),
+    (
+        r"up_layers\.\d+\.\d+\.(norm[12]\.\w+|conv\.[01]\.conv\.weight|skip_scale)|up_samples\.\d+\.0\.conv\.weight",
+        r"\g<0>",
+    ),
 )
 
 
@@ -131,10 +134,10 @@ class LightMUNet(SegmentationNetwork):
         pool = nn.MaxPool2d if dims == 2 else nn.MaxPool3d
         self.convInit = separable(dims, channels, width)
         self.down_layers = nn.ModuleList()
-        for n, count in enumerate(blocks_down):
+        for n, blocks in enumerate(blocks_down):
             now = width * 2**n
             change = nn.Sequential(ScanLayer(dims, now // 2, now, directions), pool(2)) if n else nn.Identity()
-            self.down_layers.append(nn.Sequential(change, *(ScanBlock(dims, now, directions) for _ in range(count))))
+            self.down_layers.append(nn.Sequential(change, *(ScanBlock(dims, now, directions) for _ in range(blocks))))
         widths = [width * 2**n for n in reversed(range(levels - 1))]
         grow = nn.Upsample(scale_factor=2, mode="bilinear" if dims == 2 else "trilinear", align_corners=False)
         self.up_samples = nn.ModuleList(nn.Sequential(Conv(dims, 2 * now, now, 1), grow) for now in widths)
@@ -176,42 +179,47 @@ def build(
     )
 
 
-def convert(state: Mapping[str, torch.Tensor]) -> Tensors:
+def convert(state: State) -> Tensors:
     """The authors' weights by our names, which are theirs.
 
     Raises:
         BadCall: another network's.
     """
-    return known_names(state, _KNOWN, FILE)
+    return rename(state, _RULES, FILE)
 
 
-def options_of(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    """What `build` takes, `dims`, `channels` and `classes` among it, from converted weights; all of it is in their shapes.
+def options_of(state: State) -> dict[str, Any]:
+    """What `build` takes, `dims`, `channels` and `classes` among it, from the authors' weights; all of it is in their shapes.
 
     Raises:
         BadCall: parts are missing.
     """
+    own = unwrap(state)
     try:
-        first, last = state["convInit.1.conv.weight"], state["conv_final.2.1.conv.weight"]
+        first, last = own["convInit.1.conv.weight"], own["conv_final.2.1.conv.weight"]
     except KeyError as error:
         raise BadCall(f"This is no LightM-UNet: {error} is missing. Give {FILE}.") from None
-    levels = numbered(state, r"down_layers\.(\d+)\.")
+    levels = count(own, r"down_layers\.(\d+)\.")
+    blocks = [
+        [key for key in own if key.startswith(f"down_layers.{n}.") and key.endswith(".norm1.weight")]
+        for n in range(levels)
+    ]
     return {
         "dims": first.dim() - 2,
         "channels": first.shape[1],
         "classes": last.shape[0],
         "width": first.shape[0],
-        "blocks_down": [numbered(state, rf"down_layers\.{n}\.(\d+)\.") - 1 for n in range(levels)],
-        "blocks_up": [numbered(state, rf"up_layers\.{n}\.(\d+)\.") for n in range(levels - 1)],
+        "blocks_down": [len(one) for one in blocks],
+        "blocks_up": [count(own, rf"up_layers\.{n}\.(\d+)\.") for n in range(levels - 1)],
     }
 
 
 def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code."""
-    own = convert(fixture.state())
+    state = fixture.state()
     with torch.device("meta"):
-        net = build(**options_of(own))
-    net = fill(net, own, FILE)
+        net = build(**options_of(state))
+    load(net, convert(state), FILE)
     with torch.no_grad():
         said = net.answer(fixture.inputs["image"])
     return {"logits": said.logits, **{f"down{n}": said.features[f"encoder.{n}"] for n in range(len(net.down_layers))}}

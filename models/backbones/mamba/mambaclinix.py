@@ -7,32 +7,46 @@ Weights: none published. Left out: stochastic depth; the region-specific Tversky
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 import torch
 from torch import nn
 
 from ....imaging.errors import BadCall
-from ...blocks.residual import Axes, ConvNorm, Grow, ProjectedBlock, ResidualBlock, conv, stages_of
+from ...blocks.layers import Steps, conv
+from ...blocks.nnunet import ConvNorm, Grow, ProjectedBlock, ResidualBlock, check_stages
 from ...blocks.scans.mamba import Mamba1D
-from ...checkpoints import Tensors, fill
+from ...checkpoints import Tensors
 from ...parity import Fixture
-from ..names import known_names, numbered
 from ..network import SegmentationNetwork, SegOutput, SideAnswer
+from ..official import State, count, load, rename, unwrap
 from .vmamba import MapNorm
 
 FILE = "a checkpoint that the code of CYB08/MambaClinix-PyTorch saved"
 NORM_EPS = 1e-6  # of norms over channels, and the gated share of a fresh block; Source: layer_eps of the released code
 _CONV = r"conv\d\.(conv|norm)\.\w+"
-_DEAD = r"decoder\.encoder\..*|.*\.all_modules\..*|.*\.skip_scale"  # aliases of weights, and a factor nothing uses
-_KNOWN = (
-    rf"encoder\.(stem\.convs\.0\.(conv|norm)\.\w+|stages\.\d+\.blocks\.0\.({_CONV}|skip\.[01]\.(conv|norm)\.\w+)|LayerNorm\.\w+)"
-    rf"|encoder\.encoder_layers\.\d+\.(transconv\.conv\.\w+|{_CONV}|gamma1|lynorm[12]\.\w+"
-    r"|hgConvs\.(proj_in|dwconv|proj_out|reconv\.\d+)\.\w+|mamba\.[\w.]+|norm\.\w+|proj\.\w+)"
-    rf"|decoder\.(Init_Residual\.{_CONV}|residual_blocks\.\d+\.{_CONV}|stages\.\d+\.(conv[123]|norm[12])\.\w+"
-    r"|seg_layers\.\d+\.\w+|upsample_layers\.\d+\.conv\.\w+)"
+_DEAD = (
+    r"decoder\.encoder\..*",
+    r".*\.all_modules\..*",
+    r".*\.skip_scale",
+)  # aliases of weights, and a factor nothing uses
+_LAYER = r"encoder\.(LayerNorm|encoder_layers\.\d+\.lynorm[12])"
+_RULES = (
+    (rf"({_LAYER})\.gamma", r"\1.weight"),
+    (rf"({_LAYER})\.beta", r"\1.bias"),
+    (
+        rf"encoder\.(stem\.convs\.0\.(conv|norm)\.\w+|stages\.\d+\.blocks\.0\.({_CONV}|skip\.[01]\.(conv|norm)\.\w+))",
+        r"\g<0>",
+    ),
+    (rf"encoder\.encoder_layers\.\d+\.(transconv\.conv\.\w+|{_CONV}|gamma1)", r"\g<0>"),
+    (r"encoder\.encoder_layers\.\d+\.hgConvs\.(proj_in|dwconv|proj_out|reconv\.\d+)\.\w+", r"\g<0>"),
+    (r"encoder\.encoder_layers\.\d+\.(mamba\.[\w.]+|norm\.\w+|proj\.\w+)", r"\g<0>"),
+    (
+        rf"decoder\.(Init_Residual\.{_CONV}|residual_blocks\.\d+\.{_CONV}|stages\.\d+\.(conv[123]|norm[12])\.\w+)",
+        r"\g<0>",
+    ),
+    (r"decoder\.(seg_layers\.\d+\.\w+|upsample_layers\.\d+\.conv\.\w+)", r"\g<0>"),
 )
 HgOp = Literal["mul", "add"]
 
@@ -47,18 +61,18 @@ class GatedConv(nn.Module):
         op: "mul" gates as the paper says; "add" adds as the released code does.
     """
 
-    def __init__(self, dims: int, width: int, order: int, kernel: Axes, op: HgOp) -> None:
+    def __init__(self, dims: int, width: int, order: int, kernel: Steps, op: HgOp) -> None:
         super().__init__()
         if width % 2 ** (order - 1):
             raise ValueError(
                 f"widths: {2 * width} channels are too few for the order {order}, a multiple of {2**order} is"
             )
         self.op, self.widths = op, [width // 2**n for n in reversed(range(order))]
-        whole, point = sum(self.widths), (1,) * dims
-        self.proj_in = conv(dims, width, 2 * width, point)
+        whole = sum(self.widths)
+        self.proj_in = conv(dims, width, 2 * width, 1)
         self.dwconv = conv(dims, whole, whole, kernel, groups=whole)
-        self.reconv = nn.ModuleList(conv(dims, a, 2 * a, point) for a in self.widths[:-1])
-        self.proj_out = conv(dims, width, width, point)
+        self.reconv = nn.ModuleList(conv(dims, a, 2 * a, 1) for a in self.widths[:-1])
+        self.proj_out = conv(dims, width, width, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Of the same shape (b width ...)."""
@@ -75,10 +89,10 @@ class GatedConv(nn.Module):
 class GatedBlock(nn.Module):
     """HGCN: half the channels, a share of gated convolution, norm, two convolutions back; added to what came in."""
 
-    def __init__(self, dims: int, width: int, order: int, kernel: Axes, op: HgOp) -> None:
+    def __init__(self, dims: int, width: int, order: int, kernel: Steps, op: HgOp) -> None:
         super().__init__()
         half = width // 2
-        self.transconv = ConvNorm(dims, width, half, (1,) * dims, norm=False, act=False)
+        self.transconv = ConvNorm(dims, width, half, 1, norm=False, act=False)
         self.lynorm1, self.lynorm2 = MapNorm(half, NORM_EPS), MapNorm(half, NORM_EPS)
         self.hgConvs = GatedConv(dims, half, order, kernel, op)
         self.gamma1 = nn.Parameter(torch.full((half,), NORM_EPS))
@@ -148,8 +162,8 @@ class MambaClinix(SegmentationNetwork):
         classes: int,
         *,
         widths: Sequence[int],
-        kernels: Sequence[Any],
-        strides: Sequence[Any],
+        kernels: Sequence[Steps],
+        strides: Sequence[Steps],
         gated: Sequence[bool],
         hg_op: str,
         directions: str,
@@ -157,7 +171,7 @@ class MambaClinix(SegmentationNetwork):
         if hg_op not in ("mul", "add"):
             raise ValueError(f"hg_op: 'mul' or 'add', not '{hg_op}'")
         op = cast(HgOp, hg_op)
-        sizes, steps, whole = stages_of(dims, widths, kernels, strides)
+        whole = check_stages(dims, widths, kernels, strides)
         super().__init__(dims, channels, classes, whole, [2 * side for side in whole])
         gated = gated or [2 * n < len(widths) for n in range(len(widths))]
         if len(gated) != len(widths) or not any(gated):
@@ -165,13 +179,13 @@ class MambaClinix(SegmentationNetwork):
         self.normed = max(n for n, gate in enumerate(gated) if gate)
         stages, layers = nn.ModuleList(), nn.ModuleList()
         inside = widths[0]
-        for n, (width, size, step, gate) in enumerate(zip(widths, sizes, steps, gated, strict=True)):
+        for n, (width, size, step, gate) in enumerate(zip(widths, kernels, strides, gated, strict=True)):
             stages.append(_Blocks(ResidualBlock(dims, inside, width, size, step)))
             layers.append(GatedBlock(dims, width, n + 2, size, op) if gate else ScanBlock(dims, width, directions))
             inside = width
         self.encoder: Any = nn.ModuleDict(
             {
-                "stem": _Stem(ConvNorm(dims, channels, widths[0], sizes[0])),
+                "stem": _Stem(ConvNorm(dims, channels, widths[0], kernels[0])),
                 "stages": stages,
                 "encoder_layers": layers,
                 "LayerNorm": MapNorm(widths[self.normed], NORM_EPS),
@@ -180,11 +194,11 @@ class MambaClinix(SegmentationNetwork):
         ups = list(reversed(range(len(widths) - 1)))
         self.decoder: Any = nn.ModuleDict(
             {
-                "Init_Residual": ResidualBlock(dims, widths[-1], widths[-1], sizes[-1]),
-                "upsample_layers": nn.ModuleList(Grow(dims, widths[n + 1], widths[n], steps[n + 1]) for n in ups),
-                "residual_blocks": nn.ModuleList(ResidualBlock(dims, widths[n], widths[n], sizes[n]) for n in ups),
-                "stages": nn.ModuleList(ProjectedBlock(dims, 2 * widths[n], widths[n], sizes[n]) for n in ups),
-                "seg_layers": nn.ModuleList(conv(dims, widths[n], classes, (1,) * dims) for n in ups),
+                "Init_Residual": ResidualBlock(dims, widths[-1], widths[-1], kernels[-1]),
+                "upsample_layers": nn.ModuleList(Grow(dims, widths[n + 1], widths[n], strides[n + 1]) for n in ups),
+                "residual_blocks": nn.ModuleList(ResidualBlock(dims, widths[n], widths[n], kernels[n]) for n in ups),
+                "stages": nn.ModuleList(ProjectedBlock(dims, 2 * widths[n], widths[n], kernels[n]) for n in ups),
+                "seg_layers": nn.ModuleList(conv(dims, widths[n], classes, 1) for n in ups),
             }
         )
 
@@ -219,8 +233,8 @@ def build(
     classes: int,
     *,
     widths: Sequence[int],
-    kernels: Sequence[Any],
-    strides: Sequence[Any],
+    kernels: Sequence[Steps],
+    strides: Sequence[Steps],
     gated: Sequence[bool] = (),
     hg_op: str = "mul",
     directions: str = "fwd",
@@ -239,29 +253,30 @@ def build(
     )
 
 
-def convert(state: Mapping[str, torch.Tensor]) -> Tensors:
+def convert(state: State) -> Tensors:
     """The authors' weights by our names: aliases gone, norms over channels as torch names them.
 
     Raises:
         BadCall: another network's.
     """
-    own = known_names(state, _KNOWN, FILE, dead=_DEAD)
-    return {re.sub(r"\.beta$", ".bias", re.sub(r"\.gamma$", ".weight", key)): value for key, value in own.items()}
+    return rename(state, _RULES, FILE, _DEAD)
 
 
-def options_of(state: Mapping[str, torch.Tensor], strides: Sequence[Any]) -> dict[str, Any]:
-    """What `build` takes, `dims`, `channels` and `classes` among it, from converted weights of the released, adding form.
+def options_of(state: State, *, strides: Sequence[Steps] = (), hg_op: str = "add") -> dict[str, Any]:
+    """What `build` takes, `dims`, `channels` and `classes` among it, from the authors' weights.
 
     Args:
-        strides: of each stage; no shape tells them.
+        strides: of each stage, which no shape tells; () for 2 everywhere but at first.
+        hg_op: what the weights were trained with; the released code adds.
 
     Raises:
         BadCall: parts are missing.
     """
+    own = unwrap(state)
     try:
-        first, head = state["encoder.stem.convs.0.conv.weight"], state["decoder.seg_layers.0.weight"]
-        count = numbered(state, r"encoder\.stages\.(\d+)\.")
-        convs = [state[f"encoder.stages.{n}.blocks.0.conv1.conv.weight"] for n in range(count)]
+        first, head = own["encoder.stem.convs.0.conv.weight"], own["decoder.seg_layers.0.weight"]
+        stages = count(own, r"encoder\.stages\.(\d+)\.")
+        convs = [own[f"encoder.stages.{n}.blocks.0.conv1.conv.weight"] for n in range(stages)]
     except KeyError as error:
         raise BadCall(f"This is no MambaClinix: {error} is missing. Give {FILE}.") from None
     return {
@@ -270,18 +285,18 @@ def options_of(state: Mapping[str, torch.Tensor], strides: Sequence[Any]) -> dic
         "classes": head.shape[0],
         "widths": [one.shape[0] for one in convs],
         "kernels": [list(one.shape[2:]) for one in convs],
-        "strides": [list(one) if isinstance(one, Sequence) else one for one in strides],
-        "gated": [f"encoder.encoder_layers.{n}.gamma1" in state for n in range(count)],
-        "hg_op": "add",
+        "strides": list(strides) or [1, *[2] * (stages - 1)],
+        "gated": [f"encoder.encoder_layers.{n}.gamma1" in own for n in range(stages)],
+        "hg_op": hg_op,
     }
 
 
 def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code."""
-    own = convert(fixture.state())
+    state = fixture.state()
     with torch.device("meta"):
-        net = build(**options_of(own, fixture.sizes["strides"]))
-    net = fill(net, own, FILE)
+        net = build(**options_of(state, strides=fixture.sizes["strides"]))
+    load(net, convert(state), FILE)
     with torch.no_grad():
         said = net.answer(fixture.inputs["image"])
     maps = [said.logits, *(one.logits for one in said.aux)]

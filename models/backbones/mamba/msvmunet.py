@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from ....imaging.errors import BadCall
-from ...checkpoints import Tensors, fill
+from ...checkpoints import Tensors
 from ...parity import Fixture
-from ..names import known_names, numbered
 from ..network import SegmentationNetwork, SegOutput
+from ..official import State, count, load, rename, unwrap
 from .vmamba import Block, BlockSizes, MapLinear, MapNorm
 
 FILE = "a checkpoint that the code of gndlwch2w/msvm-unet saved"
@@ -26,10 +26,10 @@ _BLOCK = (
     r"blocks\.\d+\.(norm2?\.\w+|mlp\.(fc[12]\.\w+|multiscale_conv\.dw_convs\.\d\.weight)"
     r"|op\.(A_logs|Ds|conv2d\.\w+|dt_projs_\w+|in_proj\.weight|out_norm\.\w+|out_proj\.weight|x_proj_weight))"
 )
-_KNOWN = (
-    rf"encoder\.(layer[01]\.[02]\.\w+|downsamples\.\d+\.[13]\.\w+|layers\.\d+\.{_BLOCK})"
-    rf"|decoder\.layers\.\d+\.(concat_layer\.\w+|up\.(expand\.[013]|norm)\.\w+|vss_layer\.{_BLOCK})"
-    r"|decoder\.out_layers\.0\.((expand\.[013]|norm|out)\.\w+)"
+_RULES = (
+    (rf"encoder\.(layer[01]\.[02]\.\w+|downsamples\.\d+\.[13]\.\w+|layers\.\d+\.{_BLOCK})", r"\g<0>"),
+    (rf"decoder\.layers\.\d+\.(concat_layer\.\w+|up\.(expand\.[013]|norm)\.\w+|vss_layer\.{_BLOCK})", r"\g<0>"),
+    (r"decoder\.out_layers\.0\.((expand\.[013]|norm|out)\.\w+)", r"\g<0>"),
 )
 
 
@@ -105,7 +105,6 @@ class MSVMUNet(SegmentationNetwork):
         decoder_depths: blocks of each step of the decoder, coarsest first; one less.
         block, decoder_block: what differs from `BlockSizes`, of the encoder's blocks and of the decoder's.
         directions: row of `DIRECTIONS`.
-        stem_channels: what the stem takes, where a grey image is to be repeated to it; 0 for what the image has.
     """
 
     def __init__(
@@ -120,22 +119,18 @@ class MSVMUNet(SegmentationNetwork):
         block: Mapping[str, Any],
         decoder_block: Mapping[str, Any],
         directions: str,
-        stem_channels: int,
     ) -> None:
         if len(decoder_depths) != len(depths) - 1:
             raise ValueError("decoder_depths: one number less than depths has")
-        if stem_channels and channels not in (1, stem_channels):
-            raise ValueError(f"stem_channels: {channels} channels cannot be repeated to {stem_channels}")
         if width % 2:
             raise ValueError("width: an even number, as the stem starts with half of it")
         stride = 2 ** (len(depths) + 1)
         super().__init__(dims, channels, classes, [stride] * 2, [2 * stride] * 2)
-        self.repeats = stem_channels // channels if stem_channels else 1
 
         outer, inner = BlockSizes(**block), BlockSizes(**decoder_block)
         widths = [width * 2**n for n in range(len(depths))]
         self.encoder: Any = nn.ModuleDict()
-        self.encoder["layer0"] = _halving(self.repeats * channels, width // 2, nn.GELU())
+        self.encoder["layer0"] = _halving(channels, width // 2, nn.GELU())
         self.encoder["layer1"] = _halving(width // 2, width)
         self.encoder["layers"] = nn.ModuleList(
             _Blocks([Block(now, outer, directions, scales=False) for _ in range(depth)])
@@ -154,7 +149,7 @@ class MSVMUNet(SegmentationNetwork):
 
     def answer(self, image: torch.Tensor) -> SegOutput:
         """See `SegmentationNetwork.answer`."""
-        x = self.encoder["layer1"](self.encoder["layer0"](image.repeat(1, self.repeats, 1, 1)))
+        x = self.encoder["layer1"](self.encoder["layer0"](image))
         down: list[torch.Tensor] = []
         for shrink, stage in zip([nn.Identity(), *self.encoder["downsamples"]], self.encoder["layers"], strict=True):
             x = stage(shrink(x))
@@ -183,7 +178,6 @@ def build(
     block: Mapping[str, Any] = MappingProxyType({}),
     decoder_block: Mapping[str, Any] = MappingProxyType({}),
     directions: str = "cross2d",
-    stem_channels: int = 0,
 ) -> MSVMUNet:
     """The backbone "msvmunet"."""
     return MSVMUNet(
@@ -196,39 +190,39 @@ def build(
         block=block,
         decoder_block=decoder_block,
         directions=directions,
-        stem_channels=stem_channels,
     )
 
 
-def convert(state: Mapping[str, torch.Tensor]) -> Tensors:
+def convert(state: State) -> Tensors:
     """The authors' weights by our names, which are theirs.
 
     Raises:
         BadCall: another network's.
     """
-    return known_names(state, _KNOWN, FILE)
+    return rename(state, _RULES, FILE)
 
 
-def options_of(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    """What `build` takes, `dims`, `channels` and `classes` among it, from converted weights; all of it is in their shapes.
+def options_of(state: State) -> dict[str, Any]:
+    """What `build` takes, `dims`, `channels` and `classes` among it, from the authors' weights; all of it is in their shapes.
 
     Raises:
         BadCall: parts are missing.
     """
+    own = unwrap(state)
     try:
-        stem, last = state["encoder.layer0.0.weight"], state["decoder.out_layers.0.out.weight"]
-        width = state["encoder.layer1.0.bias"].shape[0]
-        sizes = _sizes_of(state, "encoder.layers.0.blocks.0."), _sizes_of(state, "decoder.layers.0.vss_layer.blocks.0.")
+        stem, last = own["encoder.layer0.0.weight"], own["decoder.out_layers.0.out.weight"]
+        width = own["encoder.layer1.0.bias"].shape[0]
+        sizes = _sizes_of(own, "encoder.layers.0.blocks.0."), _sizes_of(own, "decoder.layers.0.vss_layer.blocks.0.")
     except KeyError as error:
         raise BadCall(f"This is no MSVM-UNet: {error} is missing. Give {FILE}.") from None
-    stages, steps = numbered(state, r"encoder\.layers\.(\d+)\."), numbered(state, r"decoder\.layers\.(\d+)\.")
+    stages, steps = count(own, r"encoder\.layers\.(\d+)\."), count(own, r"decoder\.layers\.(\d+)\.")
     return {
         "dims": 2,
         "channels": stem.shape[1],
         "classes": last.shape[0],
         "width": width,
-        "depths": [numbered(state, rf"encoder\.layers\.{n}\.blocks\.(\d+)\.") for n in range(stages)],
-        "decoder_depths": [numbered(state, rf"decoder\.layers\.{n}\.vss_layer\.blocks\.(\d+)\.") for n in range(steps)],
+        "depths": [count(own, rf"encoder\.layers\.{n}\.blocks\.(\d+)\.") for n in range(stages)],
+        "decoder_depths": [count(own, rf"decoder\.layers\.{n}\.vss_layer\.blocks\.(\d+)\.") for n in range(steps)],
         "block": sizes[0],
         "decoder_block": sizes[1],
     }
@@ -247,10 +241,10 @@ def _sizes_of(state: Mapping[str, torch.Tensor], first: str) -> dict[str, Any]:
 
 def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code."""
-    own = convert(fixture.state())
+    state = fixture.state()
     with torch.device("meta"):
-        net = build(**options_of(own))
-    net = fill(net, own, FILE)
+        net = build(**options_of(state))
+    load(net, convert(state), FILE)
     image = fixture.inputs["image"]
     with torch.no_grad():
         said = net.answer(image if image.shape[1] == net.channels else image.expand(-1, net.channels, -1, -1))

@@ -15,20 +15,29 @@ import torch
 from torch import nn
 
 from ....imaging.errors import BadCall
-from ...blocks.residual import Axes, Grow, ProjectedBlock, ResidualBlock, conv, stages_of
+from ...blocks.layers import Steps, conv, per_axis
+from ...blocks.nnunet import Grow, ProjectedBlock, ResidualBlock, check_stages
 from ...blocks.scans.mlstm import ViLBlock
 from ...checkpoints import Tensors, fill
 from ...parity import Fixture
-from ..names import known_names, numbered
 from ..network import SegmentationNetwork, SegOutput, SideAnswer
+from ..official import State, count, rename, unwrap
 
 FILE = "a checkpoint that the code of tianrun-chen/xLSTM-UNet-PyTorch saved"
 _VIL = r"vil\.(norm\.\w+|layer\.[\w.]+)"
 _BLOCK = r"(0\.(conv[123]|norm[12])\.\w+|[1-9]\d*\.conv[12]\.(conv|norm)\.\w+)"
-_DEAD = r"decoder\.encoder\..*|.*\.all_modules\..*|(xlstm|encoder\.xlstm_layers\.\d+)\.norm\.\w+"  # a norm that nothing uses
-_KNOWN = (
-    rf"encoder\.(stem\.{_BLOCK}|stages\.\d+\.{_BLOCK}|xlstm_layers\.\d+\.({_VIL}|conv[12]\.(conv|norm)\.\w+))|xlstm\.{_VIL}"
-    rf"|decoder\.(stages\.\d+\.{_BLOCK}|upsample_layers\.\d+\.conv\.\w+|seg_layers\.\d+\.\w+)"
+_DEAD = (
+    r"decoder\.encoder\..*",
+    r".*\.all_modules\..*",
+    r"(xlstm|encoder\.xlstm_layers\.\d+)\.norm\.\w+",
+)  # aliases, and unused norms
+_RULES = (
+    (
+        rf"encoder\.(stem\.{_BLOCK}|stages\.\d+\.{_BLOCK}|xlstm_layers\.\d+\.({_VIL}|conv[12]\.(conv|norm)\.\w+))",
+        r"\g<0>",
+    ),
+    (rf"xlstm\.{_VIL}", r"\g<0>"),
+    (rf"decoder\.(stages\.\d+\.{_BLOCK}|upsample_layers\.\d+\.conv\.\w+|seg_layers\.\d+\.\w+)", r"\g<0>"),
 )
 
 
@@ -85,43 +94,42 @@ class XLSTMUNet(SegmentationNetwork):
         *,
         variant: str,
         widths: Sequence[int],
-        kernels: Sequence[Any],
-        strides: Sequence[Any],
+        kernels: Sequence[Steps],
+        strides: Sequence[Steps],
         blocks: Sequence[int],
         decoder_blocks: Sequence[int],
         sides: Sequence[int],
         released: bool,
     ) -> None:
-        sizes, steps, whole = stages_of(dims, widths, kernels, strides)
-        count = len(widths)
-        if len(blocks) != count or len(decoder_blocks) != count - 1 or min(*blocks, *decoder_blocks) < 1:
+        whole = check_stages(dims, widths, kernels, strides)
+        stages = len(widths)
+        if len(blocks) != stages or len(decoder_blocks) != stages - 1 or min(*blocks, *decoder_blocks) < 1:
             raise ValueError("blocks: one number from 1 up for each stage, decoder_blocks one less")
         if sides and (len(sides) != dims or any(side % by for side, by in zip(sides, whole, strict=False))):
             raise ValueError(f"sides: multiples of {' x '.join(map(str, whole))}, or none")
         super().__init__(dims, channels, classes, whole, [2 * side for side in whole])
-        inside = [channels, widths[0], *widths[:-1]]
-        stages = [
-            _stage(dims, a, b, size, step, n)
-            for a, b, size, step, n in zip(inside[1:], widths, sizes, steps, blocks, strict=True)
-        ]
+        inside = [widths[0], *widths[:-1]]
         self.encoder: Any = nn.ModuleDict(
             {
-                "stem": _stage(dims, channels, widths[0], sizes[0], (1,) * dims, blocks[0]),
-                "stages": nn.ModuleList(stages),
-                "xlstm_layers": _layers(dims, variant, widths, sizes, _places(widths, steps, sides)),
+                "stem": _stage(dims, channels, widths[0], kernels[0], 1, blocks[0]),
+                "stages": nn.ModuleList(
+                    _stage(dims, a, b, size, step, n)
+                    for a, b, size, step, n in zip(inside, widths, kernels, strides, blocks, strict=True)
+                ),
+                "xlstm_layers": _layers(dims, variant, widths, kernels, _places(dims, widths, strides, sides)),
             }
         )
         self.xlstm = ScanMap(widths[-1]) if variant == "bot" else nn.Identity()
-        ups = list(reversed(range(count - 1)))
+        ups = list(reversed(range(stages - 1)))
         self.skips = [not (released and dims == 2 and n == 0) for n in ups]
         self.decoder: Any = nn.ModuleDict(
             {
-                "upsample_layers": nn.ModuleList(Grow(dims, widths[n + 1], widths[n], steps[n + 1]) for n in ups),
+                "upsample_layers": nn.ModuleList(Grow(dims, widths[n + 1], widths[n], strides[n + 1]) for n in ups),
                 "stages": nn.ModuleList(
-                    _stage(dims, (1 + skip) * widths[n], widths[n], sizes[n], (1,) * dims, m)
+                    _stage(dims, (1 + skip) * widths[n], widths[n], kernels[n], 1, m)
                     for n, m, skip in zip(ups, decoder_blocks, self.skips, strict=True)
                 ),
-                "seg_layers": nn.ModuleList(conv(dims, widths[n], classes, (1,) * dims) for n in ups),
+                "seg_layers": nn.ModuleList(conv(dims, widths[n], classes, 1) for n in ups),
             }
         )
 
@@ -144,34 +152,34 @@ class XLSTMUNet(SegmentationNetwork):
         return SegOutput(logits, tuple(aux), features)
 
 
-def _stage(dims: int, inside: int, outside: int, size: Axes, step: Axes, blocks: int) -> nn.Sequential:
+def _stage(dims: int, inside: int, outside: int, size: Steps, step: Steps, blocks: int) -> nn.Sequential:
     first = ProjectedBlock(dims, inside, outside, size, step)
     return nn.Sequential(first, *(ResidualBlock(dims, outside, outside, size) for _ in range(blocks - 1)))
 
 
-def _places(widths: Sequence[int], steps: Sequence[Axes], sides: Sequence[int]) -> list[int]:
+def _places(dims: int, widths: Sequence[int], strides: Sequence[Steps], sides: Sequence[int]) -> list[int]:
     """For each stage the places of its map where channels are tokens, else 0."""
     found = []
-    for width, step in zip(widths, steps, strict=True):
-        sides = [side // by for side, by in zip(sides, step, strict=False)]
+    for width, stride in zip(widths, strides, strict=True):
+        sides = [side // by for side, by in zip(sides, per_axis(stride, dims), strict=False)]
         places = math.prod(sides) if sides else 0
         found.append(places if places <= width else 0)
     return found
 
 
 def _layers(
-    dims: int, variant: str, widths: Sequence[int], sizes: Sequence[Axes], places: Sequence[int]
+    dims: int, variant: str, widths: Sequence[int], kernels: Sequence[Steps], places: Sequence[int]
 ) -> nn.ModuleList:
     """What follows each stage: in "enc" of volumes a ViL block from the fourth on and a residual block before, of images a ViL block at
     every second stage up to the last, not before the third, and a residual block at the second.
     """
-    count, made = len(widths), nn.ModuleList()
+    stages, made = len(widths), nn.ModuleList()
     if variant not in ("bot", "enc"):
         raise ValueError(f"variant: 'bot' or 'enc', not '{variant}'")
-    if variant == "enc" and count < (3 if dims == 2 else 4):
+    if variant == "enc" and stages < (3 if dims == 2 else 4):
         raise ValueError(f"widths: too few stages for a ViL block in 'enc', {3 if dims == 2 else 4} or more")
-    for n, (width, size, tokens) in enumerate(zip(widths, sizes, places, strict=True)):
-        scanned = n >= 3 if dims == 3 else n > 1 and n % 2 != count % 2
+    for n, (width, size, tokens) in enumerate(zip(widths, kernels, places, strict=True)):
+        scanned = n >= 3 if dims == 3 else n > 1 and n % 2 != stages % 2
         residual = n < 3 if dims == 3 else n == 1
         if variant == "enc" and scanned:
             made.append(ScanMap(width, tokens))
@@ -189,8 +197,8 @@ def build(
     *,
     variant: str,
     widths: Sequence[int],
-    kernels: Sequence[Any],
-    strides: Sequence[Any],
+    kernels: Sequence[Steps],
+    strides: Sequence[Steps],
     blocks: Sequence[int],
     decoder_blocks: Sequence[int],
     sides: Sequence[int] = (),
@@ -212,42 +220,43 @@ def build(
     )
 
 
-def convert(state: Mapping[str, torch.Tensor]) -> Tensors:
+def convert(state: State) -> Tensors:
     """The authors' weights by our names, which are theirs, without aliases and the norm that nothing uses.
 
     Raises:
         BadCall: another network's.
     """
-    return known_names(state, _KNOWN, FILE, dead=_DEAD)
+    return rename(state, _RULES, FILE, _DEAD)
 
 
-def options_of(state: Mapping[str, torch.Tensor], strides: Sequence[Any], sides: Sequence[int] = ()) -> dict[str, Any]:
-    """What `build` takes, `dims`, `channels` and `classes` among it, from converted weights.
+def options_of(state: State, *, strides: Sequence[Steps] = (), sides: Sequence[int] = ()) -> dict[str, Any]:
+    """What `build` takes, `dims`, `channels` and `classes` among it, from the authors' weights.
 
     Args:
-        strides: of each stage; no shape tells them.
+        strides: of each stage, which no shape tells; () for 2 everywhere but at first.
         sides: of the authors' training patches, for "enc".
 
     Raises:
         BadCall: parts are missing.
     """
+    own = unwrap(state)
     try:
-        first, head = state["encoder.stem.0.conv1.weight"], state["decoder.seg_layers.0.weight"]
-        count = numbered(state, r"encoder\.stages\.(\d+)\.")
-        convs = [state[f"encoder.stages.{n}.0.conv1.weight"] for n in range(count)]
-        finest = state[f"decoder.stages.{count - 2}.0.conv1.weight"]
+        first, head = own["encoder.stem.0.conv1.weight"], own["decoder.seg_layers.0.weight"]
+        stages = count(own, r"encoder\.stages\.(\d+)\.")
+        convs = [own[f"encoder.stages.{n}.0.conv1.weight"] for n in range(stages)]
+        finest = own[f"decoder.stages.{stages - 2}.0.conv1.weight"]
     except KeyError as error:
         raise BadCall(f"This is no xLSTM-UNet: {error} is missing. Give {FILE}.") from None
     return {
         "dims": first.dim() - 2,
         "channels": first.shape[1],
         "classes": head.shape[0],
-        "variant": "bot" if any(key.startswith("xlstm.") for key in state) else "enc",
+        "variant": "bot" if any(key.startswith("xlstm.vil.") for key in own) else "enc",
         "widths": [one.shape[0] for one in convs],
         "kernels": [list(one.shape[2:]) for one in convs],
-        "strides": list(strides),
-        "blocks": [numbered(state, rf"encoder\.stages\.{n}\.(\d+)\.") for n in range(count)],
-        "decoder_blocks": [numbered(state, rf"decoder\.stages\.{n}\.(\d+)\.") for n in range(count - 1)],
+        "strides": list(strides) or [1, *[2] * (stages - 1)],
+        "blocks": [count(own, rf"encoder\.stages\.{n}\.(\d+)\.") for n in range(stages)],
+        "decoder_blocks": [count(own, rf"decoder\.stages\.{n}\.(\d+)\.") for n in range(stages - 1)],
         "sides": list(sides),
         "released": finest.shape[0] == finest.shape[1],
     }

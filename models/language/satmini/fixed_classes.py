@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from ....imaging.errors import BadCall
 from ...backbones.network import SegOutput
 from ...backbones.table import backbone
 
-OWN = ("dims", "backbone", "neighbours", "window", "exclusive")
+OWN = ("dims", "backbone", "neighbours", "window", "exclusive", "layout", "copies")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class ClassesConfig:
         embed: output channels, one per structure.
         stride: sides of the input must be multiples of it; 0 until the network is built.
         window: sides of what it looks at in a volume at once; () where tiles of any size do.
+        copies: of the image that the backbone gets as its channels, as networks of colour pictures do with grey ones.
+        layout: where the axes of the backbone's images run to, a letter of RLAPSI each, in its order: "SPL" is (z y x) as nnU-Net
+            reads most files; "" as ours, "RAS" or "RA".
         exclusive: whether the backbone answers the background first, and of all its classes the likeliest counts.
     """
 
@@ -46,6 +50,8 @@ class ClassesConfig:
     stride: int = 0
     window: tuple[int, ...] = ()
     exclusive: bool = False
+    layout: str = ""
+    copies: int = 1
 
     @property
     def channels(self) -> int:
@@ -78,15 +84,18 @@ class FixedClasses(nn.Module):
         super().__init__()
         self.structures = tuple(structures)
         self.net = backbone(config.backbone).build(
-            config.dims, config.channels, len(self.structures) + config.exclusive, config.options
+            config.dims, config.channels * config.copies, len(self.structures) + config.exclusive, config.options
         )
         stride = math.lcm(*self.net.divisor)
         self.config = replace(config, embed=len(self.structures), stride=stride)
 
     def image_features(self, image: torch.Tensor) -> torch.Tensor:
         """Logits at full resolution, (b n x y z)."""
-        said: SegOutput = self.net(image)
-        return against_others(said.logits) if self.config.exclusive else said.logits
+        layout = self.config.layout
+        image = image.repeat(1, self.config.copies, *[1] * self.config.dims) if self.config.copies > 1 else image
+        said: SegOutput = self.net(laid_out(image, layout) if layout else image)
+        logits = laid_back(said.logits, layout) if layout else said.logits
+        return against_others(logits) if self.config.exclusive else logits
 
     def query_weights(self, structures: Sequence[str]) -> torch.Tensor:
         """Weights (m n+1) that pick each named structure's channel."""
@@ -97,10 +106,38 @@ class FixedClasses(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor | SegOutput:
         """Logits; while training, with side answers."""
+        if not self.training:
+            return self.image_features(image)
+        if self.config.layout or self.config.exclusive or self.config.copies > 1:
+            raise TypeError("networks of others are asked here, not taught")
         said: SegOutput = self.net(image)
-        if self.training:
-            return said
-        return against_others(said.logits) if self.config.exclusive else said.logits
+        return said
+
+
+def laid_out(x: torch.Tensor, layout: str) -> torch.Tensor:
+    """Maps (b c x y z), whose axes run to the right, the front and the head, or (b c x y), with axes as `layout` says."""
+    order, turned = _axes(layout, x.dim() - 2)
+    return x.flip([axis + 2 for axis in turned]).permute(0, 1, *(axis + 2 for axis in order))
+
+
+def laid_back(x: torch.Tensor, layout: str) -> torch.Tensor:
+    """The inverse of `laid_out`."""
+    order, turned = _axes(layout, x.dim() - 2)
+    return x.permute(0, 1, *(order.index(axis) + 2 for axis in range(len(order)))).flip([axis + 2 for axis in turned])
+
+
+def _axes(layout: str, dims: int) -> tuple[list[int], list[int]]:
+    """Our axis of each of the layout's, and which of ours run the other way.
+
+    Raises:
+        BadCall: it names no axes, or not each once.
+    """
+    order = [next((n for n, pair in enumerate(("RL", "AP", "SI")) if one in pair), -1) for one in layout]
+    if sorted(order) != list(range(dims)):
+        raise BadCall(
+            f"The layout '{layout}' does not say where {dims} axes run to. Write one of RL, AP{' and SI' * (dims == 3)} for each."
+        )
+    return order, [axis for axis, one in zip(order, layout, strict=True) if one in "LPI"]
 
 
 def against_others(logits: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ostensor.models.backbones.attention.dinoadapter import pixel_middles
+from ostensor.models.backbones.attention.dinounet.adapter import pixel_middles
 from ostensor.models.blocks.deformable import DeformableAttention, attend_at
 
 

@@ -9,12 +9,19 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from nibabel import orientations
 
 from ostensor.imaging.errors import BadCall, Failed
 from ostensor.imaging.volume import Grid
 from ostensor.models import catalogue
 from ostensor.models.inference.sliding import run_windows
-from ostensor.models.language.satmini.fixed_classes import ClassesConfig, FixedClasses, against_others
+from ostensor.models.language.satmini.fixed_classes import (
+    ClassesConfig,
+    FixedClasses,
+    against_others,
+    laid_back,
+    laid_out,
+)
 from ostensor.models.language.satmini.queried import QueriedConfig
 from ostensor.models.load import load_predictor
 from ostensor.models.memory import request_mb
@@ -131,3 +138,25 @@ def test_windows_blend_to_what_the_network_says_of_each_voxel(shape: tuple[int, 
     assert np.allclose(found[0], array * 2, atol=5e-3)
     assert np.allclose(found[1], array + 1, atol=5e-3)
     assert told[-1] == 1.0
+
+
+@pytest.mark.parametrize("layout", ["SPL", "SAR", "LIA", "RAS"])
+def test_a_network_of_others_sees_axes_as_it_was_taught(layout: str) -> None:
+    """The reference is nibabel's turning of an array whose axes run to the right, front and head."""
+    array = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32)
+    wanted = orientations.axcodes2ornt(tuple(layout))
+    turned = orientations.apply_orientation(
+        array, orientations.ornt_transform(orientations.io_orientation(np.eye(4)), wanted)
+    )
+    ours = torch.from_numpy(array)[None, None]
+    assert np.array_equal(laid_out(ours, layout)[0, 0].numpy(), turned)
+    assert torch.equal(laid_back(laid_out(ours, layout), layout), ours)
+
+
+def test_a_slice_is_turned_too_and_a_layout_that_says_nothing_is_refused() -> None:
+    picture = torch.arange(6.0).reshape(1, 1, 2, 3)
+    assert torch.equal(laid_out(picture, "PL")[0, 0], picture[0, 0].T.flip(0, 1))
+    assert torch.equal(laid_back(laid_out(picture, "PL"), "PL"), picture)
+    for wrong in ("SPP", "SPL", "XY"):
+        with pytest.raises(BadCall, match="does not say where 2 axes run to"):
+            laid_out(picture, wrong)

@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from ostensor.imaging.errors import BadCall
-from ostensor.models.backbones.attention.dinounet import DinoHead, DinoUNet, Fapm, convert, load_tower, options_of
+from ostensor.models.backbones.attention.dinounet.network import (
+    DinoHead,
+    DinoUNet,
+    Fapm,
+    convert_head,
+    head_options_of,
+    load_tower,
+)
 from ostensor.models.backbones.table import backbone
 
 SMALL = {
@@ -87,19 +94,19 @@ def test_options_are_read_from_weights_and_the_heads_that_are_given() -> None:
         key = f"decoder.{'encoder.' if inside else ''}{key}"
         for n in range(3):
             key = key.replace(f"decoder.stages.{n}.", f"decoder.stages.{n}.convs.")
-        named[f"module.{key}"] = value
+        named[f"module.{key}"] = value[..., None, None] if ".fc." in key and value.dim() == 2 else value
     named["module.encoder.ups.0.up2.weight"] = torch.zeros(1)  # an alias
     named["module.decoder.encoder.dinov3_adapter.backbone.norm.weight"] = torch.zeros(1)
-    own = convert(named)
+    own = convert_head(named)
     assert set(own) == set(head.state_dict())
-    assert options_of(own, 2) == {"width": 16, "classes": 3, **SMALL}
+    assert head_options_of(own, 2) == {"width": 16, "classes": 3, **SMALL}
 
 
 def test_weights_of_another_network_are_refused() -> None:
-    with pytest.raises(BadCall, match="holds 'decoder.stem', which this network has not"):
-        convert({"decoder.stem": torch.zeros(1)})
+    with pytest.raises(BadCall, match=r"hold 'decoder\.stem', which is unknown here"):
+        convert_head({"decoder.stem": torch.zeros(1)})
     with pytest.raises(BadCall, match=r"This is no Dino U-Net: 'adapter\.interactions\.0"):
-        options_of({}, 16)
+        head_options_of({}, 16)
 
 
 @pytest.mark.parametrize(

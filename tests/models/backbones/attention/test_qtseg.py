@@ -4,20 +4,10 @@ import pytest
 import torch
 
 from ostensor.imaging.errors import BadCall
-from ostensor.models.backbones.attention.pyramid import SPPF
-from ostensor.models.backbones.attention.qtseg import ChannelGate, SpatialGate, _one_by_one, build, convert, options_of
+from ostensor.models.backbones.attention.qtseg.network import SpatialGate, _one_by_one, build, convert, options_of
+from ostensor.models.backbones.attention.qtseg.pyramid import SPPF
 from ostensor.models.backbones.table import backbone
 from ostensor.models.blocks.sam.decoder import Layers
-
-
-def test_channels_that_disagree_are_mixed_most() -> None:
-    """Expected: softmax(greatest of a row minus energy), one pixel and two channels by hand."""
-    gate = ChannelGate()
-    x = torch.tensor([1.0, 2.0]).view(1, 2, 1, 1)
-    assert torch.equal(gate(x), x)
-    torch.nn.init.ones_(gate.gamma)
-    rows = torch.tensor([[1.0, 0.0], [2.0, 0.0]]).softmax(-1)  # energies (1 2) and (2 4)
-    assert torch.allclose(gate(x).flatten(), x.flatten() + rows @ x.flatten())
 
 
 def test_a_place_is_gated_by_the_mean_and_the_greatest_of_its_channels_and_kept() -> None:
@@ -59,14 +49,14 @@ def test_classes_know_nothing_of_each_other_s_heads() -> None:
 def test_options_are_read_from_weights_and_the_heads_that_are_given() -> None:
     given = {"width": 4, "heads": 4, "hidden": 24, "depths": [1, 3, 2]}
     state = {f"module.{key}": value for key, value in build(2, 2, 5, **given).state_dict().items()}  # type: ignore[arg-type]  # options
-    assert options_of(convert(state), 4) == {"dims": 2, "channels": 2, "classes": 5, **given}
+    assert options_of(state, heads=4) == {"dims": 2, "channels": 2, "classes": 5, **given}
 
 
 def test_weights_of_another_network_are_refused() -> None:
-    with pytest.raises(BadCall, match="holds 'neck_0', which this network has not"):
+    with pytest.raises(BadCall, match=r"hold 'neck_0', which is unknown here"):
         convert({"neck_0": torch.zeros(1)})
     with pytest.raises(BadCall, match=r"This is no QTSeg: 'image_encoder\.conv_0\.conv\.weight' is missing"):
-        options_of({}, 8)
+        options_of({})
 
 
 @pytest.mark.parametrize(

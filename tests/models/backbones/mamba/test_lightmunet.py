@@ -33,11 +33,12 @@ def test_one_norm_stands_before_the_scan_and_after_the_sum_with_the_raw_tokens()
 def test_options_are_read_from_the_shapes_of_weights(dims: int) -> None:
     given = {"width": 16, "blocks_down": [1, 2, 1, 3], "blocks_up": [2, 1, 1]}
     state = {f"module.{key}": value for key, value in build(dims, 3, 5, **given).state_dict().items()}
-    assert options_of(convert(state)) == {"dims": dims, "channels": 3, "classes": 5, **given}
+    assert options_of({"network_weights": state}) == {"dims": dims, "channels": 3, "classes": 5, **given}
+    assert set(convert(state)) == {key.removeprefix("module.") for key in state}
 
 
 def test_weights_of_another_network_are_refused() -> None:
-    with pytest.raises(BadCall, match=r"holds 'encoder.stem.weight', which this network has not"):
+    with pytest.raises(BadCall, match=r"hold 'encoder\.stem\.weight', which is unknown here"):
         convert({"encoder.stem.weight": torch.zeros(1)})
     with pytest.raises(BadCall, match=r"This is no LightM-UNet: 'convInit.1.conv.weight' is missing"):
         options_of({})

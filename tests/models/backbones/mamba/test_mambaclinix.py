@@ -1,5 +1,7 @@
 """MambaClinix: gated convolutions, where norms stand, anisotropic strides, and weights by the authors' names."""
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +9,7 @@ import torch.nn.functional as F
 from ostensor.imaging.errors import BadCall
 from ostensor.models.backbones.mamba.mambaclinix import GatedBlock, GatedConv, ScanBlock, build, convert, options_of
 from ostensor.models.backbones.table import backbone
-from ostensor.models.blocks.residual import Grow, ResidualBlock
+from ostensor.models.blocks.nnunet import Grow, ResidualBlock
 
 SMALL = {"widths": [8, 16, 16, 24], "kernels": [[1, 3, 3], 3, 3, 3], "strides": [1, [1, 2, 2], 2, [1, 2, 2]]}
 
@@ -101,28 +103,26 @@ def test_anisotropic_strides_answer_at_every_step() -> None:
 
 def test_options_are_read_from_weights_and_the_strides_that_are_given() -> None:
     state = build(3, 2, 5, **SMALL).state_dict()
-    named = {
-        f"module.{key}".replace("LayerNorm.weight", "LayerNorm.gamma").replace(
-            "LayerNorm.bias", "LayerNorm.beta"
-        ): value
-        for key, value in state.items()
-    }
+    named = {}
+    for key, value in state.items():
+        key = re.sub(r"(LayerNorm|lynorm\d)\.weight", r"\1.gamma", key)
+        named["module." + re.sub(r"(LayerNorm|lynorm\d)\.bias", r"\1.beta", key)] = value
     named["decoder.encoder.stem.convs.0.conv.weight"] = torch.zeros(1)  # an alias
     named["encoder.encoder_layers.3.skip_scale"] = torch.zeros(1)
     named["encoder.stem.convs.0.all_modules.0.weight"] = torch.zeros(1)
     own = convert(named)
     assert set(own) == set(state)
-    found = options_of(own, SMALL["strides"])
+    found = options_of(named, strides=SMALL["strides"])
     build(**found).load_state_dict(own)
     assert (found["channels"], found["classes"], found["widths"], found["hg_op"]) == (2, 5, SMALL["widths"], "add")
     assert found["kernels"][:2] == [[1, 3, 3], [3, 3, 3]]
 
 
 def test_weights_of_another_network_are_refused() -> None:
-    with pytest.raises(BadCall, match=r"holds 'encoder.stages.0.0.conv', which this network has not"):
+    with pytest.raises(BadCall, match=r"hold 'encoder\.stages\.0\.0\.conv', which is unknown here"):
         convert({"encoder.stages.0.0.conv": torch.zeros(1)})
     with pytest.raises(BadCall, match=r"This is no MambaClinix: 'encoder\.stem\.convs\.0\.conv\.weight' is missing"):
-        options_of({}, [])
+        options_of({})
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_weights_of_another_network_are_refused() -> None:
         ({"strides": [2, 2, 2, 2]}, "the first stage keeps the sides"),
         ({"strides": [1, 2, 2]}, "one for each stage"),
         ({"kernels": [2, 3, 3, 3]}, "kernels: odd sides"),
-        ({"kernels": [[3, 3], 3, 3, 3]}, "or 3 of them"),
+        ({"kernels": [[3, 3], 3, 3, 3]}, "for each of 3 axes"),
     ],
 )
 def test_options_that_make_no_network_are_refused(wrong: dict[str, object], said: str) -> None:

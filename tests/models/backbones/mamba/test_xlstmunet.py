@@ -7,7 +7,7 @@ from torch import nn
 from ostensor.imaging.errors import BadCall
 from ostensor.models.backbones.mamba.xlstmunet import ScanMap, XLSTMUNet, build, convert, options_of
 from ostensor.models.backbones.table import backbone
-from ostensor.models.blocks.residual import ResidualBlock
+from ostensor.models.blocks.nnunet import ResidualBlock
 
 
 def made(dims: int, stages: int, variant: str, **more: object) -> XLSTMUNet:
@@ -76,16 +76,16 @@ def test_options_are_read_from_weights_and_the_strides_that_are_given(dims: int,
     named |= {"decoder.encoder.stem.0.conv1.weight": torch.zeros(1), "xlstm.norm.weight": torch.zeros(1)}
     own = convert(named)
     assert set(own) == set(state)
-    found = options_of(own, [1, 2, 2, 2])
+    found = options_of(named)
     build(**found).load_state_dict(own)
     assert (found["variant"], found["released"], found["blocks"]) == (variant, released, [2, 1, 1, 1])
 
 
 def test_weights_of_another_network_are_refused() -> None:
-    with pytest.raises(BadCall, match=r"holds 'mamba.A_log', which this network has not"):
+    with pytest.raises(BadCall, match=r"hold 'mamba\.A_log', which is unknown here"):
         convert({"mamba.A_log": torch.zeros(1)})
     with pytest.raises(BadCall, match=r"This is no xLSTM-UNet: 'encoder\.stem\.0\.conv1\.weight' is missing"):
-        options_of({}, [])
+        options_of({})
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_training_scales_are_halved_and_the_finest_is_the_answer() -> None:
         scales = net.supervised(image, text)
         answer = net(image, text)
     assert [tuple(s.shape[2:]) for s, _ in scales] == [(16, 24, 32), (8, 12, 16)]
-    assert torch.equal(scales[0], answer)
+    assert torch.equal(scales[0][0], answer)
 
 
 def test_the_configuration_survives_a_file() -> None:

@@ -1,6 +1,6 @@
 """What a trained network takes in memory: measured in a process of its own, which holds nothing else.
 
-python -m ostensor.training.segmenting.peak '{"network": {...}, "structures": [...]}'
+python -m ostensor.models.language.satmini.peak '{"network": {...}, "structures": [...]}'
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from ...models.language.satmini.engine import build_engine
-from ...models.language.satmini.fixed_classes import ClassesConfig, FixedClasses
-from ...models.language.satmini.queried import QueriedBackbone, QueriedConfig
+from .engine import build_engine
+from .fixed_classes import ClassesConfig, FixedClasses
+from .queried import QueriedBackbone, QueriedConfig
 
 _GROWN = 2  # times the sides of the second look
 

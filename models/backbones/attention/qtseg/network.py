@@ -7,31 +7,32 @@ Weights: the authors' on their release page. Left out: nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ....imaging.errors import BadCall
-from ...blocks.sam.decoder import Layers, ShrunkAttention
-from ...blocks.sam.prompts import PositionCode
-from ...blocks.sam.vit import ChannelNorm, Mlp
-from ...checkpoints import Tensors, fill
-from ...parity import Fixture
-from ..names import known_names, numbered
-from ..network import SegmentationNetwork, SegOutput, resize
+from .....imaging.errors import BadCall
+from ....blocks.gates import ChannelAttention
+from ....blocks.sam.decoder import Layers, ShrunkAttention
+from ....blocks.sam.prompts import PositionCode
+from ....blocks.sam.vit import ChannelNorm, Mlp
+from ....checkpoints import Tensors
+from ....parity import Fixture
+from ...network import SegmentationNetwork, SegOutput, resize
+from ...official import State, count, load, rename, unwrap
 from .pyramid import Bridge, Pyramid
 
 FILE = "a checkpoint that the code of tpnam0901/QTSeg saved"
 LEVELS = 3  # of the pyramid, at 1/8, 1/16 and 1/32
 SHRINK = 2  # of the inner width of attention; Source: released code
 _CONV = r"(conv|conv_transpose|bn)\.\w+"
-_KNOWN = (
-    rf"image_encoder\.((conv|c2f|sppf)_\d+\.((m\.\d+\.)?cv[12]\.)?{_CONV})|bridge\.neck_\d_\d\.{_CONV}"
-    r"|mask_decoder\.(mask_tokens\.weight|DMAB_s\d\.[\w.]+|MLP_s\d\.\d+\.layers\.\d\.\w+|SUB_s\d\.\d\.\w+"
-    r"|PE_s\d\.positional_encoding_gaussian_matrix)"
+_RULES = (
+    (rf"image_encoder\.((conv|c2f|sppf)_\d+\.((m\.\d+\.)?cv[12]\.)?{_CONV})|bridge\.neck_\d_\d\.{_CONV}", r"\g<0>"),
+    (r"mask_decoder\.(mask_tokens\.weight|DMAB_s\d\.[\w.]+|MLP_s\d\.\d+\.layers\.\d\.\w+|SUB_s\d\.\d\.\w+)", r"\g<0>"),
+    (r"mask_decoder\.PE_s\d\.positional_encoding_gaussian_matrix", r"\g<0>"),
 )
 
 
@@ -48,27 +49,12 @@ class SpatialGate(nn.Module):
         return x * torch.sigmoid(self.cv1(seen)) + x
 
 
-class ChannelGate(nn.Module):
-    """A map (b c x y) plus a share of channels mixed by how little they agree; the share starts at 0."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gamma = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Of the same shape."""
-        flat = x.flatten(2)
-        energy = flat @ flat.transpose(1, 2)
-        weights = (energy.amax(-1, keepdim=True) - energy).softmax(-1)
-        return self.gamma * torch.unflatten(weights @ flat, 2, x.shape[2:]) + x
-
-
 class DualMix(nn.Module):
     """Queries read a map that was gated by place and one gated by channel."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.spatial_attention, self.channel_attention = SpatialGate(), ChannelGate()
+        self.spatial_attention, self.channel_attention = SpatialGate(), ChannelAttention()
         self.spatial_token_mix_attention = ShrunkAttention(width, heads, SHRINK)
         self.channel_token_mix_attention = ShrunkAttention(width, heads, SHRINK)
         self.token_layernorm = nn.LayerNorm(width)
@@ -196,27 +182,28 @@ def build(
     return QTSeg(dims, channels, classes, width=width, heads=heads, hidden=hidden, depths=depths)
 
 
-def convert(state: Mapping[str, torch.Tensor]) -> Tensors:
+def convert(state: State) -> Tensors:
     """The authors' weights by our names, which are theirs.
 
     Raises:
         BadCall: another network's.
     """
-    return known_names(state, _KNOWN, FILE)
+    return rename(state, _RULES, FILE)
 
 
-def options_of(state: Mapping[str, torch.Tensor], heads: int) -> dict[str, Any]:
-    """What `build` takes, `dims`, `channels` and `classes` among it, from converted weights.
+def options_of(state: State, *, heads: int = 8) -> dict[str, Any]:
+    """What `build` takes, `dims`, `channels` and `classes` among it, from the authors' weights.
 
     Args:
-        heads: of attention; no shape tells them. The authors' have 8.
+        heads: of attention; no shape tells them.
 
     Raises:
         BadCall: parts are missing.
     """
+    own = unwrap(state)
     try:
-        first, tokens = state["image_encoder.conv_0.conv.weight"], state["mask_decoder.mask_tokens.weight"]
-        hidden = state["mask_decoder.DMAB_s0.layers.0.token_mlp.lin1.bias"]
+        first, tokens = own["image_encoder.conv_0.conv.weight"], own["mask_decoder.mask_tokens.weight"]
+        hidden = own["mask_decoder.DMAB_s0.layers.0.token_mlp.lin1.bias"]
     except KeyError as error:
         raise BadCall(f"This is no QTSeg: {error} is missing. Give {FILE}.") from None
     return {
@@ -226,16 +213,16 @@ def options_of(state: Mapping[str, torch.Tensor], heads: int) -> dict[str, Any]:
         "width": first.shape[0],
         "heads": heads,
         "hidden": hidden.shape[0],
-        "depths": [numbered(state, rf"mask_decoder\.DMAB_s{n}\.layers\.(\d+)\.") for n in range(LEVELS)],
+        "depths": [count(own, rf"mask_decoder\.DMAB_s{n}\.layers\.(\d+)\.") for n in range(LEVELS)],
     }
 
 
 def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code."""
-    own = convert(fixture.state())
+    state = fixture.state()
     with torch.device("meta"):
-        net = build(**options_of(own, fixture.sizes["mask_num_head"]))
-    net = fill(net, own, FILE)
+        net = build(**options_of(state, heads=fixture.sizes["mask_num_head"]))
+    load(net, convert(state), FILE)
     with torch.no_grad():
         said = net.answer(fixture.inputs["image"])
     bridged = {f"bridge_{n}": said.features[f"encoder.{n}"] for n in range(LEVELS)}

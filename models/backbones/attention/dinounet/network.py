@@ -15,25 +15,35 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ....imaging.errors import BadCall
-from ...blocks.residual import LEAK, ConvNorm, instance_norm
-from ...checkpoints import Tensors, fill
-from ...parity import Fixture
-from ..names import known_names, numbered
-from ..network import SegmentationNetwork, SegOutput, SideAnswer
-from .dinoadapter import Adapter
+from .....imaging.errors import BadCall
+from ....blocks.gates import SqueezeExcitation
+from ....blocks.layers import instance_norm
+from ....blocks.nnunet import ConvNorm
+from ....blocks.unet import LEAK
+from ....checkpoints import Tensors, fill
+from ....parity import Fixture
+from ...network import SegmentationNetwork, SegOutput, SideAnswer
+from ...official import State, count, load, rename
+from .adapter import Adapter
 
 FILE = "a checkpoint that the code of yifangao112/DinoUNet saved"
 TOWER = "a DINOv3 ViT in the layout of transformers, such as facebook/dinov3-vits16-pretrain-lvd1689m"
 SCALES = 4  # maps of the adapter, and layers of the transformer that it reads
 STRIDE = 32
 REDUCTION = 16  # of the squeeze; Source: released code
-_PREFIX = r"(decoder\.)?encoder\."
-_DEAD = rf"(?!decoder\.)encoder\..*|.*\.all_modules\..*|{_PREFIX}dinov3_adapter\.backbone\..*"  # aliases, and the transformer
-_KNOWN = (
-    r"decoder\.encoder\.(dinov3_adapter\.(level_embed|(interactions|spm|up|norm[1-4])\..+)"
-    r"|fapm\.(shared_basis|(film_generators|refinement_blocks|shortcut_projections|specific_bases)\.\d)\.[\w.]+|ups\.\d\.up2\.\w+)"
-    r"|decoder\.(stages\.\d\.convs\.\d+\.(conv|norm)\.\w+|transpconvs\.\d\.\w+|seg_layers\.\d\.\w+)"
+_OWN = r"decoder\.encoder\."
+_DEAD = (
+    r"encoder\..*",  # as _OWN again
+    r".*\.all_modules\..*",
+    rf"{_OWN}dinov3_adapter\.backbone\..*",
+)
+_RULES = (
+    (rf"{_OWN}dinov3_adapter\.(level_embed|(interactions|spm|up|norm[1-4])\..+)", r"adapter.\1"),
+    (rf"{_OWN}(fapm\.(shared_basis|(film_generators|shortcut_projections|specific_bases)\.\d)\.\w+)", r"\1"),
+    (rf"{_OWN}(fapm\.refinement_blocks\.\d\.[\w.]+)", r"\1"),
+    (rf"{_OWN}(ups\.\d\.up2\.\w+)", r"\1"),
+    (r"decoder\.(stages\.\d)\.convs\.(\d+\.(conv|norm)\.\w+)", r"\1.\2"),
+    (r"decoder\.((transpconvs|seg_layers)\.\d\.\w+)", r"\1"),
 )
 
 
@@ -46,16 +56,6 @@ class _Separable(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.leaky_relu(self.bn(self.pointwise(self.depthwise(x))), LEAK)
-
-
-class _Squeeze(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        inner = max(1, width // REDUCTION)
-        self.fc = nn.Sequential(nn.Conv2d(width, inner, 1), nn.ReLU(), nn.Conv2d(inner, width, 1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * torch.sigmoid(self.fc(x.mean((2, 3), keepdim=True)))
 
 
 class Fapm(nn.Module):
@@ -82,7 +82,7 @@ class Fapm(nn.Module):
                 nn.LeakyReLU(LEAK),
                 _Separable(now),
                 nn.Conv2d(now, now, 1),
-                _Squeeze(now),
+                SqueezeExcitation(now, max(1, now // REDUCTION), bias=True),
             )
             for now in widths
         )
@@ -143,7 +143,7 @@ class DinoHead(nn.Module):
         ups = list(reversed(range(SCALES - 1)))
         self.transpconvs = nn.ModuleList(nn.ConvTranspose2d(widths[n + 1], widths[n], 2, 2) for n in ups)
         self.stages = nn.ModuleList(
-            nn.Sequential(*(ConvNorm(2, (2 - (m > 0)) * widths[n], widths[n], (3, 3)) for m in range(count)))
+            nn.Sequential(*(ConvNorm(2, (2 - (m > 0)) * widths[n], widths[n], 3) for m in range(count)))
             for n, count in zip(ups, convs, strict=True)
         )
         self.seg_layers = nn.ModuleList(nn.Conv2d(widths[n], classes, 1) for n in ups)
@@ -269,20 +269,17 @@ def build(
     )
 
 
-def convert(state: Mapping[str, torch.Tensor]) -> Tensors:
+def convert_head(state: State) -> Tensors:
     """The authors' weights by the names of `DinoHead`, without aliases and without the transformer.
 
     Raises:
         BadCall: another network's.
     """
-    own = known_names(state, _KNOWN, FILE, dead=_DEAD)
-    names = {
-        re.sub(r"^(decoder\.)(encoder\.)?", "", key).replace("dinov3_adapter.", "adapter."): v for key, v in own.items()
-    }
-    return {re.sub(r"^(stages\.\d)\.convs\.", r"\1.", key): value for key, value in names.items()}
+    found = rename(state, _RULES, FILE, _DEAD)
+    return {key: x.flatten(1) if re.fullmatch(r"fapm\..*\.fc\.\d\.weight", key) else x for key, x in found.items()}
 
 
-def options_of(state: Mapping[str, torch.Tensor], heads: int) -> dict[str, Any]:
+def head_options_of(state: Mapping[str, torch.Tensor], heads: int) -> dict[str, Any]:
     """What `DinoHead` takes, `width` and `classes` among it, from converted weights.
 
     Args:
@@ -304,7 +301,7 @@ def options_of(state: Mapping[str, torch.Tensor], heads: int) -> dict[str, Any]:
             "value": value,
             "rank": state["fapm.shared_basis.bias"].shape[0],
             "widths": [state[f"ups.{n}.up2.bias"].shape[0] for n in range(SCALES)],
-            "convs": [numbered(state, rf"stages\.{n}\.(\d+)\.") for n in range(SCALES - 1)],
+            "convs": [count(state, rf"stages\.{n}\.(\d+)\.") for n in range(SCALES - 1)],
         }
     except KeyError as error:
         raise BadCall(f"This is no Dino U-Net: {error} is missing. Give {FILE}.") from None
@@ -312,10 +309,10 @@ def options_of(state: Mapping[str, torch.Tensor], heads: int) -> dict[str, Any]:
 
 def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code, from the tokens it gives."""
-    own, given, sizes = convert(fixture.state()), fixture.inputs, fixture.sizes
+    own, given, sizes = convert_head(fixture.state()), fixture.inputs, fixture.sizes
     with torch.device("meta"):
-        head = DinoHead(**options_of(own, sizes["heads"]))
-    head = fill(head, own, FILE)
+        head = DinoHead(**head_options_of(own, sizes["heads"]))
+    load(head, own, FILE)
     picture, patch = given["image"].expand(-1, 3, -1, -1), sizes["patch_size"]
     grid = (picture.shape[2] // patch, picture.shape[3] // patch)
     with torch.no_grad():

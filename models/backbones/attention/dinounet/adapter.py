@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...blocks.deformable import DeformableAttention
-from ..network import resize
+from ....blocks.deformable import DeformableAttention
+from ...network import resize
 
 LEVELS = 3  # of the tokens that ask: 1/8, 1/16 and 1/32
 EXTRAS = 2  # extractors after the last interaction's; Source: released code

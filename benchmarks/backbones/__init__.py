@@ -1,0 +1,1 @@
+"""Every small backbone on the same data with the same processor time."""
