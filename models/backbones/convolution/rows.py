@@ -1,4 +1,4 @@
-"""Backbones of this folder, one row each. Torch-free."""
+"""Backbones of this folder, and the wrappers beside it round 2-D backbones, one row each. Torch-free."""
 
 from __future__ import annotations
 
@@ -172,5 +172,75 @@ ROWS: tuple[Backbone, ...] = (
             "`latent_loss` is offered, and added by an objective that asks for it.",
         ),
         parity=(Against("King-HAW/GMS"),),
+    ),
+    Backbone(
+        name="slice-stack",
+        system="2.5-D study, stacked slices",
+        number=54,
+        module="backbones.slices",
+        dims=(3,),
+        presets={
+            "tiny": {"backbone": "unet", "options": {"preset": "tiny"}, "slices": 3, "axis": 2},
+            "paper": {"backbone": "unet", "options": {"preset": "paper"}, "slices": 3, "axis": 2},
+        },
+        source="Zhang et al. 2020, arXiv 2010.06163; no code seen",
+        fidelity="reconstruction",
+        deviations=(
+            "The study's networks and their sizes are not known to us; any 2-D backbone may be wrapped.",
+            "Slices beyond the ends are those at the ends.",
+        ),
+    ),
+    Backbone(
+        name="multi-view",
+        system="2.5-D study, fused views",
+        number=54,
+        module="backbones.views",
+        dims=(3,),
+        presets={
+            "tiny": {
+                "backbone": "unet",
+                "options": {"features": (8, 16, 32), "finest": 8},
+                "axes": (2, 1, 0),
+                "fuse": "mean",
+            },
+            "paper": {"backbone": "unet", "options": {"preset": "paper"}, "axes": (2, 1, 0), "fuse": "mean"},
+        },
+        source="Zhang et al. 2020, arXiv 2010.06163; no code seen",
+        fidelity="reconstruction",
+        deviations=(
+            "The study's networks and their sizes are not known to us; any 2-D backbone may be wrapped.",
+            "A vote is the median of the views' logits, so that it can be taught.",
+        ),
+    ),
+    Backbone(
+        name="slice-context",
+        system="2.5-D study, slices in context",
+        number=54,
+        module="backbones.context",
+        dims=(3,),
+        presets={
+            "tiny": {
+                "backbone": "unet",
+                "options": {"preset": "tiny"},
+                "mixer": "attention",
+                "span": 2,
+                "heads": 4,
+                "axis": 2,
+            },
+            "paper": {
+                "backbone": "unet",
+                "options": {"preset": "paper"},
+                "mixer": "attention",
+                "span": 2,
+                "heads": 4,
+                "axis": 2,
+            },
+        },
+        source="Zhang et al. 2020, arXiv 2010.06163; no code seen",
+        fidelity="reconstruction",
+        deviations=(
+            "The study's networks and their sizes are not known to us; any 2-D backbone may be wrapped.",
+            "Context is mixed into the deepest maps by attention to slices near by, or by a GRU both ways; no LSTM is offered.",
+        ),
     ),
 )

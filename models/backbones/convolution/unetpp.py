@@ -21,7 +21,7 @@ from ....imaging.errors import BadCall
 from ...blocks.layers import Steps, batch_norm, conv, instance_norm, max_pool, per_axis, transposed
 from ...checkpoints import Tensors
 from ...parity import Fixture
-from ..network import SegmentationNetwork, SegOutput, SideAnswer
+from ..network import SegmentationNetwork, SegOutput, SideAnswer, mean_of_answers
 from ..official import Rules, count, load, rename, unwrap, width
 
 FORMS = ("original", "nnunet")
@@ -139,15 +139,6 @@ class UNetPlusPlus(SegmentationNetwork):
             return grown
         sides = [2 * side for side in x.shape[2:]]
         return F.interpolate(x, sides, mode="bilinear" if x.dim() == 4 else "trilinear", align_corners=True)
-
-
-def mean_of_answers(logits: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The logits of the mean of the probabilities of each channel; exact where those are near 0 or 1.
-
-    Source: Zhou et al. 2018, section 3.2, the accurate mode.
-    """
-    all_of_them = torch.stack(list(logits))
-    return torch.logsumexp(F.logsigmoid(all_of_them), 0) - torch.logsumexp(F.logsigmoid(-all_of_them), 0)
 
 
 def build(
