@@ -72,7 +72,8 @@ class Mixed(nn.Module):
         """What the module answers, mixed."""
         x: torch.Tensor = self.module(*given)
         places = self.norm(x.flatten(2).permute(2, 0, 1))
-        return x + self.mixer(places).permute(1, 2, 0).reshape(x.shape)
+        seen: torch.Tensor = self.mixer(places)
+        return x + seen.permute(1, 2, 0).reshape(x.shape)
 
 
 class SliceContext(SegmentationNetwork):

@@ -23,7 +23,8 @@ def as_slices(volume: torch.Tensor, axis: int) -> torch.Tensor:
 
 def as_volumes(slices: torch.Tensor, batch: int, axis: int) -> torch.Tensor:
     """What `as_slices` undoes, of any number of channels and sides."""
-    return slices.unflatten(0, (batch, -1)).movedim(1, axis + 2)
+    volumes: torch.Tensor = slices.unflatten(0, (batch, -1))
+    return volumes.movedim(1, axis + 2)
 
 
 def build_planar(name: str, options: Mapping[str, Any], channels: int, classes: int) -> SegmentationNetwork:

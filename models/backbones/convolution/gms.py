@@ -162,15 +162,17 @@ class Gms(SegmentationNetwork):
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Logits (b classes x y) of latents (b classes*latent x/f y/f): the mean over the channels of each class's picture."""
         each = latents.unflatten(1, (self.classes, -1))
-        pictures: torch.Tensor = self.codec.decoder(each.flatten(0, 1)).mean(1)
-        return pictures.unflatten(0, each.shape[:2])
+        pictures = self.codec.decoder(each.flatten(0, 1)).mean(1)
+        logits: torch.Tensor = pictures.unflatten(0, each.shape[:2])
+        return logits
 
     def encode_masks(self, masks: torch.Tensor) -> torch.Tensor:
         """Latents (b classes*latent x/f y/f) of masks (b classes x y), each shown in every channel of a picture; without gradient."""
         pictures = masks.flatten(0, 1).unsqueeze(1).expand(-1, self.channels, -1, -1)
         with torch.no_grad():
-            latents: torch.Tensor = self.codec.encoder(pictures)
-        return latents.unflatten(0, masks.shape[:2]).flatten(1, 2)
+            latents = self.codec.encoder(pictures)
+        grouped: torch.Tensor = latents.unflatten(0, masks.shape[:2])
+        return grouped.flatten(1, 2)
 
 
 def latent_loss(net: Gms, extra: Mapping[str, torch.Tensor], masks: torch.Tensor) -> torch.Tensor:

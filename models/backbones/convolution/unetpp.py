@@ -40,7 +40,8 @@ class UNetPlusPlus(SegmentationNetwork):
         form: "original": pooling, linear growth with aligned corners, BatchNorm. "nnunet": strided and transposed convolutions, InstanceNorm.
         widths: channels of each level, finest first.
         strides: between a level and the next; "original" takes 2 only.
-        kernels: voxels of each level's convolutions.
+        kernels: voxels of each level's convolutions in the encoder.
+        kernels_up: of those behind it, for each level but the deepest; the authors' nnU-Net class takes those of the next deeper level.
         convolutions: of each node.
         heads: whether every column answers, or the longest alone.
         mode: of evaluation: the answer of the longest column, or what the mean over the columns' probabilities stands for.
@@ -58,6 +59,7 @@ class UNetPlusPlus(SegmentationNetwork):
         widths: Sequence[int],
         strides: Sequence[Steps],
         kernels: Sequence[Steps],
+        kernels_up: Sequence[Steps],
         convolutions: int,
         heads: bool,
         mode: str,
@@ -67,8 +69,10 @@ class UNetPlusPlus(SegmentationNetwork):
         columns = len(widths) - 1
         if form not in FORMS or mode not in MODES:
             raise ValueError(f"form is one of {', '.join(FORMS)}, mode of {', '.join(MODES)}; not {form!r}, {mode!r}")
-        if columns < 1 or len(strides) != columns or len(kernels) != columns + 1 or convolutions < 1:
-            raise ValueError("a UNet++ has two widths or more, as many kernels, one stride less, and a convolution")
+        if columns < 1 or len(strides) != columns or len(kernels) != columns + 1 or len(kernels_up) != columns:
+            raise ValueError("a UNet++ has two widths or more, as many kernels, and one less of strides and kernels_up")
+        if convolutions < 1:
+            raise ValueError("a node has one convolution or more")
         if not 0 <= prune <= columns or (not heads and (mode == "mean" or prune)):
             raise ValueError(f"prune is 0 to {columns}; the mean and pruning need `heads`")
         steps = [per_axis(one, dims) for one in strides]
@@ -83,12 +87,10 @@ class UNetPlusPlus(SegmentationNetwork):
         self.aligned = form == "original"
         self.pooled = self.aligned or pooling
 
-        def block(level: int, inside: int, stride: Steps = 1) -> nn.Sequential:
+        def block(level: int, inside: int, size: Steps, stride: Steps = 1) -> nn.Sequential:
             units = []
             for n in range(convolutions):
-                first = conv(
-                    dims, widths[level] if n else inside, widths[level], kernels[level], stride=1 if n else stride
-                )
+                first = conv(dims, widths[level] if n else inside, widths[level], size, stride=1 if n else stride)
                 norm = batch_norm(dims, widths[level]) if self.aligned else instance_norm(dims, widths[level])
                 units.append(nn.Sequential(first, norm, nn.ReLU() if self.aligned else nn.LeakyReLU(LEAK)))
             return nn.Sequential(*units)
@@ -97,9 +99,9 @@ class UNetPlusPlus(SegmentationNetwork):
         self.nodes, self.grow = nn.ModuleDict(), nn.ModuleDict()
         for i in range(columns + 1):
             inside = widths[i - 1] if i else channels
-            self.nodes[f"{i}_0"] = block(i, inside, 1 if i == 0 or self.pooled else steps[i - 1])
+            self.nodes[f"{i}_0"] = block(i, inside, kernels[i], 1 if i == 0 or self.pooled else steps[i - 1])
             for j in range(1, columns - i + 1):
-                self.nodes[f"{i}_{j}"] = block(i, j * widths[i] + grow_width(i))
+                self.nodes[f"{i}_{j}"] = block(i, j * widths[i] + grow_width(i), kernels_up[i])
                 if not self.aligned:
                     self.grow[f"{i}_{j}"] = transposed(dims, widths[i + 1], widths[i], steps[i], bias=False)
         answering = range(1, columns + 1) if heads else [columns]
@@ -150,13 +152,15 @@ def build(
     widths: Sequence[int],
     strides: Sequence[Steps] | None = None,
     kernels: Sequence[Steps] | None = None,
+    kernels_up: Sequence[Steps] | None = None,
     convolutions: int = 2,
     heads: bool = True,
     mode: str = "last",
     prune: int = 0,
     pooling: bool = False,
 ) -> UNetPlusPlus:
-    """The backbone "unetpp"; None for strides of 2 and convolutions of 3 voxels everywhere."""
+    """The backbone "unetpp"; None for strides of 2, convolutions of 3 voxels, and those of the encoder's levels behind it."""
+    sizes = kernels or [3] * len(widths)
     return UNetPlusPlus(
         dims,
         channels,
@@ -164,7 +168,8 @@ def build(
         form=form,
         widths=widths,
         strides=strides or [2] * (len(widths) - 1),
-        kernels=kernels or [3] * len(widths),
+        kernels=sizes,
+        kernels_up=kernels_up or sizes[:-1],
         convolutions=convolutions,
         heads=heads,
         mode=mode,
@@ -244,6 +249,7 @@ def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
         "widths": [one.shape[0] for one in first],
         "strides": strides,
         "kernels": [list(one.shape[2:]) for one in first],
+        "kernels_up": [list(state[f"nodes.{i}_1.0.0.weight"].shape[2:]) for i in range(levels - 1)],
         "convolutions": count(state, r"nodes\.0_0\.(\d+)\."),
         "heads": "heads.1.weight" in state or levels == 2,
     }

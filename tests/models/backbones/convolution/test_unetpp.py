@@ -16,6 +16,7 @@ NNUNET = {
     "widths": [3, 4, 5],
     "strides": [[1, 2, 2], [2, 2, 1]],
     "kernels": [[1, 3, 3], 3, 3],
+    "kernels_up": [3, [3, 3, 1]],
     "convolutions": 3,
 }
 
