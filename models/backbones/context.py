@@ -124,6 +124,10 @@ class SliceContext(SegmentationNetwork):
         extra = {name: torch.cat([one.extra[name] for one in each]) for name in each[0].extra}
         return SegOutput(torch.cat([one.logits for one in each]), tuple(aux), features, extra)
 
+    def more_losses(self, said: SegOutput, masks: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """Those of the 2-D network."""
+        return self.flat.own_losses(said, as_slices(masks, self.axis))
+
 
 def deepest_module(net: SegmentationNetwork) -> tuple[str, int]:
     """Name and channels of the module that answers a 2-D network's deepest encoder map.

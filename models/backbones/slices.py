@@ -92,6 +92,10 @@ class SliceStack(SegmentationNetwork):
         said: SegOutput = self.flat(stack_neighbours(image, self.axis, self.slices))
         return volumes_of(said, image.shape[0], self.axis)
 
+    def more_losses(self, said: SegOutput, masks: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """Those of the 2-D network."""
+        return self.flat.own_losses(said, as_slices(masks, self.axis))
+
 
 def build(
     dims: int,

@@ -75,7 +75,19 @@ class MultiView(SegmentationNetwork):
         aux = [SideAnswer(f"view.{axis}", one, 1.0) for axis, one in zip(self.axes, logits, strict=True)]
         for axis, view in zip(self.axes, views, strict=True):
             aux += [SideAnswer(f"view.{axis}.{one.tag}", one.logits, one.weight) for one in view.aux]
-        return SegOutput(fused, tuple(aux), views[0].features, views[0].extra)
+        extra = {
+            f"{axis}.{name}": x for axis, view in zip(self.axes, views, strict=True) for name, x in view.extra.items()
+        }
+        return SegOutput(fused, tuple(aux), views[0].features, extra)
+
+    def more_losses(self, said: SegOutput, masks: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """Those of each 2-D network, named by its axis."""
+        terms: dict[str, torch.Tensor] = {}
+        for flat, axis in zip(self.flats, self.axes, strict=True):
+            extra = {name[2:]: x for name, x in said.extra.items() if name.startswith(f"{axis}.")}
+            own = flat.own_losses(SegOutput(said.logits, extra=extra), as_slices(masks, axis))  # type: ignore[operator]  # each is a backbone
+            terms |= {f"{name}_{axis}": term for name, term in own.items()}
+        return terms
 
 
 def build(

@@ -166,6 +166,10 @@ class Gms(SegmentationNetwork):
         logits: torch.Tensor = pictures.unflatten(0, each.shape[:2])
         return logits
 
+    def more_losses(self, said: SegOutput, masks: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """The term "latent" of `latent_loss`."""
+        return {"latent": latent_loss(self, said.extra, masks)}
+
     def encode_masks(self, masks: torch.Tensor) -> torch.Tensor:
         """Latents (b classes*latent x/f y/f) of masks (b classes x y), each shown in every channel of a picture; without gradient."""
         pictures = masks.flatten(0, 1).unsqueeze(1).expand(-1, self.channels, -1, -1)

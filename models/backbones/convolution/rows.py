@@ -170,7 +170,6 @@ ROWS: tuple[Backbone, ...] = (
             "The codec learns with the mapper unless `frozen` is set, where the authors' is trained before and rests.",
             "Each class has a latent of its own, where the authors answer one mask.",
             "Latents are not drawn at random in training.",
-            "`latent_loss` is offered, and added by an objective that asks for it.",
         ),
         parity=(Against("King-HAW/GMS"),),
     ),

@@ -188,5 +188,19 @@ def test_what_makes_no_network_is_refused() -> None:
             built(name, **options)  # type: ignore[arg-type]  # options by name
 
 
+@pytest.mark.parametrize("name", ["slice-stack", "multi-view", "slice-context"])
+def test_a_wrapped_network_is_taught_by_its_own_losses_of_its_slices(name: str) -> None:
+    """GMS compares latents with those of masks; a change of its answer's target changes the term, and padding does no harm."""
+    torch.manual_seed(2)
+    options = {"backbone": "gms", "options": {"codec": [4, 8]}} | ({"heads": 1} if name == "slice-context" else {})
+    net = backbone(name).build(3, 1, 2, options).train()
+    said = net(volume(1, 1, 9, 9, 9))
+    masks = torch.zeros(1, 2, 9, 9, 9)
+    terms = net.own_losses(said, masks)
+    assert list(terms) == (["latent_2", "latent_1", "latent_0"] if name == "multi-view" else ["latent"])
+    full = net.own_losses(said, masks + 1)
+    assert all(not torch.allclose(full[key], value) for key, value in terms.items())
+
+
 def test_options_reach_the_network_that_is_wrapped() -> None:
     assert build_planar("unet", SMALL["options"], 2, 3).divisor == (2, 2)  # type: ignore[arg-type]  # a dict
