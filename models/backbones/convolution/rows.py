@@ -117,6 +117,7 @@ ROWS: tuple[Backbone, ...] = (
         presets={
             "tiny": {
                 "multiscale": True,
+                "released": False,
                 "width": 16,
                 "stem": 8,
                 "widths": (16, 32, 64, 64),
@@ -126,6 +127,7 @@ ROWS: tuple[Backbone, ...] = (
             },
             "paper": {
                 "multiscale": True,
+                "released": False,
                 "width": 64,
                 "stem": 32,
                 "widths": (256, 512, 1024, 2048),
@@ -140,6 +142,7 @@ ROWS: tuple[Backbone, ...] = (
         deviations=(
             "The trunk starts from fresh weights, where the authors take those of ImageNet.",
             "All-ones filters are computed as pooled sums, which are the same numbers.",
+            "Each unit has norms of its own behind them unless `released` is set, when one serves all as in the code, and evaluation fails what training learned.",
             "Any number of channels and classes, where the authors' take colours and answer one mask.",
         ),
         parity=(
