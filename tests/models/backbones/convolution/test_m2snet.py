@@ -51,11 +51,13 @@ def test_what_training_learns_holds_in_evaluation() -> None:
     apart = []
     for released in (True, False):
         net = built(released=released, depths=[1, 1, 1, 1]).train()
+        for norm in (one for one in net.modules() if isinstance(one, torch.nn.BatchNorm2d)):
+            norm.momentum = 0.5  # so that they settle soon
         with torch.no_grad():
-            for _ in range(80):
+            for _ in range(25):
                 taught = net(image).logits
             apart.append(float((net.eval()(image).logits - taught).abs().mean() / taught.std()))
-    assert apart[1] < 0.1 < 0.5 < apart[0]
+    assert apart[1] < 0.15 < 0.5 < apart[0]
 
 
 def test_the_number_of_windows_is_the_difference_between_both_networks() -> None:
