@@ -72,7 +72,6 @@ ROWS: tuple[Backbone, ...] = (
                 "heads": True,
                 "mode": "last",
                 "prune": 0,
-                "pooling": False,
             },
             "nnunet": {"form": "nnunet", "widths": (32, 64, 128, 256, 320, 320)},
         },
@@ -81,7 +80,7 @@ ROWS: tuple[Backbone, ...] = (
         fidelity="structural",
         deviations=(
             "Volumes in the form 'original' are our generalisation.",
-            "Any number of levels, where the authors' nnU-Net class is written for five poolings.",
+            "Any number of levels, where the authors' nnU-Net class is written for five; like it, ours strides and never pools in that form.",
             "The mean of the columns is given as the logits of the mean probability.",
             "Learned growth only in the form 'nnunet'; with interpolation the widths of the authors' class do not fit each other.",
             "Side answers of all columns weigh the same in training.",

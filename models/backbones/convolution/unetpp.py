@@ -46,7 +46,6 @@ class UNetPlusPlus(SegmentationNetwork):
         heads: whether every column answers, or the longest alone.
         mode: of evaluation: the answer of the longest column, or what the mean over the columns' probabilities stands for.
         prune: columns used in evaluation; 0 for all.
-        pooling: in the form "nnunet", whether levels are pooled instead of strided.
     """
 
     def __init__(
@@ -64,7 +63,6 @@ class UNetPlusPlus(SegmentationNetwork):
         heads: bool,
         mode: str,
         prune: int,
-        pooling: bool,
     ) -> None:
         columns = len(widths) - 1
         if form not in FORMS or mode not in MODES:
@@ -81,11 +79,10 @@ class UNetPlusPlus(SegmentationNetwork):
         whole = [math.prod(axis) for axis in zip(*steps, strict=True)]
         least = list(whole)
         if form == "nnunet":
-            least[whole.index(min(whole))] *= 2  # InstanceNorm takes no map of one voxel
+            least[whole.index(max(whole))] *= 2  # InstanceNorm takes no map of one voxel
         super().__init__(dims, channels, classes, whole, least)
         self.steps, self.columns, self.mode, self.prune = steps, columns, mode, prune
         self.aligned = form == "original"
-        self.pooled = self.aligned or pooling
 
         def block(level: int, inside: int, size: Steps, stride: Steps = 1) -> nn.Sequential:
             units = []
@@ -99,7 +96,7 @@ class UNetPlusPlus(SegmentationNetwork):
         self.nodes, self.grow = nn.ModuleDict(), nn.ModuleDict()
         for i in range(columns + 1):
             inside = widths[i - 1] if i else channels
-            self.nodes[f"{i}_0"] = block(i, inside, kernels[i], 1 if i == 0 or self.pooled else steps[i - 1])
+            self.nodes[f"{i}_0"] = block(i, inside, kernels[i], 1 if i == 0 or self.aligned else steps[i - 1])
             for j in range(1, columns - i + 1):
                 self.nodes[f"{i}_{j}"] = block(i, j * widths[i] + grow_width(i), kernels_up[i])
                 if not self.aligned:
@@ -129,7 +126,7 @@ class UNetPlusPlus(SegmentationNetwork):
                     x = torch.cat([*row, self._grown(node(i + 1, j - 1), i, j)], dim=1)
                 else:
                     x = node(i - 1, 0) if i else image
-                    x = max_pool(x, self.steps[i - 1]) if i and self.pooled else x
+                    x = max_pool(x, self.steps[i - 1]) if i and self.aligned else x
                 grid[i, j] = self.nodes[f"{i}_{j}"](x)
             return grid[i, j]
 
@@ -157,7 +154,6 @@ def build(
     heads: bool = True,
     mode: str = "last",
     prune: int = 0,
-    pooling: bool = False,
 ) -> UNetPlusPlus:
     """The backbone "unetpp"; None for strides of 2, convolutions of 3 voxels, and those of the encoder's levels behind it."""
     sizes = kernels or [3] * len(widths)
@@ -174,7 +170,6 @@ def build(
         heads=heads,
         mode=mode,
         prune=prune,
-        pooling=pooling,
     )
 
 
@@ -230,7 +225,7 @@ def convert(state: Mapping[str, Any]) -> Tensors:
 
 
 def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
-    """What converted weights tell: dims, channels, classes and every option but `mode`, `prune` and `pooling`.
+    """What converted weights tell: dims, channels, classes and every option but `mode` and `prune`.
 
     Raises:
         BadCall: these are not all weights of a UNet++.
@@ -264,9 +259,8 @@ def reproduce(fixture: Fixture) -> Tensors:
         if not theirs or (not prefix and found):
             continue
         state = convert(theirs)
-        sizes = {**options_of(state), "pooling": not fixture.sizes.get("convolutional_pooling", True)}
         with torch.device("meta"):
-            net = build(**sizes)
+            net = build(**options_of(state))
         with torch.no_grad():
             node = load(net, state, FILE).grid(image)
             said = {int(j): head(node(0, int(j))) for j, head in net.heads.items()}
