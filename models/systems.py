@@ -89,6 +89,9 @@ SYSTEMS: tuple[System, ...] = (
     System("external", 0, (), "external.predictor"),
     System("MeshNet", 72, MESHNET, "labelled.meshnet", ("model.pth",)),
     System("OBELISK", 73, OBELISK, "labelled.obelisk", ("obeliskhybrid_tcia_fold1.pth to fold4",)),
+    System("Co-Seg++", 55, (), "labelled.coseg.weights", parity=(Against("xq141839/Co-Seg-Plus"),)),
+    System("Mamba survey", 48, (), "blocks.scans.directions",
+           lacks="A survey has no network: the scan orders it names are the option `directions` of backbones tagged ssm-pure or ssm-hybrid."),
     *(
         System(row.system, row.number, (), row.module, parity=row.parity, lacks="" if row.parity else _NO_OUTPUTS)
         for row in BACKBONES

@@ -82,8 +82,13 @@ class Objective:
     def optimizer(
         self, group: str, parameters: Sequence[torch.nn.Parameter], learning_rate: float, weight_decay: float
     ) -> torch.optim.Optimizer:
-        """The optimiser of a group; its rate is the schedule's."""
-        return torch.optim.AdamW(list(parameters), lr=learning_rate, weight_decay=weight_decay)
+        """The optimiser of a group; its rate is the schedule's. Decays and skips of scans are marked and do not decay."""
+        kept = [value for value in parameters if getattr(value, "_no_weight_decay", False)]
+        marked = {id(value) for value in kept}
+        settings: list[dict[str, Any]] = [{"params": [value for value in parameters if id(value) not in marked]}]
+        if kept:
+            settings.append({"params": kept, "weight_decay": 0.0})
+        return torch.optim.AdamW(settings, lr=learning_rate, weight_decay=weight_decay)
 
     def phases(self, state: State) -> tuple[str, ...]:
         """The groups stepped in this iteration, in order."""

@@ -64,6 +64,8 @@ class Backbone:
         deviations: from the source, one in each sentence; never () unless a library's class is wrapped.
         sizes: published numbers of parameters, which ours has to within 0.5 %.
         parity: fixtures that `reproduce` understands.
+        tags: families it belongs to, in the words of surveys: "ssm-pure" and "ssm-hybrid" scan alone or beside convolutions or attention,
+            in the orders of `models/blocks/scans/directions.py` where `directions` is an option; "lstm" is a matrix LSTM.
         in_tiles: whether an answer depends on what lies near it alone, so that a scan may be cut into tiles of any size; else it is
             looked at in windows as large as those of training, and the answers are blended.
     """
@@ -80,6 +82,7 @@ class Backbone:
     licence: str = ""
     sizes: tuple[Size, ...] = ()
     parity: tuple[Against, ...] = ()
+    tags: tuple[str, ...] = ()
     in_tiles: bool = False
 
     def code(self) -> ModuleType:

@@ -1,0 +1,1 @@
+"""QTSeg: a query for each class reads a pyramid of maps."""
