@@ -46,6 +46,8 @@ def selective_scan(
         u, delta, decay, b, c, skip = (x.to(kind) for x in (u, delta, decay, b, c, skip))
         if u.is_cuda and kind == torch.float32 and (kernel := _kernel()) is not None:
             return kernel(u, delta, decay, b, c, skip)
+        if torch.jit.is_tracing() or torch.compiler.is_exporting():
+            return _scan_anew(u, delta, decay, b, c) + skip[:, None] * u
         said: torch.Tensor = _Scan.apply(u, delta, decay, b, c)  # type: ignore[no-untyped-call]  # torch's
         return said + skip[:, None] * u
 
@@ -63,6 +65,34 @@ def scan_by_steps(
         state = torch.exp(step * decay) * state + step * b[..., t] * u[:, :, t, None]
         said.append((state * c[..., t]).sum(-1) + skip * u[:, :, t])
     return torch.stack(said, dim=-1)
+
+
+def _scan_anew(
+    u: torch.Tensor, delta: torch.Tensor, decay: torch.Tensor, b: torch.Tensor, c: torch.Tensor
+) -> torch.Tensor:
+    """`_Scan` forwards with a new tensor for each state: converters do not follow writing into parts of one."""
+    length, groups = u.shape[-1], b.shape[1]
+    steps = math.isqrt(length - 1) + 1
+    u, delta = (_chunks(x.unflatten(1, (groups, -1)), steps) for x in (u, delta))
+    b, c = _chunks(b, steps), _chunks(c, steps)
+    decay = decay.unflatten(0, (groups, -1))
+    moved = delta * u
+
+    def move(state: torch.Tensor, t: int) -> torch.Tensor:
+        return state * torch.exp(delta[t].unsqueeze(-1) * decay) + moved[t].unsqueeze(-1) * b[t].unsqueeze(-2)
+
+    last = moved[0].unsqueeze(-1) * b[0].unsqueeze(-2)
+    for t in range(1, steps):
+        last = move(last, t)
+    whole = torch.exp(delta.sum(0).unsqueeze(-1) * decay)
+    first = [torch.zeros_like(last[0])]
+    for k in range(last.shape[0] - 1):
+        first.append(last[k] + whole[k] * first[-1])
+    state, said = torch.stack(first), []
+    for t in range(steps):
+        state = move(state, t)
+        said.append(torch.matmul(state, c[t].unsqueeze(-1)).squeeze(-1))
+    return _joined(torch.stack(said), length).flatten(1, 2)
 
 
 @cache

@@ -89,6 +89,20 @@ def test_a_kernel_is_looked_for_once_and_only_used_on_cuda(monkeypatch: pytest.M
     assert selective_scan(*given(7)).shape == (2, 6, 7)
 
 
+@pytest.mark.parametrize("length", [1, 7, 64])
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+def test_the_scan_is_traced_for_converters(length: int) -> None:
+    """The trace is of one input and runs on another, so it holds no state; expected: the equation, step by step."""
+    example, other = [[x.detach() for x in given(length)] for _ in range(2)]
+    other = [x * 0.7 for x in other]
+    traced = torch.jit.trace(selective_scan, tuple(example), check_trace=False)
+    assert torch.allclose(traced(*other), scan_by_steps(*other), atol=1e-5, rtol=1e-5)
+    assert "out=" not in str(traced.graph)
+    assert not any(node.kind().endswith("_") for node in traced.graph.nodes()), (
+        "converters do not follow in-place steps"
+    )
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_kernel_of_mamba_ssm_says_the_same() -> None:
     pytest.importorskip("mamba_ssm", reason="mamba-ssm is not installed")
