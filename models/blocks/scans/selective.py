@@ -46,7 +46,7 @@ def selective_scan(
         u, delta, decay, b, c, skip = (x.to(kind) for x in (u, delta, decay, b, c, skip))
         if u.is_cuda and kind == torch.float32 and (kernel := _kernel()) is not None:
             return kernel(u, delta, decay, b, c, skip)
-        if torch.jit.is_tracing() or torch.compiler.is_exporting():
+        if torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]  # torch's
             return _scan_anew(u, delta, decay, b, c) + skip[:, None] * u
         said: torch.Tensor = _Scan.apply(u, delta, decay, b, c)  # type: ignore[no-untyped-call]  # torch's
         return said + skip[:, None] * u
