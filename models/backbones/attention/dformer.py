@@ -8,6 +8,7 @@ Weights: the authors' state dict through `convert`, with `released`; they read v
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from ..network import SegmentationNetwork, SegOutput, SideAnswer
 from ..official import Rule, State, load, rename, unwrap
 
 FILE = "a state dict of kkk55596/D-Former"
+SLAB = 2**24  # numbers of the widest map at once, 64 MB; our choice
 INTERVALS = (8, 4, 2, 1)  # Source: model.py of the repository
 _RULES: tuple[Rule, ...] = (
     (r"model_down\.patch_embed\.proj\.(.+)", r"embed.\1"),
@@ -86,7 +88,7 @@ class _Stage(nn.Module):
 
 
 class _Head(nn.Module):
-    """Logits as much finer as the patches were coarser."""
+    """Logits as much finer as the patches were coarser; slab by slab, as the wide map between is the network's largest."""
 
     def __init__(self, width: int, classes: int, patch: Sides) -> None:
         super().__init__()
@@ -94,8 +96,9 @@ class _Head(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """A map (b x y z c) to logits (b classes ...)."""
-        out: torch.Tensor = self.point(self.expand(x).movedim(-1, 1))
-        return out
+        of_a_row = x[:, :1].numel() * math.prod(self.expand.factors)
+        slabs = x.split(max(SLAB // of_a_row, 1), dim=1)
+        return torch.cat([self.point(self.expand(slab).movedim(-1, 1)) for slab in slabs], dim=2)
 
 
 class DFormer(SegmentationNetwork):

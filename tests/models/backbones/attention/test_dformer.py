@@ -93,6 +93,14 @@ def test_coarser_maps_answer_at_their_stride() -> None:
     assert said.logits.shape == (1, 3, 16, 32, 16)
 
 
+def test_slabs_of_the_head_make_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, image = tiny(), torch.randn(2, 1, 12, 16, 8)
+    with torch.no_grad():
+        whole = net(image).logits
+        monkeypatch.setattr(dformer, "SLAB", 2 * 2 * 8 * 4 * 8 * 24)  # two of six rows of both images
+        assert torch.allclose(net(image).logits, whole, atol=1e-6)
+
+
 def test_the_authors_weights_come_back_under_our_names_with_their_sizes() -> None:
     net = tiny(
         width=8, depths=[2, 1, 2, 1], heads=[1, 1, 2, 2], group=[2, 4, 4], side=2, released=True, intervals=[2, 2, 1, 1]
