@@ -260,7 +260,7 @@ def convert(state: Mapping[str, Any]) -> Tensors:
     return {key: value.flatten(2) if key.endswith(pointwise) else value for key, value in renamed.items()}
 
 
-def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
+def head_sizes_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """Sizes of the `SelfGuided` that converted weights belong to.
 
     Raises:
@@ -279,7 +279,7 @@ def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code: maps of the trunk in, answers out."""
     state, given = convert(fixture.state()), fixture.inputs
     with torch.device("meta"):
-        net = SelfGuided(**options_of(state))
+        net = SelfGuided(**head_sizes_of(state))
     with torch.no_grad():
         said = load(net, state, FILE)([given[f"layer{i + 1}"] for i in range(SCALES)])
     sides = [int(side) for side in given["image_size"]]

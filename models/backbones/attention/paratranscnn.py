@@ -204,7 +204,7 @@ def convert(state: Mapping[str, Any]) -> Tensors:
     )
 
 
-def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
+def sizes_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """What converted weights tell: dims, channels, classes and every option but `heads` and `dropout`.
 
     Raises:
@@ -229,7 +229,7 @@ def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code: logits, and maps of both branches on the way."""
     state = convert(fixture.state())
     with torch.device("meta"):
-        net = build(**options_of(state), heads=fixture.sizes.get("heads", 8))
+        net = build(**sizes_of(state), heads=fixture.sizes.get("heads", 8))
     net = load(net, state, FILE)
     seen: dict[str, torch.Tensor] = {}
     watched = {f"encoder{n + 1}": stage for n, stage in enumerate(net.stages)}

@@ -233,7 +233,7 @@ def convert(state: Mapping[str, Any]) -> Tensors:
     )
 
 
-def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
+def mapper_sizes_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of the `Mapper` that converted weights belong to.
 
     Raises:
@@ -254,7 +254,7 @@ def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code: latents in and out, and maps on the way."""
     state = convert(fixture.state())
     with torch.device("meta"):
-        net = Mapper(**options_of(state))
+        net = Mapper(**mapper_sizes_of(state))
     with torch.no_grad():
         latents, down, up = load(net, state, FILE)(fixture.inputs["latent"])
     found = {f"level{n}" if n else "out": one for n, one in enumerate(latents)}

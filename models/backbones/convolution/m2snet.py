@@ -250,7 +250,7 @@ def convert(state: Mapping[str, Any]) -> Tensors:
     )
 
 
-def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
+def sizes_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """What converted weights tell: dims, channels, classes and every option.
 
     Raises:
@@ -278,7 +278,7 @@ def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code: logits, levels of the trunk, and differences."""
     state, image = convert(fixture.state()), fixture.inputs["image"]
     with torch.device("meta"):
-        net = build(**options_of(state))
+        net = build(**sizes_of(state))
     net = load(net, state, FILE)
     with torch.no_grad():
         maps = net.trunk(image)

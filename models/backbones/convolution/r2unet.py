@@ -154,7 +154,7 @@ def convert(state: Mapping[str, Any]) -> Tensors:
     return {key: v.flatten(2) if key.startswith("gates.") and v.dim() > 3 else v for key, v in renamed.items()}
 
 
-def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
+def sizes_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """What converted weights tell: dims, channels, classes and every option but `repeats`.
 
     Raises:
@@ -183,7 +183,7 @@ def reproduce(fixture: Fixture) -> Tensors:
             continue
         state = convert(theirs)
         with torch.device("meta"):
-            net = build(**options_of(state), repeats=fixture.sizes.get("t", 2))
+            net = build(**sizes_of(state), repeats=fixture.sizes.get("t", 2))
         with torch.no_grad():
             said = load(net, state, FILE)(image)
         found[output] = said.logits

@@ -146,7 +146,7 @@ def convert(state: Mapping[str, Any]) -> Tensors:
     return rename(state, _RULES, FILE)
 
 
-def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
+def sizes_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """What converted weights tell of the network: dims, channels, classes and every option but `strides`, which the plan knows.
 
     Raises:
@@ -170,7 +170,7 @@ def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code: logits of every scale, finest first, and maps on the way."""
     state = convert(fixture.state())
     with torch.device("meta"):
-        net = build(**options_of(state), strides=fixture.sizes["pool_op_kernel_sizes"])
+        net = build(**sizes_of(state), strides=fixture.sizes["pool_op_kernel_sizes"])
     with torch.no_grad():
         said = load(net, state, FILE).answer(fixture.inputs["image"])
     found = {f"logits_{n}": one for n, one in enumerate([said.logits, *(side.logits for side in said.aux)])}

@@ -224,7 +224,7 @@ def convert(state: Mapping[str, Any]) -> Tensors:
     return rename(state, rules, FILE)
 
 
-def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
+def sizes_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """What converted weights tell: dims, channels, classes and every option but `mode` and `prune`.
 
     Raises:
@@ -260,7 +260,7 @@ def reproduce(fixture: Fixture) -> Tensors:
             continue
         state = convert(theirs)
         with torch.device("meta"):
-            net = build(**options_of(state))
+            net = build(**sizes_of(state))
         with torch.no_grad():
             node = load(net, state, FILE).grid(image)
             said = {int(j): head(node(0, int(j))) for j, head in net.heads.items()}

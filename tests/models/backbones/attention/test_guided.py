@@ -77,7 +77,7 @@ def test_other_weights_and_trunks_of_three_stages_are_refused() -> None:
     with pytest.raises(BadCall, match=r"'resnext\.layer0\.0\.weight', which is unknown"):
         guided.convert({"resnext.layer0.0.weight": torch.zeros(1)})
     with pytest.raises(BadCall, match="not of 4 scales"):
-        guided.options_of(guided.convert({"down1.0.weight": torch.zeros(2, 3, 1, 1)}))
+        guided.head_sizes_of(guided.convert({"down1.0.weight": torch.zeros(2, 3, 1, 1)}))
     with pytest.raises(BadCall, match="4 stages, and 3 widths"):
         backbone("guided-attention").build(2, 1, 2, json.loads('{"widths": [8, 8, 8]}'))
 
