@@ -17,11 +17,11 @@ from torch import nn
 
 from ....imaging.errors import BadCall
 from ...blocks.gates import ChannelAttention, PositionAttention
-from ...blocks.residual import Block, Bottleneck, basic, build_stages
+from ...blocks.residual import Block, Bottleneck, build_stages, make_basic
 from ...checkpoints import Tensors
 from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput, SideAnswer, resize
-from ..official import count, load, rename, width
+from ..official import count, load, read_width, rename
 
 FILE = "weights of DAF_stack without its trunk"
 SCALES = 4
@@ -54,7 +54,7 @@ def _block(width: int, groups: int) -> Block:
     def bottleneck(inside: int, outside: int, stride: int, opens: bool) -> nn.Module:
         return Bottleneck(inside, outside, stride, inner=width // 2, groups=groups)
 
-    return bottleneck if groups else basic
+    return bottleneck if groups else make_basic
 
 
 class Semantic(nn.Module):
@@ -269,9 +269,9 @@ def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
     if count(state, r"down\.(\d+)\.") != SCALES:
         raise BadCall(f"The weights are not of {SCALES} scales. Give {FILE}.")
     return {
-        "widths": [width(state, f"down.{i}.0.weight", 1, FILE) for i in range(SCALES)],
-        "width": width(state, "down.0.0.weight", 0, FILE),
-        "classes": width(state, "heads.0.weight", 0, FILE),
+        "widths": [read_width(state, f"down.{i}.0.weight", 1, FILE) for i in range(SCALES)],
+        "width": read_width(state, "down.0.0.weight", 0, FILE),
+        "classes": read_width(state, "heads.0.weight", 0, FILE),
     }
 
 

@@ -21,7 +21,7 @@ from ...blocks.residual import Block, Res2, build_stages
 from ...checkpoints import Tensors
 from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput, resize
-from ..official import count, load, rename, width
+from ..official import count, load, read_width, rename
 
 FILE = "weights of MSNet or M2SNet"
 LEVELS = 5  # counted from 1, the finest, as in the paper
@@ -261,15 +261,15 @@ def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
     first = [f"trunk.stages.{n}.0." for n in range(stages)]
     return {
         "dims": 2,
-        "channels": width(state, "trunk.stem.0.weight", 1, FILE),
-        "classes": width(state, "head.weight", 0, FILE),
+        "channels": read_width(state, "trunk.stem.0.weight", 1, FILE),
+        "classes": read_width(state, "head.weight", 0, FILE),
         "multiscale": any(key.startswith("sums.") for key in state),
         "released": any(key.startswith("sums.all.") for key in state),
-        "width": width(state, "head.weight", 1, FILE),
-        "stem": width(state, "trunk.stem.0.weight", 0, FILE),
-        "widths": [width(state, f"{one}conv3.weight", 0, FILE) for one in first],
+        "width": read_width(state, "head.weight", 1, FILE),
+        "stem": read_width(state, "trunk.stem.0.weight", 0, FILE),
+        "widths": [read_width(state, f"{one}conv3.weight", 0, FILE) for one in first],
         "depths": [count(state, rf"trunk\.stages\.{n}\.(\d+)\.") for n in range(stages)],
-        "split": [width(state, f"{one}convs.0.weight", 0, FILE) for one in first],
+        "split": [read_width(state, f"{one}convs.0.weight", 0, FILE) for one in first],
         "splits": count(state, r"trunk\.stages\.0\.0\.convs\.(\d+)\.") + 1,
     }
 
