@@ -23,7 +23,7 @@ from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput, SideAnswer, resize
 from ..official import count, load, read_width, rename
 
-FILE = "weights of DAF_stack without its trunk"
+FILE = "weights of DAF_stack, with or without its trunk"
 SCALES = 4
 AGREEMENT, REBUILDING = 0.25, 0.1  # Source: sinAshish/Multi-Scale-Attention, weights of its losses
 
@@ -34,15 +34,20 @@ class Trunk(nn.Module):
     Args:
         stem: channels of its first convolution.
         widths, depths: channels and blocks of each stage.
-        groups: of the bottlenecks' middle convolution, which is half as wide as the stage; 0 for blocks without bottleneck.
+        groups: of the bottlenecks' middle convolution; 0 for blocks without bottleneck.
+        group_width: channels of each group where the stage has 256.
     """
 
-    def __init__(self, channels: int, stem: int, widths: Sequence[int], depths: Sequence[int], groups: int) -> None:
+    def __init__(
+        self, channels: int, stem: int, widths: Sequence[int], depths: Sequence[int], groups: int, group_width: int
+    ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv2d(channels, stem, 7, 2, 3, bias=False), nn.BatchNorm2d(stem), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
         )
-        self.stages = build_stages([_block(one, groups) for one in widths], stem, widths, depths, (1, 2, 2, 2))
+        self.stages = build_stages(
+            [_block(one, groups, group_width) for one in widths], stem, widths, depths, (1, 2, 2, 2)
+        )
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         """The four maps, finest first."""
@@ -50,9 +55,11 @@ class Trunk(nn.Module):
         return [x := stage(x) for stage in self.stages]
 
 
-def _block(width: int, groups: int) -> Block:
+def _block(width: int, groups: int, group_width: int) -> Block:
+    inner = width * groups * group_width // 256
+
     def bottleneck(inside: int, outside: int, stride: int, opens: bool) -> nn.Module:
-        return Bottleneck(inside, outside, stride, inner=width // 2, groups=groups)
+        return Bottleneck(inside, outside, stride, inner=inner, groups=groups)
 
     return bottleneck if groups else make_basic
 
@@ -142,7 +149,7 @@ class GuidedAttention(SegmentationNetwork):
 
     Args:
         dims, channels, classes: see `SegmentationNetwork`.
-        stem, widths, depths, groups: see `Trunk`.
+        stem, widths, depths, groups, group_width: see `Trunk`.
         width: see `SelfGuided`.
     """
 
@@ -156,12 +163,13 @@ class GuidedAttention(SegmentationNetwork):
         widths: Sequence[int],
         depths: Sequence[int],
         groups: int,
+        group_width: int,
         width: int,
     ) -> None:
         if len(widths) != SCALES:
             raise ValueError(f"the trunk has {SCALES} stages, and {len(widths)} widths are given")
         super().__init__(dims, channels, classes, [8, 8], [32, 32])
-        self.trunk = Trunk(channels, stem, widths, depths, groups)
+        self.trunk = Trunk(channels, stem, widths, depths, groups, group_width)
         self.guided = SelfGuided(widths, width, classes)
 
     def answer(self, image: torch.Tensor) -> SegOutput:
@@ -205,10 +213,21 @@ def build(
     widths: Sequence[int],
     depths: Sequence[int],
     groups: int,
+    group_width: int = 8,
     width: int,
 ) -> GuidedAttention:
     """The backbone "guided-attention"."""
-    return GuidedAttention(dims, channels, classes, stem=stem, widths=widths, depths=depths, groups=groups, width=width)
+    return GuidedAttention(
+        dims,
+        channels,
+        classes,
+        stem=stem,
+        widths=widths,
+        depths=depths,
+        groups=groups,
+        group_width=group_width,
+        width=width,
+    )
 
 
 def _unit(inside: int, outside: int, size: int = 3) -> list[nn.Module]:
@@ -223,35 +242,38 @@ def _double(inside: int, outside: int) -> nn.Sequential:
 
 
 def convert(state: Mapping[str, Any]) -> Tensors:
-    """The authors' weights of what comes after the trunk, as those of a `SelfGuided`.
+    """The authors' weights under our names; those of the trunk, torchvision's ResNeXt, may be missing.
 
     Raises:
-        BadCall: a key of something else; the trunk's keys are refused too, as their layout is another project's.
+        BadCall: a key of something else.
     """
     passes = {"1": "first", "2": "second"}
     step = {"enc": "encoder", "dec": "decoder"}
 
     def semantic(m: Any) -> str:
         number = int(m[3]) - 1 if m[2] == "enc" else 2 - int(m[3])  # dec2 comes first
-        return f"{passes[m[1]]}.semantic.{step[m[2]]}.{number}.{m[4]}"
+        return f"guided.{passes[m[1]]}.semantic.{step[m[2]]}.{number}.{m[4]}"
 
     def attended(m: Any) -> str:
         rest = m[4].replace("_conv", "")
-        return f"{passes[m[2]]}.{'places' if m[1] == 'pam' else 'channels'}.{int(m[3]) - 1}.{rest}"
+        return f"guided.{passes[m[2]]}.{'places' if m[1] == 'pam' else 'channels'}.{int(m[3]) - 1}.{rest}"
 
     renamed = rename(
         state,
         (
-            (r"down(\d)\.(.+)", lambda m: f"down.{int(m[1]) - 1}.{m[2]}"),
-            (r"fuse1\.fuse_attn\.(.+)", r"fuse.\g<1>"),
-            (r"predict(\d)\.(.+)", lambda m: f"heads_before.{int(m[1]) - 1}.{m[2]}"),
-            (r"predict(\d)_2\.(.+)", lambda m: f"heads.{int(m[1]) - 1}.{m[2]}"),
+            (r"resnext\.layer0\.([01])\.(.+)", r"trunk.stem.\g<1>.\g<2>"),
+            (r"resnext\.layer1\.1\.(.+)", r"trunk.stages.0.\g<1>"),  # behind a pool
+            (r"resnext\.layer([234])\.(.+)", lambda m: f"trunk.stages.{int(m[1]) - 1}.{m[2]}"),
+            (r"down(\d)\.(.+)", lambda m: f"guided.down.{int(m[1]) - 1}.{m[2]}"),
+            (r"fuse1\.fuse_attn\.(.+)", r"guided.fuse.\g<1>"),
+            (r"predict(\d)\.(.+)", lambda m: f"guided.heads_before.{int(m[1]) - 1}.{m[2]}"),
+            (r"predict(\d)_2\.(.+)", lambda m: f"guided.heads.{int(m[1]) - 1}.{m[2]}"),
             (r"(pam|cam)_attention_([12])_(\d)\.attn\.(.+)", attended),
             (r"semanticModule_([12])_1\.(enc|dec)([12])\.(?:en|de)code\.(.+)", semantic),
             # The authors count these from the coarsest scale.
-            (r"conv_sem_([12])_(\d)\.(.+)", lambda m: f"{passes[m[1]]}.rebuilt.{SCALES - int(m[2])}.{m[3]}"),
-            (r"conv8_(\d)\.(.+)", lambda m: f"first.out.{SCALES - int(m[1])}.{m[2]}"),
-            (r"conv8_1(\d)\.(.+)", lambda m: f"second.out.{SCALES - int(m[1])}.{m[2]}"),
+            (r"conv_sem_([12])_(\d)\.(.+)", lambda m: f"guided.{passes[m[1]]}.rebuilt.{SCALES - int(m[2])}.{m[3]}"),
+            (r"conv8_(\d)\.(.+)", lambda m: f"guided.first.out.{SCALES - int(m[1])}.{m[2]}"),
+            (r"conv8_1(\d)\.(.+)", lambda m: f"guided.second.out.{SCALES - int(m[1])}.{m[2]}"),
         ),
         FILE,
         dead=(r"conv[67]_\d\..+", r"attention\d\..+", r"refine\d\..+"),
@@ -261,17 +283,31 @@ def convert(state: Mapping[str, Any]) -> Tensors:
 
 
 def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Sizes of the `SelfGuided` that converted weights belong to.
+    """What converted weights tell: of the whole network dims, channels, classes and every option; without trunk a `SelfGuided`'s arguments.
 
     Raises:
-        BadCall: these are not all of its weights.
+        BadCall: these are not all weights of either.
     """
-    if count(state, r"down\.(\d+)\.") != SCALES:
+    if count(state, r"guided\.down\.(\d+)\.") != SCALES:
         raise BadCall(f"The weights are not of {SCALES} scales. Give {FILE}.")
-    return {
-        "widths": [read_width(state, f"down.{i}.0.weight", 1, FILE) for i in range(SCALES)],
-        "width": read_width(state, "down.0.0.weight", 0, FILE),
-        "classes": read_width(state, "heads.0.weight", 0, FILE),
+    found: dict[str, Any] = {
+        "widths": [read_width(state, f"guided.down.{i}.0.weight", 1, FILE) for i in range(SCALES)],
+        "width": read_width(state, "guided.down.0.0.weight", 0, FILE),
+        "classes": read_width(state, "guided.heads.0.weight", 0, FILE),
+    }
+    if not any(key.startswith("trunk.") for key in state):
+        return found
+    groups, inner = 0, "trunk.stages.0.0.conv2.weight"
+    bottleneck = "trunk.stages.0.0.conv3.weight" in state
+    if bottleneck:
+        groups = read_width(state, inner, 0, FILE) // read_width(state, inner, 1, FILE)
+    return found | {
+        "dims": 2,
+        "channels": read_width(state, "trunk.stem.0.weight", 1, FILE),
+        "stem": read_width(state, "trunk.stem.0.weight", 0, FILE),
+        "depths": [count(state, rf"trunk\.stages\.{n}\.(\d+)\.") for n in range(SCALES)],
+        "groups": groups,
+        "group_width": read_width(state, inner, 1, FILE) * 256 // found["widths"][0] if bottleneck else 8,
     }
 
 
@@ -280,8 +316,9 @@ def reproduce(fixture: Fixture) -> Tensors:
     state, given = convert(fixture.state()), fixture.inputs
     with torch.device("meta"):
         net = SelfGuided(**options_of(state))
+    own = {key.removeprefix("guided."): value for key, value in state.items()}
     with torch.no_grad():
-        said = load(net, state, FILE)([given[f"layer{i + 1}"] for i in range(SCALES)])
+        said = load(net, own, FILE)([given[f"layer{i + 1}"] for i in range(SCALES)])
     sides = [int(side) for side in given["image_size"]]
     after = [resize(said[f"after.{i}"], sides) for i in range(SCALES)]
     found = {"logits_eval": torch.stack(after).mean(0), "fuse1": said["fused"]}
