@@ -10,7 +10,7 @@ ROWS: tuple[Backbone, ...] = (
         name="guided-attention",
         system="multi-scale self-guided attention",
         number=40,
-        module="backbones.attention.guided",
+        module="backbones.attention.guided.network",
         dims=(2,),
         presets={
             "tiny": {

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from ostensor.imaging.errors import BadCall
-from ostensor.models.backbones.attention import guided
+from ostensor.models.backbones.attention.guided import guide
+from ostensor.models.backbones.attention.guided import network as guided
 from ostensor.models.backbones.table import backbone
 from ostensor.training.objective import LABELLED, MODEL, Batch, State
 from ostensor.training.regimes.by_words import Supervised
@@ -31,7 +32,7 @@ def test_the_trunk_is_a_resnext_101(groups: int, group_width: int, published: fl
 def test_what_follows_the_trunk_has_the_published_size() -> None:
     """17.8 million are counted in the authors' class, with the branches that it never uses."""
     with torch.device("meta"):
-        net = guided.SelfGuided([256, 512, 1024, 2048], 64, 4)
+        net = guide.SelfGuided([256, 512, 1024, 2048], 64, 4)
     fuse = (
         (128 * 9 + 1) * 64 + (64 * 9 + 1) * 64 + (64 + 1) * 64 + 3 * 2 * 64 + 2
     )  # attentionN; refineN has one PReLU more
@@ -68,7 +69,7 @@ def test_the_answer_is_the_mean_of_the_refined_ones_and_teaches_through_its_loss
 
 def test_images_of_a_batch_have_vectors_of_their_own() -> None:
     torch.manual_seed(1)
-    net = guided.Semantic(6).eval()
+    net = guide.Semantic(6).eval()
     x = torch.randn(3, 6, 8, 12)
     with torch.no_grad():
         both, alone = net(x)[0], net(x[1:2])[0]
