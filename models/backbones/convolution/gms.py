@@ -19,7 +19,7 @@ from ....imaging.errors import BadCall
 from ...checkpoints import Tensors
 from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput, SideAnswer
-from ..official import count, load, rename, width
+from ..official import count, load, read_width, rename
 
 FILE = "a mapper of GMS, best_model.pth"
 GROUPS, EPS = 16, 1e-6  # of GroupNorm; Source: King-HAW/GMS
@@ -243,10 +243,10 @@ def mapper_sizes_of(state: Mapping[str, Any]) -> dict[str, Any]:
     if levels < 2:
         raise BadCall(f"The weights have {levels} levels. Give {FILE}.")
     return {
-        "inside": width(state, "stem.weight", 1, FILE),
-        "outside": width(state, "heads.0.2.weight", 0, FILE),
-        "stem": width(state, "stem.weight", 0, FILE),
-        "widths": [width(state, f"down.{n}.conv1.2.weight", 0, FILE) for n in range(levels)],
+        "inside": read_width(state, "stem.weight", 1, FILE),
+        "outside": read_width(state, "heads.0.2.weight", 0, FILE),
+        "stem": read_width(state, "stem.weight", 0, FILE),
+        "widths": [read_width(state, f"down.{n}.conv1.2.weight", 0, FILE) for n in range(levels)],
     }
 
 

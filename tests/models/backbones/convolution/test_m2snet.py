@@ -157,6 +157,14 @@ def test_published_files_are_read(multiscale: bool) -> None:
         assert torch.equal(again.eval()(image).logits, net(image).logits)
 
 
+def test_filters_of_ones_may_stand_in_the_file_and_others_may_not() -> None:
+    theirs = named_officially(built(released=True))
+    filters = {"conv_3.weight": torch.ones(6, 6, 3, 3), "conv_5.bias": torch.zeros(6)}
+    assert m2snet.convert({**theirs, **filters}).keys() == m2snet.convert(theirs).keys()
+    with pytest.raises(BadCall, match=r"'conv_3\.weight' holds other values"):
+        m2snet.convert({**theirs, "conv_3.weight": torch.full((6, 6, 3, 3), 2.0)})
+
+
 def test_other_files_and_trunks_of_three_stages_are_refused() -> None:
     with pytest.raises(BadCall, match=r"'x5_dem_6\.0\.bias', which is unknown"):
         m2snet.convert({"x5_dem_6.0.bias": torch.zeros(1)})
