@@ -13,7 +13,7 @@ from ostensor.models.backbones.row import Backbone
 from ostensor.models.backbones.table import BACKBONES, backbone
 
 # Many windows or steps of a scan, which are many constants and nodes.
-SLOW = {"hbformer", "lightmunet", "mambaclinix", "msvmunet", "pctnet", "swinunetr", "xlstmunet"}
+SLOW = {"dinounet", "hbformer", "lightmunet", "mambaclinix", "msvmunet", "pctnet", "qtseg", "swinunetr", "xlstmunet"}
 CASES = [
     pytest.param(row, dims, id=f"{row.name}-{dims}d", marks=[pytest.mark.slow] if n or row.name in SLOW else [])
     for row in BACKBONES
