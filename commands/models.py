@@ -131,6 +131,39 @@ def import_model(
         typer.echo(f"Still needed: the files of {card.text_encoder}, copied to {needed}")
 
 
+@app.command()
+def export(
+    name: Name,
+    out: Annotated[Path, typer.Option(help="Ends in .xml; the weights come beside it.")],
+    sides: Annotated[
+        list[int] | None, typer.Option(help="Of the patch, an axis each; default: the network's window.")
+    ] = None,
+) -> None:
+    """Write a trained or imported backbone as an OpenVINO model of one patch, for programs without this library."""
+    from ..models.backbones.exporting import export_network
+    from ..models.language.satmini.fixed_classes import FixedClasses
+    from ..models.language.satmini.weights import load_network
+    from ..models.load import checked_file
+
+    card = _named(name)
+    if "backbone" not in card.facts.get("network", {}):
+        raise BadCall(
+            f"'{name}' stands on no backbone. Those that do are what `ostensor fit` or `models import --facts` made."
+        )
+    with shown_work(f"exporting {name}"):
+        net = load_network(card, checked_file(card))
+        wanted = sides or list(card.facts["network"].get("window", ()))
+        if not wanted or not isinstance(net, FixedClasses):
+            raise BadCall(
+                "It takes patches of any size, or words. Say --sides, of a network with a fixed list of structures."
+            )
+        made = export_network(net.net, wanted)
+        made.save(out)
+    typer.echo(
+        f"{out.name}: logits of a patch of {' x '.join(map(str, wanted))}, off by {made.error:.0e} of the largest at most."
+    )
+
+
 def _import_backbone(name: str, files: list[Path], facts: Path, *, accept_licence: bool) -> None:
     """A checkpoint of a backbone."""
     from ..models.backbones.table import backbone

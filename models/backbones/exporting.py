@@ -84,28 +84,41 @@ def export_network(net: SegmentationNetwork, sides: Sequence[int]) -> Exported:
             f"{' x '.join(map(str, net.divisor))} and at least {' x '.join(map(str, net.minimum))}. Give another."
         )
     noise = torch.Generator().manual_seed(0)
-    image, other = (torch.randn(1, net.channels, *sides, generator=noise) * scale for scale in (1, 3))
+    image = torch.randn(1, net.channels, *sides, generator=noise)
     modes = {module: module.training for module in net.modules()}
     net.eval()
     try:
-        with torch.no_grad():
-            model = _converted(net, image)
-            expected = net.answer(
-                other
-            ).logits  # of another image than was traced, whose numbers might have stayed in the model
+        model, error = _compared(_Logits(net), image)
     finally:
         for module, mode in modes.items():
             module.training = mode
-    error = float((_run(model, other) - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
-    if not error <= TOLERANCE:
-        raise Unavailable(
-            f"The OpenVINO model of {type(net).__name__} is off by {error:.1e} of its largest logit; {TOLERANCE:.0e} is allowed. "
-            "Use the network itself."
-        )
     return Exported(model, tuple(sides), error)
 
 
-def _converted(net: SegmentationNetwork, image: torch.Tensor) -> Any:
+def convert_fixed(net: nn.Module, image: torch.Tensor) -> Any:
+    """Any module from an image to one tensor, in evaluation mode, as an OpenVINO model of the image's size.
+
+    Raises:
+        Unavailable: an operation of it is not converted, or the model answers otherwise than the module.
+    """
+    return _compared(net, image)[0]
+
+
+def _compared(net: nn.Module, image: torch.Tensor) -> tuple[Any, float]:
+    """The model, and its largest error on another image than was traced, whose numbers might have stayed in it."""
+    other = image.flip(-1) * 3
+    with torch.no_grad():
+        model, expected = _converted(net, image), net(other)
+    error = float((_run(model, other) - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
+    if not error <= TOLERANCE:
+        raise Unavailable(
+            f"The OpenVINO model is off by {error:.1e} of the network's largest logit; {TOLERANCE:.0e} is allowed. "
+            "Use the network itself."
+        )
+    return model, error
+
+
+def _converted(net: nn.Module, image: torch.Tensor) -> Any:
     """Traced; where the converter stumbles over that, as over MONAI's merging of patches, by way of `torch.export`."""
     import openvino
 
@@ -116,13 +129,11 @@ def _converted(net: SegmentationNetwork, image: torch.Tensor) -> Any:
                 warnings.catch_warnings()
             ):  # that sides are fixed, that routes are old: known, and no reason to try the next
                 warnings.simplefilter("ignore")
-                found = route(_Logits(net), image)
+                found = route(net, image)
                 return openvino.convert_model(found, example_input=image, input=[list(image.shape)])
         except Exception as error:  # converters raise what they like
             said.append((str(error).strip() or type(error).__name__).splitlines()[-1][:200])
-    raise Unavailable(
-        f"{type(net).__name__} cannot be converted to OpenVINO ({'; '.join(said)}). Use the network itself."
-    )
+    raise Unavailable(f"The network cannot be converted to OpenVINO ({'; '.join(said)}). Use the network itself.")
 
 
 def _traced(net: nn.Module, image: torch.Tensor) -> Any:

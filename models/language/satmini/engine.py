@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ....imaging.errors import BadCall, Unavailable
+from ...backbones.exporting import convert_fixed
 from ...backbones.table import backbone
 from ...inference.code import code_key
 from ...inference.converted import converted
@@ -78,11 +79,15 @@ def build_engine(
     """
     where = _device(device)
     if precision == "auto":
-        precision = "bf16" if has_fast_bf16(where) else "fp32"
+        precision = "bf16" if has_fast_bf16(where) and _bears_bf16(net) else "fp32"
     half = ImageHalf(net)
-    if where.type == "cpu" and backend in ("auto", "openvino") and not _must_stay(net, backend):
+    if where.type == "cpu" and backend in ("auto", "openvino") and not _must_stay(net):
         try:
             return _openvino(half, net, precision, threads), f"openvino {precision}"
+        except Unavailable as error:
+            if backend == "openvino":
+                raise
+            log.info("torch is used: %s", error)
         except ImportError as error:
             if backend == "openvino":
                 raise Unavailable(
@@ -92,9 +97,19 @@ def build_engine(
     return _torch(half, net, where, precision, threads), f"torch {precision}"
 
 
-def _must_stay(net: Segmenter, backend: Backend) -> bool:
-    """Whether the network runs in torch: backbones that look in windows are not sure to be traced for every size."""
-    return backend == "auto" and not isinstance(net, SatMini) and not backbone(net.config.backbone).in_tiles
+def _window(net: Segmenter) -> tuple[int, ...]:
+    """The only size the network is asked for; () for any."""
+    return () if isinstance(net, SatMini) else tuple(net.config.window)
+
+
+def _bears_bf16(net: Segmenter) -> bool:
+    """Whether it was shown that half the digits change nothing: of the bundled networks' kind, not of scans and attention."""
+    return isinstance(net, SatMini) or backbone(net.config.backbone).in_tiles
+
+
+def _must_stay(net: Segmenter) -> bool:
+    """Whether the network runs in torch: what is traced at one size is not sure to hold at others, unless it is cut into tiles."""
+    return not (isinstance(net, SatMini) or _window(net) or backbone(net.config.backbone).in_tiles)
 
 
 def _device(device: str) -> torch.device:
@@ -141,8 +156,12 @@ def _key(half: ImageHalf) -> str:
 def _openvino(half: ImageHalf, net: Segmenter, precision: str, threads: int | None) -> Callable[[Float], Float]:
     import openvino as ov
 
+    window = _window(net)
+
     def convert() -> Any:
-        sides, channels = [2 * net.config.stride] * net.config.dims, net.config.channels
+        sides, channels = list(window) or [2 * net.config.stride] * net.config.dims, net.config.channels
+        if window:
+            return convert_fixed(half, torch.randn(1, channels, *sides, generator=torch.Generator().manual_seed(0)))
         example = torch.zeros(1, channels, *sides)
         with torch.no_grad():  # traced once: to trace it again and compare, as is usual, takes three times as long
             traced = torch.jit.trace(half, example, check_trace=False)
