@@ -83,6 +83,7 @@ docs: $(VENV)/.ready
 	$(BIN)/python -m ostensor.commands.pages.readme README.md
 	$(BIN)/python -m ostensor.commands.pages.listed
 	$(BIN)/python -m ostensor.commands.pages.tools docs/tools.md
+	$(BIN)/python -m ostensor.commands.pages.backbones docs/backbones.md
 
 # The 3-D view's program, in the repository as one file; see tools/viewer/niivue.
 .PHONY: niivue chromium

@@ -114,7 +114,7 @@ def import_model(
     files: Annotated[list[Path], typer.Argument(help="SAT: segmentation and text checkpoint; MeshNet: model.pth.")],
     accept_licence: Annotated[bool, typer.Option(help="You have read the model's licence note.")] = False,
     facts: Annotated[
-        Path | None, typer.Option(help="Of a backbone's checkpoint: TOML of what it was taught (docs/training.md).")
+        Path | None, typer.Option(help="Of a backbone's checkpoint: TOML of what it was taught (docs/backbones.md).")
     ] = None,
 ) -> None:
     """Check and convert published weights you have: of a model, or with --facts of a backbone."""
@@ -155,5 +155,5 @@ def _refuse_bare_backbone(name: str) -> None:
     if any(row.name == name for row in BACKBONES):
         raise BadCall(
             f"'{name}' is a backbone, whose checkpoints do not say what they were taught. Say it in a file, --facts FILE.toml; "
-            "docs/training.md shows one."
+            "docs/backbones.md shows one."
         )

@@ -102,10 +102,10 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadCall(f"'{path.name}' is no readable TOML file ({error}). See docs/training.md.") from error
+        raise BadCall(f"'{path.name}' is no readable TOML file ({error}). See docs/backbones.md.") from error
     if missing := [key for key in _NEEDED if key not in said]:
         raise BadCall(
-            f"'{path.name}' does not say {', '.join(missing)}. Add them; docs/training.md shows a whole file."
+            f"'{path.name}' does not say {', '.join(missing)}. Add them; docs/backbones.md shows a whole file."
         )
     if unknown := sorted(set(said) - _KNOWN):
         raise BadCall(f"'{path.name}' says '{unknown[0]}', which is not known. Known: {', '.join(sorted(_KNOWN))}.")

@@ -69,6 +69,19 @@ class SegmentationNetwork(nn.Module):
         """What the network says of (b channels ...) whose sides are multiples of `divisor` and at least `minimum`."""
         raise TypeError(f"{type(self).__name__} defines no answer")
 
+    def own_losses(self, said: SegOutput, masks: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """Named and weighted terms that the network's paper adds to the losses of its answers; often none.
+
+        Args:
+            said: what it said in training.
+            masks: (b classes ...) of the image's size, 0 or 1.
+        """
+        return self.more_losses(said, pad_to(masks, self._padded(masks.shape[2:])))
+
+    def more_losses(self, said: SegOutput, masks: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """What an heir has for `own_losses`, of masks padded as the image was."""
+        return {}
+
     def forward(self, image: torch.Tensor) -> SegOutput:
         """What the network says of an image of any size.
 
@@ -94,13 +107,16 @@ class SegmentationNetwork(nn.Module):
                 f"The image is {' x '.join(map(str, sides))}; the network takes none below "
                 f"{' x '.join(map(str, self.minimum))}. Give it a larger one, or take another backbone."
             )
-        padded = pad_to(image, [-(-side // by) * by for side, by in zip(sides, self.divisor, strict=True)])
+        padded = pad_to(image, self._padded(sides))
         said = self.answer(padded)
         if padded.shape == image.shape:
             return said
         whole = tuple(padded.shape[2:])
         aux = tuple(SideAnswer(one.tag, _cut(one.logits, sides, whole), one.weight) for one in said.aux)
         return SegOutput(_cut(said.logits, sides, whole), aux, said.features, said.extra)
+
+    def _padded(self, sides: Sequence[int]) -> list[int]:
+        return [-(-side // by) * by for side, by in zip(sides, self.divisor, strict=True)]
 
 
 def pad_to(image: torch.Tensor, sides: Sequence[int]) -> torch.Tensor:
@@ -129,3 +145,12 @@ def resize(x: torch.Tensor, sides: Sequence[int]) -> torch.Tensor:
     if tuple(x.shape[2:]) == tuple(sides):
         return x
     return F.interpolate(x, tuple(sides), mode="bilinear" if x.dim() == 4 else "trilinear", align_corners=False)
+
+
+def mean_of_answers(logits: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The logits of the mean of the probabilities of each channel; exact where those are near 0 or 1.
+
+    Source: Zhou et al. 2018 (UNet++), arXiv 1807.10165, section 3.2, the accurate mode.
+    """
+    all_of_them = torch.stack(list(logits))
+    return torch.logsumexp(F.logsigmoid(all_of_them), 0) - torch.logsumexp(F.logsigmoid(-all_of_them), 0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ...imaging.errors import BadCall
-from ...models.backbones.network import SegOutput
+from ...models.backbones.network import SegmentationNetwork, SegOutput
 from ...models.language.satmini.network import SatMini
 from ...models.language.satmini.queried import QueriedBackbone
 from ...models.text.encoders import known_vectors
@@ -70,7 +70,7 @@ class TextPrompted(Objective):
 class Supervised(Objective):
     """Segment a fixed list of structures: one output channel each, no words.
 
-    The network answers a `SegOutput`, whose side answers are supervised with their own weights.
+    The network answers a `SegOutput`, whose side answers are supervised with their own weights; terms of its own are added.
 
     Attributes:
         structures: name -> label values, in the order of the channels; they may share labels.
@@ -84,9 +84,9 @@ class Supervised(Objective):
     paper = "U-Net, Ronneberger et al. 2015, with deep supervision as nnU-Net, Isensee et al. 2021"
 
     def losses(self, phase: str, roles: Roles, batches: Batches, state: State) -> Mapping[str, torch.Tensor]:
-        """Terms "cross_entropy" and "dice"."""
-        batch = batches[LABELLED]
-        said: SegOutput = roles[MODEL](batch.images)
+        """Terms "cross_entropy" and "dice", and the network's own."""
+        batch, model = batches[LABELLED], roles[MODEL]
+        said: SegOutput = model(batch.images)
         scales = [said.logits, *(one.logits for one in said.aux)]
         if scales[0].shape[1] != len(self.structures):
             raise BadCall(
@@ -95,7 +95,8 @@ class Supervised(Objective):
             )
         values = list(self.structures.values())
         targets = [masks_of(at_sides(batch.labels, one.shape[2:]), values) for one in scales]
-        return over_scales(scales, targets, self.balance, [1.0, *(one.weight for one in said.aux)])
+        terms = over_scales(scales, targets, self.balance, [1.0, *(one.weight for one in said.aux)])
+        return terms | dict(model.own_losses(said, targets[0]) if isinstance(model, SegmentationNetwork) else {})
 
 
 def masks_of(labels: torch.Tensor, values: Sequence[tuple[int, ...]]) -> torch.Tensor:

@@ -177,6 +177,10 @@ class GuidedAttention(SegmentationNetwork):
         wanted = ("input", "rebuilt", "vectors")
         return SegOutput(logits, tuple(aux), features, {k: v for k, v in said.items() if k.startswith(wanted)})
 
+    def more_losses(self, said: SegOutput, masks: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """Terms "agreement" and "rebuilding" of `guide_losses`."""
+        return guide_losses(said.extra)
+
 
 def guide_losses(extra: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Terms "agreement", of the vectors of both passes, and "rebuilding", of the inputs rebuilt, from a `SegOutput.extra`; weighted.

@@ -190,7 +190,6 @@ ROWS: tuple[Backbone, ...] = (
             "The mean of the four refined answers is trained beside the eight side answers.",
             "Side answers are given at a quarter of the sides, where the authors enlarge them first.",
             "Vectors of the semantic guide are one for each image, where the authors flatten over the batch.",
-            "`guide_losses` are offered, and added by an objective that asks for them.",
         ),
         parity=(Against("sinAshish/Multi-Scale-Attention"),),
     ),

@@ -77,8 +77,7 @@ class Mapper(nn.Module):
         down = [self.stem(latent)]
         for block in self.down:
             down.append(block(down[-1]))
-        x = down[-1]
-        up: list[torch.Tensor] = []
+        x, up = down[-1], list[torch.Tensor]()
         for level in range(len(self.up) - 1, -1, -1):
             x = self.up[level](torch.cat([down[level], x], dim=1))
             up.insert(0, x)
@@ -163,17 +162,21 @@ class Gms(SegmentationNetwork):
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Logits (b classes x y) of latents (b classes*latent x/f y/f): the mean over the channels of each class's picture."""
         each = latents.unflatten(1, (self.classes, -1))
-        pictures: torch.Tensor = self.codec.decoder(each.flatten(0, 1)).mean(1)
-        found: torch.Tensor = pictures.unflatten(0, each.shape[:2])
-        return found
+        pictures = self.codec.decoder(each.flatten(0, 1)).mean(1)
+        logits: torch.Tensor = pictures.unflatten(0, each.shape[:2])
+        return logits
+
+    def more_losses(self, said: SegOutput, masks: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """The term "latent" of `latent_loss`."""
+        return {"latent": latent_loss(self, said.extra, masks)}
 
     def encode_masks(self, masks: torch.Tensor) -> torch.Tensor:
         """Latents (b classes*latent x/f y/f) of masks (b classes x y), each shown in every channel of a picture; without gradient."""
         pictures = masks.flatten(0, 1).unsqueeze(1).expand(-1, self.channels, -1, -1)
         with torch.no_grad():
-            latents: torch.Tensor = self.codec.encoder(pictures)
-        found: torch.Tensor = latents.unflatten(0, masks.shape[:2]).flatten(1, 2)
-        return found
+            latents = self.codec.encoder(pictures)
+        grouped: torch.Tensor = latents.unflatten(0, masks.shape[:2])
+        return grouped.flatten(1, 2)
 
 
 def latent_loss(net: Gms, extra: Mapping[str, torch.Tensor], masks: torch.Tensor) -> torch.Tensor:

@@ -25,27 +25,38 @@ from ..official import count, load, rename, width
 
 FILE = "weights of MSNet or M2SNet"
 LEVELS = 5  # counted from 1, the finest, as in the paper
+ALL = "all"
 WINDOWS = (3, 5)  # of the all-ones filters; Source: Zhao et al. 2023, section 3.2
 
 
 class Sums(nn.Module):
-    """Sums over all channels and a window, the same in every channel, then BatchNorm and ReLU.
+    """How two maps differ after sums over all channels and a window, the same in every channel, BatchNorm and ReLU.
 
-    As a convolution whose weights are all ones, which is fixed; computed by pooling. One is for all units.
+    The sums are a convolution whose weights are all ones, which is fixed; they are computed by pooling.
 
     Args:
         size: of the window, odd.
+        apart: whether each map is normed alone, so that training takes statistics of either and evaluation those of both.
     """
 
-    def __init__(self, width: int, size: int) -> None:
+    def __init__(self, width: int, size: int, *, apart: bool) -> None:
         super().__init__()
-        self.size, self.norm = size, nn.BatchNorm2d(width)
-        self.norm.running_var.fill_((size**2 * width) ** 2)  # type: ignore[union-attr]  # it is there; answers before training stay moderate
+        self.size, self.apart, self.norm = size, apart, nn.BatchNorm2d(width)
+        # Else answers before training would be of the sums' size.
+        self.norm.running_var.fill_((size**2 * width) ** 2)  # type: ignore[union-attr]  # it is there
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps of the same shape."""
+    def forward(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Absolute differences (b width x y) of two maps of this shape."""
+        if self.apart:
+            a, b = self.norm(self.summed(one)), self.norm(self.summed(other))
+        else:
+            a, b = self.norm(self.summed(torch.cat([one, other]))).chunk(2)
+        return (F.relu(a) - F.relu(b)).abs()
+
+    def summed(self, x: torch.Tensor) -> torch.Tensor:
+        """Sums over all channels and a window round each place, zeros outside, in every channel."""
         pooled = F.avg_pool2d(x.sum(1, keepdim=True), self.size, stride=1, padding=self.size // 2)
-        return F.relu(self.norm((self.size**2 * pooled).expand_as(x)))
+        return (self.size**2 * pooled).expand_as(x)
 
 
 class Trunk(nn.Module):
@@ -98,6 +109,7 @@ class SubtractionNet(SegmentationNetwork):
     Args:
         dims, channels, classes: see `SegmentationNetwork`.
         multiscale: whether differences are also taken of sums over windows (M2SNet).
+        released: whether one norm of each window serves all units, as in the authors' code, whose statistics in training are no unit's in evaluation.
         width: of everything after the trunk, and of the trunk's finest map.
         stem, widths, depths, split, splits: see `Trunk`.
     """
@@ -109,6 +121,7 @@ class SubtractionNet(SegmentationNetwork):
         classes: int,
         *,
         multiscale: bool,
+        released: bool,
         width: int,
         stem: int,
         widths: Sequence[int],
@@ -121,11 +134,14 @@ class SubtractionNet(SegmentationNetwork):
         super().__init__(dims, channels, classes, [1, 1], [32, 32])
         self.trunk = Trunk(channels, stem=stem, head=width, widths=widths, depths=depths, split=split, splits=splits)
         unit = partial(_unit, width, width)
-        self.sums = nn.ModuleList(Sums(width, size) for size in WINDOWS if multiscale)
         self.reduce = nn.ModuleDict({str(n): _unit(one, width) for n, one in enumerate(widths, start=2)})
         self.last = _unit(widths[-1], width)
         pairs = [(deep, fine) for fine in range(1, LEVELS) for deep in range(fine + 1, LEVELS + 1)]
         self.units = nn.ModuleDict({f"{deep}_{fine}": unit() for deep, fine in pairs})
+        owners = ([ALL] if released else list(self.units)) if multiscale else []
+        self.sums = nn.ModuleDict(
+            {one: nn.ModuleList(Sums(width, size, apart=released) for size in WINDOWS) for one in owners}
+        )
         self.before_deepest = unit()
         self.levels = nn.ModuleDict({str(n): unit() for n in range(1, LEVELS - 1)})
         self.out = nn.ModuleDict({str(n): unit() for n in range(2, LEVELS)})
@@ -154,15 +170,18 @@ class SubtractionNet(SegmentationNetwork):
                 coarse = found[deep, fine + 1]
                 if (deep, fine) == (LEVELS, 1):
                     coarse = self.before_deepest(coarse)
-                found[deep, fine] = self.units[f"{deep}_{fine}"](self._difference(coarse, found[deep - 1, fine]))
+                unit = f"{deep}_{fine}"
+                found[deep, fine] = self.units[unit](self.difference(unit, coarse, found[deep - 1, fine]))
         return found
 
-    def _difference(self, coarse: torch.Tensor, fine: torch.Tensor) -> torch.Tensor:
+    def difference(self, unit: str, coarse: torch.Tensor, fine: torch.Tensor) -> torch.Tensor:
+        """What a unit "DEEP_FINE" subtracts: two maps, the coarser one enlarged, and in M2SNet their sums over windows."""
         coarse = resize(coarse, fine.shape[2:])
-        difference = (coarse - fine).abs()
-        for sums in self.sums:
-            difference = difference + (sums(coarse) - sums(fine)).abs()
-        return difference
+        found = (coarse - fine).abs()
+        if self.sums:
+            for sums in self.sums[ALL if ALL in self.sums else unit]:  # type: ignore[attr-defined]  # a list of modules
+                found = found + sums(coarse, fine)
+        return found
 
 
 def build(
@@ -171,6 +190,7 @@ def build(
     classes: int,
     *,
     multiscale: bool = True,
+    released: bool = False,
     width: int,
     stem: int,
     widths: Sequence[int],
@@ -184,6 +204,7 @@ def build(
         channels,
         classes,
         multiscale=multiscale,
+        released=released,
         width=width,
         stem=stem,
         widths=widths,
@@ -214,8 +235,8 @@ def convert(state: Mapping[str, Any]) -> Tensors:
             (r"resnet\.conv1\.(\d)\.(.+)", r"trunk.stem.\g<1>.\g<2>"),
             (r"resnet\.bn1\.(.+)", r"trunk.stem.7.\g<1>"),
             (r"resnet\.layer(\d)\.(.+)", lambda m: f"trunk.stages.{int(m[1]) - 1}.{m[2]}"),
-            (r"conv_3\.norm\.(.+)", r"sums.0.norm.\g<1>"),
-            (r"conv_5\.norm\.(.+)", r"sums.1.norm.\g<1>"),
+            (r"conv_3\.norm\.(.+)", r"sums.all.0.norm.\g<1>"),
+            (r"conv_5\.norm\.(.+)", r"sums.all.1.norm.\g<1>"),
             (r"x(\d)_dem_1\.(.+)", r"reduce.\g<1>.\g<2>"),
             (r"x5_dem_4\.(.+)", r"before_deepest.\g<1>"),
             (r"x5_dem_5\.(.+)", r"last.\g<1>"),
@@ -243,6 +264,7 @@ def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
         "channels": width(state, "trunk.stem.0.weight", 1, FILE),
         "classes": width(state, "head.weight", 0, FILE),
         "multiscale": any(key.startswith("sums.") for key in state),
+        "released": any(key.startswith("sums.all.") for key in state),
         "width": width(state, "head.weight", 1, FILE),
         "stem": width(state, "trunk.stem.0.weight", 0, FILE),
         "widths": [width(state, f"{one}conv3.weight", 0, FILE) for one in first],

@@ -1,4 +1,4 @@
-"""Backbones of this folder, one row each. Torch-free."""
+"""Backbones of this folder, and the wrappers beside it round 2-D backbones, one row each. Torch-free."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ ROWS: tuple[Backbone, ...] = (
                 "widths": (32, 64, 128, 256, 512),
                 "strides": None,
                 "kernels": None,
+                "kernels_up": None,
                 "convolutions": 2,
                 "heads": True,
                 "mode": "last",
                 "prune": 0,
-                "pooling": False,
             },
             "nnunet": {"form": "nnunet", "widths": (32, 64, 128, 256, 320, 320)},
         },
@@ -81,9 +81,9 @@ ROWS: tuple[Backbone, ...] = (
         fidelity="structural",
         deviations=(
             "Volumes in the form 'original' are our generalisation.",
-            "Any number of levels, where the authors' nnU-Net class is written for five poolings.",
+            "Any number of levels, where the authors' nnU-Net class is written for five; like it, ours strides and never pools in that form.",
             "The mean of the columns is given as the logits of the mean probability.",
-            "Learned growth only in the form 'nnunet'; its variant with interpolation is left out.",
+            "Learned growth only in the form 'nnunet'; with interpolation the widths of the authors' class do not fit each other.",
             "Side answers of all columns weigh the same in training.",
         ),
         parity=(Against("4uiiurz1/pytorch-nested-unet"), Against("MrGiovanni/UNetPlusPlus")),
@@ -117,6 +117,7 @@ ROWS: tuple[Backbone, ...] = (
         presets={
             "tiny": {
                 "multiscale": True,
+                "released": False,
                 "width": 16,
                 "stem": 8,
                 "widths": (16, 32, 64, 64),
@@ -126,6 +127,7 @@ ROWS: tuple[Backbone, ...] = (
             },
             "paper": {
                 "multiscale": True,
+                "released": False,
                 "width": 64,
                 "stem": 32,
                 "widths": (256, 512, 1024, 2048),
@@ -140,6 +142,7 @@ ROWS: tuple[Backbone, ...] = (
         deviations=(
             "The trunk starts from fresh weights, where the authors take those of ImageNet.",
             "All-ones filters are computed as pooled sums, which are the same numbers.",
+            "Each unit has norms of its own behind them unless `released` is set, when one serves all as in the code, and evaluation fails what training learned.",
             "Any number of channels and classes, where the authors' take colours and answer one mask.",
         ),
         parity=(
@@ -170,8 +173,77 @@ ROWS: tuple[Backbone, ...] = (
             "The codec learns with the mapper unless `frozen` is set, where the authors' is trained before and rests.",
             "Each class has a latent of its own, where the authors answer one mask.",
             "Latents are not drawn at random in training.",
-            "`latent_loss` is offered, and added by an objective that asks for it.",
         ),
         parity=(Against("King-HAW/GMS"),),
+    ),
+    Backbone(
+        name="slice-stack",
+        system="2.5-D study, stacked slices",
+        number=54,
+        module="backbones.slices",
+        dims=(3,),
+        presets={
+            "tiny": {"backbone": "unet", "options": {"preset": "tiny"}, "slices": 3, "axis": 2},
+            "paper": {"backbone": "unet", "options": {"preset": "paper"}, "slices": 3, "axis": 2},
+        },
+        source="Zhang et al. 2020, arXiv 2010.06163; no code seen",
+        fidelity="reconstruction",
+        deviations=(
+            "The study's networks and their sizes are not known to us; any 2-D backbone may be wrapped.",
+            "Slices beyond the ends are those at the ends.",
+        ),
+    ),
+    Backbone(
+        name="multi-view",
+        system="2.5-D study, fused views",
+        number=54,
+        module="backbones.views",
+        dims=(3,),
+        presets={
+            "tiny": {
+                "backbone": "unet",
+                "options": {"features": (8, 16, 32), "finest": 8},
+                "axes": (2, 1, 0),
+                "fuse": "mean",
+            },
+            "paper": {"backbone": "unet", "options": {"preset": "paper"}, "axes": (2, 1, 0), "fuse": "mean"},
+        },
+        source="Zhang et al. 2020, arXiv 2010.06163; no code seen",
+        fidelity="reconstruction",
+        deviations=(
+            "The study's networks and their sizes are not known to us; any 2-D backbone may be wrapped.",
+            "A vote is the median of the views' logits, so that it can be taught.",
+        ),
+    ),
+    Backbone(
+        name="slice-context",
+        system="2.5-D study, slices in context",
+        number=54,
+        module="backbones.context",
+        dims=(3,),
+        presets={
+            "tiny": {
+                "backbone": "unet",
+                "options": {"preset": "tiny"},
+                "mixer": "attention",
+                "span": 2,
+                "heads": 4,
+                "axis": 2,
+            },
+            "paper": {
+                "backbone": "unet",
+                "options": {"preset": "paper"},
+                "mixer": "attention",
+                "span": 2,
+                "heads": 4,
+                "axis": 2,
+            },
+        },
+        source="Zhang et al. 2020, arXiv 2010.06163; no code seen",
+        fidelity="reconstruction",
+        deviations=(
+            "The study's networks and their sizes are not known to us; any 2-D backbone may be wrapped.",
+            "Context is mixed into the deepest maps by attention to slices near by, or by a GRU both ways; no LSTM is offered.",
+        ),
     ),
 )

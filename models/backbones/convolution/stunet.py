@@ -81,7 +81,7 @@ class StuNet(SegmentationNetwork):
         steps = [per_axis(one, dims) for one in strides]
         whole = [math.prod(axis) for axis in zip(*steps, strict=True)]
         least = list(whole)
-        least[whole.index(min(whole))] *= 2  # InstanceNorm takes no map of one voxel
+        least[whole.index(max(whole))] *= 2  # InstanceNorm takes no map of one voxel
         super().__init__(dims, channels, classes, whole, least)
         self.steps = steps
 

@@ -21,7 +21,7 @@ from ....imaging.errors import BadCall
 from ...blocks.layers import Steps, batch_norm, conv, instance_norm, max_pool, per_axis, transposed
 from ...checkpoints import Tensors
 from ...parity import Fixture
-from ..network import SegmentationNetwork, SegOutput, SideAnswer
+from ..network import SegmentationNetwork, SegOutput, SideAnswer, mean_of_answers
 from ..official import Rules, count, load, rename, unwrap, width
 
 FORMS = ("original", "nnunet")
@@ -40,12 +40,12 @@ class UNetPlusPlus(SegmentationNetwork):
         form: "original": pooling, linear growth with aligned corners, BatchNorm. "nnunet": strided and transposed convolutions, InstanceNorm.
         widths: channels of each level, finest first.
         strides: between a level and the next; "original" takes 2 only.
-        kernels: voxels of each level's convolutions.
+        kernels: voxels of each level's convolutions in the encoder.
+        kernels_up: of those behind it, for each level but the deepest; the authors' nnU-Net class takes those of the next deeper level.
         convolutions: of each node.
         heads: whether every column answers, or the longest alone.
         mode: of evaluation: the answer of the longest column, or what the mean over the columns' probabilities stands for.
         prune: columns used in evaluation; 0 for all.
-        pooling: in the form "nnunet", whether levels are pooled instead of strided.
     """
 
     def __init__(
@@ -58,17 +58,19 @@ class UNetPlusPlus(SegmentationNetwork):
         widths: Sequence[int],
         strides: Sequence[Steps],
         kernels: Sequence[Steps],
+        kernels_up: Sequence[Steps],
         convolutions: int,
         heads: bool,
         mode: str,
         prune: int,
-        pooling: bool,
     ) -> None:
         columns = len(widths) - 1
         if form not in FORMS or mode not in MODES:
             raise ValueError(f"form is one of {', '.join(FORMS)}, mode of {', '.join(MODES)}; not {form!r}, {mode!r}")
-        if columns < 1 or len(strides) != columns or len(kernels) != columns + 1 or convolutions < 1:
-            raise ValueError("a UNet++ has two widths or more, as many kernels, one stride less, and a convolution")
+        if columns < 1 or len(strides) != columns or len(kernels) != columns + 1 or len(kernels_up) != columns:
+            raise ValueError("a UNet++ has two widths or more, as many kernels, and one less of strides and kernels_up")
+        if convolutions < 1:
+            raise ValueError("a node has one convolution or more")
         if not 0 <= prune <= columns or (not heads and (mode == "mean" or prune)):
             raise ValueError(f"prune is 0 to {columns}; the mean and pruning need `heads`")
         steps = [per_axis(one, dims) for one in strides]
@@ -77,18 +79,15 @@ class UNetPlusPlus(SegmentationNetwork):
         whole = [math.prod(axis) for axis in zip(*steps, strict=True)]
         least = list(whole)
         if form == "nnunet":
-            least[whole.index(min(whole))] *= 2  # InstanceNorm takes no map of one voxel
+            least[whole.index(max(whole))] *= 2  # InstanceNorm takes no map of one voxel
         super().__init__(dims, channels, classes, whole, least)
         self.steps, self.columns, self.mode, self.prune = steps, columns, mode, prune
         self.aligned = form == "original"
-        self.pooled = self.aligned or pooling
 
-        def block(level: int, inside: int, stride: Steps = 1) -> nn.Sequential:
+        def block(level: int, inside: int, size: Steps, stride: Steps = 1) -> nn.Sequential:
             units = []
             for n in range(convolutions):
-                first = conv(
-                    dims, widths[level] if n else inside, widths[level], kernels[level], stride=1 if n else stride
-                )
+                first = conv(dims, widths[level] if n else inside, widths[level], size, stride=1 if n else stride)
                 norm = batch_norm(dims, widths[level]) if self.aligned else instance_norm(dims, widths[level])
                 units.append(nn.Sequential(first, norm, nn.ReLU() if self.aligned else nn.LeakyReLU(LEAK)))
             return nn.Sequential(*units)
@@ -97,9 +96,9 @@ class UNetPlusPlus(SegmentationNetwork):
         self.nodes, self.grow = nn.ModuleDict(), nn.ModuleDict()
         for i in range(columns + 1):
             inside = widths[i - 1] if i else channels
-            self.nodes[f"{i}_0"] = block(i, inside, 1 if i == 0 or self.pooled else steps[i - 1])
+            self.nodes[f"{i}_0"] = block(i, inside, kernels[i], 1 if i == 0 or self.aligned else steps[i - 1])
             for j in range(1, columns - i + 1):
-                self.nodes[f"{i}_{j}"] = block(i, j * widths[i] + grow_width(i))
+                self.nodes[f"{i}_{j}"] = block(i, j * widths[i] + grow_width(i), kernels_up[i])
                 if not self.aligned:
                     self.grow[f"{i}_{j}"] = transposed(dims, widths[i + 1], widths[i], steps[i], bias=False)
         answering = range(1, columns + 1) if heads else [columns]
@@ -127,7 +126,7 @@ class UNetPlusPlus(SegmentationNetwork):
                     x = torch.cat([*row, self._grown(node(i + 1, j - 1), i, j)], dim=1)
                 else:
                     x = node(i - 1, 0) if i else image
-                    x = max_pool(x, self.steps[i - 1]) if i and self.pooled else x
+                    x = max_pool(x, self.steps[i - 1]) if i and self.aligned else x
                 grid[i, j] = self.nodes[f"{i}_{j}"](x)
             return grid[i, j]
 
@@ -141,15 +140,6 @@ class UNetPlusPlus(SegmentationNetwork):
         return F.interpolate(x, sides, mode="bilinear" if x.dim() == 4 else "trilinear", align_corners=True)
 
 
-def mean_of_answers(logits: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The logits of the mean of the probabilities of each channel; exact where those are near 0 or 1.
-
-    Source: Zhou et al. 2018, section 3.2, the accurate mode.
-    """
-    all_of_them = torch.stack(list(logits))
-    return torch.logsumexp(F.logsigmoid(all_of_them), 0) - torch.logsumexp(F.logsigmoid(-all_of_them), 0)
-
-
 def build(
     dims: int,
     channels: int,
@@ -159,13 +149,14 @@ def build(
     widths: Sequence[int],
     strides: Sequence[Steps] | None = None,
     kernels: Sequence[Steps] | None = None,
+    kernels_up: Sequence[Steps] | None = None,
     convolutions: int = 2,
     heads: bool = True,
     mode: str = "last",
     prune: int = 0,
-    pooling: bool = False,
 ) -> UNetPlusPlus:
-    """The backbone "unetpp"; None for strides of 2 and convolutions of 3 voxels everywhere."""
+    """The backbone "unetpp"; None for strides of 2, convolutions of 3 voxels, and those of the encoder's levels behind it."""
+    sizes = kernels or [3] * len(widths)
     return UNetPlusPlus(
         dims,
         channels,
@@ -173,12 +164,12 @@ def build(
         form=form,
         widths=widths,
         strides=strides or [2] * (len(widths) - 1),
-        kernels=kernels or [3] * len(widths),
+        kernels=sizes,
+        kernels_up=kernels_up or sizes[:-1],
         convolutions=convolutions,
         heads=heads,
         mode=mode,
         prune=prune,
-        pooling=pooling,
     )
 
 
@@ -234,7 +225,7 @@ def convert(state: Mapping[str, Any]) -> Tensors:
 
 
 def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
-    """What converted weights tell: dims, channels, classes and every option but `mode`, `prune` and `pooling`.
+    """What converted weights tell: dims, channels, classes and every option but `mode` and `prune`.
 
     Raises:
         BadCall: these are not all weights of a UNet++.
@@ -253,6 +244,7 @@ def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
         "widths": [one.shape[0] for one in first],
         "strides": strides,
         "kernels": [list(one.shape[2:]) for one in first],
+        "kernels_up": [list(state[f"nodes.{i}_1.0.0.weight"].shape[2:]) for i in range(levels - 1)],
         "convolutions": count(state, r"nodes\.0_0\.(\d+)\."),
         "heads": "heads.1.weight" in state or levels == 2,
     }
@@ -267,9 +259,8 @@ def reproduce(fixture: Fixture) -> Tensors:
         if not theirs or (not prefix and found):
             continue
         state = convert(theirs)
-        sizes = {**options_of(state), "pooling": not fixture.sizes.get("convolutional_pooling", True)}
         with torch.device("meta"):
-            net = build(**sizes)
+            net = build(**options_of(state))
         with torch.no_grad():
             node = load(net, state, FILE).grid(image)
             said = {int(j): head(node(0, int(j))) for j, head in net.heads.items()}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ostensor.commands.pages import backbones
 from ostensor.commands.pages.readme import tool_table, updated
 from ostensor.commands.pages.tools import tool_docs
 from ostensor.tools.registry import TOOLS
@@ -24,6 +25,11 @@ def test_the_readme_is_current() -> None:
 
 def test_the_tool_pages_are_current() -> None:
     assert (ROOT / "docs" / "tools.md").read_text(encoding="utf-8") == tool_docs(), "run `make docs`"
+
+
+def test_the_page_of_backbones_is_current() -> None:
+    text = (ROOT / "docs" / "backbones.md").read_text(encoding="utf-8")
+    assert backbones.updated(text) == text, "run `make docs`"
 
 
 def test_every_argument_of_every_tool_is_on_its_page() -> None:

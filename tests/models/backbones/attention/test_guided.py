@@ -2,12 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from ostensor.imaging.errors import BadCall
 from ostensor.models.backbones.attention import guided
 from ostensor.models.backbones.table import backbone
+from ostensor.training.objective import LABELLED, MODEL, Batch, State
+from ostensor.training.regimes.by_words import Supervised
 
 
 def millions(net: torch.nn.Module) -> float:
@@ -77,3 +80,15 @@ def test_other_weights_and_trunks_of_three_stages_are_refused() -> None:
         guided.options_of(guided.convert({"down1.0.weight": torch.zeros(2, 3, 1, 1)}))
     with pytest.raises(BadCall, match="4 stages, and 3 widths"):
         backbone("guided-attention").build(2, 1, 2, json.loads('{"widths": [8, 8, 8]}'))
+
+
+def test_supervised_training_adds_its_own_losses() -> None:
+    torch.manual_seed(1)
+    net = backbone("guided-attention").build(2, 1, 2, {}).train()
+    labels = torch.zeros(2, 32, 40, dtype=torch.long)
+    labels[:, 5:20, 8:30] = 1
+    objective = Supervised(structures={"liver": (1,), "spleen": (2,)})
+    batch = Batch(labels[:, None].float(), labels)
+    terms = objective.losses("main", {MODEL: net}, {LABELLED: batch}, State(0, 1, np.random.default_rng(0)))
+    assert set(terms) == {"cross_entropy", "dice", "agreement", "rebuilding"}
+    assert all(float(term.detach()) > 0 for term in terms.values())

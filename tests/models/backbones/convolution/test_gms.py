@@ -58,6 +58,8 @@ def test_each_class_is_decoded_from_its_own_latent() -> None:
         before, after = net.decode(latents), net.decode(changed)
     moved = [(b, c) for b in range(2) for c in range(3) if not torch.allclose(before[b, c], after[b, c], atol=1e-5)]
     assert moved == [(1, 1)]
+    with torch.no_grad():
+        assert torch.allclose(before[1, 2], net.codec.decoder(latents[1:, 8:])[0].mean(0), atol=1e-6), "of all channels"
 
 
 def test_the_latent_loss_is_zero_for_the_masks_own_latents_and_counts_each_taught_level() -> None:

@@ -22,24 +22,42 @@ def built(**options: object) -> m2snet.SubtractionNet:
 @pytest.mark.parametrize("size", [3, 5])
 def test_pooled_sums_are_the_convolution_of_ones(size: int) -> None:
     """Against torch's convolution with all-ones weights over all channels and zeros outside, at unequal sides."""
-    sums = m2snet.Sums(4, size).eval()
+    sums = m2snet.Sums(4, size, apart=True).eval()
     torch.nn.init.uniform_(sums.norm.weight, 0.5, 2)
     torch.nn.init.uniform_(sums.norm.bias, -3, 3)
     sums.norm.running_var.fill_(7.0)
-    x = torch.randn(2, 4, 7, 11, generator=torch.Generator().manual_seed(1))
-    convolved = F.conv2d(x, torch.ones(4, 4, size, size), padding=size // 2)
+    x = torch.randn(2, 2, 4, 7, 11, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        assert torch.allclose(sums(x), F.relu(sums.norm(convolved)), atol=1e-4)
+        a, b = (F.relu(sums.norm(F.conv2d(one, torch.ones(4, 4, size, size), padding=size // 2))) for one in x)
+        assert torch.allclose(sums(*x), (a - b).abs(), atol=1e-4)
+        sums.apart = False
+        assert torch.allclose(sums(*x), (a - b).abs(), atol=1e-4), "in evaluation it is the same"
 
 
-def test_one_norm_serves_every_unit_and_starting_answers_are_moderate() -> None:
-    net = built()
-    calls: list[int] = []
-    net.sums[0].norm.register_forward_hook(lambda *_: calls.append(1))
-    with torch.no_grad():
-        said = net(torch.randn(1, 2, 33, 47, generator=torch.Generator().manual_seed(1)))
-    assert len(calls) == 2 * 10, "of both maps of ten units"
-    assert said.logits.abs().max() < 1e3
+def test_one_norm_serves_every_unit_only_in_the_released_form() -> None:
+    image = torch.randn(1, 2, 33, 47, generator=torch.Generator().manual_seed(1))
+    for released, wanted in ((True, 2 * 10), (False, 1)):
+        net, calls = built(released=released), list[int]()
+        first = next(module for module in net.sums.modules() if isinstance(module, torch.nn.BatchNorm2d))
+        first.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        with torch.no_grad():
+            assert net(image).logits.abs().max() < 1e3, "answers before training are moderate"
+        assert len(calls) == wanted
+
+
+def test_what_training_learns_holds_in_evaluation() -> None:
+    """Statistics settle at what training sees, so that evaluation answers alike; one norm for all units cannot."""
+    image = torch.randn(16, 2, 64, 64, generator=torch.Generator().manual_seed(1))
+    apart = []
+    for released in (True, False):
+        net = built(released=released, depths=[1, 1, 1, 1]).train()
+        for norm in (one for one in net.modules() if isinstance(one, torch.nn.BatchNorm2d)):
+            norm.momentum = 0.5  # so that they settle soon
+        with torch.no_grad():
+            for _ in range(25):
+                taught = net(image).logits
+            apart.append(float((net.eval()(image).logits - taught).abs().mean() / taught.std()))
+    assert apart[1] < 0.15 < 0.5 < apart[0]
 
 
 def test_the_number_of_windows_is_the_difference_between_both_networks() -> None:
@@ -52,8 +70,8 @@ def test_equal_levels_subtract_to_what_a_unit_says_of_nothing() -> None:
     """|a - a| is 0, so that a unit answers its value at zero everywhere."""
     net = built()
     x = torch.randn(1, 6, 5, 7)
-    assert net._difference(x, x).abs().max() == 0
-    assert net._difference(x, x + 2).min() >= 2
+    assert net.difference("4_2", x, x).abs().max() == 0
+    assert net.difference("4_2", x, x + 2).min() >= 2
 
 
 def test_a_stage_opens_with_splits_that_do_not_add_up() -> None:
@@ -92,8 +110,8 @@ def named_officially(net: m2snet.SubtractionNet) -> dict[str, torch.Tensor]:
         "last.": "x5_dem_5.",
         "before_deepest.": "x5_dem_4.",
         "head.": "output1.0.",
-        "sums.0.": "conv_3.",
-        "sums.1.": "conv_5.",
+        "sums.all.0.": "conv_3.",
+        "sums.all.1.": "conv_5.",
         "trunk.stem.7.": "resnet.bn1.",
         "trunk.stem.": "resnet.conv1.",
         "levels.": "level",
@@ -119,12 +137,19 @@ def named_officially(net: m2snet.SubtractionNet) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("multiscale", [True, False])
 def test_published_files_are_read(multiscale: bool) -> None:
-    net = built(multiscale=multiscale)
+    net = built(multiscale=multiscale, released=multiscale)
     theirs = named_officially(net)
     assert {"x5_x4_x3.0.weight", "x2_x1.1.bias", "resnet.layer2.1.convs.0.weight", "output3.1.weight"} <= set(theirs)
     ours = m2snet.convert(theirs)
     options = m2snet.options_of(ours)
-    assert options == {**SMALL, "dims": 2, "channels": 2, "classes": 3, "multiscale": multiscale}
+    assert options == {
+        **SMALL,
+        "dims": 2,
+        "channels": 2,
+        "classes": 3,
+        "multiscale": multiscale,
+        "released": multiscale,
+    }
     again = m2snet.build(**options)
     again.load_state_dict(ours, strict=False)
     image = torch.randn(1, 2, 37, 50, generator=torch.Generator().manual_seed(1))

@@ -48,6 +48,31 @@ def test_weights_fit_another_plan_of_strides() -> None:
     assert not torch.allclose(first.logits, second.logits, atol=1e-2)
 
 
+def test_a_block_adds_a_bare_shortcut_after_its_second_norm_and_before_the_last_activation() -> None:
+    """The block written out with torch's functions, at a stride of its own for each axis."""
+    torch.manual_seed(1)
+    block = stunet.Residual(3, 2, 4, 3, (1, 2, 2), first=True)
+    x = torch.randn(1, 2, 3, 6, 8)
+
+    def normed(y: torch.Tensor, norm: torch.nn.Module) -> torch.Tensor:
+        mean, var = y.mean((2, 3, 4), keepdim=True), y.var((2, 3, 4), unbiased=False, keepdim=True)
+        return (y - mean) / torch.sqrt(var + 1e-5) * norm.weight[:, None, None, None] + norm.bias[:, None, None, None]
+
+    def leaked(y: torch.Tensor) -> torch.Tensor:
+        return torch.where(y > 0, y, 0.01 * y)
+
+    with torch.no_grad():
+        for norm in (block.norm1, block.norm2):
+            torch.nn.init.uniform_(norm.weight, 0.5, 2)
+            torch.nn.init.uniform_(norm.bias)
+        y = torch.nn.functional.conv3d(x, block.conv1.weight, block.conv1.bias, (1, 2, 2), 1)
+        y = leaked(normed(y, block.norm1))
+        y = normed(torch.nn.functional.conv3d(y, block.conv2.weight, block.conv2.bias, 1, 1), block.norm2)
+        shortcut = torch.einsum("oi,bixyz->boxyz", block.conv3.weight[..., 0, 0, 0], x[:, :, :, ::2, ::2])
+        wanted = leaked(y + shortcut + block.conv3.bias[:, None, None, None])
+        assert torch.allclose(block(x), wanted, atol=1e-5)
+
+
 @pytest.mark.parametrize("wrapper", ["state_dict", "network_weights", None])
 def test_published_files_are_read_whichever_nnunet_wrote_them(wrapper: str | None) -> None:
     net = built([[1, 2, 2], [2, 2, 2]])

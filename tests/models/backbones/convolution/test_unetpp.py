@@ -7,6 +7,7 @@ import torch
 
 from ostensor.imaging.errors import BadCall
 from ostensor.models.backbones.convolution import unetpp
+from ostensor.models.backbones.network import mean_of_answers
 from ostensor.models.backbones.table import backbone
 
 ORIGINAL = {"form": "original", "widths": [3, 4, 5, 6]}
@@ -15,6 +16,7 @@ NNUNET = {
     "widths": [3, 4, 5],
     "strides": [[1, 2, 2], [2, 2, 1]],
     "kernels": [[1, 3, 3], 3, 3],
+    "kernels_up": [3, [3, 3, 1]],
     "convolutions": 3,
 }
 
@@ -60,7 +62,7 @@ def test_the_mean_of_the_columns_is_a_mean_of_probabilities() -> None:
 
 def test_the_mean_survives_logits_whose_probability_rounds_to_one() -> None:
     certain = torch.tensor([90.0, -200.0])
-    assert torch.allclose(unetpp.mean_of_answers([certain, certain]), certain)
+    assert torch.allclose(mean_of_answers([certain, certain]), certain)
 
 
 def named_officially(net: unetpp.UNetPlusPlus) -> dict[str, torch.Tensor]:

@@ -1,0 +1,58 @@
+"""docs/backbones.md, made from the table: `python -m ostensor.commands.pages.backbones docs/backbones.md` (or `make docs`)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ...models.backbones.row import Backbone
+from ...models.backbones.table import BACKBONES
+
+MARK = "<!-- below: made by `make docs` from models/backbones; do not edit -->"
+
+
+def pages() -> str:
+    """The part that is made: a table of all, then what each differs in."""
+    lines = [
+        MARK,
+        "",
+        "## All of them",
+        "",
+        "| `backbone =` | system | takes | `preset =` | fidelity | official outputs |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in BACKBONES:
+        takes = " and ".join(f"{dims}-D" for dims in row.dims)
+        presets = ", ".join(row.presets)
+        compared = "given again" if row.parity else "not known"
+        lines.append(
+            f"| [`{row.name}`](#{row.name}) | {row.system} | {takes} | {presets} | {row.fidelity} | {compared} |"
+        )
+    return "\n".join([*lines, "", *(_page(row) for row in BACKBONES)])
+
+
+def updated(text: str) -> str:
+    """The page with its made part as it is now."""
+    return text[: text.index(MARK)] + pages()
+
+
+def _page(row: Backbone) -> str:
+    lines = [
+        f"## {row.name}",
+        "",
+        f"{row.system}. {row.source}. Licence of that code: {row.licence or 'not stated'}; none of it is used.",
+    ]
+    options = ", ".join(f"`{name}`" for name in row.presets["paper"])
+    lines += ["", f"Options: {options}.", ""]
+    lines += [f"- {text}" for text in row.deviations]
+    for size in row.sizes:
+        lines.append(
+            f"- Published: {size.millions:g} M parameters as `{size.preset}`, {size.dims}-D, {size.channels} to {size.classes} channels; "
+            "ours has as many within 0.5 %."
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    path.write_text(updated(path.read_text(encoding="utf-8")), encoding="utf-8")

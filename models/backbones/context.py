@@ -1,0 +1,175 @@
+"""Volumes by way of a 2-D backbone whose deepest maps know of each other across slices.
+
+Paper: Zhang et al. 2020, arXiv 2010.06163, a study of 2.5-D methods (no code seen); written from its description.
+Takes: volumes (b channels x y z). Returns: `SegOutput`. Any 2-D row of `BACKBONES` may be wrapped whose deepest encoder map is what one
+of its modules answers, once. Weights: none published. Left out: a matrix LSTM over slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .network import SegmentationNetwork, SegOutput, SideAnswer
+from .slices import as_slices, build_planar, check_axis, in_volume, volumes_of
+
+MIXERS = ("attention", "gru")
+
+
+class NearSlices(nn.Module):
+    """Attention of a place to the same place in slices near by, with a learned likeness for each distance.
+
+    Args:
+        width: of the tokens, a multiple of `heads`.
+        span: slices to either side that are seen.
+    """
+
+    def __init__(self, width: int, heads: int, span: int) -> None:
+        super().__init__()
+        if width % heads or span < 1:
+            raise ValueError(f"{heads} heads share {width} channels, and span is 1 or more, not {span}")
+        self.heads, self.span = heads, span
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.near = nn.Parameter(torch.zeros(heads, 2 * span + 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Tokens (places slices width)."""
+        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        place = torch.arange(x.shape[1], device=x.device)
+        apart = place[None] - place[:, None]
+        likeness = self.near[:, apart.clamp(-self.span, self.span) + self.span]
+        likeness = likeness.masked_fill(apart.abs() > self.span, float("-inf"))
+        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=likeness[None].to(q.dtype))
+        said: torch.Tensor = self.out(seen.transpose(1, 2).flatten(2))
+        return said
+
+
+class BothWays(nn.Module):
+    """A GRU that walks the slices up and down."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.walk, self.out = nn.GRU(width, width, batch_first=True, bidirectional=True), nn.Linear(2 * width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Tokens (places slices width)."""
+        said: torch.Tensor = self.out(self.walk(x)[0])
+        return said
+
+
+class Mixed(nn.Module):
+    """A module whose answer (slices c h w), of one volume, gains what the mixer says of each place across the slices."""
+
+    def __init__(self, module: nn.Module, width: int, mixer: nn.Module) -> None:
+        super().__init__()
+        self.module, self.norm, self.mixer = module, nn.LayerNorm(width), mixer
+
+    def forward(self, *given: Any) -> torch.Tensor:
+        """What the module answers, mixed."""
+        x: torch.Tensor = self.module(*given)
+        places = self.norm(x.flatten(2).permute(2, 0, 1))
+        seen: torch.Tensor = self.mixer(places)
+        return x + seen.permute(1, 2, 0).reshape(x.shape)
+
+
+class SliceContext(SegmentationNetwork):
+    """The network; volumes of a batch pass one after the other, so that a 2-D network's batch is the slices of one.
+
+    Args:
+        dims, channels, classes: see `SegmentationNetwork`.
+        backbone, options: of the 2-D network.
+        mixer: "attention" to slices near by, or "gru" over all.
+        span: see `NearSlices`.
+        heads: of the attention.
+        axis: that is cut, 0 to 2.
+    """
+
+    def __init__(
+        self,
+        dims: int,
+        channels: int,
+        classes: int,
+        *,
+        backbone: str,
+        options: Mapping[str, Any],
+        mixer: str,
+        span: int,
+        heads: int,
+        axis: int,
+    ) -> None:
+        if mixer not in MIXERS:
+            raise ValueError(f"mixer is one of {', '.join(MIXERS)}, not {mixer!r}")
+        check_axis(axis)
+        flat = build_planar(backbone, options, channels, classes)
+        super().__init__(dims, channels, classes, in_volume(flat.divisor, axis), in_volume(flat.minimum, axis))
+        with torch.device("meta"):
+            name, width = deepest_module(build_planar(backbone, options, channels, classes))
+        mixing = NearSlices(width, heads, span) if mixer == "attention" else BothWays(width)
+        home, _, last = name.rpartition(".")
+        setattr(flat.get_submodule(home), last, Mixed(flat.get_submodule(name), width, mixing))
+        self.flat, self.axis = flat, axis
+
+    def answer(self, image: torch.Tensor) -> SegOutput:
+        """See `SegmentationNetwork.answer`."""
+        each = [volumes_of(self.flat(as_slices(one[None], self.axis)), 1, self.axis) for one in image]
+        aux = [
+            SideAnswer(same[0].tag, torch.cat([one.logits for one in same]), same[0].weight)
+            for same in zip(*(one.aux for one in each), strict=True)
+        ]
+        features = {name: torch.cat([one.features[name] for one in each]) for name in each[0].features}
+        extra = {name: torch.cat([one.extra[name] for one in each]) for name in each[0].extra}
+        return SegOutput(torch.cat([one.logits for one in each]), tuple(aux), features, extra)
+
+    def more_losses(self, said: SegOutput, masks: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """Those of the 2-D network."""
+        return self.flat.own_losses(said, as_slices(masks, self.axis))
+
+
+def deepest_module(net: SegmentationNetwork) -> tuple[str, int]:
+    """Name and channels of the module that answers a 2-D network's deepest encoder map.
+
+    Raises:
+        ValueError: no module answers it, or one that runs several times.
+    """
+    said: dict[str, list[Any]] = {}
+    for name, module in net.named_modules():
+        if name:
+            module.register_forward_hook(lambda _, given, out, name=name: said.setdefault(name, []).append(out))
+    device = next(net.parameters()).device
+    with torch.no_grad():
+        features = net.eval()(torch.zeros(1, net.channels, *net.minimum, device=device)).features
+    deepest = max((name for name in features if name.startswith("encoder.")), key=lambda name: int(name.split(".")[1]))
+    whose = [name for name, outs in said.items() if len(outs) == 1 and outs[0] is features[deepest]]
+    if not whose:
+        raise ValueError("no module of this backbone answers its deepest map once; take another backbone")
+    return max(whose, key=len), features[deepest].shape[1]
+
+
+def build(
+    dims: int,
+    channels: int,
+    classes: int,
+    *,
+    backbone: str,
+    options: Mapping[str, Any],
+    mixer: str = "attention",
+    span: int = 2,
+    heads: int = 4,
+    axis: int = 2,
+) -> SliceContext:
+    """The backbone "slice-context"."""
+    return SliceContext(
+        dims,
+        channels,
+        classes,
+        backbone=backbone,
+        options=options,
+        mixer=mixer,
+        span=span,
+        heads=heads,
+        axis=axis,
+    )
