@@ -72,3 +72,20 @@ def test_backbones_that_scan_are_tagged_and_take_directions() -> None:
                 if dims in one.dims:
                     with torch.device("meta"):
                         row.build(dims, 1, 2, {"directions": one.name})
+
+
+@pytest.mark.parametrize("name", ["lightmunet", "msvmunet", "mambaclinix", "xlstmunet", "qtseg", "dinounet"])
+def test_networks_run_in_half_the_precision_whole_or_by_autocast(name: str) -> None:
+    """Near what float32 answers: bfloat16 has three digits, and layers add up."""
+    torch.manual_seed(8)
+    row = backbone(name)
+    made = row.build(row.dims[0], 1, 2, {}).eval()
+    image = torch.randn(1, 1, *made.minimum)
+    with torch.no_grad():
+        wanted = made(image).logits
+        with torch.autocast("cpu", torch.bfloat16):
+            by_autocast = made(image).logits
+        whole = made.to(torch.bfloat16)(image.to(torch.bfloat16)).logits
+    for said in (by_autocast, whole):
+        assert torch.isfinite(said).all()
+        assert (said.float() - wanted).abs().mean() < 0.1 * wanted.abs().mean() + 0.05
