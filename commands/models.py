@@ -52,11 +52,11 @@ def _list_backbones(as_json: bool) -> None:
         typer.echo(json.dumps([dataclasses.asdict(row) for row in BACKBONES]))
         return
     table = Table(show_edge=False, pad_edge=False, caption="Deviations and presets: ostensor models show NAME.")
-    for heading in ("backbone", "system", "takes", "fidelity", "presets"):
+    for heading in ("backbone", "system", "takes", "fidelity"):
         table.add_column(heading, no_wrap=True)
     for row in BACKBONES:
         takes = f"{'/'.join(map(str, row.dims))}-D"
-        table.add_row(row.name, row.system, takes, row.fidelity, ", ".join(row.presets))
+        table.add_row(row.name, row.system, takes, row.fidelity)
     Console().print(table)
 
 

@@ -57,7 +57,12 @@ _PURPOSES = ("any", "research-only")
 
 def importable() -> tuple[str, ...]:
     """Backbones whose published checkpoints are understood."""
-    return tuple(row.name for row in BACKBONES if hasattr(row.code(), "convert"))
+    return tuple(row.name for row in BACKBONES if _is_read(row))
+
+
+def _is_read(row: Backbone) -> bool:
+    """Whether a whole network is built from a checkpoint; of some the large encoder is another file, and not read."""
+    return hasattr(row.code(), "options_of") or hasattr(row.code(), "sizes_of")
 
 
 def import_backbone(
@@ -77,7 +82,7 @@ def import_backbone(
             not accepted.
     """
     said = _read(facts)
-    if not hasattr(row.code(), "convert"):
+    if not _is_read(row):
         raise BadCall(
             f"No published checkpoint of '{row.name}' is known. Those that are: {', '.join(importable())}. "
             "Train one with `ostensor fit`."
@@ -125,9 +130,7 @@ def _filled(row: Backbone, said: Mapping[str, Any], file: Path) -> FixedClasses:
     """The network with the checkpoint's weights."""
     content, code = read_parts(file), row.code()
     given = dict(said.get("network", {}))
-    known = inspect.signature(code.options_of).parameters
-    found: dict[str, Any] = code.options_of(content, **{key: one for key, one in given.items() if key in known})
-    options = {**found, **given}
+    options = {**_options(row, content, given), **given}
     dims, channels, classes = (options.pop(key) for key in ("dims", "channels", "classes"))
     exclusive = bool(said.get("background", True))
     if classes != len(said["structures"]) + exclusive:
@@ -159,6 +162,20 @@ def _filled(row: Backbone, said: Mapping[str, Any], file: Path) -> FixedClasses:
     state = {f"net.{key}": value for key, value in code.convert(content).items()}
     counters = {k: torch.zeros((), dtype=torch.long) for k in net.state_dict() if k.endswith("num_batches_tracked")}
     return fill(net, {**counters, **state}, f"a checkpoint of {row.system}")
+
+
+def _options(row: Backbone, content: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the weights tell of their network; some backbones are told beside what no weight tells."""
+    code = row.code()
+    if hasattr(code, "sizes_of"):
+        told: dict[str, Any] = code.sizes_of(code.convert(content))
+        return told
+    known = inspect.signature(code.options_of).parameters
+    needed = [key for key, one in list(known.items())[1:] if one.default is one.empty and key not in given]
+    if needed:
+        raise BadCall(f"The weights of '{row.name}' do not tell {', '.join(needed)}. Say it under [network].")
+    found: dict[str, Any] = code.options_of(content, **{key: one for key, one in given.items() if key in known})
+    return found
 
 
 def _facts(row: Backbone, said: Mapping[str, Any], net: FixedClasses, content: bytes, file: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ CLAIMS = {
     "stunet": "90.06 % mean Dice on TotalSegmentator (H, project page)",
     "unetpp": "3.9 and 3.4 points of IoU above U-Net and wide U-Net (paper)",
     "r2unet": "AUC 0.9815 on CHASE_DB1, 0.9914 on STARE (paper)",
-    "msattention": "better accuracy, lower spread on abdomen, heart, brain tumour (abstract, no figure)",
+    "guided-attention": "better accuracy, lower spread on abdomen, heart, brain tumour (abstract, no figure)",
     "wau": "80.30 Dice on Synapse, 74.75 on MSD brain (paper)",
     "paratranscnn": "83.86 Dice on Synapse (read-me)",
     "dformer": "88.83 Dice on Synapse, 92.29 on ACDC (paper)",

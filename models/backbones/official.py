@@ -74,7 +74,7 @@ def load(net: Network, state: Mapping[str, torch.Tensor], whose: str) -> Network
     return fill(net, {**counters, **state}, whose)
 
 
-def width(state: Mapping[str, torch.Tensor], key: str, axis: int, whose: str) -> int:
+def read_width(state: Mapping[str, torch.Tensor], key: str, axis: int, whose: str) -> int:
     """A side of a weight, as sizes are read from it.
 
     Raises:

@@ -24,7 +24,7 @@ def per_axis(value: Steps, dims: int) -> tuple[int, ...]:
     return found
 
 
-def conv(
+def make_conv(
     dims: int, inside: int, outside: int, size: Steps = 3, *, stride: Steps = 1, bias: bool = True, groups: int = 1
 ) -> nn.Module:
     """A convolution padded with zeros so that at stride 1 an odd `size` keeps the sides."""
@@ -34,19 +34,19 @@ def conv(
     return made(inside, outside, sizes, per_axis(stride, dims), padding, groups=groups, bias=bias)  # type: ignore[arg-type]  # torch names 2 or 3 numbers
 
 
-def transposed(dims: int, inside: int, outside: int, by: Steps, *, bias: bool = True) -> nn.Module:
+def make_transposed(dims: int, inside: int, outside: int, by: Steps, *, bias: bool = True) -> nn.Module:
     """A transposed convolution that multiplies the sides by `by`, without overlap."""
     steps = per_axis(by, dims)
     made = nn.ConvTranspose2d if dims == 2 else nn.ConvTranspose3d
     return made(inside, outside, steps, steps, bias=bias)  # type: ignore[arg-type]  # torch names 2 or 3 numbers
 
 
-def batch_norm(dims: int, width: int) -> nn.Module:
+def make_batch_norm(dims: int, width: int) -> nn.Module:
     """BatchNorm, eps 1e-5."""
     return nn.BatchNorm2d(width) if dims == 2 else nn.BatchNorm3d(width)
 
 
-def instance_norm(dims: int, width: int) -> nn.Module:
+def make_instance_norm(dims: int, width: int) -> nn.Module:
     """InstanceNorm with scale and shift, eps 1e-5; refuses maps of one voxel."""
     return nn.InstanceNorm2d(width, affine=True) if dims == 2 else nn.InstanceNorm3d(width, affine=True)
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .layers import Steps, conv, instance_norm, per_axis
+from .layers import Steps, make_conv, make_instance_norm, per_axis
 from .unet import LEAK
 
 
@@ -31,8 +31,8 @@ class ConvNorm(nn.Module):
         act: bool = True,
     ) -> None:
         super().__init__()
-        self.conv = conv(dims, inside, outside, size, stride=stride, bias=bias)
-        self.norm = instance_norm(dims, outside) if norm else nn.Identity()
+        self.conv = make_conv(dims, inside, outside, size, stride=stride, bias=bias)
+        self.norm = make_instance_norm(dims, outside) if norm else nn.Identity()
         self.act = act
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -79,9 +79,12 @@ class ProjectedBlock(nn.Module):
 
     def __init__(self, dims: int, inside: int, outside: int, size: Steps, stride: Steps = 1) -> None:
         super().__init__()
-        self.conv1, self.norm1 = conv(dims, inside, outside, size, stride=stride), instance_norm(dims, outside)
-        self.conv2, self.norm2 = conv(dims, outside, outside, size), instance_norm(dims, outside)
-        self.conv3 = conv(dims, inside, outside, 1, stride=stride)
+        self.conv1, self.norm1 = (
+            make_conv(dims, inside, outside, size, stride=stride),
+            make_instance_norm(dims, outside),
+        )
+        self.conv2, self.norm2 = make_conv(dims, outside, outside, size), make_instance_norm(dims, outside)
+        self.conv3 = make_conv(dims, inside, outside, 1, stride=stride)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """See the class."""
@@ -94,7 +97,7 @@ class Grow(nn.Module):
 
     def __init__(self, dims: int, inside: int, outside: int, stride: Steps) -> None:
         super().__init__()
-        self.stride, self.conv = [float(n) for n in per_axis(stride, dims)], conv(dims, inside, outside, 1)
+        self.stride, self.conv = [float(n) for n in per_axis(stride, dims)], make_conv(dims, inside, outside, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """See the class."""

@@ -97,7 +97,7 @@ class Res2(nn.Module):
         return F.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
-def basic(inside: int, outside: int, stride: int, opens: bool) -> nn.Module:
+def make_basic(inside: int, outside: int, stride: int, opens: bool) -> nn.Module:
     """A `Block` of ResNet-18 and 34."""
     return Basic(inside, outside, stride)
 

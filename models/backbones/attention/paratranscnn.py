@@ -16,11 +16,11 @@ from torch import nn
 
 from ....imaging.errors import BadCall
 from ...blocks.gates import SqueezeExcitation
-from ...blocks.residual import basic, build_stages
+from ...blocks.residual import build_stages, make_basic
 from ...checkpoints import Tensors
 from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput
-from ..official import count, load, rename, width
+from ..official import count, load, read_width, rename
 
 FILE = "weights of ParaTransCNN"
 SCALES = 3
@@ -92,7 +92,7 @@ class ParaTransCnn(SegmentationNetwork):
             raise ValueError(f"the ResNet has {SCALES + 1} stages and there are {SCALES} transformers")
         super().__init__(dims, channels, classes, [16, 16], [16, 16])
         self.stem = nn.Sequential(nn.Conv2d(channels, stem, 7, 2, 3, bias=False), nn.BatchNorm2d(stem), nn.ReLU())
-        self.stages = build_stages([basic] * 4, stem, widths, depths, (1, 2, 2, 2))
+        self.stages = build_stages([make_basic] * 4, stem, widths, depths, (1, 2, 2, 2))
         tokens = [dim * 2**n for n in range(SCALES)]
         self.patches = nn.ModuleList(
             nn.Conv2d(inside, outside, step, step)
@@ -204,7 +204,7 @@ def convert(state: Mapping[str, Any]) -> Tensors:
     )
 
 
-def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
+def sizes_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """What converted weights tell: dims, channels, classes and every option but `heads` and `dropout`.
 
     Raises:
@@ -215,12 +215,12 @@ def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
         raise BadCall(f"The weights have {stages} stages and {transformers} transformers. Give {FILE}.")
     return {
         "dims": 2,
-        "channels": width(state, "stem.0.weight", 1, FILE),
-        "classes": width(state, "head.1.weight", 0, FILE),
-        "stem": width(state, "stem.0.weight", 0, FILE),
-        "widths": [width(state, f"stages.{n}.0.conv1.weight", 0, FILE) for n in range(stages)],
+        "channels": read_width(state, "stem.0.weight", 1, FILE),
+        "classes": read_width(state, "head.1.weight", 0, FILE),
+        "stem": read_width(state, "stem.0.weight", 0, FILE),
+        "widths": [read_width(state, f"stages.{n}.0.conv1.weight", 0, FILE) for n in range(stages)],
         "depths": [count(state, rf"stages\.{n}\.(\d+)\.") for n in range(stages)],
-        "dim": width(state, "patches.0.weight", 0, FILE),
+        "dim": read_width(state, "patches.0.weight", 0, FILE),
         "layers": [count(state, rf"transformers\.{n}\.(\d+)\.") for n in range(transformers)],
     }
 
@@ -229,7 +229,7 @@ def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code: logits, and maps of both branches on the way."""
     state = convert(fixture.state())
     with torch.device("meta"):
-        net = build(**options_of(state), heads=fixture.sizes.get("heads", 8))
+        net = build(**sizes_of(state), heads=fixture.sizes.get("heads", 8))
     net = load(net, state, FILE)
     seen: dict[str, torch.Tensor] = {}
     watched = {f"encoder{n + 1}": stage for n, stage in enumerate(net.stages)}

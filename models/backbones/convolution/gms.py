@@ -19,7 +19,7 @@ from ....imaging.errors import BadCall
 from ...checkpoints import Tensors
 from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput, SideAnswer
-from ..official import count, load, rename, width
+from ..official import count, load, read_width, rename
 
 FILE = "a mapper of GMS, best_model.pth"
 GROUPS, EPS = 16, 1e-6  # of GroupNorm; Source: King-HAW/GMS
@@ -233,7 +233,7 @@ def convert(state: Mapping[str, Any]) -> Tensors:
     )
 
 
-def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
+def mapper_sizes_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of the `Mapper` that converted weights belong to.
 
     Raises:
@@ -243,10 +243,10 @@ def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
     if levels < 2:
         raise BadCall(f"The weights have {levels} levels. Give {FILE}.")
     return {
-        "inside": width(state, "stem.weight", 1, FILE),
-        "outside": width(state, "heads.0.2.weight", 0, FILE),
-        "stem": width(state, "stem.weight", 0, FILE),
-        "widths": [width(state, f"down.{n}.conv1.2.weight", 0, FILE) for n in range(levels)],
+        "inside": read_width(state, "stem.weight", 1, FILE),
+        "outside": read_width(state, "heads.0.2.weight", 0, FILE),
+        "stem": read_width(state, "stem.weight", 0, FILE),
+        "widths": [read_width(state, f"down.{n}.conv1.2.weight", 0, FILE) for n in range(levels)],
     }
 
 
@@ -254,7 +254,7 @@ def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code: latents in and out, and maps on the way."""
     state = convert(fixture.state())
     with torch.device("meta"):
-        net = Mapper(**options_of(state))
+        net = Mapper(**mapper_sizes_of(state))
     with torch.no_grad():
         latents, down, up = load(net, state, FILE)(fixture.inputs["latent"])
     found = {f"level{n}" if n else "out": one for n, one in enumerate(latents)}

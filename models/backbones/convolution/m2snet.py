@@ -8,6 +8,7 @@ Weights: published by the authors, which users bring. Left out: their loss, whic
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -21,11 +22,12 @@ from ...blocks.residual import Block, Res2, build_stages
 from ...checkpoints import Tensors
 from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput, resize
-from ..official import count, load, rename, width
+from ..official import count, load, read_width, rename, unwrap
 
 FILE = "weights of MSNet or M2SNet"
 LEVELS = 5  # counted from 1, the finest, as in the paper
 ALL = "all"
+_FILTERS = r"conv_[35]\.(weight|bias)"
 WINDOWS = (3, 5)  # of the all-ones filters; Source: Zhao et al. 2023, section 3.2
 
 
@@ -222,15 +224,19 @@ def convert(state: Mapping[str, Any]) -> Tensors:
     """The authors' weights of either network under our names.
 
     Raises:
-        BadCall: a key of something else.
+        BadCall: a key of something else, or filters other than of ones.
     """
+    theirs = unwrap(state)
+    for key, value in theirs.items():  # the code keeps them out of its files on a GPU, and in them elsewhere
+        if re.fullmatch(_FILTERS, key) and not bool((value == key.endswith("weight")).all()):
+            raise BadCall(f"'{key}' holds other values than the fixed filter's. Give {FILE}.")
 
     def unit(m: Any) -> str:
         levels = m[1].split("_x")  # x5_x4_x3 goes from 5 to 3
         return f"units.{levels[0]}_{levels[-1]}.{m[2]}"
 
     return rename(
-        state,
+        theirs,
         (
             (r"resnet\.conv1\.(\d)\.(.+)", r"trunk.stem.\g<1>.\g<2>"),
             (r"resnet\.bn1\.(.+)", r"trunk.stem.7.\g<1>"),
@@ -246,11 +252,11 @@ def convert(state: Mapping[str, Any]) -> Tensors:
             (r"output(\d)\.(.+)", r"out.\g<1>.\g<2>"),
         ),
         FILE,
-        dead=(r"resnet\.fc\..+",),
+        dead=(r"resnet\.fc\..+", _FILTERS),
     )
 
 
-def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
+def sizes_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """What converted weights tell: dims, channels, classes and every option.
 
     Raises:
@@ -261,15 +267,15 @@ def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
     first = [f"trunk.stages.{n}.0." for n in range(stages)]
     return {
         "dims": 2,
-        "channels": width(state, "trunk.stem.0.weight", 1, FILE),
-        "classes": width(state, "head.weight", 0, FILE),
+        "channels": read_width(state, "trunk.stem.0.weight", 1, FILE),
+        "classes": read_width(state, "head.weight", 0, FILE),
         "multiscale": any(key.startswith("sums.") for key in state),
         "released": any(key.startswith("sums.all.") for key in state),
-        "width": width(state, "head.weight", 1, FILE),
-        "stem": width(state, "trunk.stem.0.weight", 0, FILE),
-        "widths": [width(state, f"{one}conv3.weight", 0, FILE) for one in first],
+        "width": read_width(state, "head.weight", 1, FILE),
+        "stem": read_width(state, "trunk.stem.0.weight", 0, FILE),
+        "widths": [read_width(state, f"{one}conv3.weight", 0, FILE) for one in first],
         "depths": [count(state, rf"trunk\.stages\.{n}\.(\d+)\.") for n in range(stages)],
-        "split": [width(state, f"{one}convs.0.weight", 0, FILE) for one in first],
+        "split": [read_width(state, f"{one}convs.0.weight", 0, FILE) for one in first],
         "splits": count(state, r"trunk\.stages\.0\.0\.convs\.(\d+)\.") + 1,
     }
 
@@ -278,7 +284,7 @@ def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code: logits, levels of the trunk, and differences."""
     state, image = convert(fixture.state()), fixture.inputs["image"]
     with torch.device("meta"):
-        net = build(**options_of(state))
+        net = build(**sizes_of(state))
     net = load(net, state, FILE)
     with torch.no_grad():
         maps = net.trunk(image)

@@ -16,11 +16,11 @@ from torch import nn
 
 from ....imaging.errors import BadCall
 from ...blocks.gates import AttentionGate
-from ...blocks.layers import batch_norm, conv, max_pool
+from ...blocks.layers import make_batch_norm, make_conv, max_pool
 from ...checkpoints import Tensors
 from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput
-from ..official import count, load, rename, width
+from ..official import count, load, read_width, rename
 
 FILE = "weights of R2U_Net or R2AttU_Net"
 
@@ -30,7 +30,7 @@ class Recurrent(nn.Module):
 
     def __init__(self, dims: int, channels: int, repeats: int) -> None:
         super().__init__()
-        self.conv, self.norm = conv(dims, channels, channels), batch_norm(dims, channels)
+        self.conv, self.norm = make_conv(dims, channels, channels), make_batch_norm(dims, channels)
         self.repeats = repeats
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -46,7 +46,7 @@ class RecurrentResidual(nn.Module):
 
     def __init__(self, dims: int, inside: int, outside: int, repeats: int) -> None:
         super().__init__()
-        self.enter = conv(dims, inside, outside, 1)
+        self.enter = make_conv(dims, inside, outside, 1)
         self.units = nn.Sequential(Recurrent(dims, outside, repeats), Recurrent(dims, outside, repeats))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -88,11 +88,12 @@ class R2UNet(SegmentationNetwork):
         )
         skips = range(levels - 1)
         self.grow = nn.ModuleList(
-            nn.Sequential(conv(dims, widths[n + 1], widths[n]), batch_norm(dims, widths[n]), nn.ReLU()) for n in skips
+            nn.Sequential(make_conv(dims, widths[n + 1], widths[n]), make_batch_norm(dims, widths[n]), nn.ReLU())
+            for n in skips
         )
         self.up = nn.ModuleList(RecurrentResidual(dims, 2 * widths[n], widths[n], repeats) for n in skips)
         self.gates = nn.ModuleList(AttentionGate(widths[n], widths[n], one) for n, one in enumerate(gates))
-        self.head = conv(dims, widths[0], classes, 1)
+        self.head = make_conv(dims, widths[0], classes, 1)
 
     def answer(self, image: torch.Tensor) -> SegOutput:
         """See `SegmentationNetwork.answer`."""
@@ -154,7 +155,7 @@ def convert(state: Mapping[str, Any]) -> Tensors:
     return {key: v.flatten(2) if key.startswith("gates.") and v.dim() > 3 else v for key, v in renamed.items()}
 
 
-def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
+def sizes_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """What converted weights tell: dims, channels, classes and every option but `repeats`.
 
     Raises:
@@ -165,11 +166,11 @@ def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
         raise BadCall(f"The weights have {levels} whole levels. Give {FILE}.")
     return {
         "dims": state["down.0.units.0.conv.weight"].dim() - 2,
-        "channels": width(state, "down.0.enter.weight", 1, FILE),
-        "classes": width(state, "head.weight", 0, FILE),
-        "widths": [width(state, f"down.{n}.enter.weight", 0, FILE) for n in range(levels)],
+        "channels": read_width(state, "down.0.enter.weight", 1, FILE),
+        "classes": read_width(state, "head.weight", 0, FILE),
+        "widths": [read_width(state, f"down.{n}.enter.weight", 0, FILE) for n in range(levels)],
         "gated": gates > 0,
-        "gates": [width(state, f"gates.{n}.skip.0.weight", 0, FILE) for n in range(gates)] or None,
+        "gates": [read_width(state, f"gates.{n}.skip.0.weight", 0, FILE) for n in range(gates)] or None,
     }
 
 
@@ -183,7 +184,7 @@ def reproduce(fixture: Fixture) -> Tensors:
             continue
         state = convert(theirs)
         with torch.device("meta"):
-            net = build(**options_of(state), repeats=fixture.sizes.get("t", 2))
+            net = build(**sizes_of(state), repeats=fixture.sizes.get("t", 2))
         with torch.no_grad():
             said = load(net, state, FILE)(image)
         found[output] = said.logits

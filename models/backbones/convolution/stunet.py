@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from ....imaging.errors import BadCall
-from ...blocks.layers import Steps, conv, instance_norm, per_axis
+from ...blocks.layers import Steps, make_conv, make_instance_norm, per_axis
 from ...checkpoints import Tensors
 from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput, SideAnswer
-from ..official import count, load, rename, width
+from ..official import count, load, read_width, rename
 
 FILE = "a checkpoint of STU-Net, as base_ep4k.model"
 LEAK = 0.01  # Source: uni-medical/STU-Net, BasicResBlock
@@ -38,11 +38,11 @@ class Residual(nn.Module):
 
     def __init__(self, dims: int, inside: int, outside: int, size: Steps, stride: Steps, *, first: bool) -> None:
         super().__init__()
-        self.conv1 = conv(dims, inside, outside, size, stride=stride)
-        self.norm1 = instance_norm(dims, outside)
-        self.conv2 = conv(dims, outside, outside, size)
-        self.norm2 = instance_norm(dims, outside)
-        self.conv3 = conv(dims, inside, outside, 1, stride=stride) if first else None
+        self.conv1 = make_conv(dims, inside, outside, size, stride=stride)
+        self.norm1 = make_instance_norm(dims, outside)
+        self.conv2 = make_conv(dims, outside, outside, size)
+        self.norm2 = make_instance_norm(dims, outside)
+        self.conv3 = make_conv(dims, inside, outside, 1, stride=stride) if first else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps (b outside ...)."""
@@ -97,9 +97,9 @@ class StuNet(SegmentationNetwork):
             stage(n, widths[n - 1] if n else channels, steps[n - 1] if n else 1) for n in range(stages)
         )
         coarse_first = range(stages - 2, -1, -1)
-        self.grow = nn.ModuleList(conv(dims, widths[n + 1], widths[n], 1) for n in coarse_first)
+        self.grow = nn.ModuleList(make_conv(dims, widths[n + 1], widths[n], 1) for n in coarse_first)
         self.up = nn.ModuleList(stage(n, 2 * widths[n], 1) for n in coarse_first)
-        self.heads = nn.ModuleList(conv(dims, widths[n], classes, 1) for n in coarse_first)
+        self.heads = nn.ModuleList(make_conv(dims, widths[n], classes, 1) for n in coarse_first)
 
     def answer(self, image: torch.Tensor) -> SegOutput:
         """See `SegmentationNetwork.answer`."""
@@ -146,7 +146,7 @@ def convert(state: Mapping[str, Any]) -> Tensors:
     return rename(state, _RULES, FILE)
 
 
-def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
+def sizes_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """What converted weights tell of the network: dims, channels, classes and every option but `strides`, which the plan knows.
 
     Raises:
@@ -158,9 +158,9 @@ def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
     first = [f"down.{n}.0.conv1.weight" for n in range(stages)]
     return {
         "dims": len(state[first[0]].shape) - 2,
-        "channels": width(state, first[0], 1, FILE),
-        "classes": width(state, "heads.0.weight", 0, FILE),
-        "widths": [width(state, key, 0, FILE) for key in first],
+        "channels": read_width(state, first[0], 1, FILE),
+        "classes": read_width(state, "heads.0.weight", 0, FILE),
+        "widths": [read_width(state, key, 0, FILE) for key in first],
         "depths": [count(state, rf"down\.{n}\.(\d+)\.") for n in range(stages)],
         "kernels": [list(state[key].shape[2:]) for key in first],
     }
@@ -170,7 +170,7 @@ def reproduce(fixture: Fixture) -> Tensors:
     """Our outputs on a fixture of the official code: logits of every scale, finest first, and maps on the way."""
     state = convert(fixture.state())
     with torch.device("meta"):
-        net = build(**options_of(state), strides=fixture.sizes["pool_op_kernel_sizes"])
+        net = build(**sizes_of(state), strides=fixture.sizes["pool_op_kernel_sizes"])
     with torch.no_grad():
         said = load(net, state, FILE).answer(fixture.inputs["image"])
     found = {f"logits_{n}": one for n, one in enumerate([said.logits, *(side.logits for side in said.aux)])}

@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from ....imaging.errors import BadCall
-from ...blocks.layers import Steps, batch_norm, conv, instance_norm, max_pool, per_axis, transposed
+from ...blocks.layers import Steps, make_batch_norm, make_conv, make_instance_norm, make_transposed, max_pool, per_axis
 from ...checkpoints import Tensors
 from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput, SideAnswer, mean_of_answers
-from ..official import Rules, count, load, rename, unwrap, width
+from ..official import Rules, count, load, read_width, rename, unwrap
 
 FORMS = ("original", "nnunet")
 MODES = ("last", "mean")
@@ -87,8 +87,8 @@ class UNetPlusPlus(SegmentationNetwork):
         def block(level: int, inside: int, size: Steps, stride: Steps = 1) -> nn.Sequential:
             units = []
             for n in range(convolutions):
-                first = conv(dims, widths[level] if n else inside, widths[level], size, stride=1 if n else stride)
-                norm = batch_norm(dims, widths[level]) if self.aligned else instance_norm(dims, widths[level])
+                first = make_conv(dims, widths[level] if n else inside, widths[level], size, stride=1 if n else stride)
+                norm = make_batch_norm(dims, widths[level]) if self.aligned else make_instance_norm(dims, widths[level])
                 units.append(nn.Sequential(first, norm, nn.ReLU() if self.aligned else nn.LeakyReLU(LEAK)))
             return nn.Sequential(*units)
 
@@ -100,9 +100,11 @@ class UNetPlusPlus(SegmentationNetwork):
             for j in range(1, columns - i + 1):
                 self.nodes[f"{i}_{j}"] = block(i, j * widths[i] + grow_width(i), kernels_up[i])
                 if not self.aligned:
-                    self.grow[f"{i}_{j}"] = transposed(dims, widths[i + 1], widths[i], steps[i], bias=False)
+                    self.grow[f"{i}_{j}"] = make_transposed(dims, widths[i + 1], widths[i], steps[i], bias=False)
         answering = range(1, columns + 1) if heads else [columns]
-        self.heads = nn.ModuleDict({str(j): conv(dims, widths[0], classes, 1, bias=self.aligned) for j in answering})
+        self.heads = nn.ModuleDict(
+            {str(j): make_conv(dims, widths[0], classes, 1, bias=self.aligned) for j in answering}
+        )
 
     def answer(self, image: torch.Tensor) -> SegOutput:
         """See `SegmentationNetwork.answer`; in training every column answers, in evaluation those that `prune` leaves."""
@@ -224,7 +226,7 @@ def convert(state: Mapping[str, Any]) -> Tensors:
     return rename(state, rules, FILE)
 
 
-def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
+def sizes_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """What converted weights tell: dims, channels, classes and every option but `mode` and `prune`.
 
     Raises:
@@ -239,7 +241,7 @@ def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "dims": first[0].dim() - 2,
         "channels": first[0].shape[1],
-        "classes": width(state, f"heads.{levels - 1}.weight", 0, FILE),
+        "classes": read_width(state, f"heads.{levels - 1}.weight", 0, FILE),
         "form": FORMS[nnunet],
         "widths": [one.shape[0] for one in first],
         "strides": strides,
@@ -260,7 +262,7 @@ def reproduce(fixture: Fixture) -> Tensors:
             continue
         state = convert(theirs)
         with torch.device("meta"):
-            net = build(**options_of(state))
+            net = build(**sizes_of(state))
         with torch.no_grad():
             node = load(net, state, FILE).grid(image)
             said = {int(j): head(node(0, int(j))) for j, head in net.heads.items()}

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ....imaging.errors import BadCall
-from ...blocks.layers import Steps, conv
+from ...blocks.layers import Steps, make_conv
 from ...blocks.nnunet import ConvNorm, Grow, ProjectedBlock, ResidualBlock, check_stages
 from ...blocks.scans.mamba import Mamba1D
 from ...checkpoints import Tensors
@@ -69,10 +69,10 @@ class GatedConv(nn.Module):
             )
         self.op, self.widths = op, [width // 2**n for n in reversed(range(order))]
         whole = sum(self.widths)
-        self.proj_in = conv(dims, width, 2 * width, 1)
-        self.dwconv = conv(dims, whole, whole, kernel, groups=whole)
-        self.reconv = nn.ModuleList(conv(dims, a, 2 * a, 1) for a in self.widths[:-1])
-        self.proj_out = conv(dims, width, width, 1)
+        self.proj_in = make_conv(dims, width, 2 * width, 1)
+        self.dwconv = make_conv(dims, whole, whole, kernel, groups=whole)
+        self.reconv = nn.ModuleList(make_conv(dims, a, 2 * a, 1) for a in self.widths[:-1])
+        self.proj_out = make_conv(dims, width, width, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Of the same shape (b width ...)."""
@@ -198,7 +198,7 @@ class MambaClinix(SegmentationNetwork):
                 "upsample_layers": nn.ModuleList(Grow(dims, widths[n + 1], widths[n], strides[n + 1]) for n in ups),
                 "residual_blocks": nn.ModuleList(ResidualBlock(dims, widths[n], widths[n], kernels[n]) for n in ups),
                 "stages": nn.ModuleList(ProjectedBlock(dims, 2 * widths[n], widths[n], kernels[n]) for n in ups),
-                "seg_layers": nn.ModuleList(conv(dims, widths[n], classes, 1) for n in ups),
+                "seg_layers": nn.ModuleList(make_conv(dims, widths[n], classes, 1) for n in ups),
             }
         )
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ....imaging.errors import BadCall
-from ...blocks.layers import Steps, conv, per_axis
+from ...blocks.layers import Steps, make_conv, per_axis
 from ...blocks.nnunet import Grow, ProjectedBlock, ResidualBlock, check_stages
 from ...blocks.scans.mlstm import ViLBlock
 from ...checkpoints import Tensors, fill
@@ -129,7 +129,7 @@ class XLSTMUNet(SegmentationNetwork):
                     _stage(dims, (1 + skip) * widths[n], widths[n], kernels[n], 1, m)
                     for n, m, skip in zip(ups, decoder_blocks, self.skips, strict=True)
                 ),
-                "seg_layers": nn.ModuleList(conv(dims, widths[n], classes, 1) for n in ups),
+                "seg_layers": nn.ModuleList(make_conv(dims, widths[n], classes, 1) for n in ups),
             }
         )
 

@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from ostensor.imaging.errors import BadCall
+from ostensor.models.backbones.network import SegOutput, SideAnswer
+from ostensor.models.backbones.table import backbone
 from ostensor.models.language.satmini.network import SatMini, SatMiniConfig
 from ostensor.training.objective import LABELLED, MODEL, Batch, State
 from ostensor.training.regimes.by_words import Supervised, TextPrompted, masks_of
-from ostensor.training.regimes.losses import balanced_cross_entropy, coarser, soft_dice_loss
+from ostensor.training.regimes.losses import at_sides, balanced_cross_entropy, soft_dice_loss
 
 
 def test_soft_dice_is_the_formula() -> None:
@@ -53,7 +55,7 @@ def test_targets_are_the_structures_labels_and_nothing_for_absent_ones() -> None
     made = masks_of(labels, values)
     assert made.shape == (1, 3, 8, 8)
     assert [int(made[0, n].sum()) for n in range(3)] == [2, 2, 0]
-    half = masks_of(coarser(labels, 2), values)
+    half = masks_of(at_sides(labels, (4, 4)), values)
     assert [int(half[0, n].sum()) for n in range(3)] == [2, 1, 0]
 
 
@@ -72,7 +74,7 @@ def test_the_same_seed_asks_the_same_words() -> None:
 
 
 def test_another_kind_of_model_is_refused() -> None:
-    with pytest.raises(TypeError, match="SatMini"):
+    with pytest.raises(TypeError, match="takes text"):
         losses(objective(), torch.nn.Identity(), Batch(torch.zeros(1), torch.zeros(1)), 0)
 
 
@@ -88,8 +90,8 @@ def test_supervised_training_weighs_scales_by_halves() -> None:
         return cross_entropy + 1 - (2 * p * inside + 1) / (p * p * every + inside + 1)
 
     class Constant(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-            return [fine, coarse]
+        def forward(self, images: torch.Tensor) -> SegOutput:
+            return SegOutput(fine, (SideAnswer("half", coarse, 0.5),))
 
     made = Supervised({"liver": (1,)})
     batch = Batch(torch.zeros(1, 1, 8, 8), labels)
@@ -98,10 +100,7 @@ def test_supervised_training_weighs_scales_by_halves() -> None:
 
 
 def test_a_network_with_other_channels_than_structures_is_refused() -> None:
+    net = backbone("unet").build(2, 1, 2, {"features": [2, 2], "finest": 2})
+    batch = Batch(torch.zeros(1, 1, 8, 8), torch.zeros(1, 8, 8))
     with pytest.raises(BadCall, match="2 output channels, but 1 structures"):
-        losses(
-            Supervised({"liver": (1,)}),
-            torch.nn.Conv2d(1, 2, 1),
-            Batch(torch.zeros(1, 1, 8, 8), torch.zeros(1, 8, 8)),
-            0,
-        )
+        losses(Supervised({"liver": (1,)}), net, batch, 0)

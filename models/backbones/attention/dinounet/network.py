@@ -17,7 +17,7 @@ from torch import nn
 
 from .....imaging.errors import BadCall
 from ....blocks.gates import SqueezeExcitation
-from ....blocks.layers import instance_norm
+from ....blocks.layers import make_instance_norm
 from ....blocks.nnunet import ConvNorm
 from ....blocks.unet import LEAK
 from ....checkpoints import Tensors, fill
@@ -52,7 +52,7 @@ class _Separable(nn.Module):
         super().__init__()
         self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.pointwise = nn.Conv2d(width, width, 1)
-        self.bn = instance_norm(2, width)
+        self.bn = make_instance_norm(2, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.leaky_relu(self.bn(self.pointwise(self.depthwise(x))), LEAK)
@@ -78,7 +78,7 @@ class Fapm(nn.Module):
         self.refinement_blocks = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(rank, now, 1),
-                instance_norm(2, now),
+                make_instance_norm(2, now),
                 nn.LeakyReLU(LEAK),
                 _Separable(now),
                 nn.Conv2d(now, now, 1),

@@ -61,7 +61,7 @@ def test_published_files_are_read() -> None:
         theirs
     )
     ours = paratranscnn.convert(theirs)
-    options = paratranscnn.options_of(ours)
+    options = paratranscnn.sizes_of(ours)
     assert {key: options[key] for key in ("channels", "classes")} == {"channels": 2, "classes": 3}
     assert {key: value for key, value in SMALL.items() if key != "heads"}.items() <= options.items()
     again = paratranscnn.build(**options, heads=2)
@@ -118,4 +118,4 @@ def test_what_makes_no_network_is_refused() -> None:
     with pytest.raises(BadCall, match=r"'encoder5', which is unknown"):
         paratranscnn.convert({"encoder5": torch.zeros(1)})
     with pytest.raises(BadCall, match="0 stages and 0 transformers"):
-        paratranscnn.options_of({})
+        paratranscnn.sizes_of({})

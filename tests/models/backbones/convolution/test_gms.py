@@ -116,7 +116,7 @@ def test_published_files_are_read() -> None:
     theirs = named_officially(net)
     assert {"conv0_3.resblock.act2.weight", "conv3_0.attention.proj_out.bias", "convds2.0.weight"} <= set(theirs)
     ours = gms.convert(theirs)
-    again = gms.Mapper(**gms.options_of(ours))
+    again = gms.Mapper(**gms.mapper_sizes_of(ours))
     again.load_state_dict(ours)
     x = torch.randn(1, 4, 5, 7, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -127,7 +127,7 @@ def test_other_files_and_widths_that_make_no_groups_are_refused() -> None:
     with pytest.raises(BadCall, match=r"'vae\.0\.weight', which is unknown"):
         gms.convert({"vae.0.weight": torch.zeros(1)})
     with pytest.raises(BadCall, match="0 levels"):
-        gms.options_of({})
+        gms.mapper_sizes_of({})
     with pytest.raises(BadCall, match="multiples of 16, not 16 and 24"):
         built(widths=[24, 24, 24])
     with pytest.raises(BadCall, match="multiples of 4"):

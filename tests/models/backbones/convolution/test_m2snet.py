@@ -141,7 +141,7 @@ def test_published_files_are_read(multiscale: bool) -> None:
     theirs = named_officially(net)
     assert {"x5_x4_x3.0.weight", "x2_x1.1.bias", "resnet.layer2.1.convs.0.weight", "output3.1.weight"} <= set(theirs)
     ours = m2snet.convert(theirs)
-    options = m2snet.options_of(ours)
+    options = m2snet.sizes_of(ours)
     assert options == {
         **SMALL,
         "dims": 2,
@@ -157,10 +157,18 @@ def test_published_files_are_read(multiscale: bool) -> None:
         assert torch.equal(again.eval()(image).logits, net(image).logits)
 
 
+def test_filters_of_ones_may_stand_in_the_file_and_others_may_not() -> None:
+    theirs = named_officially(built(released=True))
+    filters = {"conv_3.weight": torch.ones(6, 6, 3, 3), "conv_5.bias": torch.zeros(6)}
+    assert m2snet.convert({**theirs, **filters}).keys() == m2snet.convert(theirs).keys()
+    with pytest.raises(BadCall, match=r"'conv_3\.weight' holds other values"):
+        m2snet.convert({**theirs, "conv_3.weight": torch.full((6, 6, 3, 3), 2.0)})
+
+
 def test_other_files_and_trunks_of_three_stages_are_refused() -> None:
     with pytest.raises(BadCall, match=r"'x5_dem_6\.0\.bias', which is unknown"):
         m2snet.convert({"x5_dem_6.0.bias": torch.zeros(1)})
     with pytest.raises(BadCall, match="0 stages"):
-        m2snet.options_of({})
+        m2snet.sizes_of({})
     with pytest.raises(BadCall, match="4 stages, and 3 widths"):
         built(widths=[8, 8, 8])

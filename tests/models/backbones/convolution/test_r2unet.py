@@ -75,7 +75,7 @@ def named_officially(net: r2unet.R2UNet) -> dict[str, torch.Tensor]:
 def test_published_files_are_read(dims: int, gates: list[int] | None) -> None:
     net = built(dims, gated=gates is not None, gates=gates)
     ours = r2unet.convert({f"module.{key}": value for key, value in named_officially(net).items()})
-    again = r2unet.build(**r2unet.options_of(ours), repeats=2)
+    again = r2unet.build(**r2unet.sizes_of(ours), repeats=2)
     again.load_state_dict(ours, strict=False)
     image = torch.randn(1, 2, *[8, 4, 8][:dims], generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -86,7 +86,7 @@ def test_other_files_and_options_that_make_no_network_are_refused() -> None:
     with pytest.raises(BadCall, match=r"'RRCNN1\.extra', which is unknown"):
         r2unet.convert({"RRCNN1.extra": torch.zeros(1)})
     with pytest.raises(BadCall, match="0 whole levels"):
-        r2unet.options_of({})
+        r2unet.sizes_of({})
     with pytest.raises(BadCall, match="`gated` is false"):
         built(2, gates=[2, 2])
     with pytest.raises(BadCall, match="2 skips, and 1 widths of gates"):

@@ -79,7 +79,7 @@ def test_published_files_are_read_whichever_nnunet_wrote_them(wrapper: str | Non
     theirs = {f"module.{key}": value for key, value in named_officially(net).items()}
     ours = stunet.convert({wrapper: theirs, "epoch": 4} if wrapper else theirs)
     assert ours.keys() == net.state_dict().keys()
-    assert stunet.options_of(ours) == {
+    assert stunet.sizes_of(ours) == {
         "dims": 3,
         "channels": 2,
         "classes": 5,
@@ -94,10 +94,10 @@ def test_other_keys_and_lacking_ones_are_refused() -> None:
     with pytest.raises(BadCall, match=r"'tu\.weight', which is unknown"):
         stunet.convert({**theirs, "tu.weight": torch.zeros(1)})
     with pytest.raises(BadCall, match="have 0 stages"):
-        stunet.options_of({})
+        stunet.sizes_of({})
     del theirs["seg_outputs.0.weight"]
     with pytest.raises(BadCall, match=r"lack 'heads\.0\.weight'"):
-        stunet.options_of(stunet.convert(theirs))
+        stunet.sizes_of(stunet.convert(theirs))
 
 
 def test_plans_that_make_no_network_are_refused() -> None:
