@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...models.backbones.row import Backbone
 from ...models.backbones.table import BACKBONES
+from ...models.blocks.scans.directions import DIRECTIONS
 
 MARK = "<!-- below: made by `make docs` from models/backbones; do not edit -->"
 
@@ -28,7 +29,24 @@ def pages() -> str:
         lines.append(
             f"| [`{row.name}`](#{row.name}) | {row.system} | {takes} | {presets} | {row.fidelity} | {compared} |"
         )
-    return "\n".join([*lines, "", *(_page(row) for row in BACKBONES)])
+    return "\n".join([*lines, "", *_orders(), "", *(_page(row) for row in BACKBONES)])
+
+
+def _orders() -> list[str]:
+    """The orders in which networks of scans may visit the tokens of an image."""
+    taking = ", ".join(f"`{row.name}`" for row in BACKBONES if "directions" in row.presets["paper"])
+    lines = [
+        "## Orders of scans",
+        "",
+        f"`directions =` of {taking}, in the words of surveys of vision Mamba.",
+        "",
+        "| name | takes | passes | order | source |",
+        "|---|---|---|---|---|",
+    ]
+    for row in DIRECTIONS:
+        takes = " and ".join(f"{dims}-D" for dims in row.dims)
+        lines.append(f"| `{row.name}` | {takes} | {row.passes} | {row.what} | {row.source} |")
+    return lines
 
 
 def updated(text: str) -> str:
@@ -43,7 +61,8 @@ def _page(row: Backbone) -> str:
         f"{row.system}. {row.source}. Licence of that code: {row.licence or 'not stated'}; none of it is used.",
     ]
     options = ", ".join(f"`{name}`" for name in row.presets["paper"])
-    lines += ["", f"Options: {options}.", ""]
+    family = f" Family: {', '.join(row.tags)}." if row.tags else ""
+    lines += ["", f"Options: {options}.{family}", ""]
     lines += [f"- {text}" for text in row.deviations]
     for size in row.sizes:
         lines.append(

@@ -51,8 +51,7 @@ class ResidualBlock(nn.Module):
         past: list[nn.Module] = []
         steps = per_axis(stride, dims)
         if max(steps) > 1:
-            pool = nn.AvgPool2d if dims == 2 else nn.AvgPool3d
-            past.append(pool(steps, steps))  # type: ignore[arg-type]  # torch names 2 or 3 numbers
+            past.append(_Pool(steps))
         if inside != outside:
             past.append(ConvNorm(dims, inside, outside, 1, bias=False, act=False))
         self.skip = nn.Sequential(*past)
@@ -60,6 +59,19 @@ class ResidualBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """See the class."""
         return F.leaky_relu(self.conv2(self.conv1(x)) + self.skip(x), LEAK)
+
+
+class _Pool(nn.Module):
+    """Means of blocks, in float32: on a CPU torch has none of volumes in bfloat16."""
+
+    def __init__(self, by: tuple[int, ...]) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pool = F.avg_pool2d if x.dim() == 4 else F.avg_pool3d
+        means: torch.Tensor = pool(x.to(torch.promote_types(x.dtype, torch.float32)), self.by)
+        return means.to(x.dtype)
 
 
 class ProjectedBlock(nn.Module):

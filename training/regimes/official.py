@@ -33,5 +33,6 @@ class Loss:
 
 LOSSES: tuple[Loss, ...] = (
     Loss("PULASki losses", "raters.pulaski", (Against("soumickmj/PULASki", ("sinkhorn",)),)),
+    Loss("MambaClinix loss", "regimes.region_tversky", (Against("CYB08/MambaClinix-PyTorch", ("tversky",)),)),
     Loss("LossNet", "regimes.lossnet", (Against("Xiaoqi-Zhao-DLUT/MSNet-M2SNet", ("lossnet",)),)),
 )  # fmt: skip

@@ -56,6 +56,9 @@ OBJECTIVES: tuple[ObjectiveRow, ...] = (
     ObjectiveRow("text", "regimes.by_words:teach_words", True, {"negatives": 2, "queries": 0, "balance": 0.0}),
     ObjectiveRow("supervised", "regimes.by_words:teach_channels", False, {"balance": 0.0}),
     ObjectiveRow("structure", "regimes.lossnet:teach_structure", False, {"seen": 0.0, "seed": 0.0}),
+    ObjectiveRow(
+        "region-tversky", "regimes.region_tversky:teach_regions", False, {"balance": 0.0, "weight": 0.8, "regions": 16}
+    ),
 )
 
 

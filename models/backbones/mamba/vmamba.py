@@ -85,7 +85,7 @@ class SS2D(nn.Module):
         low, into, out = parts.split([self.rank, self.state, self.state], dim=2)
         weight, bias = self.dt_projs_weight.flatten(0, 1), self.dt_projs_bias.flatten()
         said = scan_groups(u.flatten(1, 2), low, into, out, weight, bias, self.A_logs, self.Ds)
-        merged = from_orders(said, self.directions.name, sides).unflatten(2, sides)
+        merged = from_orders(said, self.directions.name, sides).to(u.dtype).unflatten(2, sides)
         answer: torch.Tensor = self.out_proj(self.out_norm(merged))
         return answer
 

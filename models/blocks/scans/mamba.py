@@ -65,7 +65,7 @@ class Mamba1D(nn.Module):
         )
         low, into, out = parts.split([self.rank, self.state, self.state], dim=2)
         said = scan_groups(seen, low, into, out, self.dt_proj.weight, self.dt_proj.bias, self.A_log, self.D)
-        merged = from_orders(said, self.directions.name, tuple(sides) or (x.shape[1],))
+        merged = from_orders(said, self.directions.name, tuple(sides) or (x.shape[1],)).to(gate.dtype)
         answer: torch.Tensor = self.out_proj((merged * F.silu(gate)).transpose(1, 2))
         return answer
 

@@ -179,7 +179,7 @@ class _Cell(nn.Module):
         all_of_it = torch.cat([q, k, v], dim=-1)
         i, f = self.igate(all_of_it).transpose(1, 2), self.fgate(all_of_it).transpose(1, 2)
         q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
-        normal: torch.Tensor = self.outnorm(mlstm(q, k, v, i, f).transpose(1, 2).flatten(2))
+        normal: torch.Tensor = self.outnorm(mlstm(q, k, v, i, f).to(q.dtype).transpose(1, 2).flatten(2))
         return normal
 
 

@@ -46,9 +46,11 @@ def selective_scan(
         u, delta, decay, b, c, skip = (x.to(kind) for x in (u, delta, decay, b, c, skip))
         if u.is_cuda and kind == torch.float32 and (kernel := _kernel()) is not None:
             return kernel(u, delta, decay, b, c, skip)
-        if torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]  # torch's
-            return _scan_anew(u, delta, decay, b, c) + skip[:, None] * u
-        said: torch.Tensor = _Scan.apply(u, delta, decay, b, c)  # type: ignore[no-untyped-call]  # torch's
+        given = (u, delta, decay, b, c)
+        if torch.is_grad_enabled() and any(x.requires_grad for x in given):
+            said: torch.Tensor = _Scan.apply(*given)  # type: ignore[no-untyped-call]  # torch's
+        else:
+            said, _ = _scan(*given)
         return said + skip[:, None] * u
 
 
@@ -67,34 +69,6 @@ def scan_by_steps(
     return torch.stack(said, dim=-1)
 
 
-def _scan_anew(
-    u: torch.Tensor, delta: torch.Tensor, decay: torch.Tensor, b: torch.Tensor, c: torch.Tensor
-) -> torch.Tensor:
-    """`_Scan` forwards with a new tensor for each state: converters do not follow writing into parts of one."""
-    length, groups = u.shape[-1], b.shape[1]
-    steps = math.isqrt(length - 1) + 1
-    u, delta = (_chunks(x.unflatten(1, (groups, -1)), steps) for x in (u, delta))
-    b, c = _chunks(b, steps), _chunks(c, steps)
-    decay = decay.unflatten(0, (groups, -1))
-    moved = delta * u
-
-    def move(state: torch.Tensor, t: int) -> torch.Tensor:
-        return state * torch.exp(delta[t].unsqueeze(-1) * decay) + moved[t].unsqueeze(-1) * b[t].unsqueeze(-2)
-
-    last = moved[0].unsqueeze(-1) * b[0].unsqueeze(-2)
-    for t in range(1, steps):
-        last = move(last, t)
-    whole = torch.exp(delta.sum(0).unsqueeze(-1) * decay)
-    first = [torch.zeros_like(last[0])]
-    for k in range(last.shape[0] - 1):
-        first.append(last[k] + whole[k] * first[-1])
-    state, said = torch.stack(first), []
-    for t in range(steps):
-        state = move(state, t)
-        said.append(torch.matmul(state, c[t].unsqueeze(-1)).squeeze(-1))
-    return _joined(torch.stack(said), length).flatten(1, 2)
-
-
 @cache
 def _kernel() -> Kernel | None:
     if importlib.util.find_spec("mamba_ssm") is None:
@@ -104,35 +78,14 @@ def _kernel() -> Kernel | None:
 
 
 class _Scan(torch.autograd.Function):
-    """y without the skip. Inside, t stands for a step within its chunk and k for a chunk: (t k b g e), states (k b g e n)."""
+    """`_scan` with its own way back."""
 
     @staticmethod
     def forward(ctx: Any, *given: torch.Tensor) -> torch.Tensor:
-        u, delta, decay, b, c = given
-        length, groups = u.shape[-1], b.shape[1]
-        steps = math.isqrt(length - 1) + 1
-        u, delta = (_chunks(x.unflatten(1, (groups, -1)), steps) for x in (u, delta))
-        b, c = _chunks(b, steps), _chunks(c, steps)
-        decay = decay.unflatten(0, (groups, -1))
-        moved = delta * u
-        whole = torch.exp(delta.sum(0).unsqueeze(-1) * decay)  # decay over a chunk
-
-        last = torch.zeros_like(whole)
-        kept = torch.empty_like(whole)
-        for t in range(steps):
-            torch.mul(delta[t].unsqueeze(-1), decay, out=kept).exp_()
-            last.mul_(kept).addcmul_(moved[t].unsqueeze(-1), b[t].unsqueeze(-2))
-        first = _carry(last, whole)
-
-        said = torch.empty_like(u)
-        state = first.clone()
-        for t in range(steps):
-            torch.mul(delta[t].unsqueeze(-1), decay, out=kept).exp_()
-            state.mul_(kept).addcmul_(moved[t].unsqueeze(-1), b[t].unsqueeze(-2))
-            torch.matmul(state, c[t].unsqueeze(-1), out=said[t].unsqueeze(-1))
-        ctx.save_for_backward(u, delta, decay, b, c, first, whole)
-        ctx.length = length
-        return _joined(said, length).flatten(1, 2)
+        said, kept = _scan(*given)
+        ctx.save_for_backward(*kept)
+        ctx.length = said.shape[-1]
+        return said
 
     @staticmethod
     @once_differentiable
@@ -176,9 +129,42 @@ class _Scan(torch.autograd.Function):
         )
 
 
+def _scan(
+    u: torch.Tensor, delta: torch.Tensor, decay: torch.Tensor, b: torch.Tensor, c: torch.Tensor
+) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """y without the skip, and what the way back needs.
+
+    Inside, t stands for a step within its chunk and k for a chunk: (t k b g e), states (k b g e n). Nothing is written in place, so that
+    engines, which trace it, convert it exactly.
+    """
+    length, groups = u.shape[-1], b.shape[1]
+    steps = math.isqrt(length - 1) + 1
+    u, delta = (_chunks(x.unflatten(1, (groups, -1)), steps) for x in (u, delta))
+    b, c = _chunks(b, steps), _chunks(c, steps)
+    decay = decay.unflatten(0, (groups, -1))
+    moved = delta * u
+    whole = torch.exp(delta.sum(0).unsqueeze(-1) * decay)  # decay over a chunk
+
+    last = torch.zeros_like(whole)
+    for t in range(steps):
+        last = _step(last, delta[t], decay, moved[t], b[t])
+    first = state = _carry(last, whole)
+    said = []
+    for t in range(steps):
+        state = _step(state, delta[t], decay, moved[t], b[t])
+        said.append(torch.matmul(state, c[t].unsqueeze(-1)).squeeze(-1))
+    return torch.flatten(_joined(torch.stack(said), length), 1, 2), (u, delta, decay, b, c, first, whole)
+
+
+def _step(
+    state: torch.Tensor, delta: torch.Tensor, decay: torch.Tensor, moved: torch.Tensor, b: torch.Tensor
+) -> torch.Tensor:
+    return torch.addcmul(moved.unsqueeze(-1) * b.unsqueeze(-2), state, torch.exp(delta.unsqueeze(-1) * decay))
+
+
 def _chunks(x: torch.Tensor, steps: int) -> torch.Tensor:
     """(b g r l) as (t k b g r), with zeros up to the end of the last chunk."""
-    chunks = -(-x.shape[-1] // steps)
+    chunks = (x.shape[-1] + steps - 1) // steps
     padded = F.pad(x, (0, chunks * steps - x.shape[-1]))
     return torch.unflatten(padded, -1, (chunks, steps)).permute(4, 3, 0, 1, 2).contiguous()
 
@@ -191,7 +177,7 @@ def _joined(x: torch.Tensor, length: int) -> torch.Tensor:
 
 def _carry(last: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
     """States before each chunk, from the chunks' own last states and decays (k ...)."""
-    first = torch.zeros_like(last)
+    first = [torch.zeros_like(last[0])]
     for k in range(last.shape[0] - 1):
-        torch.addcmul(last[k], whole[k], first[k], out=first[k + 1])
-    return first
+        first.append(torch.addcmul(last[k], whole[k], first[k]))
+    return torch.stack(first)

@@ -45,7 +45,7 @@ class TokenScan(nn.Module):
         """Of the same shape."""
         u = F.silu(self.conv1d_x(self.in_proj(x).transpose(1, 2)))
         said = self._scan(u) if self.released else self._scan(u) + self._scan(u.flip(2)).flip(2)
-        told: torch.Tensor = self.out_proj(said.transpose(1, 2))
+        told: torch.Tensor = self.out_proj(said.to(u.dtype).transpose(1, 2))
         return told
 
     def _scan(self, u: torch.Tensor) -> torch.Tensor:

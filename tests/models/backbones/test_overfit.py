@@ -9,7 +9,7 @@ from ostensor.training.objective import LABELLED, MODEL, Batch, State
 from ostensor.training.regimes.by_words import Supervised
 
 
-@pytest.mark.parametrize("name", ["stunet", "paratranscnn"])
+@pytest.mark.parametrize("name", ["stunet", "paratranscnn", "msvmunet", "xlstmunet"])
 def test_sixty_steps_are_enough_for_two_shapes(name: str) -> None:
     """Noise of 0.3 round values 0, 1, 2; Dice above 0.8 is asked for, about 1 is reached."""
     torch.manual_seed(0)

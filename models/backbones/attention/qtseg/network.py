@@ -158,9 +158,10 @@ def _doubling(inside: int, outside: int) -> list[nn.Module]:
     return [nn.ConvTranspose2d(inside, outside, 2, stride=2), ChannelNorm(outside), nn.GELU()]
 
 
-def _grid_code(code: nn.Module, x: torch.Tensor) -> torch.Tensor:
+def _grid_code(code: PositionCode, x: torch.Tensor) -> torch.Tensor:
     """Codes (1 c x y) of the middles of a map's places; their matrix takes (second axis, first axis)."""
-    at = [(torch.arange(side, device=x.device, dtype=torch.float32) + 0.5) / side for side in x.shape[2:]]
+    kind = code.positional_encoding_gaussian_matrix.dtype
+    at = [(torch.arange(side, device=x.device, dtype=kind) + 0.5) / side for side in x.shape[2:]]
     first, second = torch.meshgrid(*at, indexing="ij")
     found: torch.Tensor = code(torch.stack([second, first], dim=-1)).movedim(-1, 0)[None]
     return found

@@ -114,3 +114,16 @@ def test_a_fresh_layer_takes_steps_as_the_paper_starts_them_and_marks_what_is_no
         "A_log",
         "D",
     }
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+def test_an_engine_says_the_same_of_tokens_that_do_not_fill_the_last_chunk() -> None:
+    """OpenVINO in float32, of eight tokens in chunks of three."""
+    openvino = pytest.importorskip("openvino")
+    torch.manual_seed(6)
+    layer = Mamba1D(24).eval()
+    x = tokens(8)
+    with torch.no_grad():
+        model = openvino.convert_model(layer, example_input=tokens(8) + 1)
+        engine = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        assert torch.allclose(torch.from_numpy(engine(x.numpy())[0]), layer(x), atol=1e-4)

@@ -75,6 +75,14 @@ def test_gates_at_their_limits_stay_finite() -> None:
     assert torch.allclose(forgot, alone, atol=1e-3, rtol=1e-5)
 
 
+def test_without_gradients_the_same_is_said() -> None:
+    values = given(64)
+    with torch.no_grad():
+        plain = selective_scan(*values)
+    assert not plain.requires_grad
+    assert torch.equal(plain, selective_scan(*values).detach())
+
+
 def test_scan_is_in_single_precision_under_autocast() -> None:
     values = [x.detach() for x in given(64)]
     with torch.autocast("cpu", torch.bfloat16):
