@@ -34,10 +34,11 @@ CARDS = (
         modalities=("ct", "mr", "pet", "us"),
         dimensions=(2, 3),
         memory_mb=440,
-        notes="A short run; docs/interactive.md tells how well it draws on sets it never saw.",
+        notes="docs/interactive.md tells how well it draws on sets it never saw.",
         deviations=(
             "Five levels of 16 to 128 channels instead of four of 192; taught here on 22 sets instead of 65.",
             "A click is a disc of two pixels' radius, not a pixel.",
+            "Three channels more tell what grows from the marks and what is as bright as they.",
             "After six marks it looks a second time, closer, at what it found and at the marks.",
             "Focal loss with gamma 2 instead of 20; a fifth of the structures are superpixels, not half.",
         ),
