@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from ...models.parity import Against
 from .row import Loss
+from .semi.rows import LOSSES as SEMI
 
 LOSSES: tuple[Loss, ...] = (
     Loss("PULASki losses", "raters.pulaski", (Against("soumickmj/PULASki", ("sinkhorn",)),)),
     Loss("LossNet", "regimes.lossnet", (Against("Xiaoqi-Zhao-DLUT/MSNet-M2SNet", ("lossnet",)),)),
+    *SEMI,
 )  # fmt: skip

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from ...models.rows import row_of
 from .row import ObjectiveRow
+from .semi.rows import OBJECTIVES as SEMI
 
 OBJECTIVES: tuple[ObjectiveRow, ...] = (
     ObjectiveRow("text", "regimes.by_words:teach_words", True, {"negatives": 2, "queries": 0, "balance": 0.0}),
     ObjectiveRow("supervised", "regimes.by_words:teach_channels", False, {"balance": 0.0}),
     ObjectiveRow("structure", "regimes.lossnet:teach_structure", False, {"seen": 0.0, "seed": 0.0}),
+    *SEMI,
 )
 
 
