@@ -20,7 +20,7 @@ from ...objective import LABELLED, MODEL, UNLABELLED, Batches, Objective, Roles,
 from ..row import Lesson
 from .masked import class_dice, two_classes
 from .peers import PEER, Structures, answer, fresh_copy, supervise, trained_together
-from .views import hole, noisy, overlapping, random_box
+from .views import at, hole, noisy, overlapping, random_box
 
 Mode = Literal["paper", "released"]
 CONFIDENT, UNLIKELY = 0.65, 0.1  # Source: yyliu01/TraCoCo, its configuration
@@ -116,9 +116,9 @@ class TraCoCo(Objective):
         supervised = [supervise(answer(net, given.images), given, self.structures).half for net in (one, other)]
         images = noisy(batches[UNLABELLED].images, NOISE, state.rng)
         crops = overlapping(images.shape[2:], CROP, state.rng)
-        first, second = images[(..., *crops.first)], images[(..., *crops.second)]
+        first, second = at(images, crops.first), at(images, crops.second)
         told, heard = answer(one, first), answer(other, second)
-        here, there = (two_classes(x[(..., *where)]) for x, where in ((told, crops.in_first), (heard, crops.in_second)))
+        here, there = (two_classes(at(x, where)) for x, where in ((told, crops.in_first), (heard, crops.in_second)))
         grown = state.ramp("sigmoid", max(1, int(self.grown * state.total)))
         entropies = [negative_entropy(x, self.mode) for x in (here, there)]
         mixed, wanted = self._cut_and_mix(first, told.detach(), state)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 
 import numpy as np
 import torch
 
 Where = tuple[slice, ...]
+
+
+def at(x: torch.Tensor, where: Where) -> torch.Tensor:
+    """What lies in a box of the last axes; a view of it."""
+    places: tuple[EllipsisType | slice, ...] = (..., *where)
+    return x[places]
 
 
 def random_box(sides: Sequence[int], shares: Sequence[float], rng: np.random.Generator) -> Where:
