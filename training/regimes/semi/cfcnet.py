@@ -31,7 +31,8 @@ def low_pass(images: torch.Tensor, cut: float) -> torch.Tensor:
         each = torch.fft.fftfreq(images.shape[axis], device=images.device) / 0.5  # 1 is the highest
         squared = squared + each.reshape([-1 if n == place else 1 for n in range(len(axes))]) ** 2
     spectrum = torch.fft.fftn(images.float(), dim=axes) * torch.exp(-squared / (2 * cut**2))
-    return torch.fft.ifftn(spectrum, dim=axes).real
+    low: torch.Tensor = torch.fft.ifftn(spectrum, dim=axes).real
+    return low
 
 
 def bands(images: torch.Tensor, cut: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -53,7 +54,7 @@ def unsure_box(entropy: torch.Tensor) -> Where:
     pool = F.avg_pool2d if entropy.dim() == 2 else F.avg_pool3d
     means = pool(entropy[None, None], lengths, steps)[0, 0]  # boxes are of one size, so the mean will do
     best = int(means.argmax())
-    starts = []
+    starts: list[int] = []
     for size, step in zip(reversed(means.shape), reversed(steps), strict=True):
         best, place = divmod(best, size)
         starts.insert(0, place * step)

@@ -17,6 +17,7 @@ OBJECTIVES: tuple[ObjectiveRow, ...] = (
         False,
         {"temperature": 3.0, "distillation": 1.0, "detach_teacher": 0.0},
         system="DSD",
+        number=58,
         source="Dual self-distillation of U-shaped networks, ISBI 2024; soumbane/DualSelfDistillation",
         fidelity="structural",
         deviations=(
@@ -32,6 +33,7 @@ OBJECTIVES: tuple[ObjectiveRow, ...] = (
         False,
         {"pretrained": 0.25, "pseudo": 0.5, "decay": 0.99},
         system="BCP",
+        number=59,
         source="Bai et al. 2023, arXiv 2305.00673; DeepMed-Lab-ECNU/BCP",
         fidelity="structural",
         deviations=(
@@ -49,6 +51,7 @@ OBJECTIVES: tuple[ObjectiveRow, ...] = (
         False,
         {"mode": "paper", "grown": 0.4, "seed": 1.0},
         system="TraCoCo",
+        number=60,
         source="Liu et al. 2022, arXiv 2203.14523; yyliu01/TraCoCo",
         fidelity="structural",
         deviations=(
@@ -68,6 +71,7 @@ OBJECTIVES: tuple[ObjectiveRow, ...] = (
         False,
         {"mode": "paper", "consistency": 0.1, "grown": 0.4, "seed": 1.0},
         system="C3S3",
+        number=61,
         source="Y-TARL/C3S3, by a description of the code",
         fidelity="structural",
         deviations=(
@@ -87,6 +91,7 @@ OBJECTIVES: tuple[ObjectiveRow, ...] = (
         False,
         {"peers": 3.0, "passes": 8.0, "consistency": 0.2, "grown": 0.4, "seed": 1.0},
         system="UMCT",
+        number=33,
         source="Xia et al. 2020, arXiv 1811.12506; no code seen",
         fidelity="reconstruction",
         deviations=(
@@ -105,6 +110,7 @@ OBJECTIVES: tuple[ObjectiveRow, ...] = (
         False,
         {"cut": 0.25, "consistency": 1.0, "grown": 0.4, "decay": 0.99},
         system="CFC-Net",
+        number=62,
         source="CFC-Net; only its abstract was read",
         fidelity="reconstruction",
         deviations=(
@@ -122,6 +128,7 @@ OBJECTIVES: tuple[ObjectiveRow, ...] = (
         False,
         {"consistency": 1.0, "grown": 0.4, "seed": 1.0},
         system="DSAIF",
+        number=63,
         source="Dual structure-aware image filterings; no code seen",
         fidelity="reconstruction",
         deviations=(

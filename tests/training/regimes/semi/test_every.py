@@ -111,6 +111,7 @@ def test_a_network_of_other_channels_is_refused(row: ObjectiveRow, tmp_path: Pat
 @EVERY
 def test_it_says_how_near_it_is_and_has_a_configuration(row: ObjectiveRow) -> None:
     assert row.system
+    assert row.number > 0
     assert row.source
     assert all(one.endswith(".") for one in row.deviations)
     run = read_run(f"{row.name}-hippocampus")[1]
