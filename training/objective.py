@@ -17,6 +17,8 @@ MODEL = "model"
 """Role of the network that is trained, averaged and exported."""
 LABELLED = "labelled"
 """Stream of images with labels; the only one a plain objective needs."""
+UNLABELLED = "unlabelled"
+"""Stream of images whose labels are hidden."""
 
 
 @dataclass(frozen=True)

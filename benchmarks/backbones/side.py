@@ -26,7 +26,8 @@ from ...training.cases import Case
 from ...training.runs import read_run
 from ...training.segmenting.config import RunConfig, network_of
 from ...training.segmenting.evaluate import card_of_run
-from ...training.segmenting.fit import objective_of, stream_of
+from ...training.segmenting.fit import objective_of
+from ...training.segmenting.streams import stream_of
 from ...training.trainer import Schedule, Trainer
 
 FIRST = 6  # steps that tell how long one takes; the first two of them are not counted

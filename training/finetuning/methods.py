@@ -11,9 +11,9 @@ from ...models.labelled.finetunesam.network import ClassSam, ClassSamConfig
 from ...models.labelled.finetunesam.network import merge as merge_sam
 from ...models.labelled.sss.network import SssConfig, SssNet
 from ...models.rows import row_of
-from ..objective import LABELLED, Objective
+from ..objective import LABELLED, UNLABELLED, Objective
 from .by_classes import ByClasses
-from .weak_to_strong import UNLABELLED, WeakToStrong
+from .weak_to_strong import WeakToStrong
 
 
 @dataclass(frozen=True)

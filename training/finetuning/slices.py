@@ -14,12 +14,11 @@ from ...imaging.errors import BadCall
 from ...models.inference.pictures import displayed, displayed_labels
 from ...models.labelled.slices import lay_out
 from ..cases import Case
-from ..objective import LABELLED, Batch
+from ..objective import LABELLED, UNLABELLED, Batch
 from ..sampling import Ready, View, draw
 from ..trainer import Stream
 from .methods import method
 from .run import FinetuneRun
-from .weak_to_strong import UNLABELLED
 
 
 def make_ready(case: Case, structures: Mapping[str, tuple[int, ...]], size: int) -> list[Ready]:

@@ -14,12 +14,11 @@ import torch.nn.functional as F
 
 from ...models.labelled.sss.network import Maps, SssNet
 from ...models.labelled.sss.prompting import Boxes, Constraints, find_boxes
-from ..objective import LABELLED, MODEL, Batches, Objective, Roles, State
+from ..objective import LABELLED, MODEL, UNLABELLED, Batches, Objective, Roles, State
 from .by_classes import taught_parameters
 from .losses import class_cross_entropy, class_dice_loss, shrink_labels
 from .strong_views import strengthen
 
-UNLABELLED = "unlabelled"
 _EXACT = Constraints(sure=0.0, filled=0.0)  # boxes of true outlines: every window that holds any of it
 
 

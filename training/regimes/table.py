@@ -1,56 +1,14 @@
-"""The ways to teach a segmenting network, one row each.
+"""The ways to teach a segmenting network, one row each. Torch-free.
 
-To add one: a module with a function from a `Lesson` to an `Objective`, its row here, a TOML with `objective = "NAME"`,
-a test.
+To add one: a module with a function from a `Lesson` to an `Objective`, its row here or in the `rows.py` of its folder, a TOML with
+`objective = "NAME"`, a test.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-
 from ...models.rows import row_of
-from ..objective import Objective
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What there is to teach.
-
-    Attributes:
-        structures: name -> label values.
-        absent: structures that are certainly not in the scans.
-        options: what the configuration sets for the objective, completed with its defaults.
-    """
-
-    structures: Mapping[str, tuple[int, ...]]
-    absent: Sequence[str]
-    options: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class ObjectiveRow:
-    """An objective.
-
-    Attributes:
-        makes: `module:function` below `ostensor.training`, from a `Lesson` to an `Objective`.
-        words: whether the network takes text; else it has one channel per structure on a backbone.
-        options: keys a configuration may set, with their defaults.
-    """
-
-    name: str
-    makes: str
-    words: bool
-    options: Mapping[str, float] = field(default_factory=dict)
-
-    def objective(self, lesson: Lesson) -> Objective:
-        """The objective for a lesson; the options it lacks have their defaults."""
-        module, _, function = self.makes.partition(":")
-        given = Lesson(lesson.structures, lesson.absent, {**self.options, **lesson.options})
-        made: Objective = getattr(importlib.import_module(f"ostensor.training.{module}"), function)(given)
-        return made
-
+from .row import ObjectiveRow
+from .semi.rows import OBJECTIVES as SEMI
 
 OBJECTIVES: tuple[ObjectiveRow, ...] = (
     ObjectiveRow("text", "regimes.by_words:teach_words", True, {"negatives": 2, "queries": 0, "balance": 0.0}),
@@ -59,6 +17,7 @@ OBJECTIVES: tuple[ObjectiveRow, ...] = (
     ObjectiveRow(
         "region-tversky", "regimes.region_tversky:teach_regions", False, {"balance": 0.0, "weight": 0.8, "regions": 16}
     ),
+    *SEMI,
 )
 
 

@@ -19,6 +19,7 @@ from ...retrieval.anatomy.structures import StructureTable
 from ..cases import Dataset
 from ..configuration import Configuration
 from ..data.datasets import DATASETS
+from ..regimes.row import Option
 from ..regimes.table import OBJECTIVES, objective_row
 from ..sampling import View
 from ..trainer import Schedule
@@ -43,6 +44,8 @@ class RunConfig:
         along_mm, mirrored_edge: what is done around a 2-D network when it is used (`Decisions`).
         objective: row of `OBJECTIVES`; "text" asks by words, "supervised" has one channel per structure.
         options: of the objective, where they differ from its defaults.
+        labelled_cases: of each data set, how many keep their labels, as whole patients drawn by the seed; the others are the
+            unlabelled stream of objectives that have one, and unseen by those that have none. 0 labels all.
         start: name of the bundled weights it begins with; "" begins with random ones.
         missed: goals that the bundled weights miss and what was tried, for the card.
     """
@@ -64,7 +67,8 @@ class RunConfig:
     along_mm: float = 0.0
     mirrored_edge: int = 0
     objective: str = "text"
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
+    labelled_cases: int = 0
     start: str = ""
     missed: str = ""
 
@@ -126,16 +130,26 @@ def read(given: Configuration) -> RunConfig:
         schedule=Schedule(**values["schedule"]),
         batch=int(values["batch"]),
         real_share=float(values.get("real_share", 1.0)),
-        options={key: float(values[key]) for key in row.options if key in values},
+        options={key: type(default)(values[key]) for key, default in row.options.items() if key in values},
         sides=str(values.get("sides", "network")),
         single=tuple(values.get("single", ())),
         views=tuple(values.get("views", ())),
         along_mm=float(values.get("along_mm", 0.0)),
         mirrored_edge=int(values.get("mirrored_edge", 0)),
         objective=row.name,
+        labelled_cases=_labelled_cases(values),
         start=given.start(),
         missed=str(values.get("missed", "")),
     )
+
+
+def _labelled_cases(values: Mapping[str, Any]) -> int:
+    count = int(values.get("labelled_cases", 0))
+    if count < 0:
+        raise BadCall(
+            f"labelled_cases is {count}. Set how many cases of each data set keep their labels, or 0 for all."
+        )
+    return count
 
 
 def _network(

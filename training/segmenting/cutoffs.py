@@ -16,7 +16,7 @@ from ...models.text.encoders import known_vectors
 from ..folders import Folders
 from ..regimes.by_words import masks_of
 from .config import RunConfig
-from .fit import stream_of
+from .streams import stream_of
 
 TRIED = tuple(np.arange(-1.0, 4.01, 0.25).round(2).tolist())
 BATCHES = 40  # fresh views of training scans

@@ -13,35 +13,35 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...imaging.errors import BadCall
 from ...imaging.guards.atomic import write_atomically
 from ...models.language.satmini.network import SatMini
-from ..data.datasets import APPEARANCES
 from ..folders import Folders
 from ..kinds import How
-from ..objective import Batch, Objective
-from ..regimes.table import Lesson, objective_row
+from ..objective import LABELLED, UNLABELLED, Objective
+from ..regimes.row import Lesson
+from ..regimes.table import objective_row
 from ..runlog import read_log
-from ..sampling import Ready, draw, make_ready
 from ..start import FIRST, bundled_weights, widened
-from ..trainer import Stream, Trainer
+from ..trainer import Trainer
 from .config import RunConfig, network_of
+from .streams import streams_of
 
 log = logging.getLogger(__name__)
 
 
 def fit(plan: RunConfig, folders: Folders, how: How) -> Path:
     """Train a run and answer its run folder."""
+    objective = objective_of(plan)
+    streams = streams_of(plan, folders.data, objective.streams)
     torch.manual_seed(plan.schedule.seed)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    trainer = Trainer(network_of(plan), objective_of(plan), plan.schedule, folders.runs / plan.name, device=how.device)
+    trainer = Trainer(network_of(plan), objective, plan.schedule, folders.runs / plan.name, device=how.device)
     if how.resume and trainer.resume():
         log.info("resuming at step %d", trainer.step)
     elif plan.start:
         _load_bundled(trainer, plan.start)
-    stream, counts = stream_of(plan, folders.data)
-    trainer.fit(stream, until=how.until)
-    write_record(trainer, plan, counts)
+    trainer.fit(streams.by_name, until=how.until)
+    write_record(trainer, plan, streams.cases)
     return trainer.folder
 
 
@@ -59,55 +59,23 @@ def objective_of(plan: RunConfig) -> Objective:
     return objective_row(plan.objective).objective(Lesson(plan.structures, absent, plan.options))
 
 
-def stream_of(plan: RunConfig, data: Path) -> tuple[Stream, dict[str, int]]:
-    """Batches of random views of the training cases, a function of (step, part) only; and cases per data set."""
-    counts: dict[str, int] = {}
-    pools: list[tuple[list[Ready], list[Ready], str, dict[int, int]]] = []
-    for source in plan.sources:
-        cases = source.dataset.cases(data, "train")
-        ready = [
-            item
-            for case in cases
-            for item in make_ready(
-                case, plan.preparation, as_slices=plan.network.dims == 2, neighbours=plan.network.neighbours
-            )
-        ]
-        if not ready:
-            raise BadCall(f"The data set '{source.dataset.name}' has no training cases. Check its folder.")
-        counts[source.dataset.name] = len(cases)
-        real = [item for item in ready if item.image is not None]
-        made = [item for item in ready if item.image is None]
-        if made and plan.network.neighbours:
-            raise BadCall(
-                f"'{source.dataset.name}' has label maps without images, whose pictures have no neighbours. Set neighbours = 0."
-            )
-        pools.append((real, made, source.dataset.name, dict(source.dataset.mirrored)))
-    weights = np.array([source.weight for source in plan.sources])
-    weights = weights / weights.sum()
+def write_record(trainer: Trainer, plan: RunConfig, cases: Mapping[str, Mapping[str, int]]) -> None:
+    """Write `run.json`: what was learned from what, how long it took and where.
 
-    def batch(step: int, part: int) -> Batch:
-        images, labels = [], []
-        for item in range(plan.batch):
-            rng = np.random.default_rng([plan.schedule.seed, step, part, 2, item])
-            real, made, name, mirrored = pools[int(rng.choice(len(pools), p=weights))]
-            pool = real if not made or (real and rng.random() < plan.real_share) else made
-            image, label = draw(pool[int(rng.integers(len(pool)))], plan.view, rng, mirrored, APPEARANCES.get(name))
-            images.append(image)
-            labels.append(label)
-        return Batch(torch.stack(images), torch.stack(labels))
-
-    return batch, counts
-
-
-def write_record(trainer: Trainer, plan: RunConfig, counts: Mapping[str, int]) -> None:
-    """Write `run.json`: what was learned from what, how long it took and where."""
+    Args:
+        cases: stream -> data set -> how many.
+    """
+    row = objective_row(plan.objective)
     columns = read_log(trainer.folder / "log.csv")
     record = {
         "name": plan.name,
         "objective": trainer.objective.name,
         "paper": trainer.objective.paper,
         "start": plan.start or "random",
-        "cases": dict(counts),
+        "fidelity": row.fidelity,
+        "deviations": list(row.deviations),
+        "cases": dict(cases[LABELLED]),
+        **({"unlabelled_cases": dict(cases[UNLABELLED])} if UNLABELLED in cases else {}),
         "parameters": sum(value.numel() for value in trainer.model.parameters()),
         "schedule": asdict(plan.schedule),
         "steps": trainer.step,

@@ -11,7 +11,7 @@ from PIL import Image
 from ...imaging.pictures.legend import COLOURS
 from ..configuration import read_configuration
 from .config import RunConfig, read
-from .fit import stream_of
+from .streams import stream_of
 
 _ZOOM, _COLUMNS, _FIRST_STEP = 2, 6, 100
 

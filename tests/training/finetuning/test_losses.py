@@ -8,8 +8,8 @@ import torch
 from ostensor.models.labelled.sss.network import SssNet
 from ostensor.training.finetuning.losses import class_cross_entropy, class_dice_loss, shrink_labels
 from ostensor.training.finetuning.strong_views import strengthen
-from ostensor.training.finetuning.weak_to_strong import UNLABELLED, WeakToStrong, agreement
-from ostensor.training.objective import LABELLED, MODEL, Batch, State
+from ostensor.training.finetuning.weak_to_strong import WeakToStrong, agreement
+from ostensor.training.objective import LABELLED, MODEL, UNLABELLED, Batch, State
 
 from .conftest import NETWORKS
 
