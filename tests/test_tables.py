@@ -12,7 +12,8 @@ from ostensor.models.systems import SYSTEMS, System, system_of
 from ostensor.tools.desk.tool import Tool
 from ostensor.tools.registry import TOOLS
 from ostensor.training.objective import Objective
-from ostensor.training.regimes.table import OBJECTIVES, Lesson, ObjectiveRow, objective_row
+from ostensor.training.regimes.row import Lesson, ObjectiveRow
+from ostensor.training.regimes.table import OBJECTIVES, objective_row
 from ostensor.training.runs import RUNS, RunKind
 
 

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from ...imaging.errors import BadCall, OstensorError
 from ...models.parity import Fixture, Tolerance
 from ...models.systems import SYSTEMS, System
-from ...training.regimes.official import LOSSES, Loss
+from ...training.regimes.official import LOSSES
+from ...training.regimes.row import Loss
 
 logger = logging.getLogger(__name__)
 Array = npt.NDArray[np.float64]

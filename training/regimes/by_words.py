@@ -15,7 +15,7 @@ from ...models.text.encoders import known_vectors
 from ...retrieval.anatomy.structures import StructureTable
 from ..objective import LABELLED, MODEL, Batches, Objective, Roles, State
 from .losses import at_sides, over_scales
-from .table import Lesson
+from .row import Lesson
 
 
 @dataclass(frozen=True)
@@ -115,15 +115,15 @@ def teach_words(lesson: Lesson) -> TextPrompted:
         vectors={term: torch.from_numpy(vectors[term]) for terms in names.values() for term in terms},
         names=names,
         absent=absent,
-        negatives=int(lesson.options["negatives"]),
-        queries=int(lesson.options["queries"]),
-        balance=float(lesson.options["balance"]),
+        negatives=int(lesson.number("negatives")),
+        queries=int(lesson.number("queries")),
+        balance=lesson.number("balance"),
     )
 
 
 def teach_channels(lesson: Lesson) -> Supervised:
     """The objective "supervised"."""
-    return Supervised(structures=lesson.structures, balance=float(lesson.options["balance"]))
+    return Supervised(structures=lesson.structures, balance=lesson.number("balance"))
 
 
 def names_of(structures: Sequence[str]) -> Mapping[str, tuple[str, ...]]:

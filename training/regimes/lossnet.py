@@ -21,7 +21,7 @@ from ...models.checkpoints import Tensors
 from ...models.parity import Fixture
 from ..objective import LABELLED, MODEL, Batches, Objective, Roles, State
 from .by_words import masks_of
-from .table import Lesson
+from .row import Lesson
 
 FILE = "VGG-16 of torchvision, as vgg16-397923af.pth, or the authors' LossNet"
 SIDE = 224  # pixels that pictures are resized to; Source: Xiaoqi-Zhao-DLUT/MSNet-M2SNet
@@ -197,7 +197,7 @@ def _pictures(masks: torch.Tensor) -> torch.Tensor:
 
 def teach_structure(lesson: Lesson) -> Structure:
     """The objective "structure"; with `seen` above 0, a frozen network of random weights looks on."""
-    weight, seed = float(lesson.options["seen"]), int(lesson.options["seed"])
+    weight, seed = lesson.number("seen"), int(lesson.number("seed"))
     if weight == 0:
         return Structure(lesson.structures)
     return Structure(lesson.structures, random_lossnet(seed), weight, "structure, seen by random weights")

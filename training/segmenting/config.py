@@ -19,6 +19,7 @@ from ...retrieval.anatomy.structures import StructureTable
 from ..cases import Dataset
 from ..configuration import Configuration
 from ..data.datasets import DATASETS
+from ..regimes.row import Option
 from ..regimes.table import OBJECTIVES, objective_row
 from ..sampling import View
 from ..trainer import Schedule
@@ -33,6 +34,19 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Groups:
+    """Where it stands which group a patient is of.
+
+    Attributes:
+        table: CSV file below the data folder, with the column "patient".
+        column: of the groups.
+    """
+
+    table: str
+    column: str
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything a run needs; `title` and `modality` go onto the card.
 
@@ -43,6 +57,7 @@ class RunConfig:
         along_mm, mirrored_edge: what is done around a 2-D network when it is used (`Decisions`).
         objective: row of `OBJECTIVES`; "text" asks by words, "supervised" has one channel per structure.
         options: of the objective, where they differ from its defaults.
+        groups: which group each patient is of; batches then draw the groups in turn.
         start: name of the bundled weights it begins with; "" begins with random ones.
         missed: goals that the bundled weights miss and what was tried, for the card.
     """
@@ -64,7 +79,8 @@ class RunConfig:
     along_mm: float = 0.0
     mirrored_edge: int = 0
     objective: str = "text"
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
+    groups: Groups | None = None
     start: str = ""
     missed: str = ""
 
@@ -126,16 +142,21 @@ def read(given: Configuration) -> RunConfig:
         schedule=Schedule(**values["schedule"]),
         batch=int(values["batch"]),
         real_share=float(values.get("real_share", 1.0)),
-        options={key: float(values[key]) for key in row.options if key in values},
+        options={key: _option(values[key], default) for key, default in row.options.items() if key in values},
         sides=str(values.get("sides", "network")),
         single=tuple(values.get("single", ())),
         views=tuple(values.get("views", ())),
         along_mm=float(values.get("along_mm", 0.0)),
         mirrored_edge=int(values.get("mirrored_edge", 0)),
         objective=row.name,
+        groups=Groups(**values["groups"]) if "groups" in values else None,
         start=given.start(),
         missed=str(values.get("missed", "")),
     )
+
+
+def _option(given: Any, default: Option) -> Option:
+    return str(given) if isinstance(default, str) else float(given)
 
 
 def _network(

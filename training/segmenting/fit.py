@@ -7,7 +7,7 @@ import logging
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,10 @@ from ..data.datasets import APPEARANCES
 from ..folders import Folders
 from ..kinds import How
 from ..objective import Batch, Objective
-from ..regimes.table import Lesson, objective_row
+from ..regimes.fair.groups import number_groups, read_groups
+from ..regimes.fair.turns import in_turn, with_cases
+from ..regimes.row import Lesson
+from ..regimes.table import objective_row
 from ..runlog import read_log
 from ..sampling import Ready, draw, make_ready
 from ..start import FIRST, bundled_weights, widened
@@ -39,7 +42,7 @@ def fit(plan: RunConfig, folders: Folders, how: How) -> Path:
         log.info("resuming at step %d", trainer.step)
     elif plan.start:
         _load_bundled(trainer, plan.start)
-    stream, counts = stream_of(plan, folders.data)
+    stream, counts = stream_of(plan, folders.data) if plan.groups is None else grouped_stream(plan, folders.data)
     trainer.fit(stream, until=how.until)
     write_record(trainer, plan, counts)
     return trainer.folder
@@ -97,6 +100,24 @@ def stream_of(plan: RunConfig, data: Path) -> tuple[Stream, dict[str, int]]:
         return Batch(torch.stack(images), torch.stack(labels))
 
     return batch, counts
+
+
+def grouped_stream(plan: RunConfig, data: Path) -> tuple[Stream, Mapping[str, int]]:
+    """The labelled stream of a run with [groups], which draws them in turn; and cases per data set."""
+    assert plan.groups is not None
+    every = {source.dataset.name: source.dataset.cases(data, "train") for source in plan.sources}
+    told = read_groups(data / plan.groups.table, plan.groups.column)
+    numbers = number_groups(told, [case.patient for cases in every.values() for case in cases])
+    streams = {}
+    for number in sorted(set(numbers.values())):
+        some = {name: [one for one in cases if numbers[one.patient] == number] for name, cases in every.items()}
+        sources = [
+            replace(source, dataset=with_cases(source.dataset, some[source.dataset.name]))
+            for source in plan.sources
+            if some[source.dataset.name]
+        ]
+        streams[number] = stream_of(replace(plan, sources=tuple(sources), batch=1), data)[0]
+    return in_turn(streams, plan.batch), {name: len(cases) for name, cases in every.items()}
 
 
 def write_record(trainer: Trainer, plan: RunConfig, counts: Mapping[str, int]) -> None:

@@ -10,7 +10,8 @@ from ostensor.imaging.errors import BadCall
 from ostensor.models.backbones.table import backbone
 from ostensor.training.objective import LABELLED, MODEL, Batch, State
 from ostensor.training.regimes import lossnet
-from ostensor.training.regimes.table import Lesson, objective_row
+from ostensor.training.regimes.row import Lesson
+from ostensor.training.regimes.table import objective_row
 from ostensor.training.trainer import Schedule, Trainer
 
 LESSON = {"liver": (1,), "spleen": (2, 3)}
