@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ...models.parity import Against
 from .fair.rows import LOSSES as FAIR
+from .pretraining.rows import LOSSES as PRETRAINING
 from .row import Loss
 
 LOSSES: tuple[Loss, ...] = (
@@ -14,4 +15,5 @@ LOSSES: tuple[Loss, ...] = (
     Loss("LossNet", "regimes.lossnet", (Against("Xiaoqi-Zhao-DLUT/MSNet-M2SNet", ("lossnet",)),)),
     Loss("region-specific Tversky", "regimes.regions", (Against("CYB08/MambaClinix-PyTorch", ("tversky",)),)),
     *FAIR,
+    *PRETRAINING,
 )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ...models.rows import row_of
 from .fair.rows import OBJECTIVES as FAIR
+from .pretraining.rows import OBJECTIVES as PRETRAINING
 from .row import ObjectiveRow
 
 OBJECTIVES: tuple[ObjectiveRow, ...] = (
@@ -20,6 +21,7 @@ OBJECTIVES: tuple[ObjectiveRow, ...] = (
         words=False,
         options={"regions": 16, "weight": 0.8, "balance": 0.0},
         system="MambaClinix",
+        number=47,
         source="Bian et al. 2024, arXiv 2409.12533; CYB08/MambaClinix-PyTorch ba1af65",
         fidelity="structural",
         deviations=(
@@ -29,6 +31,7 @@ OBJECTIVES: tuple[ObjectiveRow, ...] = (
         ),
     ),
     *FAIR,
+    *PRETRAINING,
 )
 
 

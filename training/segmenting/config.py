@@ -59,6 +59,7 @@ class RunConfig:
         options: of the objective, where they differ from its defaults.
         groups: which group each patient is of; batches then draw the groups in turn.
         start: name of the bundled weights it begins with; "" begins with random ones.
+        start_run: name of the run whose averaged weights it begins with, heads dropped; "" for none.
         missed: goals that the bundled weights miss and what was tried, for the card.
     """
 
@@ -82,6 +83,7 @@ class RunConfig:
     options: Mapping[str, Option] = field(default_factory=dict)
     groups: Groups | None = None
     start: str = ""
+    start_run: str = ""
     missed: str = ""
 
     @property
@@ -151,8 +153,18 @@ def read(given: Configuration) -> RunConfig:
         objective=row.name,
         groups=Groups(**values["groups"]) if "groups" in values else None,
         start=given.start(),
+        start_run=_start_run(values),
         missed=str(values.get("missed", "")),
     )
+
+
+def _start_run(values: Mapping[str, Any]) -> str:
+    name = str(values.get("start_run", ""))
+    if name and values.get("start", "random") != "random":
+        raise BadCall(
+            f"A run begins with the weights of '{name}' or with the bundled ones. Take start or start_run out."
+        )
+    return name
 
 
 def _option(given: Any, default: Option) -> Option:

@@ -15,6 +15,8 @@ import torch
 
 from ...imaging.errors import BadCall
 from ...imaging.guards.atomic import write_atomically
+from ...models.language.satmini.engine import Segmenter
+from ...models.language.satmini.fixed_classes import FixedClasses
 from ...models.language.satmini.network import SatMini
 from ..data.datasets import APPEARANCES
 from ..folders import Folders
@@ -26,7 +28,7 @@ from ..regimes.row import Lesson
 from ..regimes.table import objective_row
 from ..runlog import read_log
 from ..sampling import Ready, draw, make_ready
-from ..start import FIRST, bundled_weights, widened
+from ..start import FIRST, averaged_weights, bundled_weights, carry_, heads_of, widened
 from ..trainer import Stream, Trainer
 from .config import RunConfig, network_of
 
@@ -37,23 +39,33 @@ def fit(plan: RunConfig, folders: Folders, how: How) -> Path:
     """Train a run and answer its run folder."""
     torch.manual_seed(plan.schedule.seed)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    trainer = Trainer(network_of(plan), objective_of(plan), plan.schedule, folders.runs / plan.name, device=how.device)
+    net = network_of(plan)
+    if not (how.resume and folders.checkpoint(plan.name).exists()):
+        begin_(net, plan, folders)
+    trainer = Trainer(net, objective_of(plan), plan.schedule, folders.runs / plan.name, device=how.device)
     if how.resume and trainer.resume():
         log.info("resuming at step %d", trainer.step)
-    elif plan.start:
-        _load_bundled(trainer, plan.start)
     stream, counts = stream_of(plan, folders.data) if plan.groups is None else grouped_stream(plan, folders.data)
     trainer.fit(stream, until=how.until)
     write_record(trainer, plan, counts)
     return trainer.folder
 
 
-def _load_bundled(trainer: Trainer, name: str) -> None:
-    given = {**trainer.model.state_dict(), **bundled_weights(name)}
-    if isinstance(trainer.model, SatMini):
-        given[FIRST] = widened(given[FIRST], trainer.model.config.channels)
-    trainer.model.load_state_dict(given)
-    trainer.average = {name: value.detach().clone() for name, value in trainer.model.state_dict().items()}
+def begin_(net: Segmenter, plan: RunConfig, folders: Folders) -> None:
+    """Give an untrained network the weights its run begins with.
+
+    Raises:
+        BadCall: the run to begin with has another network.
+        Unavailable: there are no such weights.
+    """
+    if plan.start:
+        given = {**net.state_dict(), **bundled_weights(plan.start)}
+        if isinstance(net, SatMini):
+            given[FIRST] = widened(given[FIRST], net.config.channels)
+        net.load_state_dict(given)
+    if plan.start_run:
+        state = averaged_weights(folders.checkpoint(plan.start_run), plan.start_run, "")
+        carry_(net, state, heads_of(net.config) if isinstance(net, FixedClasses) else ())
 
 
 def objective_of(plan: RunConfig) -> Objective:
@@ -127,7 +139,7 @@ def write_record(trainer: Trainer, plan: RunConfig, counts: Mapping[str, int]) -
         "name": plan.name,
         "objective": trainer.objective.name,
         "paper": trainer.objective.paper,
-        "start": plan.start or "random",
+        "start": plan.start or plan.start_run or "random",
         "cases": dict(counts),
         "parameters": sum(value.numel() for value in trainer.model.parameters()),
         "schedule": asdict(plan.schedule),
