@@ -28,12 +28,12 @@ RATIO = 4  # of the MLP
 class Attention(nn.Module):
     """Every token looks at all of them. Names of layers are timm's."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, bias: bool = True) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"{heads} heads cannot share {width} channels")
         self.heads = heads
-        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.qkv, self.proj = nn.Linear(width, 3 * width, bias=bias), nn.Linear(width, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Tokens (b n width)."""
@@ -58,9 +58,9 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """Attention, then the MLP, each behind a norm and beside what came in."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, bias: bool = True) -> None:
         super().__init__()
-        self.norm1, self.attn = nn.LayerNorm(width, eps=EPS), Attention(width, heads)
+        self.norm1, self.attn = nn.LayerNorm(width, eps=EPS), Attention(width, heads, bias=bias)
         self.norm2, self.mlp = nn.LayerNorm(width, eps=EPS), Mlp(width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
