@@ -19,8 +19,9 @@ from ...retrieval.anatomy.structures import StructureTable
 from ..cases import Dataset
 from ..configuration import Configuration
 from ..data.datasets import DATASETS
-from ..regimes.row import Option
+from ..regimes.row import ObjectiveRow, Option
 from ..regimes.table import OBJECTIVES, objective_row
+from ..regimes.tuning.adapters import Adapters
 from ..sampling import View
 from ..trainer import Schedule
 
@@ -59,7 +60,8 @@ class RunConfig:
         options: of the objective, where they differ from its defaults.
         groups: which group each patient is of; batches then draw the groups in turn.
         start: name of the bundled weights it begins with; "" begins with random ones.
-        start_run: name of the run whose averaged weights it begins with, heads dropped; "" for none.
+        start_run: name of the run whose averaged weights it begins with, heads dropped unless there are adapters; "" for none.
+        adapters: which layers change by a low rank while everything else stays.
         missed: goals that the bundled weights miss and what was tried, for the card.
     """
 
@@ -84,6 +86,7 @@ class RunConfig:
     groups: Groups | None = None
     start: str = ""
     start_run: str = ""
+    adapters: Adapters | None = None
     missed: str = ""
 
     @property
@@ -154,6 +157,7 @@ def read(given: Configuration) -> RunConfig:
         groups=Groups(**values["groups"]) if "groups" in values else None,
         start=given.start(),
         start_run=_start_run(values),
+        adapters=_adapters(values, row),
         missed=str(values.get("missed", "")),
     )
 
@@ -165,6 +169,16 @@ def _start_run(values: Mapping[str, Any]) -> str:
             f"A run begins with the weights of '{name}' or with the bundled ones. Take start or start_run out."
         )
     return name
+
+
+def _adapters(values: Mapping[str, Any], row: ObjectiveRow) -> Adapters | None:
+    if "adapters" not in values:
+        return None
+    if row.pretext or (values.get("start", "random") == "random" and "start_run" not in values):
+        raise BadCall(
+            "Adapters change a trained network that segments. Say which with start_run or start, or take [adapters] out."
+        )
+    return Adapters.from_json(values["adapters"])
 
 
 def _option(given: Any, default: Option) -> Option:

@@ -28,6 +28,7 @@ from ...models.load import load_predictor
 from ..cases import Case, Dataset
 from ..folders import Folders
 from ..regimes.table import objective_row
+from ..regimes.tuning.adapters import merge_, wrap_
 from ..scores import patient_interval
 from ..start import averaged_weights
 from .atlas import best_atlas, copied, placed
@@ -98,7 +99,10 @@ def trained_model(plan: RunConfig, folders: Folders) -> Segmenter:
         )
     weights = averaged_weights(folders.checkpoint(plan.name), plan.name, "")
     model = network_of(plan)
+    if plan.adapters is not None:
+        wrap_(model, plan.adapters)
     model.load_state_dict(weights)
+    merge_(model)
     return model.eval()
 
 

@@ -26,6 +26,7 @@ from ..regimes.fair.groups import number_groups, read_groups
 from ..regimes.fair.turns import in_turn, with_cases
 from ..regimes.row import Lesson
 from ..regimes.table import objective_row
+from ..regimes.tuning.adapted import Adapted
 from ..runlog import read_log
 from ..sampling import Ready, draw, make_ready
 from ..start import FIRST, averaged_weights, bundled_weights, carry_, heads_of, widened
@@ -65,13 +66,15 @@ def begin_(net: Segmenter, plan: RunConfig, folders: Folders) -> None:
         net.load_state_dict(given)
     if plan.start_run:
         state = averaged_weights(folders.checkpoint(plan.start_run), plan.start_run, "")
-        carry_(net, state, heads_of(net.config) if isinstance(net, FixedClasses) else ())
+        dropped = heads_of(net.config) if isinstance(net, FixedClasses) and plan.adapters is None else ()
+        carry_(net, state, dropped)
 
 
 def objective_of(plan: RunConfig) -> Objective:
     """What the run optimises."""
     absent = sorted({name for source in plan.sources for name in source.dataset.absent})
-    return objective_row(plan.objective).objective(Lesson(plan.structures, absent, plan.options))
+    objective = objective_row(plan.objective).objective(Lesson(plan.structures, absent, plan.options))
+    return objective if plan.adapters is None else Adapted(objective, plan.adapters)
 
 
 def stream_of(plan: RunConfig, data: Path) -> tuple[Stream, dict[str, int]]:
