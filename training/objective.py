@@ -23,14 +23,20 @@ UNLABELLED = "unlabelled"
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (b 1 x y z) and their integer labels (b x y z)."""
+    """Images (b 1 x y z) and their integer labels (b x y z).
+
+    Attributes:
+        groups: number of each patient's group (b), where the configuration has [groups]; -1 where it is not known.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
+    groups: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
-        return Batch(self.images.to(device), self.labels.to(device))
+        groups = None if self.groups is None else self.groups.to(device)
+        return Batch(self.images.to(device), self.labels.to(device), groups)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,13 @@ def evaluate(
         typer.Option(help="Instead, choose per scan from these runs or models (DAUGS), e.g. A,B,C; writes the same."),
     ] = None,
     rank: Annotated[bool, typer.Option(help="Instead, does confidence rank true Dice? Writes the same.")] = False,
+    groups: Annotated[
+        str | None, typer.Option(help="Instead, Dice of the groups in this column of --table; writes fairness.md.")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="--groups: CSV file with a column 'patient' and one for the groups.")
+    ] = None,
+    least: Annotated[int, typer.Option(help="--groups: patients below which a group is not shown.", min=2)] = 20,
     most: Annotated[int, typer.Option(help="--adapt, --pool, --rank: at most so many held-out cases.", min=1)] = 8,
     every: Annotated[
         int, typer.Option(help="Look at every so many held-out slices only, where slices are drawn.", min=1)
@@ -64,11 +71,15 @@ def evaluate(
         _evaluate_together(_TOGETHER[config], folders, how, export)
         return
     kind, run = read_run(config)
-    if calibrate or adapt or rank or robust or pool is not None:
+    if calibrate or adapt or rank or robust or pool is not None or groups is not None or table is not None:
         if kind.name != "segmenting":
             raise BadCall(
-                f"'{config}' is a {kind.name} run. --calibrate, --adapt, --pool, --rank and --robust are for segmenting ones."
+                f"'{config}' is a {kind.name} run. --calibrate, --adapt, --pool, --rank, --robust and --groups are for segmenting ones."
             )
+        folders.docs.mkdir(parents=True, exist_ok=True)
+        if groups is not None or table is not None:
+            _fairness(run, folders, groups, table, least=least, threads=threads)
+            return
         _reliability(run, folders, how, calibrate=calibrate, adapt=adapt, robust=robust, pool=pool, most=most)
         return
     measured = kind.code().evaluate(run, folders, how)
@@ -105,7 +116,6 @@ def _reliability(
     most: int,
 ) -> None:
     """Confidence, adaptation, selection from a pool, ranking or robustness; each writes its section of a report."""
-    folders.docs.mkdir(parents=True, exist_ok=True)
     report, threads = folders.docs / "uncertainty.md", how.threads
     if calibrate:
         _calibrate(run, folders, threads)
@@ -131,6 +141,18 @@ def _reliability(
         rows = ranking.measure(run, folders, most=most, threads=threads)
         ranking.write(run.name, rows, report)
         typer.echo(ranking.table(rows))
+
+
+def _fairness(
+    run: RunConfig, folders: Folders, column: str | None, table: Path | None, *, least: int, threads: int | None
+) -> None:
+    from ...training.reliability import fairness
+
+    if column is None or table is None:
+        raise BadCall("Groups need a table and its column. Say --groups COLUMN --table FILE.csv.")
+    served = fairness.measure(run, folders, table, column, least=least, threads=threads)
+    fairness.write(run.name, served, folders.docs / "fairness.md")
+    typer.echo(fairness.write_table(served))
 
 
 def _calibrate(run: RunConfig, folders: Folders, threads: int | None) -> None:

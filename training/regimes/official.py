@@ -6,6 +6,8 @@ What is a system has its row in `models/systems.py` instead; `benchmarks/accurac
 from __future__ import annotations
 
 from ...models.parity import Against
+from .fair.rows import LOSSES as FAIR
+from .pretraining.rows import LOSSES as PRETRAINING
 from .row import Loss
 from .semi.rows import LOSSES as SEMI
 
@@ -14,4 +16,6 @@ LOSSES: tuple[Loss, ...] = (
     Loss("MambaClinix loss", "regimes.region_tversky", (Against("CYB08/MambaClinix-PyTorch", ("tversky",)),)),
     Loss("LossNet", "regimes.lossnet", (Against("Xiaoqi-Zhao-DLUT/MSNet-M2SNet", ("lossnet",)),)),
     *SEMI,
+    *FAIR,
+    *PRETRAINING,
 )  # fmt: skip

@@ -18,7 +18,7 @@ from ...models.parity import Fixture
 from ..objective import LABELLED, MODEL, Batches, Objective, Roles, State
 from .by_words import masks_of
 from .losses import at_sides, over_scales
-from .table import Lesson
+from .row import Lesson
 
 LEAST, SPAN = 0.3, 0.4  # of both weights: 0.3 to 0.7; Source: released code
 SMOOTH = 1e-5  # added to means; Source: released code

@@ -7,6 +7,8 @@ To add one: a module with a function from a `Lesson` to an `Objective`, its row 
 from __future__ import annotations
 
 from ...models.rows import row_of
+from .fair.rows import OBJECTIVES as FAIR
+from .pretraining.rows import OBJECTIVES as PRETRAINING
 from .row import ObjectiveRow
 from .semi.rows import OBJECTIVES as SEMI
 
@@ -15,8 +17,22 @@ OBJECTIVES: tuple[ObjectiveRow, ...] = (
     ObjectiveRow("supervised", "regimes.by_words:teach_channels", False, {"balance": 0.0}),
     ObjectiveRow("structure", "regimes.lossnet:teach_structure", False, {"seen": 0.0, "seed": 0.0}),
     ObjectiveRow(
-        "region-tversky", "regimes.region_tversky:teach_regions", False, {"balance": 0.0, "weight": 0.8, "regions": 16}
+        name="region-tversky",
+        makes="regimes.region_tversky:teach_regions",
+        words=False,
+        options={"regions": 16, "weight": 0.8, "balance": 0.0},
+        system="MambaClinix",
+        number=47,
+        source="Bian et al. 2024, arXiv 2409.12533; CYB08/MambaClinix-PyTorch ba1af65",
+        fidelity="structural",
+        deviations=(
+            "One channel with a sigmoid for each structure and no background, where the authors' classes share a softmax.",
+            "At most as many regions along an axis as the patch has voxels there.",
+            "Side answers are taught by cross-entropy and Dice alone.",
+        ),
     ),
+    *FAIR,
+    *PRETRAINING,
     *SEMI,
 )
 

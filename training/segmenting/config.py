@@ -19,8 +19,9 @@ from ...retrieval.anatomy.structures import StructureTable
 from ..cases import Dataset
 from ..configuration import Configuration
 from ..data.datasets import DATASETS
-from ..regimes.row import Option
+from ..regimes.row import ObjectiveRow, Option
 from ..regimes.table import OBJECTIVES, objective_row
+from ..regimes.tuning.adapters import Adapters
 from ..sampling import View
 from ..trainer import Schedule
 
@@ -31,6 +32,19 @@ class Source:
 
     dataset: Dataset
     weight: float
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Where it stands which group a patient is of.
+
+    Attributes:
+        table: CSV file below the data folder, with the column "patient".
+        column: of the groups.
+    """
+
+    table: str
+    column: str
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,10 @@ class RunConfig:
         options: of the objective, where they differ from its defaults.
         labelled_cases: of each data set, how many keep their labels, as whole patients drawn by the seed; the others are the
             unlabelled stream of objectives that have one, and unseen by those that have none. 0 labels all.
+        groups: which group each patient is of; batches then draw the groups in turn.
         start: name of the bundled weights it begins with; "" begins with random ones.
+        start_run: name of the run whose averaged weights it begins with, heads dropped unless there are adapters; "" for none.
+        adapters: which layers change by a low rank while everything else stays.
         missed: goals that the bundled weights miss and what was tried, for the card.
     """
 
@@ -69,7 +86,10 @@ class RunConfig:
     objective: str = "text"
     options: Mapping[str, Option] = field(default_factory=dict)
     labelled_cases: int = 0
+    groups: Groups | None = None
     start: str = ""
+    start_run: str = ""
+    adapters: Adapters | None = None
     missed: str = ""
 
     @property
@@ -130,7 +150,7 @@ def read(given: Configuration) -> RunConfig:
         schedule=Schedule(**values["schedule"]),
         batch=int(values["batch"]),
         real_share=float(values.get("real_share", 1.0)),
-        options={key: type(default)(values[key]) for key, default in row.options.items() if key in values},
+        options={key: _option(values[key], default) for key, default in row.options.items() if key in values},
         sides=str(values.get("sides", "network")),
         single=tuple(values.get("single", ())),
         views=tuple(values.get("views", ())),
@@ -138,7 +158,10 @@ def read(given: Configuration) -> RunConfig:
         mirrored_edge=int(values.get("mirrored_edge", 0)),
         objective=row.name,
         labelled_cases=_labelled_cases(values),
+        groups=Groups(**values["groups"]) if "groups" in values else None,
         start=given.start(),
+        start_run=_start_run(values),
+        adapters=_adapters(values, row),
         missed=str(values.get("missed", "")),
     )
 
@@ -150,6 +173,29 @@ def _labelled_cases(values: Mapping[str, Any]) -> int:
             f"labelled_cases is {count}. Set how many cases of each data set keep their labels, or 0 for all."
         )
     return count
+
+
+def _start_run(values: Mapping[str, Any]) -> str:
+    name = str(values.get("start_run", ""))
+    if name and values.get("start", "random") != "random":
+        raise BadCall(
+            f"A run begins with the weights of '{name}' or with the bundled ones. Take start or start_run out."
+        )
+    return name
+
+
+def _adapters(values: Mapping[str, Any], row: ObjectiveRow) -> Adapters | None:
+    if "adapters" not in values:
+        return None
+    if row.pretext or (values.get("start", "random") == "random" and "start_run" not in values):
+        raise BadCall(
+            "Adapters change a trained network that segments. Say which with start_run or start, or take [adapters] out."
+        )
+    return Adapters.from_json(values["adapters"])
+
+
+def _option(given: Any, default: Option) -> Option:
+    return str(given) if isinstance(default, str) else float(given)
 
 
 def _network(

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
+from ...imaging.errors import BadCall
 from ...imaging.masks.dice import Counts, counts_of, dice_of_counts
 from ...imaging.volume import Grid
 from ...models.card import Card
@@ -26,6 +27,8 @@ from ...models.language.satmini.shelf import card_of
 from ...models.load import load_predictor
 from ..cases import Case, Dataset
 from ..folders import Folders
+from ..regimes.table import objective_row
+from ..regimes.tuning.adapters import merge_, wrap_
 from ..scores import patient_interval
 from ..start import averaged_weights
 from .atlas import best_atlas, copied, placed
@@ -86,11 +89,20 @@ def trained_model(plan: RunConfig, folders: Folders) -> Segmenter:
     """The averaged weights of a run.
 
     Raises:
+        BadCall: the run taught no structures.
         Unavailable: the run has no checkpoint yet.
     """
+    if objective_row(plan.objective).pretext:
+        raise BadCall(
+            f"'{plan.name}' learned from images alone and knows no structure. Begin another run with it, "
+            f'start_run = "{plan.name}", and measure that one.'
+        )
     weights = averaged_weights(folders.checkpoint(plan.name), plan.name, "")
     model = network_of(plan)
+    if plan.adapters is not None:
+        wrap_(model, plan.adapters)
     model.load_state_dict(weights)
+    merge_(model)
     return model.eval()
 
 

@@ -322,4 +322,22 @@ ROWS: tuple[Backbone, ...] = (
         ),
         parity=(Against("yifangao112/DinoUNet"),),
     ),
+    Backbone(
+        name="hiend-unetr",
+        system="Hi-End-MAE",
+        number=68,
+        module="backbones.attention.hiend",
+        dims=(3,),
+        presets={
+            "tiny": {"width": 48, "depth": 4, "heads": 4, "patch": 8, "feature": 8},
+            "paper": {"width": 768, "depth": 12, "heads": 12, "patch": 16, "feature": 32},
+        },
+        source="Tang et al. 2025, arXiv 2502.08347; FengheTan9/Hi-End-MAE b0df9c6; MONAI's blocks of UNETR",
+        licence="Apache-2.0",
+        fidelity="structural",
+        deviations=(
+            "Positions are sines and cosines of the image's own grid, so that any size is taken.",
+            "A patch is a power of 2, where the authors' largest network has 12 voxels.",
+        ),
+    ),
 )

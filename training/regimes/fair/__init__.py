@@ -1,0 +1,1 @@
+"""Groups of patients that a network should serve alike."""

@@ -1,0 +1,1 @@
+"""Fine-tuning few numbers of a network that is kept."""
