@@ -8,7 +8,8 @@ from ostensor.imaging.errors import BadCall
 from ostensor.models.backbones.table import backbone
 from ostensor.training.objective import LABELLED, MODEL, Batch, State
 from ostensor.training.regimes.region_tversky import region_tversky
-from ostensor.training.regimes.table import Lesson, objective_row
+from ostensor.training.regimes.row import Lesson
+from ostensor.training.regimes.table import objective_row
 
 LESSON = {"liver": (1,), "spleen": (2, 3)}
 

@@ -17,7 +17,7 @@ from ostensor.training.regimes.fair.groups import number_groups, read_groups
 from ostensor.training.regimes.fair.turns import in_turn
 from ostensor.training.runs import read_run
 from ostensor.training.segmenting.config import Groups
-from ostensor.training.segmenting.fit import fit, grouped_stream
+from ostensor.training.segmenting.fit import fit, grouped_streams
 
 
 @pytest.fixture
@@ -76,7 +76,8 @@ def test_a_run_with_groups_draws_each_patient_in_the_group_told(
         network=network,
         groups=Groups(table.name, "sex"),
     )
-    stream, counts = grouped_stream(plan, folders.data)
+    found = grouped_streams(plan, folders.data)
+    stream, counts = found.by_name["labelled"], found.cases["labelled"]
     assert counts == {"tiny": 6}
     seen: Counter[int] = Counter()
     for step in range(4):
