@@ -71,6 +71,21 @@ def test_nothing_of_hidden_labels_is_seen(tiny: ModuleType, tmp_path: Path) -> N
     assert bool((seen[UNLABELLED](3, 0).labels == NO_LABEL).all())
 
 
+def test_both_streams_draw_numbers_of_their_own(tiny: ModuleType, tmp_path: Path) -> None:
+    """Six patients with the same scan: were the numbers the same, so were the views."""
+
+    def alike(_folder: Path) -> Iterator[Case]:
+        first = next(tiny.cases(_folder))
+        for number in range(8):
+            yield replace(first, patient=f"p{number}")
+
+    source = Source(replace(tiny.DATASET, load=alike), 1.0)
+    plan = with_labels(tiny.plan(), 3)
+    plan = replace(plan, sources=(source,), view=replace(plan.view, foreground=0.0))  # labels have no say in it
+    both = streams_of(plan, tmp_path, BOTH).by_name
+    assert not torch.equal(both[LABELLED](2, 0).images, both[UNLABELLED](2, 0).images)
+
+
 @pytest.mark.parametrize("count", [0, 6])
 def test_an_empty_stream_is_refused_by_its_name(tiny: ModuleType, tmp_path: Path, count: int) -> None:
     with pytest.raises(BadCall, match=r"stream 'unlabelled' of 'tiny' is empty.* fewer than its 6"):

@@ -85,3 +85,9 @@ def test_twins_lose_alike_and_only_the_learner_gets_gradient() -> None:
     one, other = cross_loss(own, peer), cross_loss(peer, own)
     assert float(one.detach()) == float(other.detach())
     assert torch.autograd.grad(one, peer, allow_unused=True)[0] is None
+
+
+def test_what_the_peer_says_is_what_is_learned() -> None:
+    """Less is lost by who says the same than by who says the opposite."""
+    peer = torch.randn(1, 1, 5, 7, generator=torch.Generator().manual_seed(0))
+    assert float(cross_loss(peer * 3, peer)) < float(cross_loss(-peer * 3, peer)) - 1

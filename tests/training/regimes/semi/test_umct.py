@@ -47,14 +47,16 @@ def test_the_surer_is_heard_the_more_and_ones_own_view_never() -> None:
 def test_passes_differ_where_channels_are_dropped_and_leave_the_network_as_it_was() -> None:
     torch.manual_seed(0)
     net = backbone("unet").build(2, 1, 2, {"features": [4, 6], "finest": 4})
-    net.trunk.eval()
+    next(iter(net.trunk.children())).eval()
     images = torch.randn(1, 1, 16, 12)
     were = [part.training for part in net.modules()]
+    state = {name: value.clone() for name, value in net.state_dict().items()}
     found = opinion(net, images, 4, np.random.default_rng(0))
     assert found.variance.shape == (1, 1, 16, 12)
     assert float(found.variance.max()) > 0
     assert [part.training for part in net.modules()] == were
     assert not any(part._forward_hooks for part in net.modules())
+    assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items()), "statistics of norms too"
     again = opinion(net, images, 4, np.random.default_rng(0))
     assert torch.equal(found.chances, again.chances)
 
