@@ -47,8 +47,7 @@ def region_tversky(
         mask: (b 1 ...), 1 where voxels count.
     """
     hit, wrong, missed = p * targets, p * (1 - targets), (1 - p) * targets
-    pool = F.adaptive_avg_pool2d if p.dim() == 4 else F.adaptive_avg_pool3d
-    pooled = [pool(one if mask is None else one * mask, tuple(grid)) for one in (hit, wrong, missed)]  # type: ignore[operator]  # both take a tuple
+    pooled = [_pool(one if mask is None else one * mask, grid) for one in (hit, wrong, missed)]
     if together:
         pooled = [one.sum(0) for one in pooled]
     tp, fp, fn = pooled
@@ -56,6 +55,13 @@ def region_tversky(
     beta = least + span * (fn + smooth) / (fp + fn + smooth)
     index: torch.Tensor = (tp + smooth) / (tp + alpha * fp + beta * fn + smooth)
     return -index.mean()
+
+
+def _pool(x: torch.Tensor, grid: Sequence[int]) -> torch.Tensor:
+    """Means over the regions."""
+    if x.dim() == 4:
+        return F.adaptive_avg_pool2d(x, (grid[0], grid[1]))
+    return F.adaptive_avg_pool3d(x, (grid[0], grid[1], grid[2]))
 
 
 @dataclass(frozen=True)

@@ -104,15 +104,17 @@ def stream_of(plan: RunConfig, data: Path) -> tuple[Stream, dict[str, int]]:
     weights = weights / weights.sum()
 
     def batch(step: int, part: int) -> Batch:
-        images, labels = [], []
+        images, labels, along = [], [], []
         for item in range(plan.batch):
             rng = np.random.default_rng([plan.schedule.seed, step, part, 2, item])
             real, made, name, mirrored = pools[int(rng.choice(len(pools), p=weights))]
             pool = real if not made or (real and rng.random() < plan.real_share) else made
-            image, label = draw(pool[int(rng.integers(len(pool)))], plan.view, rng, mirrored, APPEARANCES.get(name))
+            chosen = pool[int(rng.integers(len(pool)))]
+            image, label = draw(chosen, plan.view, rng, mirrored, APPEARANCES.get(name))
             images.append(image)
             labels.append(label)
-        return Batch(torch.stack(images), torch.stack(labels))
+            along += [] if chosen.along is None else [chosen.along]
+        return Batch(torch.stack(images), torch.stack(labels), along=torch.tensor(along) if along else None)
 
     return batch, counts
 
