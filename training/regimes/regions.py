@@ -113,7 +113,8 @@ def reproduce(fixture: Fixture) -> Tensors:
     logits = given["logits"].clone().requires_grad_()
     p = torch.softmax(logits, 1)
     targets = F.one_hot(given["label"][:, 0].long(), p.shape[1]).movedim(-1, 1).to(p)
-    grid = tuple(sizes["num_region_per_axis"])
+    regions = sizes["num_region_per_axis"]
+    grid = (regions,) * (p.dim() - 2) if isinstance(regions, int) else tuple(regions)
     least, span, smooth = float(sizes["alpha"]), float(sizes["beta"]), float(sizes["smooth"])
     together, start = bool(sizes["batch_dice"]), 0 if sizes["do_bg"] else 1
 
