@@ -26,17 +26,19 @@ class Batch:
     """Images (b 1 x y z) and their integer labels (b x y z).
 
     Attributes:
+        along: of slices, where each lies in its scan (b), 0 the first and 1 the last; None of volumes.
         groups: number of each patient's group (b), where the configuration has [groups]; -1 where it is not known.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     groups: torch.Tensor | None = None
+    along: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
-        groups = None if self.groups is None else self.groups.to(device)
-        return Batch(self.images.to(device), self.labels.to(device), groups)
+        groups, along = (None if one is None else one.to(device) for one in (self.groups, self.along))
+        return Batch(self.images.to(device), self.labels.to(device), groups, along)
 
 
 @dataclass(frozen=True)

@@ -59,11 +59,16 @@ class View:
 
 @dataclass(frozen=True)
 class Ready:
-    """A case on the network's grid, in memory: image float16 (channels ...) or None, and labels uint8."""
+    """A case on the network's grid, in memory: image float16 (channels ...) or None, and labels uint8.
+
+    Attributes:
+        along: of a slice, where it lies in its scan, 0 the first and 1 the last; None of volumes.
+    """
 
     name: str
     image: torch.Tensor | None
     labels: torch.Tensor
+    along: float | None = None
 
 
 def make_ready(case: Case, how: Preparation, *, as_slices: bool, neighbours: int = 0) -> list[Ready]:
@@ -80,6 +85,7 @@ def make_ready(case: Case, how: Preparation, *, as_slices: bool, neighbours: int
             f"{case.name}:{z}",
             None if image is None else torch.from_numpy(beside(image, z, neighbours).copy()),
             on_grid[:, :, z].clone(),
+            z / max(1, on_grid.shape[2] - 1),
         )
         for z in range(on_grid.shape[2])
     ]

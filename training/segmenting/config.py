@@ -168,6 +168,8 @@ def read(given: Configuration) -> RunConfig:
 
 def _labelled_cases(values: Mapping[str, Any]) -> int:
     count = int(values.get("labelled_cases", 0))
+    if count and "groups" in values:
+        raise BadCall("Groups are drawn from all labelled cases. Take labelled_cases or [groups] out.")
     if count < 0:
         raise BadCall(
             f"labelled_cases is {count}. Set how many cases of each data set keep their labels, or 0 for all."

@@ -119,7 +119,7 @@ def _stream(plan: RunConfig, pools: Sequence[_Pool], chance: int) -> Stream:
     weights = weights / weights.sum()
 
     def batch(step: int, part: int) -> Batch:
-        images, labels = [], []
+        images, labels, along = [], [], []
         for item in range(plan.batch):
             rng = np.random.default_rng([plan.schedule.seed, step, part, chance, item])
             one = pools[int(rng.choice(len(pools), p=weights))]
@@ -128,6 +128,7 @@ def _stream(plan: RunConfig, pools: Sequence[_Pool], chance: int) -> Stream:
             image, label = draw(chosen, plan.view, rng, one.mirrored, APPEARANCES.get(one.name))
             images.append(image)
             labels.append(torch.full_like(label, NO_LABEL) if chance == CHANCE[UNLABELLED] else label)
-        return Batch(torch.stack(images), torch.stack(labels))
+            along += [] if chosen.along is None else [chosen.along]
+        return Batch(torch.stack(images), torch.stack(labels), along=torch.tensor(along) if along else None)
 
     return batch

@@ -28,8 +28,12 @@ def in_turn(streams: Mapping[int, Callable[[int, int], Batch]], batch: int) -> C
     def drawn(step: int, part: int) -> Batch:
         groups = [order[(step * batch + item) % len(order)] for item in range(batch)]
         found = [streams[one](step, part * batch + item) for item, one in enumerate(groups)]
+        along = [one.along for one in found if one.along is not None]
         return Batch(
-            torch.cat([one.images for one in found]), torch.cat([one.labels for one in found]), torch.tensor(groups)
+            torch.cat([one.images for one in found]),
+            torch.cat([one.labels for one in found]),
+            torch.tensor(groups),
+            torch.cat(along) if along else None,
         )
 
     return drawn

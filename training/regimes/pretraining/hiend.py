@@ -119,7 +119,9 @@ class Decoder(nn.Module):
 
 def as_patches(image: torch.Tensor, side: int) -> torch.Tensor:
     """Every patch's grey values (b n values), the channel running fastest."""
-    x = image.unflatten(4, (-1, side)).unflatten(3, (-1, side)).unflatten(2, (-1, side))  # b c h p w p d p
+    x: torch.Tensor = (
+        image.unflatten(4, (-1, side)).unflatten(3, (-1, side)).unflatten(2, (-1, side))
+    )  # b c h p w p d p
     return x.permute(0, 2, 4, 6, 3, 5, 7, 1).flatten(4).flatten(1, 3)
 
 

@@ -40,6 +40,38 @@ OBJECTIVES: tuple[ObjectiveRow, ...] = (
         ),
         pretext=True,
     ),
+    ObjectiveRow(
+        name="global-contrast",
+        makes="regimes.pretraining.contrast:teach_global",
+        words=False,
+        options={"partitions": 4, "hidden": 128, "out": 32},
+        system="Global + local contrastive",
+        number=66,
+        source="Chaitanya et al. 2020, arXiv 2006.10511; krishnabits001/domain_specific_cl",
+        fidelity="structural",
+        deviations=(
+            "The projector sees the mean of the deepest map, where the authors' sees all of it.",
+            "Every pair of one partition is a positive, drawn as the batch falls, where the authors compose batches by volume.",
+            "Parts of a scan are alike only where all scans run through the body in one order; whoever sets `partitions` above 0 says so.",
+            "With `partitions` 0 it is plain SimCLR.",
+        ),
+        pretext=True,
+    ),
+    ObjectiveRow(
+        name="local-contrast",
+        makes="regimes.pretraining.contrast:teach_local",
+        words=False,
+        options={"blocks": 3, "out": 32},
+        system="Global + local contrastive",
+        number=66,
+        source="Chaitanya et al. 2020, arXiv 2006.10511; krishnabits001/domain_specific_cl",
+        fidelity="structural",
+        deviations=(
+            "Regions are cells of a grid of 3 x 3 and are compared by the mean of their projections.",
+            "What learns is what the blocks' map depends on and the deepest map of the encoder does not.",
+        ),
+        pretext=True,
+    ),
 )
 
 LOSSES: tuple[Loss, ...] = (

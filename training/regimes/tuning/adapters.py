@@ -51,7 +51,10 @@ class Adapters:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Adapters:
         """The `[adapters]` table of a configuration."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        plain: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return cls(**plain)
 
     @property
     def name(self) -> str:
@@ -91,6 +94,7 @@ class LowRank(nn.Module):
     def change(self) -> torch.Tensor:
         """What is added, of the weight's shape."""
         first, second, *others = self.factors
+        found: torch.Tensor
         if self.kind == "cp-lora":
             found = first
             for one in [second, *others]:
@@ -115,7 +119,8 @@ class LowRank(nn.Module):
 def lengths(weight: torch.Tensor, out: int) -> torch.Tensor:
     """The Euclidean length of what leads to each output channel, shaped to divide the weight by."""
     axes = [axis for axis in range(weight.dim()) if axis != out]
-    return torch.linalg.vector_norm(weight, dim=axes, keepdim=True).clamp(min=1e-12)
+    found: torch.Tensor = torch.linalg.vector_norm(weight, dim=axes, keepdim=True)
+    return found.clamp(min=1e-12)
 
 
 def list_layers(net: nn.Module, on: Sequence[str]) -> list[str]:
