@@ -51,12 +51,16 @@ class SegmentationNetwork(nn.Module):
     """A backbone; heirs define `answer` and never pad.
 
     Attributes:
+        channels_last: whether it is trained with its kernels in that order; torch 2.13 writes past its memory on the way back through
+            some networks whose kernels are (ParaTransCNN's), so only those it was tried on are.
         dims: 2 or 3.
         channels: of the input.
         classes: channels of the answer.
         divisor: for each axis, what the sides given to `answer` are multiples of.
         minimum: for each axis, the least side an image may have; `answer` gets no less.
     """
+
+    channels_last = False
 
     def __init__(self, dims: int, channels: int, classes: int, divisor: Sequence[int], minimum: Sequence[int]) -> None:
         super().__init__()

@@ -27,6 +27,8 @@ class PlainUNet(SegmentationNetwork):
         finest: channels of the finest decoder level.
     """
 
+    channels_last = True
+
     def __init__(self, dims: int, channels: int, classes: int, features: Sequence[int], finest: int) -> None:
         if len(features) < 2:
             raise ValueError("features: a U-Net has two levels or more")

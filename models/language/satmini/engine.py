@@ -129,6 +129,8 @@ def _torch(
         torch.set_num_threads(threads)
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     layout = torch.channels_last if net.config.dims == 2 else torch.channels_last_3d
+    if not (isinstance(net, SatMini) or net.net.channels_last):
+        layout = torch.contiguous_format
     half = half.to(where, kind)
     for value in half.parameters():
         if value.dim() == net.config.dims + 2:
