@@ -72,7 +72,8 @@ def test_an_installed_package_writes_nothing_into_itself(monkeypatch: pytest.Mon
     monkeypatch.delenv("OSTENSOR_DATA", raising=False)
     found = folders.folders_of()
     assert found == Folders(Path("data"), Path("runs"), Path("weights"), Path("docs"), found.shelf)
-    assert found.shelf is not None and found.shelf.name == "trained", "the user's own folder"
+    assert found.shelf is not None
+    assert found.shelf.name == "trained", "the user's own folder"
 
 
 @pytest.mark.parametrize("words", [["--steps", "0"], ["--steps", "-3"], ["--seed", "-1"], ["--seed", "x"]])
