@@ -62,15 +62,24 @@ class BothWays(nn.Module):
 
 
 class Mixed(nn.Module):
-    """A module whose answer (slices c h w), of one volume, gains what the mixer says of each place across the slices."""
+    """A module whose answer (slices c h w), of one volume, gains what the mixer says of each place across the slices.
 
-    def __init__(self, module: nn.Module, width: int, mixer: nn.Module) -> None:
+    Args:
+        at: which map of its answer is meant, where that is a list of several; None where it is the map.
+    """
+
+    def __init__(self, module: nn.Module, width: int, mixer: nn.Module, at: int | None = None) -> None:
         super().__init__()
-        self.module, self.norm, self.mixer = module, nn.LayerNorm(width), mixer
+        self.module, self.norm, self.mixer, self.at = module, nn.LayerNorm(width), mixer, at
 
-    def forward(self, *given: Any) -> torch.Tensor:
+    def forward(self, *given: Any) -> Any:
         """What the module answers, mixed."""
-        x: torch.Tensor = self.module(*given)
+        said = self.module(*given)
+        if self.at is None:
+            return self._mixed(said)
+        return [self._mixed(one) if n == self.at else one for n, one in enumerate(said)]
+
+    def _mixed(self, x: torch.Tensor) -> torch.Tensor:
         places = self.norm(x.flatten(2).permute(2, 0, 1))
         seen: torch.Tensor = self.mixer(places)
         return x + seen.permute(1, 2, 0).reshape(x.shape)
@@ -107,10 +116,10 @@ class SliceContext(SegmentationNetwork):
         flat = build_planar(backbone, options, channels, classes)
         super().__init__(dims, channels, classes, in_volume(flat.divisor, axis), in_volume(flat.minimum, axis))
         with torch.device("meta"):
-            name, width = deepest_module(build_planar(backbone, options, channels, classes))
+            name, at, width = deepest_module(build_planar(backbone, options, channels, classes))
         mixing = NearSlices(width, heads, span) if mixer == "attention" else BothWays(width)
         home, _, last = name.rpartition(".")
-        setattr(flat.get_submodule(home), last, Mixed(flat.get_submodule(name), width, mixing))
+        setattr(flat.get_submodule(home), last, Mixed(flat.get_submodule(name), width, mixing, at))
         self.flat, self.axis = flat, axis
 
     def answer(self, image: torch.Tensor) -> SegOutput:
@@ -129,8 +138,8 @@ class SliceContext(SegmentationNetwork):
         return self.flat.own_losses(said, as_slices(masks, self.axis))
 
 
-def deepest_module(net: SegmentationNetwork) -> tuple[str, int]:
-    """Name and channels of the module that answers a 2-D network's deepest encoder map.
+def deepest_module(net: SegmentationNetwork) -> tuple[str, int | None, int]:
+    """Name of the module that answers a 2-D network's deepest encoder map, which of a list of maps it is, and its channels.
 
     Raises:
         ValueError: no module answers it, or one that runs several times.
@@ -143,10 +152,16 @@ def deepest_module(net: SegmentationNetwork) -> tuple[str, int]:
     with torch.no_grad():
         features = net.eval()(torch.zeros(1, net.channels, *net.minimum, device=device)).features
     deepest = max((name for name in features if name.startswith("encoder.")), key=lambda name: int(name.split(".")[1]))
-    whose = [name for name, outs in said.items() if len(outs) == 1 and outs[0] is features[deepest]]
+    whose: list[tuple[str, int | None]] = []
+    for name, outs in said.items():
+        if len(outs) == 1 and outs[0] is features[deepest]:
+            whose.append((name, None))
+        elif len(outs) == 1 and isinstance(outs[0], list):
+            whose += [(name, n) for n, one in enumerate(outs[0]) if one is features[deepest]]
     if not whose:
         raise ValueError("no module of this backbone answers its deepest map once; take another backbone")
-    return max(whose, key=len), features[deepest].shape[1]
+    name, at = max(whose, key=lambda one: len(one[0]))
+    return name, at, features[deepest].shape[1]
 
 
 def build(

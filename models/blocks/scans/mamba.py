@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..precision import without_autocast
 from .directions import directions_for, visiting_orders
 from .selective import selective_scan
 
@@ -94,7 +95,7 @@ def scan_groups(
         (b passes d l) in float32 at least.
     """
     passes = low.shape[1]
-    with torch.autocast(u.device.type, enabled=False):
+    with without_autocast(u):
         kind = torch.promote_types(u.dtype, torch.float32)
         steps = torch.einsum("b p r l, p d r -> b p d l", low.to(kind), weight.to(kind).unflatten(0, (passes, -1)))
         steps = F.softplus(steps.flatten(1, 2) + bias.to(kind)[:, None])

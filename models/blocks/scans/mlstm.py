@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..precision import without_autocast
+
 CHUNK = 64  # tokens whose pairs are looked at together
 LARGEST = 80.0  # argument of an exponential in float32
 SMALL = 1e-6  # added to the normaliser; Source: released ViL code
@@ -34,7 +36,7 @@ def mlstm(
     Returns:
         (b h l d), in float32 at least, whatever autocast says.
     """
-    with torch.autocast(q.device.type, enabled=False):
+    with without_autocast(q):
         q, k, v, i, f = _precise(q, k, v, i, f)
         batch, heads, length, width = q.shape
         memory, seen = q.new_zeros(batch, heads, width, width), q.new_zeros(batch, heads, width)
@@ -68,7 +70,7 @@ def mlstm_in_parallel(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, i: torch.Tensor, f: torch.Tensor
 ) -> torch.Tensor:
     """`mlstm` with every pair of tokens at once; memory grows with the square of the length."""
-    with torch.autocast(q.device.type, enabled=False):
+    with without_autocast(q):
         q, k, v, i, f = _precise(q, k, v, i, f)
         since = F.logsigmoid(f).cumsum(-1)
         pairs = _pairs(since, i - since)

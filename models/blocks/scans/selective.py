@@ -21,6 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
+from ..precision import without_autocast
+
 Kernel = Callable[..., torch.Tensor]
 
 
@@ -42,7 +44,7 @@ def selective_scan(
     mamba-ssm's kernel computes it where that is installed and the tensors are on CUDA.
     """
     kind = torch.promote_types(u.dtype, torch.float32)
-    with torch.autocast(u.device.type, enabled=False):
+    with without_autocast(u):
         u, delta, decay, b, c, skip = (x.to(kind) for x in (u, delta, decay, b, c, skip))
         if u.is_cuda and kind == torch.float32 and (kernel := _kernel()) is not None:
             return kernel(u, delta, decay, b, c, skip)

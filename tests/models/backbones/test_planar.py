@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from ostensor.imaging.errors import BadCall
 from ostensor.models.backbones.context import NearSlices, SliceContext, deepest_module
@@ -143,23 +144,19 @@ def test_attention_to_near_slices_is_attention_with_a_band() -> None:
             assert torch.allclose(found[:, i], net.out(torch.cat(heads, 1)), atol=1e-5)
 
 
-# Their deepest map is answered by no module of its own, or cannot be looked for without numbers; they are refused in words.
-WITHOUT_CONTEXT = {"hbformer", "qtseg", "lightmunet", "msvmunet", "xlstmunet"}
-
-
 @pytest.mark.parametrize("name", FLAT)
 def test_every_2d_backbone_gets_context(name: str) -> None:
     """Its deepest map is found, and what the context says of it reaches the answer."""
     torch.manual_seed(2)
-    given = {"backbone": name, "options": {"preset": "tiny"}, "heads": 1}
-    if name in WITHOUT_CONTEXT:
-        with pytest.raises(BadCall, match="make no 'slice-context'"):
-            backbone("slice-context").build(3, 1, 2, given)
-        return
-    net = backbone("slice-context").build(3, 1, 2, given).eval()
+    net = backbone("slice-context").build(3, 1, 2, {"backbone": name, "options": {"preset": "tiny"}, "heads": 1})
     assert isinstance(net, SliceContext)
     x = volume(1, 1, *net.minimum[:2], 3)
+    for norm in net.modules():
+        if isinstance(norm, nn.BatchNorm2d):  # fresh norms would shrink what comes from the deepest map below float32
+            norm.momentum = None
     with torch.no_grad():
+        net.train()(x)
+        net.eval()
         before = net(x).logits
         mixed = next(module for module in net.modules() if type(module).__name__ == "Mixed")
         mixed.mixer.out.bias += 5

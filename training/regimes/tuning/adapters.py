@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from ....imaging.errors import BadCall
+from ....models.blocks.precision import without_autocast
 from .rows import adapter_row
 
 _TRANSPOSED = (nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -109,7 +110,7 @@ class LowRank(nn.Module):
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         """The changed weight, in full precision also where the layer runs in less."""
-        with torch.autocast(weight.device.type, enabled=False):
+        with without_autocast(weight):
             changed = weight + self.change()
             if self.length is not None:
                 changed = self.length / lengths(changed, self.out).detach() * changed
