@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import resource
 import subprocess
 from importlib.resources import files
 from pathlib import Path
@@ -38,21 +37,6 @@ def processor() -> str:
     width = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "no AVX2"
     bf16 = "bf16" if any(flag in flags for flag in ("avx512_bf16", "amx_bf16")) else "no bf16"
     return f"{found.get('model name', 'unknown processor')} ({width}, {bf16})"
-
-
-def peak_mb() -> float:
-    """Most memory this program has held, in MB of a million bytes.
-
-    `resource.getrusage` will not do: its peak survives the start of a program, so a child of a large parent begins with
-    the parent's.
-    """
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        peak = next(line for line in lines if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        unit = 1 if platform.system() == "Darwin" else 1024  # macOS counts bytes, others KiB
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-    return int(peak.split()[1]) * 1024 / 1e6
 
 
 def commit() -> str:

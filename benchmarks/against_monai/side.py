@@ -22,13 +22,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ...imaging.masks.dice import dice
 from ...imaging.volume import Volume
+from ...models.inference.hardware import peak_mb
 from ...models.inference.preprocess import Preparation, normalised, prepare
 from ...models.inference.windows import body_box, fitted_tiles, padded
 from ...models.interface import Precision
 from ...models.language.satmini.engine import build_engine
 from ...models.language.satmini.network import SatMini
 from ...models.text.encoders import known_vectors
-from ..machine import peak_mb
 from .tasks import Task, body, head
 
 Masks = npt.NDArray[np.bool_]

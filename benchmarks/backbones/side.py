@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import resource
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ import torch
 
 from ...imaging.masks.dice import dice
 from ...models.backbones.table import backbone
+from ...models.inference.hardware import peak_mb
 from ...models.language.satmini.predictor import SatMiniPredictor
 from ...training.cases import Case
 from ...training.runs import read_run
@@ -63,7 +63,7 @@ def measure(side: Side) -> dict[str, Any]:
         weights, step_s = _train(
             replace(plan, schedule=replace(plan.schedule, steps=steps)), side, Path(folder) / "whole"
         )
-    trained_mb = _peak_mb()
+    trained_mb = peak_mb()
     net = network_of(plan)
     net.load_state_dict(weights)
     predictor = SatMiniPredictor(net, plan.preparation, card_of_run(plan), backend="torch", precision="fp32", threads=1)
@@ -140,10 +140,6 @@ def _scores(
             scores.append(float(np.mean(shown)))
             patients.append(case.patient)
     return scores, patients, float(np.median(seconds))
-
-
-def _peak_mb() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
 
 
 if __name__ == "__main__":

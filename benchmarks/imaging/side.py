@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...imaging.volume import Grid, Mask
-from ..machine import peak_mb
+from ...models.inference.hardware import peak_mb
 
 SHAPE = (512, 512, 400)
 SPACING_MM = (0.8, 0.8, 1.5)

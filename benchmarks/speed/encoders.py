@@ -20,8 +20,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from ...models.inference.hardware import peak_mb
 from ...retrieval.passages.corpus import bundled_passages
-from ..machine import described, peak_mb
+from ..machine import described
 
 READERS = ("OpenVINO", "sentence-transformers", "transformers")
 SENTENCE = "the kidney on the patient's left"

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from ostensor.benchmarks.machine import peak_mb
+from ostensor.models.inference.hardware import peak_mb
 
 TAKE = """
-from ostensor.benchmarks.machine import peak_mb
+from ostensor.models.inference.hardware import peak_mb
 before = peak_mb()
 held = b"x" * 200_000_000
 during = peak_mb()

@@ -14,7 +14,7 @@ from ostensor.models.memory import request_mb
 _MEASURE = """
 import sys
 import numpy as np
-from ostensor.benchmarks.machine import peak_mb
+from ostensor.models.inference.hardware import peak_mb
 from ostensor.imaging.volume import Grid, Volume
 from ostensor.models.load import load_predictor
 shape = tuple(map(int, sys.argv[2:]))

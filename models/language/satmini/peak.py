@@ -6,7 +6,6 @@ python -m ostensor.models.language.satmini.peak '{"network": {...}, "structures"
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ...inference.hardware import peak_mb
 from .engine import build_engine
 from .fixed_classes import ClassesConfig, FixedClasses
 from .queried import QueriedBackbone, QueriedConfig
@@ -43,18 +43,16 @@ def _measure(network: dict[str, Any], structures: Sequence[str], patch: Sequence
     else:
         net = FixedClasses(ClassesConfig.from_json(network), structures)
     sides = list(patch[: net.config.dims])
-    run, _engine = build_engine(net, precision="fp32")
-    before = _peak_mb()
+    run, _engine = build_engine(
+        net, backend="torch", precision="fp32"
+    )  # to convert a network takes more than to run it
+    before = peak_mb()
     batch = 4 if net.config.dims == 2 else 1
     if not net.config.window and net.config.dims == 3:
         sides = [_GROWN * side for side in sides]
     run(torch.zeros(batch, net.config.channels, *sides).numpy())
     voxels = batch * int(torch.tensor(sides).prod())
-    return {"memory_mb": before, "tile_bytes": max(1, (_peak_mb() - before) * 1_000_000 // voxels)}
-
-
-def _peak_mb() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
+    return {"memory_mb": round(before), "tile_bytes": max(1, round((peak_mb() - before) * 1e6 / voxels))}
 
 
 if __name__ == "__main__":

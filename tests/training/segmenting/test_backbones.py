@@ -22,6 +22,7 @@ from ostensor.models.language.satmini.fixed_classes import (
     laid_back,
     laid_out,
 )
+from ostensor.models.language.satmini.peak import measured_memory
 from ostensor.models.language.satmini.queried import QueriedConfig
 from ostensor.models.load import load_predictor
 from ostensor.models.memory import request_mb
@@ -160,3 +161,12 @@ def test_a_slice_is_turned_too_and_a_layout_that_says_nothing_is_refused() -> No
     for wrong in ("SPP", "SPL", "XY"):
         with pytest.raises(BadCall, match="does not say where 2 axes run to"):
             laid_out(picture, wrong)
+
+
+def test_memory_is_measured_without_what_this_process_holds() -> None:
+    """A network's activations: more than its answer of 4 bytes a voxel and class."""
+    held = np.ones(100_000_000)
+    network = ClassesConfig(3, "unet", SIZES).to_json()
+    found = measured_memory(network, ["liver", "spleen"], [32, 32, 32])
+    assert found["memory_mb"] < held.nbytes / 1e6
+    assert found["tile_bytes"] > 8
