@@ -22,15 +22,3 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the shared data folder (set OSTENSOR_DATA)")
     return folder
-
-
-@pytest.fixture(autouse=True)
-def heard() -> None:
-    """Our loggers are heard, whatever a command of an earlier test in this process set."""
-    import logging
-
-    logging.disable(logging.NOTSET)
-    for name, logger in logging.root.manager.loggerDict.items():
-        if name.split(".")[0] == "ostensor" and isinstance(logger, logging.Logger):
-            logger.disabled, logger.propagate = False, True
-    logging.getLogger("ostensor").setLevel(logging.NOTSET)

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from ...imaging.errors import BadCall, Unavailable
+from ..inference.converted import convert_to_openvino
 from .network import SegmentationNetwork
 
 TOLERANCE = 1e-3  # of the largest logit: float32 in another order of sums
@@ -120,17 +121,14 @@ def _compared(net: nn.Module, image: torch.Tensor) -> tuple[Any, float]:
 
 def _converted(net: nn.Module, image: torch.Tensor) -> Any:
     """Traced; where the converter stumbles over that, as over MONAI's merging of patches, by way of `torch.export`."""
-    import openvino
-
     said = []
     for route in (_traced, _graph):
         try:
-            with (
-                warnings.catch_warnings()
-            ):  # that sides are fixed, that routes are old: known, and no reason to try the next
+            # that sides are fixed, that routes are old: known, and no reason to try the next
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 found = route(net, image)
-                return openvino.convert_model(found, example_input=image, input=[list(image.shape)])
+                return convert_to_openvino(found, example_input=image, input=[list(image.shape)])
         except Exception as error:  # converters raise what they like
             said.append((str(error).strip() or type(error).__name__).splitlines()[-1][:200])
     raise Unavailable(f"The network cannot be converted to OpenVINO ({'; '.join(said)}). Use the network itself.")

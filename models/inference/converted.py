@@ -28,6 +28,19 @@ _MAGIC = b"ostensor network 1\n"
 _HASH_BYTES = 32
 
 
+def convert_to_openvino(found: Any, **given: Any) -> Any:
+    """OpenVINO's `convert_model`; where it fails, it leaves the root logger deaf to warnings, which is undone."""
+    import openvino
+
+    root = logging.getLogger()
+    level, filters, handlers = root.level, list(root.filters), list(root.handlers)
+    try:
+        return openvino.convert_model(found, **given)
+    finally:
+        root.setLevel(level)
+        root.filters, root.handlers = filters, handlers
+
+
 def converted(key: str, convert: Callable[[], Any], folder: Path = FOLDER) -> Any:
     """The OpenVINO model of a network: read from the folder, or made by `convert` and kept there.
 

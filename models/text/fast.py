@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..inference.converted import convert_to_openvino
 from .encoders import (
     MINILM_SHA256,
     TransformerEncoder,
@@ -102,7 +103,7 @@ def _convert(file: Path) -> None:
 
     example = {name: torch.ones((2, 7), dtype=torch.int64) for name in ("input_ids", "attention_mask")}
     example["attention_mask"][1, 5:] = 0  # with padding, or the mask is traced away
-    converted = openvino.convert_model(Hidden(), example_input=example)
+    converted = convert_to_openvino(Hidden(), example_input=example)
     file.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=file.parent) as passing:
         openvino.save_model(converted, Path(passing) / file.name, compress_to_fp16=True)

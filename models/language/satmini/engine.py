@@ -23,7 +23,7 @@ from ....imaging.errors import BadCall, Unavailable
 from ...backbones.exporting import convert_fixed
 from ...backbones.table import backbone
 from ...inference.code import code_key
-from ...inference.converted import converted
+from ...inference.converted import convert_to_openvino, converted
 from ...inference.hardware import has_fast_bf16
 from ...interface import Backend, Precision
 from .fixed_classes import FixedClasses
@@ -167,7 +167,7 @@ def _openvino(half: ImageHalf, net: Segmenter, precision: str, threads: int | No
         example = torch.zeros(1, channels, *sides)
         with torch.no_grad():  # traced once: to trace it again and compare, as is usual, takes three times as long
             traced = torch.jit.trace(half, example, check_trace=False)
-        return ov.convert_model(traced, example_input=example, input=[[-1, channels, *([-1] * net.config.dims)]])
+        return convert_to_openvino(traced, example_input=example, input=[[-1, channels, *([-1] * net.config.dims)]])
 
     model = converted(_key(half), convert)
     options: dict[str, Any] = {

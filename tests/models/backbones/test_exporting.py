@@ -1,5 +1,6 @@
 """Every backbone's OpenVINO model answers as the network; one that would not is not handed out."""
 
+import logging
 from pathlib import Path
 
 import openvino
@@ -82,7 +83,10 @@ class Wayward(SegmentationNetwork):
 
 
 def test_a_model_that_answers_otherwise_and_one_that_is_not_converted_are_not_handed_out() -> None:
+    root = logging.getLogger()
+    before = root.level, list(root.filters), list(root.handlers)
     with pytest.raises(Unavailable, match="is off by"):
         export_network(Wayward(strange=False), [4, 4])
     with pytest.raises(Unavailable, match="cannot be converted to OpenVINO"):
         export_network(Wayward(strange=True), [4, 4])
+    assert (root.level, root.filters, root.handlers) == before, "warnings are still heard"
