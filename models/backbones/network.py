@@ -151,6 +151,25 @@ def resize(x: torch.Tensor, sides: Sequence[int]) -> torch.Tensor:
     return F.interpolate(x, tuple(sides), mode="bilinear" if x.dim() == 4 else "trilinear", align_corners=False)
 
 
+def name_maps(down: Sequence[torch.Tensor], up: Sequence[torch.Tensor] = ()) -> dict[str, torch.Tensor]:
+    """Maps by their places, in the order in which networks come by them.
+
+    Args:
+        down: of the encoder, finest first.
+        up: of the decoder, coarsest first.
+    """
+    named = {f"encoder.{n}": one for n, one in enumerate(down)}
+    return named | {f"decoder.{n}": one for n, one in enumerate(reversed(up))}
+
+
+def halve_weights(coarse: Sequence[torch.Tensor]) -> tuple[SideAnswer, ...]:
+    """Logits of the decoder's levels above the finest, coarsest first, as side answers: each weighs half of the next finer one.
+
+    Source: weights as nnU-Net (Isensee et al. 2021).
+    """
+    return tuple(SideAnswer(f"decoder.{n}", one, 0.5**n) for n, one in enumerate(reversed(coarse), start=1))
+
+
 def mean_of_answers(logits: Sequence[torch.Tensor]) -> torch.Tensor:
     """The logits of the mean of the probabilities of each channel; exact where those are near 0 or 1.
 

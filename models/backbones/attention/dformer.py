@@ -21,7 +21,7 @@ from ...blocks.swin import PatchExpand, PatchMerging
 from ...blocks.windows import Layout, Sides, WindowBlock, pad_tokens
 from ...checkpoints import Tensors
 from ...parity import Fixture
-from ..network import SegmentationNetwork, SegOutput, SideAnswer
+from ..network import SegmentationNetwork, SegOutput, halve_weights, name_maps
 from ..official import Rule, State, load, rename, unwrap
 
 FILE = "a state dict of kkk55596/D-Former"
@@ -164,10 +164,8 @@ class DFormer(SegmentationNetwork):
         up[-1] = self.norm_up(x)
         seen = [up[-1], *reversed(coarser[:-1])]
         logits, *aux = [head(one) for head, one in zip(self.heads, seen, strict=False)]
-        side = tuple(SideAnswer(f"decoder.{n}", one, 0.5**n) for n, one in enumerate(aux, start=1))
-        features = {f"encoder.{n}": one.movedim(-1, 1) for n, one in enumerate(down)}
-        features |= {f"decoder.{n}": one.movedim(-1, 1) for n, one in enumerate(reversed(up))}
-        return SegOutput(logits, side, features)
+        maps = ([one.movedim(-1, 1) for one in some] for some in (down, up))
+        return SegOutput(logits, halve_weights(aux[::-1]), name_maps(*maps))
 
 
 def build(

@@ -23,7 +23,7 @@ from ...blocks.swin import SwinEncoder
 from ...blocks.windows import Sides
 from ...checkpoints import Tensors
 from ...parity import Fixture
-from ..network import SegmentationNetwork, SegOutput
+from ..network import SegmentationNetwork, SegOutput, name_maps
 from ..official import Rule, State, load, rename, unwrap
 
 FILE = "a state dict of lzeeorno/HBFormer"
@@ -167,10 +167,7 @@ class HBFormer(SegmentationNetwork):
         for level, skip in zip(reversed(self.decoder), reversed(skips), strict=True):
             x = level(x, skip)
             up.append(x)
-        features = {f"encoder.{n}": one for n, one in enumerate(down)}
-        return SegOutput(
-            self.out(x), features=features | {f"decoder.{n}": one for n, one in enumerate(reversed(up))}
-        )  # fmt: skip
+        return SegOutput(self.out(x), features=name_maps(down, up))
 
 
 def _double(x: torch.Tensor) -> torch.Tensor:

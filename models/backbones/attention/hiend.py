@@ -18,7 +18,7 @@ from monai.networks.blocks.dynunet_block import UnetOutBlock
 from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrPrUpBlock, UnetrUpBlock
 from torch import nn
 
-from ..network import SegmentationNetwork, SegOutput
+from ..network import SegmentationNetwork, SegOutput, name_maps
 
 EPS = 1e-6  # of every norm; Source: FengheTan9/Hi-End-MAE
 TEMPERATURE = 10000.0  # of the slowest wave; Source: FengheTan9/Hi-End-MAE, as MoCo v3
@@ -177,7 +177,7 @@ class HiEndUnetr(SegmentationNetwork):
 
         skips = [self.skip0(image), *(s(as_map(each[n])) for s, n in zip(self.skips, self.taps, strict=True))]
         x = as_map(last)
-        features = {f"encoder.{n}": one for n, one in enumerate([*skips, x])}
+        features = name_maps([*skips, x])
         for level in reversed(range(len(self.ups))):
             x = self.ups[level](x, skips[level])
             features[f"decoder.{level}"] = x

@@ -21,7 +21,7 @@ from ...blocks.sam.sizes import count_numbers
 from ...blocks.windows import Sides, WindowBlock
 from ...checkpoints import Tensors
 from ...parity import Fixture
-from ..network import SegmentationNetwork, SegOutput, SideAnswer
+from ..network import SegmentationNetwork, SegOutput, halve_weights, name_maps
 from ..official import Rule, State, load, rename, unwrap
 
 FILE = "a state dict of openmedlab/MIS-FM's PCT-Net"
@@ -204,9 +204,7 @@ class PCTNet(SegmentationNetwork):
         second = self.convtrans_d2(self.up3(down[2], third))
         up = [*head(down[0], down[1], second), second, third]
         outs = [out(x) for out, x in zip((head.out0, head.out1, self.out2, self.out3), up, strict=True)]
-        aux = tuple(SideAnswer(f"decoder.{n}", x, 0.5**n) for n, x in enumerate(outs) if n)
-        features = {f"encoder.{n}": x for n, x in enumerate(down)} | {f"decoder.{n}": x for n, x in enumerate(up)}
-        return SegOutput(outs[0], aux, features)
+        return SegOutput(outs[0], halve_weights(outs[:0:-1]), name_maps(down, up[::-1]))
 
 
 def build(

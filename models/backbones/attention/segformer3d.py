@@ -22,7 +22,7 @@ from ....imaging.errors import BadCall
 from ...blocks.sam.sizes import count_numbers
 from ...checkpoints import Tensors
 from ...parity import Fixture
-from ..network import SegmentationNetwork, SegOutput, resize
+from ..network import SegmentationNetwork, SegOutput, name_maps, resize
 from ..official import Rule, State, load, rename, unwrap
 
 FILE = "a state dict of OSUPCVLab/SegFormer3D"
@@ -168,7 +168,7 @@ class SegFormer3D(SegmentationNetwork):
             x = stage(x)
             maps.append(x)
         fused = self.fuse(maps)
-        features = {f"encoder.{n}": one for n, one in enumerate(maps)} | {"decoder.0": fused}
+        features = name_maps(maps, [fused])
         return SegOutput(resize(self.head(self.dropout(fused)), image.shape[2:]), features=features)
 
     def fuse(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:

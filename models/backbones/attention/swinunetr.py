@@ -19,7 +19,7 @@ from monai.networks.nets.swin_unetr import SwinUNETR
 from ....imaging.errors import BadCall
 from ...blocks.sam.sizes import count_numbers
 from ...checkpoints import Tensors
-from ..network import SegmentationNetwork, SegOutput
+from ..network import SegmentationNetwork, SegOutput, name_maps
 from ..official import Rule, State, rename, unwrap
 
 FILE = "a state dict of MONAI's SwinUNETR"
@@ -65,8 +65,7 @@ class WrappedSwinUNETR(SegmentationNetwork):
             (net.decoder5, net.decoder4, net.decoder3, net.decoder2, net.decoder1), reversed(down), strict=True
         ):
             up.append(step(up[-1] if up else x, skip))
-        features = {f"encoder.{n}": one for n, one in enumerate([*down, x])}
-        features |= {f"decoder.{n}": one for n, one in enumerate(reversed(up))}
+        features = name_maps([*down, x], up)
         return SegOutput(net.out(up[-1]), features=features)
 
 

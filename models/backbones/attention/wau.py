@@ -17,7 +17,7 @@ from torch import nn
 
 from ...blocks.unet import conv_block
 from ...blocks.windows import Sides, cut_tokens, join, pad_tokens, partition
-from ..network import SegmentationNetwork, SegOutput, resize
+from ..network import SegmentationNetwork, SegOutput, name_maps, resize
 
 
 def cross_index(window: Sides, table: Sides) -> torch.Tensor:
@@ -128,8 +128,7 @@ class WAUNet(SegmentationNetwork):
         for grow, merge, skip in zip(reversed(self.up), reversed(self.merge), reversed(down[:-1]), strict=True):
             x = merge(torch.cat([grow(x, skip), skip], dim=1))
             up.append(x)
-        features = {f"encoder.{n}": one for n, one in enumerate(down)}
-        features |= {f"decoder.{n}": one for n, one in enumerate(reversed(up))}
+        features = name_maps(down, up)
         return SegOutput(self.head(x), features=features)
 
 

@@ -18,7 +18,7 @@ from torch import nn
 from ....imaging.errors import BadCall
 from ...checkpoints import Tensors
 from ...parity import Fixture
-from ..network import SegmentationNetwork, SegOutput, SideAnswer
+from ..network import SegmentationNetwork, SegOutput, SideAnswer, name_maps
 from ..official import count, load, read_width, rename
 
 FILE = "a mapper of GMS, best_model.pth"
@@ -156,8 +156,7 @@ class Gms(SegmentationNetwork):
         latents, down, up = self.mapper(self.codec.encoder(image))
         logits = self.decode(latents[0])
         aux = tuple(SideAnswer(f"level.{n}", self.decode(latents[n]), 1.0) for n in SUPERVISED) if self.training else ()
-        features = {f"encoder.{n}": x for n, x in enumerate(down)} | {f"decoder.{n}": x for n, x in enumerate(up)}
-        return SegOutput(logits, aux, features, {f"latent.{n}": one for n, one in enumerate(latents)})
+        return SegOutput(logits, aux, name_maps(down, up[::-1]), {f"latent.{n}": one for n, one in enumerate(latents)})
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Logits (b classes x y) of latents (b classes*latent x/f y/f): the mean over the channels of each class's picture."""

@@ -21,7 +21,7 @@ from ....imaging.errors import BadCall
 from ...blocks.residual import Block, Res2, build_stages
 from ...checkpoints import Tensors
 from ...parity import Fixture
-from ..network import SegmentationNetwork, SegOutput, resize
+from ..network import SegmentationNetwork, SegOutput, name_maps, resize
 from ..official import count, load, read_width, rename, unwrap
 
 FILE = "weights of MSNet or M2SNet"
@@ -153,7 +153,7 @@ class SubtractionNet(SegmentationNetwork):
         """See `SegmentationNetwork.answer`."""
         maps = self.trunk(image)
         found = self.differences(maps)
-        features = {f"encoder.{n}": x for n, x in enumerate(maps[1:])}
+        features = name_maps(maps[1:])
         x = self.last(maps[-1])
         for level in range(LEVELS - 1, 0, -1):
             together = torch.stack([found[deep, level] for deep in range(level + 1, LEVELS + 1)]).sum(0)

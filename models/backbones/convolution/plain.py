@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ...blocks.unet import UNet
-from ..network import SegmentationNetwork, SegOutput, SideAnswer
+from ..network import SegmentationNetwork, SegOutput, halve_weights, name_maps
 
 SCALES = 3  # of the decoder, that answer
 
@@ -43,10 +43,7 @@ class PlainUNet(SegmentationNetwork):
         down = self.trunk.encode(image)
         up = list(self.trunk.join(down))
         *coarse, logits = [head(x) for head, x in zip(self.heads, up[-SCALES:], strict=True)]
-        features = {f"encoder.{n}": x for n, x in enumerate(down)}
-        features |= {f"decoder.{n}": x for n, x in enumerate(reversed(up))}
-        aux = [SideAnswer(f"decoder.{n}", x, 0.5**n) for n, x in enumerate(reversed(coarse), start=1)]
-        return SegOutput(logits, tuple(aux), features)
+        return SegOutput(logits, halve_weights(coarse), name_maps(down, up))
 
 
 def build(dims: int, channels: int, classes: int, *, features: Sequence[int], finest: int) -> PlainUNet:

@@ -20,7 +20,7 @@ from ....imaging.errors import BadCall
 from ...blocks.layers import Steps, make_conv, make_instance_norm, per_axis
 from ...checkpoints import Tensors
 from ...parity import Fixture
-from ..network import SegmentationNetwork, SegOutput, SideAnswer
+from ..network import SegmentationNetwork, SegOutput, halve_weights, name_maps
 from ..official import count, load, read_width, rename
 
 FILE = "a checkpoint of STU-Net, as base_ep4k.model"
@@ -115,10 +115,7 @@ class StuNet(SegmentationNetwork):
             up.append(x)
             said.append(head(x))
         *coarse, logits = said
-        features = {f"encoder.{n}": one for n, one in enumerate(down)}
-        features |= {f"decoder.{n}": one for n, one in enumerate(reversed(up))}
-        aux = [SideAnswer(f"decoder.{n}", one, 0.5**n) for n, one in enumerate(reversed(coarse), start=1)]
-        return SegOutput(logits, tuple(aux), features)
+        return SegOutput(logits, halve_weights(coarse), name_maps(down, up))
 
 
 def build(

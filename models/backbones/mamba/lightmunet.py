@@ -18,7 +18,7 @@ from ....imaging.errors import BadCall
 from ...blocks.scans.mamba import Mamba1D
 from ...checkpoints import Tensors
 from ...parity import Fixture
-from ..network import SegmentationNetwork, SegOutput
+from ..network import SegmentationNetwork, SegOutput, name_maps
 from ..official import State, count, load, rename, unwrap
 
 FILE = "a checkpoint that the code of MrBlankness/LightM-UNet saved"
@@ -158,8 +158,7 @@ class LightMUNet(SegmentationNetwork):
         for grow, join, skip in zip(self.up_samples, self.up_layers, reversed(down[:-1]), strict=True):
             x = join(grow(x) + skip)
             up.append(x)
-        features = {f"encoder.{n}": one for n, one in enumerate(down)}
-        features |= {f"decoder.{n}": one for n, one in enumerate(reversed(up))}
+        features = name_maps(down, up)
         return SegOutput(self.conv_final(x), (), features)
 
 

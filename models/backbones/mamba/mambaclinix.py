@@ -19,7 +19,7 @@ from ...blocks.nnunet import ConvNorm, Grow, ProjectedBlock, ResidualBlock, chec
 from ...blocks.scans.mamba import Mamba1D
 from ...checkpoints import Tensors
 from ...parity import Fixture
-from ..network import SegmentationNetwork, SegOutput, SideAnswer
+from ..network import SegmentationNetwork, SegOutput, halve_weights, name_maps
 from ..official import State, count, load, rename, unwrap
 from .vmamba import MapNorm
 
@@ -221,10 +221,7 @@ class MambaClinix(SegmentationNetwork):
             x = join(torch.cat([grow(x), polish(skip)], dim=1))
             up.append(x)
         *coarse, logits = [head(x) for head, x in zip(parts["seg_layers"], up, strict=True)]
-        features = {f"encoder.{n}": one for n, one in enumerate(down)}
-        features |= {f"decoder.{n}": one for n, one in enumerate(reversed(up))}
-        aux = (SideAnswer(f"decoder.{n}", one, 0.5**n) for n, one in enumerate(reversed(coarse), start=1))
-        return SegOutput(logits, tuple(aux), features)
+        return SegOutput(logits, halve_weights(coarse), name_maps(down, up))
 
 
 def build(

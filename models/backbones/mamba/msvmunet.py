@@ -17,7 +17,7 @@ from torch import nn
 from ....imaging.errors import BadCall
 from ...checkpoints import Tensors
 from ...parity import Fixture
-from ..network import SegmentationNetwork, SegOutput
+from ..network import SegmentationNetwork, SegOutput, name_maps
 from ..official import State, count, load, rename, unwrap
 from .vmamba import Block, BlockSizes, MapLinear, MapNorm
 
@@ -158,8 +158,7 @@ class MSVMUNet(SegmentationNetwork):
         for join, skip in zip(self.decoder["layers"], reversed(down[:-1]), strict=True):
             x = join(x, skip)
             up.append(x)
-        features = {f"encoder.{n}": one for n, one in enumerate(down)}
-        features |= {f"decoder.{n}": one for n, one in enumerate(reversed(up))}
+        features = name_maps(down, up)
         return SegOutput(self.decoder["out_layers"][0](x), (), features)
 
 

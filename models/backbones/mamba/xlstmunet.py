@@ -20,7 +20,7 @@ from ...blocks.nnunet import Grow, ProjectedBlock, ResidualBlock, check_stages
 from ...blocks.scans.mlstm import ViLBlock
 from ...checkpoints import Tensors, fill
 from ...parity import Fixture
-from ..network import SegmentationNetwork, SegOutput, SideAnswer
+from ..network import SegmentationNetwork, SegOutput, halve_weights, name_maps
 from ..official import State, count, rename, unwrap
 
 FILE = "a checkpoint that the code of tianrun-chen/xLSTM-UNet-PyTorch saved"
@@ -146,10 +146,7 @@ class XLSTMUNet(SegmentationNetwork):
             x = join(torch.cat([grow(x), skip], dim=1) if taken else grow(x))
             up.append(x)
         *coarse, logits = [head(x) for head, x in zip(parts["seg_layers"], up, strict=True)]
-        features = {f"encoder.{n}": one for n, one in enumerate(down)}
-        features |= {f"decoder.{n}": one for n, one in enumerate(reversed(up))}
-        aux = (SideAnswer(f"decoder.{n}", one, 0.5**n) for n, one in enumerate(reversed(coarse), start=1))
-        return SegOutput(logits, tuple(aux), features)
+        return SegOutput(logits, halve_weights(coarse), name_maps(down, up))
 
 
 def _stage(dims: int, inside: int, outside: int, size: Steps, step: Steps, blocks: int) -> nn.Sequential:

@@ -22,7 +22,7 @@ from ....blocks.nnunet import ConvNorm
 from ....blocks.unet import LEAK
 from ....checkpoints import Tensors, fill
 from ....parity import Fixture
-from ...network import SegmentationNetwork, SegOutput, SideAnswer
+from ...network import SegmentationNetwork, SegOutput, halve_weights, name_maps
 from ...official import State, count, load, rename
 from .adapter import Adapter
 
@@ -156,10 +156,7 @@ class DinoHead(nn.Module):
             x = join(torch.cat([grow(x), skip], dim=1))
             up.append(x)
         *coarse, logits = [head(x) for head, x in zip(self.seg_layers, up, strict=True)]
-        features = {f"encoder.{n}": one for n, one in enumerate(down)}
-        features |= {f"decoder.{n}": one for n, one in enumerate(reversed(up))}
-        aux = (SideAnswer(f"decoder.{n}", one, 0.5**n) for n, one in enumerate(reversed(coarse), start=1))
-        return SegOutput(logits, tuple(aux), features)
+        return SegOutput(logits, halve_weights(coarse), name_maps(down, up))
 
 
 class DinoUNet(SegmentationNetwork):

@@ -18,7 +18,7 @@ from .....imaging.errors import BadCall
 from ....blocks.residual import Block, Bottleneck, build_stages, make_basic
 from ....checkpoints import Tensors
 from ....parity import Fixture
-from ...network import SegmentationNetwork, SegOutput, SideAnswer, resize
+from ...network import SegmentationNetwork, SegOutput, SideAnswer, name_maps, resize
 from ...official import count, load, read_width, rename
 from .guide import SCALES, SelfGuided
 
@@ -98,8 +98,7 @@ class GuidedAttention(SegmentationNetwork):
         aux = [
             SideAnswer(f"{kind}.{i}", said[f"{kind}.{i}"], 1.0) for kind in ("before", "after") for i in range(SCALES)
         ]
-        features = {f"encoder.{n}": one for n, one in enumerate(maps)}
-        features["decoder.0"] = said["refined.0"]
+        features = name_maps(maps, [said["refined.0"]])
         wanted = ("input", "rebuilt", "vectors")
         return SegOutput(logits, tuple(aux), features, {k: v for k, v in said.items() if k.startswith(wanted)})
 

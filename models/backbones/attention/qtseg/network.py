@@ -21,7 +21,7 @@ from ....blocks.sam.prompts import PositionCode
 from ....blocks.sam.vit import ChannelNorm, Mlp
 from ....checkpoints import Tensors
 from ....parity import Fixture
-from ...network import SegmentationNetwork, SegOutput, resize
+from ...network import SegmentationNetwork, SegOutput, name_maps, resize
 from ...official import State, count, load, rename, unwrap
 from .pyramid import Bridge, Pyramid
 
@@ -140,7 +140,7 @@ class QTSeg(SegmentationNetwork):
     def answer(self, image: torch.Tensor) -> SegOutput:
         """See `SegmentationNetwork.answer`."""
         maps = self.bridge(self.image_encoder(image))
-        features = {f"encoder.{n}": one for n, one in enumerate(maps)}
+        features = name_maps(maps)
         parts = self.mask_decoder
         tokens = parts["mask_tokens"].weight[None].expand(image.shape[0], -1, -1)
         grown: torch.Tensor | None = None
