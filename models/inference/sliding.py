@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -72,22 +72,35 @@ def run_windows(
     Raises:
         Cancelled: `cancelled` answered True between two windows.
     """
-    shape = array.shape
+    fill, boxes = float(array.min(initial=0.0)), windows_over(array.shape, window, multiple_of=stride)
+
+    def answers() -> Iterator[Float]:
+        for number, box in enumerate(boxes):
+            if cancelled():
+                raise Cancelled
+            seen = cut_window(array, box, fill=fill)
+
+            def look(view: str, seen: Float = seen) -> Float:
+                return turned_back(network(np.ascontiguousarray(turned(seen, view))[None, None])[0], view)
+
+            yield mean_of_views(look, views)
+            progress((number + 1) / len(boxes))
+
+    return blended(answers(), boxes, array.shape, channels).astype(np.float16)
+
+
+def blended(answers: Iterable[Float], boxes: Sequence[Box], shape: Sequence[int], channels: int) -> Float:
+    """The mean (channels x y z) of what is said in windows, each weighed by a bell; windows may stick out.
+
+    Args:
+        answers: (channels x y z) for each of `boxes`, which are of one size and cover everything.
+    """
     total, weight = np.zeros((channels, *shape), np.float32), np.zeros(shape, np.float32)
-    bell, fill = gaussian(window), float(array.min(initial=0.0))
-    boxes = windows_over(shape, window, multiple_of=stride)
-    for number, box in enumerate(boxes):
-        if cancelled():
-            raise Cancelled
-        seen = cut_window(array, box, fill=fill)
-
-        def look(view: str, seen: Float = seen) -> Float:
-            return turned_back(network(np.ascontiguousarray(turned(seen, view))[None, None])[0], view)
-
-        answer = mean_of_views(look, views)
+    x, y, z = (b - a for a, b in zip(boxes[0].start, boxes[0].stop, strict=True))
+    bell = gaussian((x, y, z))
+    for answer, box in zip(answers, boxes, strict=True):
         here = tuple(slice(a, min(b, n)) for a, b, n in zip(box.start, box.stop, shape, strict=True))
         part = tuple(slice(0, one.stop - one.start) for one in here)
         total[(slice(None), *here)] += (answer * bell)[(slice(None), *part)]
         weight[here] += bell[part]
-        progress((number + 1) / len(boxes))
-    return (total / weight).astype(np.float16)
+    return total / weight

@@ -19,7 +19,7 @@ from ....imaging.volume import Volume
 from ....observing.stages import staged
 from ...card import Card
 from ...inference.preprocess import Prepared, restore
-from ...inference.sliding import cut_window, gaussian, windows_over
+from ...inference.sliding import blended, cut_window, windows_over
 from ...interface import Cancelled, Decoded, Features, Progress
 from ...text.encoders import TextEncoder
 from .network import STEMS, STRIDE, Duplus, DuplusFeatures
@@ -111,19 +111,16 @@ class DuplusPredictor:
 
     def _blended(self, scan: DuplusScan, target: torch.Tensor) -> Float:
         """Gaussian-weighted mean of the windows' sigmoids (x y z), inside (0, 1)."""
-        shape = scan.prepared.array.shape
-        total, weight = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-        bell = gaussian(self.window)
-        for box, seen in zip(scan.windows, scan.features, strict=True):
-            with torch.inference_mode():
-                sigmoid = torch.sigmoid(self._net.decode(seen, target))[0, 0].cpu().numpy()
-            stop = tuple(min(b, n) for b, n in zip(box.stop, shape, strict=True))
-            here = tuple(slice(a, b) for a, b in zip(box.start, stop, strict=True))
-            part = tuple(slice(0, b - a) for a, b in zip(box.start, stop, strict=True))
-            total[here] += (sigmoid * bell)[part]
-            weight[here] += bell[part]
-        mean: Float = np.clip(total / weight, 1e-6, 1 - 1e-6).astype(np.float32)
-        return mean
+        mean = blended(
+            (self._sigmoid(seen, target) for seen in scan.features), scan.windows, scan.prepared.array.shape, 1
+        )[0]
+        inside: Float = np.clip(mean, 1e-6, 1 - 1e-6).astype(np.float32)
+        return inside
+
+    @torch.inference_mode()
+    def _sigmoid(self, seen: DuplusFeatures, target: torch.Tensor) -> Float:
+        found: Float = torch.sigmoid(self._net.decode(seen, target))[0].cpu().numpy()
+        return found
 
 
 def default_context(modality: str, card: Card) -> str:

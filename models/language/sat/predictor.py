@@ -21,7 +21,7 @@ from ....imaging.volume import Volume
 from ....observing.stages import staged
 from ...card import Card
 from ...inference.preprocess import Prepared, restore
-from ...inference.sliding import Float, cut_window, gaussian, windows_over
+from ...inference.sliding import Float, blended, cut_window, windows_over
 from ...interface import Cancelled, Decoded, Features, Progress
 from ...text.encoders import TextEncoder
 from .network import MODALITY_CODES, STRIDE, Sat, SatFeatures, SatTextHead
@@ -125,22 +125,20 @@ class SatPredictor:
 
     def _blended(self, scan: SatScan, queries: torch.Tensor) -> Float:
         """Logits (n x y z) over the scan's box: Gaussian-weighted mean of the windows' sigmoids, as logits."""
-        shape = scan.prepared.array.shape
-        total = np.zeros((len(queries), *shape), dtype=np.float32)
-        weight = np.zeros(shape, dtype=np.float32)
-        bell = gaussian(self.window)
-        for window in scan.windows:
-            features = scan.kept.get(window) or self._look(scan, window)
-            with torch.inference_mode():
-                logits = self._net.decode(features, queries[None].to(self.device))[0][0]
-                sigmoid = torch.sigmoid(logits).cpu().numpy()
-            stop = tuple(min(b, n) for b, n in zip(window.stop, shape, strict=True))
-            here = tuple(slice(a, b) for a, b in zip(window.start, stop, strict=True))
-            part = tuple(slice(0, b - a) for a, b in zip(window.start, stop, strict=True))
-            total[(slice(None), *here)] += (sigmoid * bell)[(slice(None), *part)]
-            weight[here] += bell[part]
-        mean = np.clip(total / weight, 1e-7, 1 - 1e-7)
+        mean = blended(
+            (self._sigmoids(scan, window, queries) for window in scan.windows),
+            scan.windows,
+            scan.prepared.array.shape,
+            len(queries),
+        )
+        mean = np.clip(mean, 1e-7, 1 - 1e-7)
         return np.asarray(np.log(mean / (1 - mean)), dtype=np.float32)
+
+    @torch.inference_mode()
+    def _sigmoids(self, scan: SatScan, window: Box, queries: torch.Tensor) -> Float:
+        features = scan.kept.get(window) or self._look(scan, window)
+        found: Float = torch.sigmoid(self._net.decode(features, queries[None].to(self.device))[0][0]).cpu().numpy()
+        return found
 
 
 @staged("preprocess")
