@@ -40,11 +40,12 @@ from safetensors.torch import save
 from ..imaging.errors import BadCall
 from ..imaging.guards.atomic import write_atomically
 from ..imaging.guards.private import make_private_folder
+from .backbones.official import load
 from .backbones.row import Backbone
 from .backbones.table import BACKBONES
 from .card import Card
 from .catalogue import ENTRIES, USER_FOLDER, card, forget_cards
-from .checkpoints import fill, half_precision, read_parts
+from .checkpoints import half_precision, read_parts
 from .inference.preprocess import Preparation
 from .language.satmini import shelf
 from .language.satmini.fixed_classes import ClassesConfig, FixedClasses
@@ -160,8 +161,7 @@ def _filled(row: Backbone, said: Mapping[str, Any], file: Path) -> FixedClasses:
     with torch.device("meta"):
         net = FixedClasses(config, list(said["structures"]))
     state = {f"net.{key}": value for key, value in code.convert(content).items()}
-    counters = {k: torch.zeros((), dtype=torch.long) for k in net.state_dict() if k.endswith("num_batches_tracked")}
-    return fill(net, {**counters, **state}, f"a checkpoint of {row.system}")
+    return load(net, state, f"a checkpoint of {row.system}")
 
 
 def _options(row: Backbone, content: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
