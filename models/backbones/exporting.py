@@ -18,7 +18,7 @@ from torch import nn
 
 from ...imaging.errors import BadCall, Unavailable
 from ..inference.converted import convert_to_openvino
-from .network import SegmentationNetwork
+from .network import SegmentationNetwork, in_use
 
 TOLERANCE = 1e-3  # of the largest logit: float32 in another order of sums
 
@@ -86,13 +86,8 @@ def export_network(net: SegmentationNetwork, sides: Sequence[int]) -> Exported:
         )
     noise = torch.Generator().manual_seed(0)
     image = torch.randn(1, net.channels, *sides, generator=noise)
-    modes = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
+    with in_use(net):
         model, error = _compared(_Logits(net), image)
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     return Exported(model, tuple(sides), error)
 
 

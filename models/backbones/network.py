@@ -5,7 +5,8 @@ Sizes are the base's affair: an image is padded to what the network can divide, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -121,6 +122,18 @@ class SegmentationNetwork(nn.Module):
 
     def _padded(self, sides: Sequence[int]) -> list[int]:
         return [-(-side // by) * by for side, by in zip(sides, self.divisor, strict=True)]
+
+
+@contextmanager
+def in_use(net: nn.Module) -> Iterator[None]:
+    """The network is as it is used; afterwards every part of it is in training or not as before."""
+    modes = {part: part.training for part in net.modules()}
+    net.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
 
 
 def pad_to(image: torch.Tensor, sides: Sequence[int]) -> torch.Tensor:

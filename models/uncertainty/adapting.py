@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from ...imaging.errors import BadCall
+from ..backbones.network import in_use
 
 Kind = Literal["sigmoid", "softmax"]
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
@@ -94,18 +95,15 @@ def restored(net: nn.Module) -> Iterator[dict[str, nn.Parameter]]:
     """
     free = norm_affines(net)
     before = {name: value.detach().clone() for name, value in net.state_dict().items()}
-    modes = {module: module.training for module in net.modules()}
     frozen = {value: value.requires_grad for value in net.parameters()}
-    net.eval()
     try:
         chosen = {id(value) for value in free.values()}
         for value in net.parameters():
             value.requires_grad_(id(value) in chosen)
-        yield free
+        with in_use(net):
+            yield free
     finally:
         net.load_state_dict(before)
-        for module, mode in modes.items():
-            module.training = mode
         for value, needed in frozen.items():
             value.requires_grad_(needed)
             value.grad = None

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ....imaging.errors import BadCall
-from ....models.backbones.network import SegmentationNetwork, SegOutput, resize
+from ....models.backbones.network import SegmentationNetwork, SegOutput, in_use, resize
 from ....models.language.satmini.fixed_classes import FixedClasses
 from ...objective import Batch
 from ..by_words import masks_of
@@ -47,14 +47,8 @@ def trained_together(*nets: nn.Module) -> dict[str, list[nn.Parameter]]:
 @contextmanager
 def at_rest(net: nn.Module) -> Iterator[nn.Module]:
     """The network as it is used, without gradients; every part of it is as before afterwards."""
-    were = {part: part.training for part in net.modules()}
-    net.eval()
-    try:
-        with torch.no_grad():
-            yield net
-    finally:
-        for part, training in were.items():
-            part.training = training
+    with in_use(net), torch.no_grad():
+        yield net
 
 
 def answer(net: nn.Module, images: torch.Tensor) -> torch.Tensor:
