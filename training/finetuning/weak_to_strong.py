@@ -73,7 +73,7 @@ class WeakToStrong(Objective):
         labels = shrink_labels(given.labels, logits.shape[-1])
         truth = F.one_hot(labels, logits.shape[1]).movedim(-1, 1).float()
         prompted = net.look(maps, find_boxes(truth, _EXACT)).float()
-        grown = state.ramp("sigmoid", max(1, int(self.grown * state.total)))
+        grown = state.ramp("sigmoid", int(self.grown * state.total))
         return {
             "cross_entropy": class_cross_entropy(logits, labels),
             "dice": class_dice_loss(logits, labels, "softmax"),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,12 +15,13 @@ from torch import nn
 from ....models.backbones.network import SegOutput
 from ...objective import LABELLED, MODEL, UNLABELLED, Batch, Batches, Objective, Roles, State
 from ..row import Lesson
-from .masked import DiceCe, two_classes
+from .masked import DiceCe, Mode, two_classes
 from .peers import (
     PEER,
     Structures,
     backbone_in,
     fresh_copy,
+    mode_of,
     over_image,
     supervise,
     trained_together,
@@ -39,7 +39,6 @@ WIDTH, HEAT, SHARP = (
     0.1,
 )  # channels and temperature of the contrast, temperature of a lesson; Source: Y-TARL/C3S3
 ENTROPY = 0.5  # share of the cross-entropy in a score; our choice
-Mode = Literal["paper", "released"]
 
 
 def winner(scores: Sequence[DiceCe]) -> int:
@@ -123,7 +122,7 @@ class C3s3(Objective):
         views = [shaken(images, state.rng) for _ in range(2)]
         said = [[whole_answer(net, view) for view in views] for net in nets]
         classes = [[two_classes(one.logits) for one in each] for each in said]
-        weight = self.weight * state.ramp("sigmoid", max(1, int(self.grown * state.total)))
+        weight = self.weight * state.ramp("sigmoid", int(self.grown * state.total))
         lessons = [lesson_loss(a, b) for a, b in zip(classes[1 - best], classes[best], strict=True)]
         steady = [class_agreement(*each) for each in classes]
         return {
@@ -158,7 +157,7 @@ def teach(lesson: Lesson) -> C3s3:
     """The objective "c3s3"."""
     return C3s3(
         lesson.structures,
-        "released" if lesson.word("mode") == "released" else "paper",
+        mode_of(lesson),
         lesson.number("consistency"),
         lesson.number("grown"),
         int(lesson.number("seed")),

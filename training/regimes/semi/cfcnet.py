@@ -118,7 +118,7 @@ class CfcNet(Objective):
         low, high = (
             torch.sigmoid(answer(net, band)) for net, band in zip(students, bands(mixed, self.cut), strict=True)
         )
-        weight = self.weight * state.ramp("sigmoid", max(1, int(self.grown * state.total)))
+        weight = self.weight * state.ramp("sigmoid", int(self.grown * state.total))
         return {
             "supervised": torch.stack(supervised).sum(),
             "across": weight * F.mse_loss(low, high),

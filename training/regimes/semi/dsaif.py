@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from ...objective import LABELLED, MODEL, UNLABELLED, Batches, Objective, Roles, State
+from ...objective import LABELLED, MODEL, UNLABELLED, Batches, Roles, State
 from ..row import Lesson
 from .levels import filtered
 from .masked import dice_ce, two_classes
-from .peers import PEER, Structures, answer, fresh_copy, supervise, trained_together
+from .peers import PEER, Structures, TwoOfAKind, answer, supervise
 
 
 def cross_loss(own: torch.Tensor, peer: torch.Tensor) -> torch.Tensor:
@@ -25,7 +24,7 @@ def cross_loss(own: torch.Tensor, peer: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class Dsaif(Objective):
+class Dsaif(TwoOfAKind):
     """Two networks of other first weights; the first, which sees the bright filtered, is exported.
 
     Labelled scans are shown as they are too, as users show them.
@@ -45,14 +44,6 @@ class Dsaif(Objective):
     paper = "DSAIF (reconstruction)"
     streams = (LABELLED, UNLABELLED)
 
-    def roles(self, model: nn.Module) -> dict[str, nn.Module]:
-        """Two of a kind."""
-        return {MODEL: model, PEER: fresh_copy(model, self.seed)}
-
-    def groups(self, roles: Roles) -> dict[str, list[nn.Parameter]]:
-        """Both learn together."""
-        return trained_together(roles[MODEL], roles[PEER])
-
     def losses(self, phase: str, roles: Roles, batches: Batches, state: State) -> Mapping[str, torch.Tensor]:
         """Terms "plain", "filtered" and "crossed", each a sum over both networks."""
         nets, given, images = (roles[MODEL], roles[PEER]), batches[LABELLED], batches[UNLABELLED].images
@@ -63,7 +54,7 @@ class Dsaif(Objective):
             for net, bright in sides
         ]
         one, other = (answer(net, filtered(images, bright=bright)) for net, bright in sides)
-        weight = self.weight * state.ramp("sigmoid", max(1, int(self.grown * state.total)))
+        weight = self.weight * state.ramp("sigmoid", int(self.grown * state.total))
         return {
             "plain": torch.stack(plain).sum() / 2,
             "filtered": torch.stack(seen).sum() / 2,

@@ -12,6 +12,8 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
+Mode = Literal["paper", "released"]
+"""Whose terms an objective has, where the paper and the released code differ."""
 Pool = Literal["batch", "each"]
 """Over what Dice is taken: the whole batch, with squares in the denominator, or each image by itself, without."""
 SMOOTH: dict[str, float] = {"batch": 1e-10, "each": 1e-5}  # Source: DeepMed-Lab-ECNU/BCP, for ACDC and the left atrium

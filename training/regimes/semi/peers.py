@@ -12,9 +12,10 @@ from torch import nn
 from ....imaging.errors import BadCall
 from ....models.backbones.network import SegmentationNetwork, SegOutput, in_use, resize
 from ....models.language.satmini.fixed_classes import FixedClasses
-from ...objective import Batch
+from ...objective import MODEL, Batch, Objective, Roles
 from ..by_words import masks_of
-from .masked import DiceCe, Pool, dice_ce, two_classes
+from ..row import Lesson
+from .masked import DiceCe, Mode, Pool, dice_ce, two_classes
 
 PEER = "peer"
 """Role of a second network that is trained beside the exported one."""
@@ -37,6 +38,24 @@ def fresh_copy(net: nn.Module, seed: int) -> nn.Module:
             if callable(again := getattr(part, "reset_parameters", None)):
                 again()
     return other
+
+
+class TwoOfAKind(Objective):
+    """Two networks of other first weights that learn together; the first is exported.
+
+    Attributes:
+        seed: of the second network's weights.
+    """
+
+    seed: int
+
+    def roles(self, model: nn.Module) -> dict[str, nn.Module]:
+        """Both."""
+        return {MODEL: model, PEER: fresh_copy(model, self.seed)}
+
+    def groups(self, roles: Roles) -> dict[str, list[nn.Parameter]]:
+        """Both learn together."""
+        return trained_together(*roles.values())
 
 
 def trained_together(*nets: nn.Module) -> dict[str, list[nn.Parameter]]:
@@ -73,6 +92,11 @@ def whole_answer(net: nn.Module, images: torch.Tensor) -> SegOutput:
     if not isinstance(said, SegOutput) or not said.features:
         raise BadCall("This objective needs maps from inside the network. Take a backbone without words.")
     return said
+
+
+def mode_of(lesson: Lesson) -> Mode:
+    """The option `mode`."""
+    return "released" if lesson.word("mode") == "released" else "paper"
 
 
 def truth_of(batch: Batch, structures: Structures, logits: torch.Tensor) -> torch.Tensor:

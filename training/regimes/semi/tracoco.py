@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from ....models.checkpoints import Tensors
 from ....models.parity import Fixture
-from ...objective import LABELLED, MODEL, UNLABELLED, Batches, Objective, Roles, State
+from ...objective import LABELLED, MODEL, UNLABELLED, Batches, Roles, State
 from ..row import Lesson
-from .masked import class_dice, two_classes
-from .peers import PEER, Structures, answer, fresh_copy, supervise, trained_together
+from .masked import Mode, class_dice, two_classes
+from .peers import PEER, Structures, TwoOfAKind, answer, mode_of, supervise
 from .views import at, hole, noisy, overlapping, random_box
 
-Mode = Literal["paper", "released"]
 CONFIDENT, UNLIKELY = 0.65, 0.1  # Source: yyliu01/TraCoCo, its configuration
 AGREEMENT, SPREAD = 0.3, 0.1  # weights of the KL divergence and of the negative entropy; Source: as above
 NOISE, CUT, CROP = (
@@ -84,7 +81,7 @@ def _mean_where(values: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class TraCoCo(Objective):
+class TraCoCo(TwoOfAKind):
     """Two networks of other first weights; the first is exported.
 
     Attributes:
@@ -101,14 +98,6 @@ class TraCoCo(Objective):
     paper = "TraCoCo, arXiv 2203.14523"
     streams = (LABELLED, UNLABELLED)
 
-    def roles(self, model: nn.Module) -> dict[str, nn.Module]:
-        """Two of a kind."""
-        return {MODEL: model, PEER: fresh_copy(model, self.seed)}
-
-    def groups(self, roles: Roles) -> dict[str, list[nn.Parameter]]:
-        """Both learn together."""
-        return trained_together(roles[MODEL], roles[PEER])
-
     def losses(self, phase: str, roles: Roles, batches: Batches, state: State) -> Mapping[str, torch.Tensor]:
         """Terms "supervised", "agreement", "entropy" and "confident"."""
         one, other = roles[MODEL], roles[PEER]
@@ -119,7 +108,7 @@ class TraCoCo(Objective):
         first, second = at(images, crops.first), at(images, crops.second)
         told, heard = answer(one, first), answer(other, second)
         here, there = (two_classes(at(x, where)) for x, where in ((told, crops.in_first), (heard, crops.in_second)))
-        grown = state.ramp("sigmoid", max(1, int(self.grown * state.total)))
+        grown = state.ramp("sigmoid", int(self.grown * state.total))
         entropies = [negative_entropy(x, self.mode) for x in (here, there)]
         mixed, wanted = self._cut_and_mix(first, told.detach(), state)
         lessons = [
@@ -147,11 +136,6 @@ class TraCoCo(Objective):
 def teach(lesson: Lesson) -> TraCoCo:
     """The objective "tracoco"."""
     return TraCoCo(lesson.structures, mode_of(lesson), lesson.number("grown"), int(lesson.number("seed")))
-
-
-def mode_of(lesson: Lesson) -> Mode:
-    """The option `mode`."""
-    return "released" if lesson.word("mode") == "released" else "paper"
 
 
 def reproduce(fixture: Fixture) -> Tensors:

@@ -137,7 +137,7 @@ class Umct(Objective):
             logits = turn_back(answer(net, turn(images, view, dims)), view, dims)
             entropy = F.binary_cross_entropy_with_logits(logits, wanted)
             together.append((entropy + soft_dice_loss(logits, wanted)) / 2)
-        weight = self.weight * state.ramp("sigmoid", max(1, int(self.grown * state.total)))
+        weight = self.weight * state.ramp("sigmoid", int(self.grown * state.total))
         return {"supervised": torch.stack(supervised).sum(), "together": weight * torch.stack(together).sum()}
 
 
