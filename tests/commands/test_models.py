@@ -1,42 +1,15 @@
 """`ostensor models`: backbones are listed and shown, their checkpoints brought, and what they became is written for others."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import openvino
-import pytest
-from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from ostensor.commands.app import app
-from ostensor.models import catalogue
 from ostensor.models.backbones.table import BACKBONES
-from ostensor.models.parity import Fixture
 
-PARITY = Path(__file__).resolve().parents[1] / "parity"
-FACTS = """
-name = "my-unetpp"
-title = "Two classes in a picture"
-modality = "mr"
-structures = ["liver"]
-licence = "MIT"
-[preparation]
-dims = 2
-spacing_mm = [1.0, 1.0, 1.0]
-intensity = "mr"
-[view]
-patch = [64, 64]
-"""
-
-
-@pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr(catalogue, "USER_FOLDER", tmp_path / "user")
-    monkeypatch.setattr("ostensor.models.shelving.USER_FOLDER", tmp_path / "user")
-    catalogue.forget_cards()
-    yield tmp_path
-    catalogue.forget_cards()
+from ..toys.checkpoints import facts_file, unetpp_file
 
 
 def said(*words: str, fails: bool = False) -> str:
@@ -57,13 +30,7 @@ def test_backbones_are_listed_and_shown() -> None:
 
 
 def test_a_checkpoint_is_brought_and_written_for_openvino(shelf: Path) -> None:
-    state = Fixture(PARITY / "unetpp").state()
-    save_file(
-        {key.removeprefix("plain."): one for key, one in state.items() if key.startswith("plain.")},
-        shelf / "m.safetensors",
-    )
-    (shelf / "facts.toml").write_text(FACTS, encoding="utf-8")
-    weights, facts = str(shelf / "m.safetensors"), str(shelf / "facts.toml")
+    weights, facts = str(unetpp_file(shelf)), str(facts_file(shelf))
     assert "is a backbone" in said("import", "unetpp", weights, fails=True)
     assert "Licence of 'my-unetpp'" in said("import", "unetpp", weights, "--facts", facts, fails=True)
     assert "my-unetpp: imported" in said("import", "unetpp", weights, "--facts", facts, "--accept-licence")

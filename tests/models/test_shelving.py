@@ -1,75 +1,32 @@
 """A published checkpoint becomes a model: the authors' own outputs come back through it, and what is wrong is refused."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from ostensor.imaging.errors import BadCall
 from ostensor.imaging.volume import Grid, Volume
-from ostensor.models import catalogue
 from ostensor.models.backbones.convolution import stunet
 from ostensor.models.backbones.table import backbone
 from ostensor.models.inference.preprocess import Preparation, prepare
 from ostensor.models.language.satmini.predictor import SatMiniPredictor
 from ostensor.models.load import load_predictor
 from ostensor.models.memory import request_mb
-from ostensor.models.parity import Fixture
 from ostensor.models.shelving import import_backbone, importable
 
-PARITY = Path(__file__).resolve().parents[1] / "parity"
-UNETPP = """
-name = "my-unetpp"
-title = "Two classes in a picture"
-modality = "mr"
-structures = ["liver"]
-licence = "MIT"
-
-[preparation]
-dims = 2
-spacing_mm = [1.0, 1.0, 1.0]
-intensity = "mr"
-
-[view]
-patch = [64, 64]
-layout = "PL"
-"""
-
-
-@pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr(catalogue, "USER_FOLDER", tmp_path / "user")
-    monkeypatch.setattr("ostensor.models.shelving.USER_FOLDER", tmp_path / "user")
-    catalogue.forget_cards()
-    yield tmp_path
-    catalogue.forget_cards()
-
-
-def written(folder: Path, text: str) -> Path:
-    path = folder / "facts.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def plain(folder: Path) -> Path:
-    """The authors' plain UNet++ of the fixture in a file of its own, under their names."""
-    state = Fixture(PARITY / "unetpp").state()
-    path = folder / "model.safetensors"
-    save_file({key.removeprefix("plain."): one for key, one in state.items() if key.startswith("plain.")}, path)
-    return path
+from ..toys.checkpoints import FACTS, UNETPP, facts_file, unetpp_file
 
 
 def test_a_picture_is_answered_as_the_authors_code_would(shelf: Path) -> None:
     """UNet++ of the fixture, two classes of which the likeliest counts; the picture is laid out as our scans lie."""
-    card = import_backbone(plain(shelf), written(shelf, UNETPP), row=backbone("unetpp"), accept_licence=True)
+    card = import_backbone(unetpp_file(shelf), facts_file(shelf), row=backbone("unetpp"), accept_licence=True)
     assert card.is_ready
     assert card.claimed == ("liver",)
     assert card.purpose == "research-only"
-    fixture = Fixture(PARITY / "unetpp")
+    fixture = UNETPP
     theirs = fixture.outputs["logits"][0].argmax(axis=0)
     predictor = load_predictor("my-unetpp", threads=1, precision="fp32")
     assert isinstance(predictor, SatMiniPredictor)
@@ -106,7 +63,7 @@ def test_a_volume_is_looked_at_in_windows_with_the_authors_axes(shelf: Path) -> 
         for key, one in official.items()
     }
     torch.save({"state_dict": official}, shelf / "small_ep4k.model")
-    facts = written(
+    facts = facts_file(
         shelf,
         'name = "my-stunet"\ntitle = "x"\nmodality = "ct"\nstructures = ["liver", "spleen"]\nlicence = "Apache-2.0"\npurpose = "any"\n'
         '[network]\nstrides = [2, 2]\n[preparation]\ndims = 3\nspacing_mm = [2.0, 2.0, 2.0]\nintensity = "ct"\n'
@@ -134,30 +91,30 @@ def test_a_volume_is_looked_at_in_windows_with_the_authors_axes(shelf: Path) -> 
 @pytest.mark.parametrize(
     ("text", "row", "fact"),
     [
-        (UNETPP.replace('licence = "MIT"', ""), "unetpp", "does not say licence"),
-        (UNETPP.replace('"liver"]', '"liver", "spleen"]'), "unetpp", "2 channels, and 2 structures are named beside"),
-        (UNETPP.replace('"liver"]', '"liver", "liver"]'), "unetpp", "names none, or one twice"),
-        (UNETPP.replace("dims = 2", "dims = 3"), "unetpp", "are of a 2-D network"),
-        (UNETPP.replace("my-unetpp", "sat-mini-brain"), "unetpp", "is the name of a model here"),
-        (UNETPP.replace("my-unetpp", "../escape"), "unetpp", "is no name of a model"),
-        (UNETPP + "\n[more]\nx = 1", "unetpp", "says 'more'"),
-        (UNETPP.replace('licence = "MIT"', 'licence = "MIT"\npurpose = "sale"'), "unetpp", "is one of any, research-only"),
-        (UNETPP, "stunet", "unknown here. Give a checkpoint of STU-Net"),
-        (UNETPP, "pctnet", "do not tell size, mode"),
-        (UNETPP, "unet", "No published checkpoint of 'unet' is known"),
+        (FACTS.replace('licence = "MIT"', ""), "unetpp", "does not say licence"),
+        (FACTS.replace('"liver"]', '"liver", "spleen"]'), "unetpp", "2 channels, and 2 structures are named beside"),
+        (FACTS.replace('"liver"]', '"liver", "liver"]'), "unetpp", "names none, or one twice"),
+        (FACTS.replace("dims = 2", "dims = 3"), "unetpp", "are of a 2-D network"),
+        (FACTS.replace("my-unetpp", "sat-mini-brain"), "unetpp", "is the name of a model here"),
+        (FACTS.replace("my-unetpp", "../escape"), "unetpp", "is no name of a model"),
+        (FACTS + "\n[more]\nx = 1", "unetpp", "says 'more'"),
+        (FACTS.replace('licence = "MIT"', 'licence = "MIT"\npurpose = "sale"'), "unetpp", "is one of any, research-only"),
+        (FACTS, "stunet", "unknown here. Give a checkpoint of STU-Net"),
+        (FACTS, "pctnet", "do not tell size, mode"),
+        (FACTS, "unet", "No published checkpoint of 'unet' is known"),
         ("name = ", "unetpp", "is no readable TOML"),
     ],
 )  # fmt: skip
 def test_what_contradicts_the_weights_is_refused(text: str, row: str, fact: str, shelf: Path) -> None:
     with pytest.raises(BadCall, match=fact):
-        import_backbone(plain(shelf), written(shelf, text), row=backbone(row), accept_licence=True)
+        import_backbone(unetpp_file(shelf), facts_file(shelf, text), row=backbone(row), accept_licence=True)
     assert not (shelf / "user").exists()
 
 
 def test_the_licence_is_read_first_and_code_never_runs(shelf: Path) -> None:
     with pytest.raises(BadCall, match="Licence of 'my-unetpp': MIT"):
-        import_backbone(plain(shelf), written(shelf, UNETPP), row=backbone("unetpp"), accept_licence=False)
+        import_backbone(unetpp_file(shelf), facts_file(shelf), row=backbone("unetpp"), accept_licence=False)
     torch.save({"state_dict": print}, shelf / "bad.pt")
     with pytest.raises(BadCall, match="might run code"):
-        import_backbone(shelf / "bad.pt", written(shelf, UNETPP), row=backbone("unetpp"), accept_licence=True)
+        import_backbone(shelf / "bad.pt", facts_file(shelf), row=backbone("unetpp"), accept_licence=True)
     assert {"stunet", "unetpp", "r2unet", "segformer3d"} <= set(importable())
