@@ -23,7 +23,7 @@ from ..folders import Folders
 from ..regimes.fair.groups import read_groups
 from ..report_sections import write_section
 from ..segmenting.config import RunConfig
-from ..segmenting.evaluate import complete_region, predictor_of
+from ..segmenting.evaluate import add_counts, complete_region, predictor_of
 from .gaps import Equity, Gap, compare_groups, enough
 
 LEAST = 20  # patients of a group that is shown; our choice
@@ -86,8 +86,7 @@ def dice_of_patients(
         features = predictor.encode(case.volume, progress=lambda share: None, cancelled=lambda: False)
         for one in predictor.decode(features, structures):
             truth = np.isin(case.labels, dataset.structures[one.structure])
-            new, old = counts_of(one.array & where, truth), counts[one.structure].get(key, (0, 0, 0))
-            counts[one.structure][key] = (old[0] + new[0], old[1] + new[1], old[2] + new[2])
+            add_counts(counts[one.structure], key, counts_of(one.array & where, truth))
     return {name: means for name, some in counts.items() if (means := _means(some))}
 
 

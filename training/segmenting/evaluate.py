@@ -183,9 +183,9 @@ def evaluate_on(dataset: Dataset, plan: Taught, predictor: Predictor, data: Path
         for found in predictor.decode(features, structures):
             values = dataset.structures[found.structure]
             truth = np.isin(case.labels, values)
-            _add(ours[found.structure], key, counts_of(found.array & where, truth))
+            add_counts(ours[found.structure], key, counts_of(found.array & where, truth))
             rival = np.isin(copy, plan.structures[found.structure])
-            _add(theirs[found.structure], key, _rival_counts(rival, np.isin(target.labels, values), dataset))
+            add_counts(theirs[found.structure], key, _rival_counts(rival, np.isin(target.labels, values), dataset))
     return [_score(name, dataset, ours[name], theirs[name], voxel_ml) for name in structures if _shown(ours[name])]
 
 
@@ -210,7 +210,8 @@ def complete_region(grid: Grid, dataset: Dataset) -> npt.NDArray[np.bool_]:
     return np.asarray(inside.all(axis=0).reshape(grid.shape))
 
 
-def _add(counts: dict[tuple[str, str], Counts], key: tuple[str, str], more: Counts) -> None:
+def add_counts(counts: dict[tuple[str, str], Counts], key: tuple[str, str], more: Counts) -> None:
+    """Add what was counted in a scan, or a slice, to what its key has."""
     old = counts.get(key, (0, 0, 0))
     counts[key] = (old[0] + more[0], old[1] + more[1], old[2] + more[2])
 
