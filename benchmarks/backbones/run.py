@@ -105,8 +105,8 @@ def page(sides: Sequence[Side], found: Mapping[str, Mapping[str, Any]]) -> str:
     first = sides[0]
     parts.append(
         f"Tiny presets; each taught for {first.minutes:g} minutes of processor time with each seed, one thread, float32, AdamW with "
-        f"the same rate; Dice over at most {first.cases} held-out cases, mean over structures, interval over patients with both "
-        f"seeds' means. {described()}."
+        f"the same rate; Dice over at most {first.cases} held-out cases, mean over structures, interval over patients, of the "
+        f"mean of the seeds. {described()}."
     )
     return "\n\n".join(parts)
 
