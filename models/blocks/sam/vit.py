@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..windows import cut_tokens, join, pad_tokens, partition
+
 EPS = 1e-6  # of every norm over channels, and of those over tokens where a system says nothing else
 AXES = {2: "hw", 3: "dhw"}  # tables of relative positions, in the order of the token axes
 
@@ -157,22 +159,18 @@ def pick_relative(table: torch.Tensor, side: int) -> torch.Tensor:
 
 def cut_in_windows(x: torch.Tensor, side: int) -> tuple[torch.Tensor, list[int]]:
     """Windows (b*windows side ... c) of (b ... c), filled up with zeros, and how many windows there are along each axis."""
-    dims = x.dim() - 2
+    window = [side] * (x.dim() - 2)
     counts = [-(-n // side) for n in x.shape[1:-1]]
-    pads = [(0, count * side - n) for count, n in zip(counts, x.shape[1:-1], strict=True)]
-    x = F.pad(x, (0, 0, *(one for pad in pads[::-1] for one in pad)))
-    x = x.reshape(len(x), *(n for count in counts for n in (count, side)), x.shape[-1])
-    order = [0, *range(1, 2 * dims, 2), *range(2, 2 * dims + 1, 2), 2 * dims + 1]
-    return x.permute(order).reshape(-1, *[side] * dims, x.shape[-1]), counts
+    windows = partition(pad_tokens(x, [count * side for count in counts]), window)
+    found: torch.Tensor = windows.unflatten(1, window)
+    return found, counts
 
 
 def join_windows(x: torch.Tensor, counts: Sequence[int], grid: Sequence[int]) -> torch.Tensor:
     """The tokens (b ... c) that were cut, without what was filled up."""
-    dims, side = len(counts), x.shape[1]
-    x = x.reshape(-1, *counts, *[side] * dims, x.shape[-1])
-    order = [0, *(n for axis in range(dims) for n in (1 + axis, 1 + dims + axis)), 2 * dims + 1]
-    x = x.permute(order).reshape(-1, *(count * side for count in counts), x.shape[-1])
-    return x[(slice(None), *(slice(n) for n in grid))]
+    side = x.shape[1]
+    whole = join(x.flatten(1, -2), [side] * len(counts), [count * side for count in counts])
+    return cut_tokens(whole, grid)
 
 
 class Block(nn.Module):
