@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,6 +87,11 @@ def _content(path: Path) -> object:
     except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, SafetensorError, ValueError, KeyError) as error:
         raise BadCall(f"'{path.name}' is not a checkpoint, or is truncated. Download it again.") from error
     return content
+
+
+def count_numbers(state: Mapping[str, torch.Tensor], pattern: str) -> int:
+    """How many different numbers the first group of a pattern finds among the keys."""
+    return len({found[1] for key in state if (found := re.match(pattern, key))})
 
 
 def fill(net: Network, state: Mapping[str, torch.Tensor], whose: str) -> Network:

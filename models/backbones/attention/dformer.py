@@ -16,10 +16,9 @@ import torch
 from torch import nn
 
 from ....imaging.errors import BadCall
-from ...blocks.sam.sizes import count_numbers
 from ...blocks.swin import PatchExpand, PatchMerging
 from ...blocks.windows import Layout, Sides, WindowBlock, pad_tokens
-from ...checkpoints import Tensors
+from ...checkpoints import Tensors, count_numbers
 from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput, halve_weights, name_maps
 from ..official import Rule, State, load, rename, unwrap

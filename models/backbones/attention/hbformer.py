@@ -18,10 +18,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from ....imaging.errors import BadCall
-from ...blocks.sam.sizes import count_numbers
 from ...blocks.swin import SwinEncoder
 from ...blocks.windows import Sides
-from ...checkpoints import Tensors
+from ...checkpoints import Tensors, count_numbers
 from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput, name_maps
 from ..official import Rule, State, load, rename, unwrap

@@ -17,9 +17,8 @@ import torch
 from torch import nn
 
 from ....imaging.errors import BadCall
-from ...blocks.sam.sizes import count_numbers
 from ...blocks.windows import Sides, WindowBlock
-from ...checkpoints import Tensors
+from ...checkpoints import Tensors, count_numbers
 from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput, halve_weights, name_maps
 from ..official import Rule, State, load, rename, unwrap

@@ -19,8 +19,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ....imaging.errors import BadCall
-from ...blocks.sam.sizes import count_numbers
-from ...checkpoints import Tensors
+from ...checkpoints import Tensors, count_numbers
 from ...parity import Fixture
 from ..network import SegmentationNetwork, SegOutput, name_maps, resize
 from ..official import Rule, State, load, rename, unwrap

@@ -17,8 +17,7 @@ import torch
 from monai.networks.nets.swin_unetr import SwinUNETR
 
 from ....imaging.errors import BadCall
-from ...blocks.sam.sizes import count_numbers
-from ...checkpoints import Tensors
+from ...checkpoints import Tensors, count_numbers
 from ..network import SegmentationNetwork, SegOutput, name_maps
 from ..official import Rule, State, rename, unwrap
 

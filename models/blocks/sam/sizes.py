@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import torch
 
+from ...checkpoints import count_numbers
 from .decoder import DecoderConfig
 from .vit import AXES, EncoderConfig
 
@@ -17,11 +17,6 @@ HEADS = 8  # of every published decoder; weights do not tell
 def select_part(state: State, prefix: str) -> dict[str, torch.Tensor]:
     """The entries below a prefix, without it."""
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-
-
-def count_numbers(state: State, pattern: str) -> int:
-    """How many different numbers the first group of a pattern finds among the keys."""
-    return len({found[1] for key in state if (found := re.match(pattern, key))})
 
 
 def read_encoder_config(state: State) -> EncoderConfig:

@@ -6,8 +6,8 @@ import torch
 
 from ....imaging.errors import BadCall
 from ...blocks.sam.decoder import DecoderConfig
-from ...blocks.sam.sizes import State, count_numbers, select_part
-from ...checkpoints import Tensors, fill
+from ...blocks.sam.sizes import State, select_part
+from ...checkpoints import Tensors, count_numbers, fill
 from ...parity import Fixture
 from .network import Seen, TaskDecoder
 from .prompts import MutualPrompts

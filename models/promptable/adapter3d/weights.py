@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file
 
 from ....imaging.errors import BadCall
-from ...blocks.sam.sizes import HEADS, count_numbers, select_part
+from ...blocks.sam.sizes import HEADS, select_part
 from ...card import Card
-from ...checkpoints import Tensors, fill, read_parts
+from ...checkpoints import Tensors, count_numbers, fill, read_parts
 from ...interface import Running
 from ...parity import Fixture
 from ..deep import DeepPredictor

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from ....imaging.errors import Unavailable
-from ...blocks.sam.sizes import State, count_numbers
-from ...checkpoints import fill
+from ...blocks.sam.sizes import State
+from ...checkpoints import count_numbers, fill
 
 TEMPLATE = "A segmentation area of a {}."  # Source: uni-medical/IMIS-Bench
 HEAD = 64  # channels of a head in every CLIP; weights do not tell

@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 
 from ....imaging.errors import BadCall
 from ...blocks.hiera import describe_vision
-from ...blocks.sam.sizes import State, count_numbers
+from ...blocks.sam.sizes import State
 from ...card import Card
-from ...checkpoints import Tensors, fill, read_checkpoint
+from ...checkpoints import Tensors, count_numbers, fill, read_checkpoint
 from ...interface import Running
 from .names import name_last_downsampling, rename_as_transformers
 from .stack import StackPredictor

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 from ....imaging.errors import BadCall
 from ...blocks.sam.sam import PARTS, Given
-from ...blocks.sam.sizes import HEADS, State, count_numbers, read_decoder_config, read_encoder_config, select_part
-from ...checkpoints import Tensors, fill
+from ...blocks.sam.sizes import HEADS, State, read_decoder_config, read_encoder_config, select_part
+from ...checkpoints import Tensors, count_numbers, fill
 from ...parity import Fixture
 from .network import ResNetConfig, SamUnet, SamUnetConfig
 
