@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .network import SegmentationNetwork, SegOutput, SideAnswer
+from .network import SegmentationNetwork, SegOutput, SideAnswer, deepest_place
 from .slices import as_slices, build_planar, check_axis, in_volume, volumes_of
 
 MIXERS = ("attention", "gru")
@@ -151,7 +151,7 @@ def deepest_module(net: SegmentationNetwork) -> tuple[str, int | None, int]:
     device = next(net.parameters()).device
     with torch.no_grad():
         features = net.eval()(torch.zeros(1, net.channels, *net.minimum, device=device)).features
-    deepest = max((name for name in features if name.startswith("encoder.")), key=lambda name: int(name.split(".")[1]))
+    deepest = deepest_place(features)
     whose: list[tuple[str, int | None]] = []
     for name, outs in said.items():
         if len(outs) == 1 and outs[0] is features[deepest]:

@@ -175,6 +175,11 @@ def name_maps(down: Sequence[torch.Tensor], up: Sequence[torch.Tensor] = ()) -> 
     return named | {f"decoder.{n}": one for n, one in enumerate(reversed(up))}
 
 
+def deepest_place(features: Mapping[str, torch.Tensor]) -> str:
+    """Where the encoder's deepest map is."""
+    return max((name for name in features if name.startswith("encoder.")), key=lambda name: int(name.split(".")[1]))
+
+
 def halve_weights(coarse: Sequence[torch.Tensor]) -> tuple[SideAnswer, ...]:
     """Logits of the decoder's levels above the finest, coarsest first, as side answers: each weighs half of the next finer one.
 

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from ....imaging.errors import BadCall
-from ....models.backbones.network import SegmentationNetwork, resize
-from ....models.language.satmini.fixed_classes import FixedClasses
+from ....models.backbones.network import SegOutput, deepest_place, in_use, resize
 from ...objective import LABELLED, MODEL, Batches, Objective, Roles, State
+from ..inside import backbone_in
 from ..row import Lesson
 
 PROJECTOR = "projector"
@@ -109,7 +109,7 @@ class GlobalContrast(Objective):
         batch = batches[LABELLED]
         count, device = len(batch.images), batch.images.device
         views = [vary_grey(crop(batch.images, state.rng), state.rng) for _ in range(2)]
-        maps = _deepest(_network(roles[MODEL])(torch.cat(views)).features)
+        maps = _deepest(backbone_in(roles[MODEL])(torch.cat(views)).features)
         projected = F.normalize(roles[PROJECTOR](maps.flatten(2).mean(2)).float(), dim=1)
         image = torch.arange(count, device=device).repeat(2)
         part = image
@@ -139,7 +139,7 @@ class LocalContrast(Objective):
 
     def roles(self, model: nn.Module) -> dict[str, nn.Module]:
         """The network, and the projector on the map that the last of the blocks answers."""
-        width, dims = self._map(_features(model)).shape[1], _network(model).dims
+        width, dims = self._map(_features(model)).shape[1], backbone_in(model).dims
         conv = nn.Conv2d if dims == 2 else nn.Conv3d
         return {MODEL: model, PROJECTOR: nn.Sequential(conv(width, width, 1), nn.ReLU(), conv(width, self.out, 1))}
 
@@ -161,7 +161,7 @@ class LocalContrast(Objective):
             ):
                 module.eval()
         views = torch.cat([vary_grey(images, state.rng) for _ in range(2)])
-        maps = roles[PROJECTOR](self._map(_network(net)(views).features)).float()
+        maps = roles[PROJECTOR](self._map(backbone_in(net)(views).features)).float()
         side = [min(REGION, one) for one in maps.shape[2:]]
         pooled = F.avg_pool2d(maps, side) if maps.dim() == 4 else F.avg_pool3d(maps, side)
         regions = F.normalize(pooled.flatten(2), dim=1)
@@ -203,26 +203,16 @@ def reached(model: nn.Module, choose: Callable[[Mapping[str, torch.Tensor]], tor
     return [one for one, grad in zip(parameters, found, strict=True) if grad is not None]
 
 
-def _network(model: nn.Module) -> SegmentationNetwork:
-    net = model.net if isinstance(model, FixedClasses) else model
-    if not isinstance(net, SegmentationNetwork):
-        raise TypeError(f"contrastive learning trains a backbone of a fixed list, got {type(model).__name__}")
-    return net
-
-
 def _features(model: nn.Module) -> Mapping[str, torch.Tensor]:
     """Maps of an image of the least size; nothing of the network changes."""
-    net = _network(model)
-    training = net.training
-    net.eval()
-    found = net(torch.zeros(1, net.channels, *net.minimum, device=next(net.parameters()).device)).features
-    net.train(training)
-    return dict(found)
+    net = backbone_in(model)
+    with in_use(net):
+        said: SegOutput = net(torch.zeros(1, net.channels, *net.minimum, device=next(net.parameters()).device))
+    return said.features
 
 
 def _deepest(features: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    level = max(int(name.split(".")[1]) for name in features if name.startswith("encoder."))
-    return features[f"encoder.{level}"]
+    return features[deepest_place(features)]
 
 
 def teach_global(lesson: Lesson) -> GlobalContrast:

@@ -14,12 +14,12 @@ from torch import nn
 
 from ....models.backbones.network import SegOutput
 from ...objective import LABELLED, MODEL, UNLABELLED, Batch, Batches, Objective, Roles, State
+from ..inside import backbone_in
 from ..row import Lesson
 from .masked import DiceCe, Mode, two_classes
 from .peers import (
     PEER,
     Structures,
-    backbone_in,
     fresh_copy,
     mode_of,
     over_image,

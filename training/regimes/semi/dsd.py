@@ -16,9 +16,10 @@ from torch import nn
 from ....models.checkpoints import Tensors
 from ....models.parity import Fixture
 from ...objective import LABELLED, MODEL, Batches, Objective, Roles, State
+from ..inside import backbone_in
 from ..row import Lesson
 from .masked import dice_ce, two_classes
-from .peers import Structures, backbone_in, over_image, supervise, trained_together, whole_answer, widths_inside
+from .peers import Structures, over_image, supervise, trained_together, whole_answer, widths_inside
 
 HEADS = "heads"
 """Role of what answers at every level."""

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from ....imaging.errors import BadCall
-from ....models.backbones.network import SegmentationNetwork, SegOutput, in_use, resize
-from ....models.language.satmini.fixed_classes import FixedClasses
+from ....models.backbones.network import SegOutput, in_use, resize
 from ...objective import MODEL, Batch, Objective, Roles
 from ..by_words import masks_of
+from ..inside import backbone_in
 from ..row import Lesson
 from .masked import DiceCe, Mode, Pool, dice_ce, two_classes
 
@@ -115,18 +115,6 @@ def truth_of(batch: Batch, structures: Structures, logits: torch.Tensor) -> torc
 def supervise(logits: torch.Tensor, batch: Batch, structures: Structures, *, pool: Pool = "each") -> DiceCe:
     """Dice and cross-entropy of a labelled batch."""
     return dice_ce(two_classes(logits), truth_of(batch, structures, logits), pool=pool)
-
-
-def backbone_in(net: nn.Module) -> SegmentationNetwork:
-    """The backbone that a run's network is or holds.
-
-    Raises:
-        BadCall: there is none.
-    """
-    inner = net.net if isinstance(net, FixedClasses) else net
-    if not isinstance(inner, SegmentationNetwork):
-        raise BadCall("This objective needs a backbone with one channel per structure. Set `backbone` in [network].")
-    return inner
 
 
 def widths_inside(net: nn.Module) -> dict[str, int]:

@@ -16,9 +16,10 @@ from torch import nn
 
 from ....imaging.errors import BadCall
 from ...objective import LABELLED, MODEL, UNLABELLED, Batch, Batches, Objective, Roles, State
+from ..inside import backbone_in
 from ..losses import soft_dice_loss
 from ..row import Lesson
-from .peers import Structures, answer, at_rest, backbone_in, fresh_copy, supervise, trained_together
+from .peers import Structures, answer, at_rest, fresh_copy, supervise, trained_together
 from .views import turn, turn_back, views_of
 
 LEAST = 1e-3  # of a variance, so that a voxel everybody is sure of does not silence the rest; our choice
